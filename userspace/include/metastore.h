@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libmetastore: /dev/metastore for C and C++.
+ *
+ * The machine's string map with publish/subscribe. A program opens a store,
+ * sets, gets, deletes and publishes keys in it, subscribes the opened store to
+ * keys and reads what happens to them as events.
+ *
+ * Rules for every function:
+ *
+ * Bytes	Keys are 1 to MSTORE_KEY_MAX bytes, values 0 bytes to the
+ *		store's max_value (struct mstore_info). Both are any bytes with
+ *		a length in bytes. For a C string, MSTORE_STRLEN may be passed
+ *		as its length.
+ * Results	Functions that return int return -1 when they fail, functions
+ *		that return a pointer NULL, with the reason in errno. What they
+ *		would have written through pointers is then left alone, unless
+ *		the function says otherwise.
+ * NULL		A result that is not wanted: NULL may be passed for any pointer
+ *		through which a function writes a single number. Functions that
+ *		release an object accept NULL. Elsewhere NULL is an error of the
+ *		caller unless the function says what it means.
+ * Threads	A struct mstore may be used by any number of threads at once,
+ *		without locks; only mstore_close() must be the last. Event
+ *		buffers and lists belong to one thread at a time. The library
+ *		has no state of its own.
+ * fork		After fork() both processes share the open file: subscriptions,
+ *		queue and all. An event goes to one of them. A child that wants
+ *		its own opens the store again. Descriptors are close-on-exec.
+ * Signals	Nothing is repeated behind the caller's back: mstore_wait()
+ *		fails with EINTR when a signal arrives, mstore_read_events()
+ *		too unless the handler was installed with SA_RESTART. All else
+ *		is not interrupted by signals that the program survives.
+ * Atomicity	A call that failed changed nothing. (EFAULT is the exception: if
+ *		only a result could not be written, the change is made.)
+ *
+ * Errors that any function on a store may give, all from the kernel:
+ *
+ * EBADF	the store was not opened for what the function does:
+ *		MSTORE_READ for get, stat, list, subscriptions and events,
+ *		MSTORE_WRITE for set, publish, delete and flush
+ * EFAULT	a pointer is bad
+ * EINVAL	a key is empty or longer than MSTORE_KEY_MAX, or a flag unknown
+ * ENOMEM	no memory, or the memory cgroup of the caller is full
+ * ENOTTY	the descriptor is not a store, or the module is older than
+ *		what is asked of it
+ *
+ * Further errors stand at each function.
+ */
+#ifndef METASTORE_H
+#define METASTORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** MSTORE_KEY_MAX - longest key in bytes */
+#define MSTORE_KEY_MAX		255
+
+/** MSTORE_ANY_BUCKET - where a bucket is asked for: do not narrow to one */
+#define MSTORE_ANY_BUCKET	(-1)
+
+/**
+ * MSTORE_STRLEN - as the length of a key, value or prefix: it ends with a NUL
+ *
+ * The NUL is not part of it. (No function that fails returns this number, so
+ * that a mistake does not pass for it.)
+ */
+#define MSTORE_STRLEN		(SIZE_MAX - 1)
+
+/**
+ * DOC: Opening a store
+ */
+
+/** struct mstore - an open store: one open file with an event queue of its own */
+struct mstore;
+
+/**
+ * enum mstore_open_flags - what a store is opened for
+ * @MSTORE_READ:	to get, list, subscribe and read events
+ * @MSTORE_WRITE:	to set, publish, delete and flush
+ * @MSTORE_RDWR:	both
+ * @MSTORE_NONBLOCK:	mstore_read_events() fails with EAGAIN rather than wait
+ */
+enum mstore_open_flags {
+	MSTORE_READ	= 1,
+	MSTORE_WRITE	= 2,
+	MSTORE_RDWR	= 3,
+	MSTORE_NONBLOCK	= 4,
+};
+
+/**
+ * mstore_open() - open a store
+ * @path:	path of its device; NULL: the one that the environment variable
+ *		METASTORE_STORE names, or /dev/metastore if that is unset or
+ *		empty. Programs that run set-user-ID do not look at it
+ * @flags:	MSTORE_READ, MSTORE_WRITE or both, and others of enum
+ *		mstore_open_flags
+ *
+ * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: neither
+ * MSTORE_READ nor MSTORE_WRITE, or an unknown flag. Else as open(2): ENOENT or
+ * ENODEV when the module is not loaded, EACCES, EMFILE and others.
+ */
+struct mstore *mstore_open(const char *path, int flags);
+
+/**
+ * mstore_open_fd() - make a store of a descriptor inherited or received
+ * @fd:	descriptor of a store's device. It belongs to the store from now on; if
+ *	the function fails it does not. Whether it is one is not checked: calls
+ *	on other files fail with ENOTTY
+ *
+ * Return: the store, to be closed with mstore_close(); or NULL. EBADF: @fd is
+ * negative. ENOMEM.
+ */
+struct mstore *mstore_open_fd(int fd);
+
+/**
+ * mstore_close() - close a store
+ * @store:	store, or NULL
+ *
+ * Subscriptions end when no other process holds the same open file.
+ */
+void mstore_close(struct mstore *store);
+
+/**
+ * mstore_fd() - the descriptor of a store, for a poll loop of one's own
+ * @store:	store
+ *
+ * It is readable when an event waits. It stays the store's: do not close it.
+ *
+ * Return: the descriptor. Never fails.
+ */
+int mstore_fd(const struct mstore *store);
+
+/**
+ * DOC: Keys and values
+ */
+
+/**
+ * mstore_set() - store a value under a key
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @value:	value; not looked at if @value_len is 0
+ * @value_len:	its length
+ * @version:	where to write the version of the stored value, or NULL
+ *
+ * Subscribers that asked for MSTORE_EVENT_SET get an event. Versions of a key
+ * strictly increase, also across deletion, and are never 0.
+ *
+ * Return: 0, or -1. EMSGSIZE: the value is longer than the store's max_value.
+ * ENOSPC: the store is full (max_keys or max_bytes).
+ */
+int mstore_set(struct mstore *store, const void *key, size_t key_len,
+	       const void *value, size_t value_len, uint64_t *version);
+
+/**
+ * mstore_publish() - store a value under a key and tell its subscribers
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @value:	value; not looked at if @value_len is 0
+ * @value_len:	its length
+ * @version:	where to write the version of the stored value, or NULL
+ *
+ * As mstore_set(), with an event to the subscribers that asked for
+ * MSTORE_EVENT_PUBLISHED. A subscriber whose queue is full loses its oldest
+ * event to this one; nobody waits for it.
+ *
+ * Return: the number of event queues that took the event, or -1 with the errors
+ * of mstore_set().
+ */
+int mstore_publish(struct mstore *store, const void *key, size_t key_len,
+		   const void *value, size_t value_len, uint64_t *version);
+
+/**
+ * mstore_get() - copy the value of a key
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @buffer:	where to write the value
+ * @size:	size of @buffer in bytes; then the length of the value
+ * @version:	where to write the version of the value, or NULL
+ *
+ * Return: 0, or -1. ENOENT: no such key. ERANGE: the value is longer than
+ * @buffer, to which nothing was written; @size is the length needed, @version
+ * the version that had it.
+ */
+int mstore_get(struct mstore *store, const void *key, size_t key_len,
+	       void *buffer, size_t *size, uint64_t *version);
+
+/**
+ * mstore_get_alloc() - the value of a key in memory of its own
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @value_len:	where to write the length of the value, or NULL
+ * @version:	where to write the version of the value, or NULL
+ *
+ * Return: the value, to be released with free(3), with a NUL behind it that its
+ * length does not count; or NULL. ENOENT: no such key.
+ */
+char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
+		       size_t *value_len, uint64_t *version);
+
+/**
+ * mstore_delete() - remove a key and its value
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @version:	where to write the version of the deletion, or NULL
+ *
+ * Subscriptions to the key stay; those that asked for MSTORE_EVENT_DELETED get
+ * an event.
+ *
+ * Return: 0, or -1. ENOENT: no such key.
+ */
+int mstore_delete(struct mstore *store, const void *key, size_t key_len,
+		  uint64_t *version);
+
+/** MSTORE_FLUSH_SUBSCRIPTIONS - mstore_flush(): remove subscriptions as well */
+#define MSTORE_FLUSH_SUBSCRIPTIONS	1
+
+/**
+ * mstore_flush() - remove many keys
+ * @store:	store
+ * @prefix:	remove only keys that start with this; not looked at if
+ *		@prefix_len is 0
+ * @prefix_len:	its length; 0: all keys
+ * @bucket:	remove only keys of this bucket, or MSTORE_ANY_BUCKET
+ * @flags:	0 or MSTORE_FLUSH_SUBSCRIPTIONS
+ * @values:	where to write the number of values removed, or NULL
+ * @subscriptions: where to write the number of subscriptions removed, or NULL
+ *
+ * Each value is removed as by mstore_delete(), with an event that has the flag
+ * MSTORE_EVENT_F_FLUSH. Values written meanwhile stay.
+ *
+ * MSTORE_FLUSH_SUBSCRIPTIONS removes the subscriptions to matching keys too,
+ * whoever made them; each open file that lost some gets one
+ * MSTORE_EVENT_FLUSHED. It needs CAP_SYS_ADMIN.
+ *
+ * Return: 0, or -1. EPERM: subscriptions without CAP_SYS_ADMIN. ERANGE: no such
+ * bucket.
+ */
+int mstore_flush(struct mstore *store, const void *prefix, size_t prefix_len,
+		 int bucket, int flags, uint64_t *values,
+		 uint64_t *subscriptions);
+
+/**
+ * struct mstore_stat - what is known about a key
+ * @version:	version of its value
+ * @time:	when that was written, CLOCK_REALTIME in ns
+ * @value_len:	its length in bytes
+ * @tgid:	process that wrote it, as numbered in the initial PID namespace
+ * @uid:	effective user of that process
+ * @subscribers: number of subscriptions to the key
+ * @bucket:	bucket the key falls in
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_stat {
+	uint64_t version;
+	uint64_t time;
+	uint32_t value_len;
+	int32_t tgid;
+	uint32_t uid;
+	uint32_t subscribers;
+	uint32_t bucket;
+	uint32_t reserved[15];
+};
+
+/**
+ * mstore_stat() - ask about a key without its value
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @stat:	where to write the answer, all of one moment
+ *
+ * Return: 0, or -1. ENOENT: no such key.
+ */
+int mstore_stat(struct mstore *store, const void *key, size_t key_len,
+		struct mstore_stat *stat);
+
+/**
+ * mstore_bucket() - the hasher: which bucket a key falls in
+ * @store:	store
+ * @key:	key; need not exist
+ * @key_len:	its length
+ * @buckets:	where to write how many buckets the store has, or NULL
+ *
+ * The answer is the same until the module is unloaded.
+ *
+ * Return: the bucket, from 0, or -1.
+ */
+int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
+		  uint32_t *buckets);
+
+/**
+ * struct mstore_info - limits and counters of a store
+ * @features:	bits that say what the module can do beyond its first version;
+ *		none yet
+ * @buckets:	number of buckets
+ * @key_max:	longest key in bytes
+ * @max_value:	longest value in bytes
+ * @queue_len:	events that the queue of an open store holds
+ * @queue_bytes: bytes that they may take, counted as in @bytes
+ * @max_subscriptions: subscriptions that an open store may have
+ * @max_keys:	keys that the store may hold
+ * @max_bytes:	bytes that they may take, counted as in @bytes
+ * @keys:	keys there are
+ * @bytes:	bytes that they take: each counts key, value and what the module
+ *		keeps beside them
+ * @subscriptions: subscriptions there are
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_info {
+	uint64_t features;
+	uint32_t buckets;
+	uint32_t key_max;
+	uint32_t max_value;
+	uint32_t queue_len;
+	uint32_t queue_bytes;
+	uint32_t max_subscriptions;
+	uint64_t max_keys;
+	uint64_t max_bytes;
+	uint64_t keys;
+	uint64_t bytes;
+	uint64_t subscriptions;
+	uint64_t reserved[23];
+};
+
+/**
+ * mstore_info() - ask for the limits and counters of a store
+ * @store:	store
+ * @bucket:	count @keys, @bytes and @subscriptions in this bucket alone, or
+ *		MSTORE_ANY_BUCKET
+ * @info:	where to write the answer
+ *
+ * Return: 0, or -1. ERANGE: no such bucket.
+ */
+int mstore_info(struct mstore *store, int bucket, struct mstore_info *info);
+
+/**
+ * DOC: Listing keys
+ *
+ * A list walks the keys of a store:
+ *
+ *	while (mstore_list_next(list) > 0) {
+ *		key = mstore_list_key(list, &len);
+ *		...
+ *	}
+ */
+
+/** struct mstore_list - a walk over keys */
+struct mstore_list;
+
+/**
+ * mstore_list_new() - begin a walk over the keys of a store
+ * @store:	store; must stay open as long as the list is used
+ * @prefix:	list only keys that start with this; not looked at if
+ *		@prefix_len is 0
+ * @prefix_len:	its length; 0: all keys
+ * @bucket:	list only keys of this bucket, or MSTORE_ANY_BUCKET
+ *
+ * Return: the list, in front of its first key, to be released with
+ * mstore_list_free(); or NULL. EINVAL: @prefix_len is above MSTORE_KEY_MAX.
+ * ENOMEM.
+ */
+struct mstore_list *mstore_list_new(struct mstore *store, const void *prefix,
+				    size_t prefix_len, int bucket);
+
+/**
+ * mstore_list_next() - go to the next key
+ * @list:	list
+ *
+ * Keys come in no order that means anything. One that exists during the whole
+ * walk comes exactly once, one that comes or goes meanwhile at most once.
+ *
+ * Return: 1; 0 when there are no more; or -1. ERANGE: no such bucket. EPROTO:
+ * the kernel's answer makes no sense.
+ */
+int mstore_list_next(struct mstore_list *list);
+
+/**
+ * mstore_list_key() - the key that mstore_list_next() went to
+ * @list:	list on which it returned 1
+ * @len:	where to write the length of the key, or NULL
+ *
+ * Return: the key, valid until the next call of mstore_list_next() or
+ * mstore_list_free(). No NUL follows. Never fails.
+ */
+const char *mstore_list_key(const struct mstore_list *list, size_t *len);
+
+/**
+ * mstore_list_value_len() - length of that key's value
+ * @list:	list
+ *
+ * Return: the length in bytes, as it was when the key was listed.
+ */
+size_t mstore_list_value_len(const struct mstore_list *list);
+
+/**
+ * mstore_list_version() - version of that key's value
+ * @list:	list
+ *
+ * Return: the version, as it was when the key was listed.
+ */
+uint64_t mstore_list_version(const struct mstore_list *list);
+
+/**
+ * mstore_list_free() - release a list
+ * @list:	list, or NULL
+ */
+void mstore_list_free(struct mstore_list *list);
+
+/**
+ * DOC: Subscriptions
+ */
+
+/**
+ * enum mstore_event_type - what happened; also the mask of mstore_subscribe()
+ * @MSTORE_EVENT_PUBLISHED: a value was stored by mstore_publish()
+ * @MSTORE_EVENT_SET:	a value was stored by mstore_set()
+ * @MSTORE_EVENT_DELETED: a value was removed
+ * @MSTORE_EVENT_LOST:	events of a subscription were lost. Comes unasked
+ * @MSTORE_EVENT_FLUSHED: subscriptions were removed. Comes unasked
+ */
+enum mstore_event_type {
+	MSTORE_EVENT_PUBLISHED	= 1 << 0,
+	MSTORE_EVENT_SET	= 1 << 1,
+	MSTORE_EVENT_DELETED	= 1 << 2,
+	MSTORE_EVENT_LOST	= 1 << 14,
+	MSTORE_EVENT_FLUSHED	= 1 << 15,
+};
+
+/** MSTORE_EVENT_F_FLUSH - of an event DELETED: mstore_flush() did it */
+#define MSTORE_EVENT_F_FLUSH	1
+
+/**
+ * mstore_subscribe() - subscribe the open store to a key
+ * @store:	store
+ * @key:	key; need not exist
+ * @key_len:	its length
+ * @events:	mask of MSTORE_EVENT_PUBLISHED, _SET and _DELETED; 0 is
+ *		MSTORE_EVENT_PUBLISHED alone
+ * @cookie:	any number; it comes back in each event
+ *
+ * Return: 0, or -1. EEXIST: subscribed already. ENOBUFS: this open store has
+ * max_subscriptions subscriptions.
+ */
+int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
+		     int events, uint64_t cookie);
+
+/**
+ * mstore_unsubscribe() - end a subscription
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ *
+ * No event of it is queued from now on; those that are will still be read.
+ *
+ * Return: 0, or -1. ENOENT: not subscribed to the key.
+ */
+int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len);
+
+/**
+ * mstore_subscribers() - how many subscriptions a key has
+ * @store:	store
+ * @key:	key; need not exist
+ * @key_len:	its length
+ *
+ * Return: the number, of all open stores, or -1.
+ */
+int mstore_subscribers(struct mstore *store, const void *key, size_t key_len);
+
+/**
+ * DOC: Events
+ *
+ * mstore_read_events() fills a buffer, which is then walked:
+ *
+ *	while (mstore_read_events(store, buffer) > 0) {
+ *		event = NULL;
+ *		while ((event = mstore_event_next(buffer, event)))
+ *			...
+ *	}
+ *
+ * For one key events come in the order of its versions. The queue of an open
+ * store is bounded. When it overflows the oldest events go, and each
+ * subscription that lost some is told how many by an event LOST in front of the
+ * next event, whatever subscription that belongs to.
+ */
+
+/** struct mstore_event_buffer - memory for events, to be used again and again */
+struct mstore_event_buffer;
+
+/** struct mstore_event - one event in a buffer */
+struct mstore_event;
+
+/**
+ * mstore_event_buffer_new() - make a buffer for events
+ * @capacity:	size in bytes, 0: 64 KiB. An event takes its key, its value and
+ *		48 bytes or a little more; a buffer grows by itself when a
+ *		single event needs it
+ *
+ * Return: the buffer, to be released with mstore_event_buffer_free(); or NULL.
+ * ENOMEM.
+ */
+struct mstore_event_buffer *mstore_event_buffer_new(size_t capacity);
+
+/**
+ * mstore_event_buffer_free() - release a buffer and the events in it
+ * @buffer:	buffer, or NULL
+ */
+void mstore_event_buffer_free(struct mstore_event_buffer *buffer);
+
+/**
+ * mstore_wait() - wait until an event can be read
+ * @store:	store
+ * @timeout_ms:	how long, in milliseconds; 0: only look; negative: forever
+ *
+ * Another thread or process may read the event first.
+ *
+ * Return: 1 when mstore_read_events() has something to say, 0 when the time is
+ * over, or -1. EINTR: a signal.
+ */
+int mstore_wait(struct mstore *store, int timeout_ms);
+
+/**
+ * mstore_read_events() - read as many events as wait and fit
+ * @store:	store
+ * @buffer:	buffer; the events that were in it are gone, also on failure
+ *
+ * Waits for an event, unless the store was opened with MSTORE_NONBLOCK.
+ *
+ * Return: the number of events, at least 1, or -1. EAGAIN: none is there and
+ * the store is MSTORE_NONBLOCK. EINTR: a signal came first. ENOMEM: the buffer
+ * cannot grow to the size of the next event, which stays. EPROTO: what was read
+ * makes no sense as events.
+ */
+int mstore_read_events(struct mstore *store,
+		       struct mstore_event_buffer *buffer);
+
+/**
+ * mstore_event_next() - walk the events of a buffer
+ * @buffer:	buffer
+ * @event:	an event of it, NULL: begin
+ *
+ * Return: the event after @event, or NULL after the last one. Events are valid
+ * until the buffer is read into again or released; so is what the functions
+ * below return for them. Those never fail.
+ */
+const struct mstore_event *
+mstore_event_next(const struct mstore_event_buffer *buffer,
+		  const struct mstore_event *event);
+
+/**
+ * mstore_event_type() - what happened
+ * @event:	event
+ *
+ * Return: one of enum mstore_event_type. A newer module may have others; events
+ * of an unknown type are best ignored.
+ */
+int mstore_event_type(const struct mstore_event *event);
+
+/**
+ * mstore_event_flags() - more about what happened
+ * @event:	event
+ *
+ * Return: mask of MSTORE_EVENT_F_*.
+ */
+int mstore_event_flags(const struct mstore_event *event);
+
+/**
+ * mstore_event_cookie() - the number given to mstore_subscribe()
+ * @event:	event
+ *
+ * Return: the cookie; 0 in FLUSHED, which belongs to no subscription.
+ */
+uint64_t mstore_event_cookie(const struct mstore_event *event);
+
+/**
+ * mstore_event_key() - the key to which it happened
+ * @event:	event
+ * @len:	where to write the length of the key, or NULL
+ *
+ * Return: the key; of length 0 in LOST and FLUSHED. No NUL follows.
+ */
+const char *mstore_event_key(const struct mstore_event *event, size_t *len);
+
+/**
+ * mstore_event_value() - the value that was stored, or removed
+ * @event:	event
+ * @len:	where to write the length of the value, or NULL
+ *
+ * Return: the value; of length 0 in LOST and FLUSHED. No NUL follows.
+ */
+const char *mstore_event_value(const struct mstore_event *event, size_t *len);
+
+/**
+ * mstore_event_version() - version of the change
+ * @event:	event
+ *
+ * Return: the version; 0 in LOST and FLUSHED.
+ */
+uint64_t mstore_event_version(const struct mstore_event *event);
+
+/**
+ * mstore_event_count() - how much was lost
+ * @event:	event
+ *
+ * Return: LOST: the number of events of this subscription that were lost since
+ * the last LOST. FLUSHED: the number of subscriptions removed. Else 0.
+ */
+uint64_t mstore_event_count(const struct mstore_event *event);
+
+/**
+ * mstore_event_time() - when the value was written
+ * @event:	event
+ *
+ * Return: CLOCK_REALTIME in ns; 0 in LOST and FLUSHED.
+ */
+uint64_t mstore_event_time(const struct mstore_event *event);
+
+/**
+ * mstore_event_tgid() - process that wrote the value
+ * @event:	event
+ *
+ * Return: its process id in the initial PID namespace; 0 in LOST and FLUSHED.
+ */
+int32_t mstore_event_tgid(const struct mstore_event *event);
+
+/**
+ * mstore_event_uid() - effective user of the process that wrote the value
+ * @event:	event
+ *
+ * Return: the user id; 0 in LOST and FLUSHED.
+ */
+uint32_t mstore_event_uid(const struct mstore_event *event);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* METASTORE_H */
