@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# make help lists what can be done. Everything built is below build/: the module
+# of each kernel in a directory named after it, library and tool in user/.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+BUILD := $(CURDIR)/build
+RELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+# MODULE_BUILD tells builds of the same kernel with other flags apart.
+MODULE = $(BUILD)/$(RELEASE)$(MODULE_BUILD)
+
+all: $(if $(wildcard $(KDIR)),module,no-headers) user
+
+no-headers:
+	@echo "No module: $(KDIR) is missing. Install the headers of the running"
+	@echo "kernel (apt install linux-headers-$(shell uname -r)), or give KDIR=."
+
+# Kbuild writes beside its sources, so that each kernel gets a tree of links.
+module:
+	$(if $(RELEASE),,$(error KDIR=$(KDIR) holds no built kernel or headers))
+	@mkdir -p $(MODULE)
+	@find $(MODULE) -xtype l -delete
+	@cp -asf $(CURDIR)/Kbuild $(CURDIR)/module $(CURDIR)/uapi $(MODULE)
+	+$(MAKE) -C $(KDIR) M=$(MODULE) modules
+
+user:
+	+$(MAKE) -C userspace O=$(BUILD)/user
+
+# Library, tool and header as installed: what the VM gets.
+stage: user
+	+$(MAKE) -C userspace O=$(BUILD)/user install DESTDIR=$(BUILD)/stage PREFIX=/usr
+
+# make itself ends with 0 or 2, and with 1 only under -q, when something would
+# be left to do. So vm runs under -q (a line with + runs all the same) and leaves
+# something to do if the command ended with 1: then make ends with 1. Any other
+# status is in the message and make ends with 2; selftests/vm/vm returns it as is.
+ifeq ($(MAKECMDGOALS),vm)
+MAKEFLAGS += -q
+STATUS := $(shell mktemp)
+endif
+# As typed: $$ is the shell's in the VM, not ours.
+export VM_COMMAND := $(value CMD)
+
+vm: vm-command
+	$(if $(filter 1,$(shell cat $(STATUS); rm -f $(STATUS))),the status is 1)
+
+vm-command:
+	+@selftests/vm/vm; status=$$?; echo $$status >$(STATUS); \
+	[ $$status -le 1 ] || { rm -f $(STATUS); exit $$status; }
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all no-headers module user stage vm vm-command clean
