@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the library share. */
+#ifndef MSTORE_INTERNAL_H
+#define MSTORE_INTERNAL_H
+
+#include <assert.h>
+#include <limits.h>
+#include <linux/metastore.h>
+
+/* All is built hidden; what the public header declares is exported. */
+#pragma GCC visibility push(default)
+#include <metastore.h>
+#pragma GCC visibility pop
+
+/* Numbers that go to the kernel and come from it as they are. */
+#define ASSERT_SAME(name) \
+	static_assert(MSTORE_##name == METASTORE_##name, #name)
+
+struct mstore {
+	int fd;
+};
+
+uint32_t mstore_odd_length(const void *bytes, size_t len);
+
+static inline uint64_t address(const void *bytes)
+{
+	return (uintptr_t)bytes;
+}
+
+/*
+ * A length as the kernel takes it. One comparison on the way of every call:
+ * MSTORE_STRLEN and what is too long for 32 bits are both above the limit.
+ */
+static inline uint32_t length(const void *bytes, size_t len)
+{
+	if (__builtin_expect(len < UINT32_MAX - 1, 1))
+		return (uint32_t)len;
+	return mstore_odd_length(bytes, len);
+}
+
+/* A number of the kernel's as a return value that is not taken for -1. */
+static inline int count(uint32_t number)
+{
+	return number < INT_MAX ? (int)number : INT_MAX;
+}
+
+#endif /* MSTORE_INTERNAL_H */

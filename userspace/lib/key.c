@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What can be done with one key. Each function is the ioctl with its arguments
+ * put in place and nothing else: this is the path that must be short.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "internal.h"
+
+/* Enough for most values, so that mstore_get_alloc() asks only once. */
+#define FIRST_CAPACITY	512
+
+ASSERT_SAME(KEY_MAX);
+
+static inline int write_value(struct mstore *store, unsigned long command,
+			      const void *key, size_t key_len,
+			      const void *value, size_t value_len,
+			      uint64_t *version)
+{
+	struct metastore_set set = {
+		.key = address(key),
+		.value = address(value),
+		.key_len = length(key, key_len),
+		.value_len = length(value, value_len),
+	};
+
+	if (ioctl(store->fd, command, &set))
+		return -1;
+	if (version)
+		*version = set.version;
+	return count(set.queues);
+}
+
+int mstore_set(struct mstore *store, const void *key, size_t key_len,
+	       const void *value, size_t value_len, uint64_t *version)
+{
+	return write_value(store, METASTORE_IOC_SET, key, key_len, value,
+			   value_len, version);
+}
+
+int mstore_publish(struct mstore *store, const void *key, size_t key_len,
+		   const void *value, size_t value_len, uint64_t *version)
+{
+	return write_value(store, METASTORE_IOC_PUBLISH, key, key_len, value,
+			   value_len, version);
+}
+
+int mstore_get(struct mstore *store, const void *key, size_t key_len,
+	       void *buffer, size_t *size, uint64_t *version)
+{
+	struct metastore_get get = {
+		.key = address(key),
+		.value = address(buffer),
+		.key_len = length(key, key_len),
+		.value_len = *size < UINT32_MAX ? (uint32_t)*size : UINT32_MAX,
+	};
+	int ret = ioctl(store->fd, METASTORE_IOC_GET, &get);
+
+	if (ret && errno != ERANGE)
+		return -1;
+	*size = get.value_len;
+	if (version)
+		*version = get.version;
+	return ret;
+}
+
+char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
+		       size_t *value_len, uint64_t *version)
+{
+	size_t len = FIRST_CAPACITY, capacity;
+	char *value = NULL, *larger;
+	uint64_t found = 0;
+	int ret;
+
+	/* Between two turns the value can grow again. */
+	do {
+		capacity = len;
+		larger = realloc(value, capacity + 1);
+		if (!larger)
+			goto fail;
+		value = larger;
+		ret = mstore_get(store, key, key_len, value, &len, &found);
+	} while (ret && errno == ERANGE && len > capacity);
+	if (ret)
+		goto fail;
+
+	value[len] = '\0';
+	if (value_len)
+		*value_len = len;
+	if (version)
+		*version = found;
+	return value;
+
+fail:
+	free(value);
+	return NULL;
+}
+
+int mstore_delete(struct mstore *store, const void *key, size_t key_len,
+		  uint64_t *version)
+{
+	struct metastore_delete delete = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+	};
+
+	if (ioctl(store->fd, METASTORE_IOC_DELETE, &delete))
+		return -1;
+	if (version)
+		*version = delete.version;
+	return 0;
+}
+
+int mstore_stat(struct mstore *store, const void *key, size_t key_len,
+		struct mstore_stat *stat)
+{
+	struct metastore_stat answer = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+	};
+
+	if (ioctl(store->fd, METASTORE_IOC_STAT, &answer))
+		return -1;
+
+	*stat = (struct mstore_stat){
+		.version = answer.version,
+		.time = answer.time,
+		.value_len = answer.value_len,
+		.tgid = answer.tgid,
+		.uid = answer.uid,
+		.subscribers = answer.subscribers,
+		.bucket = answer.bucket,
+	};
+	return 0;
+}
+
+int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
+		  uint32_t *buckets)
+{
+	struct metastore_key_bucket answer = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+	};
+
+	if (ioctl(store->fd, METASTORE_IOC_BUCKET, &answer))
+		return -1;
+	if (buckets)
+		*buckets = answer.buckets;
+	return count(answer.bucket);
+}
+
+int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
+		     int events, uint64_t cookie)
+{
+	struct metastore_subscribe subscribe = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+		.events = (uint32_t)events,
+		.cookie = cookie,
+	};
+
+	return ioctl(store->fd, METASTORE_IOC_SUBSCRIBE, &subscribe);
+}
+
+int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len)
+{
+	struct metastore_unsubscribe unsubscribe = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+	};
+
+	return ioctl(store->fd, METASTORE_IOC_UNSUBSCRIBE, &unsubscribe);
+}
+
+int mstore_subscribers(struct mstore *store, const void *key, size_t key_len)
+{
+	struct metastore_subscribers answer = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+	};
+
+	if (ioctl(store->fd, METASTORE_IOC_SUBSCRIBERS, &answer))
+		return -1;
+	return count(answer.subscribers);
+}
