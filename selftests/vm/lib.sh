@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # used by those that source it
 #
 # What every script of this directory needs: where things are, and a few words
 # for saying what is done. To be sourced.
