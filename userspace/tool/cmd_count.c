@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore bucket, metastore subs: a number about a key */
+#include <errno.h>
+
+#include "tool.h"
+
+static struct bytes parse(const struct command *cmd, int argc, char **argv)
+{
+	parse_key_options(cmd, argc, argv);
+	want_operands(cmd, argc, 1, 1);
+	return operand_key(cmd, argv[optind]);
+}
+
+static int bucket(int argc, char **argv)
+{
+	struct bytes key = parse(&cmd_bucket, argc, argv);
+	struct mstore *store = open_store(MSTORE_READ);
+	uint32_t buckets;
+	int number = mstore_bucket(store, key.data, key.len, &buckets);
+
+	if (number < 0)
+		return key_failed(key, errno);
+	if (settings.json) {
+		json_begin();
+		json_bytes("key", key);
+		json_number("bucket", number);
+		json_number("buckets", buckets);
+		json_end();
+	} else {
+		buffer_format(&out, "%d\n", number);
+	}
+	mstore_close(store);
+	return STATUS_YES;
+}
+
+static int subs(int argc, char **argv)
+{
+	struct bytes key = parse(&cmd_subs, argc, argv);
+	struct mstore *store = open_store(MSTORE_READ);
+	int number = mstore_subscribers(store, key.data, key.len);
+
+	if (number < 0)
+		return key_failed(key, errno);
+	if (settings.json) {
+		json_begin();
+		json_bytes("key", key);
+		json_number("subscribers", number);
+		json_end();
+	} else {
+		buffer_format(&out, "%d\n", number);
+	}
+	mstore_close(store);
+	return STATUS_YES;
+}
+
+const struct command cmd_bucket = {
+	.name = "bucket",
+	.run = bucket,
+	.operands = "KEY",
+	.summary = "Print the number of the bucket that a key falls in",
+	.help = HELP_JSON HELP_ESCAPED,
+};
+
+const struct command cmd_subs = {
+	.name = "subs",
+	.run = subs,
+	.operands = "KEY",
+	.summary = "Print how many subscriptions a key has",
+	.help = HELP_JSON HELP_ESCAPED,
+};

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore flush */
+#include <errno.h>
+
+#include "tool.h"
+
+enum { OPT_ALL = OPT_OWN, OPT_SUBSCRIPTIONS, OPT_BUCKET };
+
+struct flush_request {
+	struct bytes prefix;
+	bool all;
+	int bucket;
+	int flags;
+};
+
+static void parse_options(struct flush_request *request, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, OPT_ALL },
+		{ "subscriptions", no_argument, NULL, OPT_SUBSCRIPTIONS },
+		{ "bucket", required_argument, NULL, OPT_BUCKET },
+		LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
+	static const char letters[] = SHORT_COMMON SHORT_ESCAPED;
+	int option;
+
+	while ((option = next_option(&cmd_flush, argc, argv, letters, options)) != -1) {
+		if (option == OPT_ALL)
+			request->all = true;
+		else if (option == OPT_SUBSCRIPTIONS)
+			request->flags = MSTORE_FLUSH_SUBSCRIPTIONS;
+		else
+			request->bucket = parse_bucket(&cmd_flush, optarg);
+	}
+}
+
+static void parse_prefix(struct flush_request *request, int argc, char **argv)
+{
+	if (optind == argc && !request->all)
+		die_usage(&cmd_flush, "give a PREFIX, or --all");
+	want_operands(&cmd_flush, argc, 0, request->all ? 0 : 1);
+	if (request->all)
+		return;
+	request->prefix = operand_prefix(&cmd_flush, argv[optind]);
+	/* "$PREFIX" of a script in which that is not set. */
+	if (!request->prefix.len)
+		die_usage(&cmd_flush, "PREFIX is empty; --all removes all keys");
+}
+
+static void flush_failed(int error)
+{
+	if (error == ERANGE)
+		die(STATUS_COULD_NOT, "flush", "no such bucket");
+	if (error == EPERM)
+		die(STATUS_COULD_NOT, "flush", "removing subscriptions needs CAP_SYS_ADMIN");
+	call_failed(store_path(), error);
+}
+
+static int flush(int argc, char **argv)
+{
+	struct flush_request request = { .bucket = MSTORE_ANY_BUCKET };
+	uint64_t values, subscriptions;
+	struct mstore *store;
+
+	parse_options(&request, argc, argv);
+	parse_prefix(&request, argc, argv);
+	store = open_store(MSTORE_WRITE);
+	if (mstore_flush(store, request.prefix.data, request.prefix.len, request.bucket,
+			 request.flags, &values, &subscriptions))
+		flush_failed(errno);
+	if (settings.json) {
+		json_begin();
+		json_number("values", values);
+		json_number("subscriptions", subscriptions);
+		json_end();
+	}
+	mstore_close(store);
+	return STATUS_YES;
+}
+
+const struct command cmd_flush = {
+	.name = "flush",
+	.run = flush,
+	.operands = "--all|PREFIX",
+	.summary = "Remove all keys, or those that start with PREFIX",
+	.help = "      --all            all keys\n"
+		"      --subscriptions  then remove the subscriptions to such keys too\n"
+		HELP_BUCKET HELP_JSON HELP_ESCAPED,
+};

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore info */
+#include <errno.h>
+
+#include "tool.h"
+
+enum { OPT_BUCKET = OPT_OWN };
+
+static void print_json(const struct mstore_info *info)
+{
+	json_begin();
+	json_text("store", store_path());
+	json_number("keys", info->keys);
+	json_number("bytes", info->bytes);
+	json_number("subscriptions", info->subscriptions);
+	json_number("buckets", info->buckets);
+	json_number("max_keys", info->max_keys);
+	json_number("max_bytes", info->max_bytes);
+	json_number("key_max", info->key_max);
+	json_number("max_value", info->max_value);
+	json_number("queue_len", info->queue_len);
+	json_number("queue_bytes", info->queue_bytes);
+	json_number("max_subscriptions", info->max_subscriptions);
+	json_exact("features", info->features);
+	json_end();
+}
+
+static void print_line(const char *name, uint64_t number, const char *unit)
+{
+	buffer_format(&out, "%-24s%12llu%s%s\n", name, (unsigned long long)number,
+		      *unit ? " " : "", unit);
+}
+
+static void print_plain(const struct mstore_info *info)
+{
+	buffer_format(&out, "%-24s%12s\n", "store", store_path());
+	print_line("keys", info->keys, "");
+	print_line("  at most", info->max_keys, "");
+	print_line("memory they take", info->bytes, "bytes");
+	print_line("  at most", info->max_bytes, "bytes");
+	print_line("subscriptions", info->subscriptions, "");
+	print_line("  at most by open file", info->max_subscriptions, "");
+	print_line("buckets", info->buckets, "");
+	print_line("longest key", info->key_max, "bytes");
+	print_line("longest value", info->max_value, "bytes");
+	print_line("queue of an open file", info->queue_len, "events");
+	print_line("  at most", info->queue_bytes, "bytes");
+	buffer_format(&out, "%-24s%#12llx\n", "features",
+		      (unsigned long long)info->features);
+}
+
+static int info(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "bucket", required_argument, NULL, OPT_BUCKET },
+		LONG_JSON, LONG_STORE, LONG_HELP, { }
+	};
+	int bucket = MSTORE_ANY_BUCKET;
+	struct mstore_info answer;
+	struct mstore *store;
+
+	while (next_option(&cmd_info, argc, argv, SHORT_COMMON, options) == OPT_BUCKET)
+		bucket = parse_bucket(&cmd_info, optarg);
+	want_operands(&cmd_info, argc, 0, 0);
+	store = open_store(MSTORE_READ);
+	if (mstore_info(store, bucket, &answer)) {
+		if (errno == ERANGE)
+			die(STATUS_COULD_NOT, "info", "no such bucket");
+		call_failed(store_path(), errno);
+	}
+	if (settings.json)
+		print_json(&answer);
+	else
+		print_plain(&answer);
+	mstore_close(store);
+	return STATUS_YES;
+}
+
+const struct command cmd_info = {
+	.name = "info",
+	.run = info,
+	.operands = "",
+	.summary = "Show the limits and counters of the store",
+	.help = "      --bucket N       count in this bucket alone\n" HELP_JSON,
+};

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore ls */
+#include <errno.h>
+
+#include "tool.h"
+
+enum { OPT_BUCKET = OPT_OWN };
+
+static bool details;
+
+static void print_json(struct bytes key, const struct mstore_list *list)
+{
+	json_begin();
+	json_bytes("key", key);
+	json_number("size", mstore_list_value_len(list));
+	json_exact("version", mstore_list_version(list));
+	json_end();
+}
+
+static void print_entry(const struct mstore_list *list)
+{
+	struct bytes key;
+
+	key.data = mstore_list_key(list, &key.len);
+	if (settings.json)
+		return print_json(key, list);
+	if (details)
+		buffer_format(&out, "%10zu %20llu ", mstore_list_value_len(list),
+			      (unsigned long long)mstore_list_version(list));
+	out_key(key);
+	out_end();
+}
+
+static void list_failed(int error)
+{
+	if (error == ERANGE)
+		die(STATUS_COULD_NOT, "ls", "no such bucket");
+	call_failed(store_path(), error);
+}
+
+static int ls(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "long", no_argument, NULL, 'l' },
+		{ "bucket", required_argument, NULL, OPT_BUCKET },
+		LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
+	static const char letters[] = SHORT_COMMON SHORT_NULL SHORT_ESCAPED "l";
+	int bucket = MSTORE_ANY_BUCKET;
+	struct bytes prefix = { 0 };
+	struct mstore_list *list;
+	struct mstore *store;
+	int option, more;
+
+	while ((option = next_option(&cmd_ls, argc, argv, letters, options)) != -1) {
+		if (option == OPT_BUCKET)
+			bucket = parse_bucket(&cmd_ls, optarg);
+		else
+			details = true;
+	}
+	want_one_form(&cmd_ls, details + settings.json + settings.null);
+	want_operands(&cmd_ls, argc, 0, 1);
+	if (optind < argc)
+		prefix = operand_prefix(&cmd_ls, argv[optind]);
+	store = open_store(MSTORE_READ);
+	list = mstore_list_new(store, prefix.data, prefix.len, bucket);
+	if (!list)
+		list_failed(errno);
+	while ((more = mstore_list_next(list)) > 0)
+		print_entry(list);
+	if (more < 0)
+		list_failed(errno);
+	mstore_list_free(list);
+	mstore_close(store);
+	return STATUS_YES;
+}
+
+const struct command cmd_ls = {
+	.name = "ls",
+	.run = ls,
+	.operands = "[PREFIX]",
+	.summary = "List the keys that start with PREFIX, or all, in no order",
+	.help = "  -l, --long           print size and version before each key\n"
+		HELP_BUCKET HELP_NULL HELP_JSON HELP_ESCAPED,
+};

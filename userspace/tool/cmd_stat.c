@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore stat */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "tool.h"
+
+static void print_json(struct bytes key, const struct mstore_stat *stat)
+{
+	json_begin();
+	json_bytes("key", key);
+	json_exact("version", stat->version);
+	json_number("size", stat->value_len);
+	json_writer(stat->tgid, stat->uid, stat->time);
+	json_number("subscribers", stat->subscribers);
+	json_number("bucket", stat->bucket);
+	json_end();
+}
+
+static void print_writer(const struct mstore_stat *stat)
+{
+	char name[COMMAND_SIZE], when[TIME_TEXT_SIZE];
+
+	buffer_format(&out, "writer: pid %d", stat->tgid);
+	if (writer_command(name, stat->tgid, stat->time)) {
+		buffer_text(&out, " (");
+		out_value((struct bytes){ name, strlen(name) });
+		buffer_text(&out, ")");
+	}
+	buffer_format(&out, ", uid %u (%s)\n", stat->uid, user_name(stat->uid));
+	time_text(when, stat->time);
+	buffer_format(&out, "time: %s\ntime_ns: ", when);
+	buffer_number(&out, stat->time);
+}
+
+static void print_plain(struct bytes key, const struct mstore_stat *stat)
+{
+	buffer_text(&out, "key: ");
+	out_key(key);
+	buffer_text(&out, "\nversion: ");
+	buffer_number(&out, stat->version);
+	buffer_format(&out, "\nsize: %u\n", stat->value_len);
+	print_writer(stat);
+	buffer_format(&out, "\nsubscribers: %u\n", stat->subscribers);
+	buffer_format(&out, "bucket: %u\n", stat->bucket);
+}
+
+static int stat_key(struct mstore *store, struct bytes key)
+{
+	static bool again;
+	struct mstore_stat stat;
+
+	if (mstore_stat(store, key.data, key.len, &stat))
+		return key_failed(key, errno);
+	if (settings.json) {
+		print_json(key, &stat);
+		return STATUS_YES;
+	}
+	if (again)
+		buffer_text(&out, "\n");
+	again = true;
+	print_plain(key, &stat);
+	return STATUS_YES;
+}
+
+static int stat_keys(int argc, char **argv)
+{
+	int status = STATUS_YES;
+	struct mstore *store;
+
+	parse_key_options(&cmd_stat, argc, argv);
+	want_operands(&cmd_stat, argc, 1, INT_MAX);
+	store = open_store(MSTORE_READ);
+	for (int i = optind; i < argc; i++)
+		status |= stat_key(store, operand_key(&cmd_stat, argv[i]));
+	mstore_close(store);
+	return status;
+}
+
+const struct command cmd_stat = {
+	.name = "stat",
+	.run = stat_keys,
+	.operands = "KEY...",
+	.summary = "Print what is known about a key: who wrote it and when, size, version",
+	.help = HELP_JSON HELP_ESCAPED,
+};

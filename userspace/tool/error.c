@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Messages of the form `metastore: what: why`, and the exit statuses that go with them. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+/* In one write, so that messages of several processes do not mix. */
+static void message(const char *what, const char *why, va_list args)
+{
+	char text[1024];
+
+	vsnprintf(text, sizeof(text), why, args);
+	dprintf(STDERR_FILENO, "metastore: %s: %s\n", what, text);
+}
+
+void report(const char *what, const char *why, ...)
+{
+	va_list args;
+
+	va_start(args, why);
+	message(what, why, args);
+	va_end(args);
+}
+
+/* Keys are escaped: whoever made them does not get at the terminal. */
+void report_key(struct bytes key, const char *why, ...)
+{
+	struct buffer what = { 0 };
+	va_list args;
+
+	escape(&what, key, ESCAPE_KEY);
+	buffer_add(&what, "", 1);
+	va_start(args, why);
+	message(what.data, why, args);
+	va_end(args);
+	free(what.data);
+}
+
+void die(int status, const char *what, const char *why, ...)
+{
+	va_list args;
+
+	/* What was found out before the failure is worth having. */
+	out_flush();
+	va_start(args, why);
+	message(what, why, args);
+	va_end(args);
+	exit(status);
+}
+
+void die_usage(const struct command *cmd, const char *why, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(text, sizeof(text), why, args);
+	va_end(args);
+	die(STATUS_USAGE, cmd->name, "%s; see metastore %s --help", text, cmd->name);
+}
+
+/* What the library's errors mean where the C library's words would mislead. */
+static const char *reason(int error)
+{
+	switch (error) {
+	case ENOENT:
+		return "no such key";
+	case ENOSPC:
+		return "the store is full (see metastore info)";
+	case EMSGSIZE:
+		return "the value is longer than the store takes (see metastore info)";
+	case ENOBUFS:
+		return "no more subscriptions for one open file (see metastore info)";
+	case ENOTTY:
+		return "not a metastore, or its module is older than this command";
+	default:
+		return strerror(error);
+	}
+}
+
+/* A key that is absent is an answer; after anything else it is no use to go on. */
+int key_failed(struct bytes key, int error)
+{
+	if (error != ENOENT)
+		out_flush();
+	report_key(key, "%s", reason(error));
+	if (error != ENOENT)
+		exit(STATUS_COULD_NOT);
+	return STATUS_NO;
+}
+
+void call_failed(const char *what, int error)
+{
+	die(STATUS_COULD_NOT, what, "%s", reason(error));
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Bytes as text that keeps to one line: \\ \n \t \r, and \xHH for other control
+ * characters and for what is not UTF-8. Everything else stands for itself, so
+ * ordinary text is not changed, and bash's printf '%b' undoes it.
+ */
+#include <string.h>
+
+#include "tool.h"
+
+static const char letters[] = "\\ntr";
+static const char meanings[] = "\\\n\t\r";
+
+static char letter_for(char byte)
+{
+	const char *at = byte ? strchr(meanings, byte) : NULL;
+
+	return at ? letters[at - meanings] : 0;
+}
+
+/* C1 controls, U+0080 to U+009F, act on terminals as the ASCII ones do. */
+static bool is_control(const unsigned char *s, size_t step)
+{
+	if (step == 1)
+		return s[0] < 0x20 || s[0] == 0x7f;
+	return step == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+}
+
+static void escape_byte(struct buffer *buf, unsigned char byte)
+{
+	char letter = letter_for(byte);
+
+	if (letter)
+		buffer_format(buf, "\\%c", letter);
+	else
+		buffer_format(buf, "\\x%02x", byte);
+}
+
+void escape(struct buffer *buf, struct bytes bytes, enum escape_style style)
+{
+	const unsigned char *s = bytes.data;
+	const unsigned char *end = s + bytes.len;
+
+	while (s < end) {
+		size_t step = utf8_sequence(s, end - s);
+
+		if (step && *s != '\\' && !is_control(s, step) &&
+		    !(*s == ' ' && style == ESCAPE_KEY)) {
+			buffer_add(buf, s, step);
+			s += step;
+		} else {
+			escape_byte(buf, *s++);
+		}
+	}
+}
+
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (at - digits) % 16 : -1;
+}
+
+/*
+ * Reads one byte or one escape at @text into @byte. Returns how many characters
+ * that took, 0 if it is no escape of ours.
+ */
+size_t unescape_one(const char *text, char *byte)
+{
+	const char *at;
+
+	*byte = text[0];
+	if (text[0] != '\\')
+		return 1;
+	if (text[1] == 'x' && hex_digit(text[2]) >= 0 && hex_digit(text[3]) >= 0) {
+		*byte = hex_digit(text[2]) << 4 | hex_digit(text[3]);
+		return 4;
+	}
+	at = text[1] ? strchr(letters, text[1]) : NULL;
+	if (!at)
+		return 0;
+	*byte = meanings[at - letters];
+	return 2;
+}
+
+/* Returns false if there is a backslash that starts no escape. */
+bool unescape(struct buffer *buf, const char *text)
+{
+	while (*text) {
+		char byte;
+		size_t step = unescape_one(text, &byte);
+
+		if (!step)
+			return false;
+		buffer_add(buf, &byte, 1);
+		text += step;
+	}
+	return true;
+}

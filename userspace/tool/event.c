@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Events as lines: plain, by a format, as NUL-ended fields, as JSON. */
+#include <string.h>
+
+#include "tool.h"
+
+static struct bytes event_key(const struct mstore_event *event)
+{
+	struct bytes key;
+
+	key.data = mstore_event_key(event, &key.len);
+	return key;
+}
+
+static bool is_deletion(const struct mstore_event *event)
+{
+	return mstore_event_type(event) == MSTORE_EVENT_DELETED;
+}
+
+/*
+ * An event DELETED carries the value that is gone, its writer and its time. They
+ * are not shown: they would pass for what is, and for who deleted it and when.
+ */
+static struct bytes event_value(const struct mstore_event *event)
+{
+	struct bytes value = { 0 };
+
+	if (!is_deletion(event))
+		value.data = mstore_event_value(event, &value.len);
+	return value;
+}
+
+static const char *event_kind(const struct mstore_event *event)
+{
+	switch (mstore_event_type(event)) {
+	case MSTORE_EVENT_PUBLISHED:
+		return "published";
+	case MSTORE_EVENT_SET:
+		return "set";
+	default:
+		return "deleted";
+	}
+}
+
+/* `KEY VALUE`, an empty value `KEY ` and a deletion `KEY`. */
+static void print_plain(const struct mstore_event *event)
+{
+	out_key(event_key(event));
+	if (!is_deletion(event)) {
+		buffer_text(&out, " ");
+		out_value(event_value(event));
+	}
+	out_end();
+}
+
+static void print_fields(const struct mstore_event *event)
+{
+	buffer_text(&out, event_kind(event));
+	out_end();
+	out_key(event_key(event));
+	out_end();
+	out_value(event_value(event));
+	out_end();
+}
+
+static void print_json(const struct mstore_event *event)
+{
+	json_begin();
+	json_text("event", event_kind(event));
+	json_bytes("key", event_key(event));
+	if (!is_deletion(event))
+		json_bytes("value", event_value(event));
+	json_exact("version", mstore_event_version(event));
+	if (!is_deletion(event))
+		json_writer(mstore_event_tgid(event), mstore_event_uid(event),
+			    mstore_event_time(event));
+	if (mstore_event_flags(event) & MSTORE_EVENT_F_FLUSH)
+		json_true("flush");
+	json_end();
+}
+
+static void print_command(const struct mstore_event *event)
+{
+	char name[COMMAND_SIZE];
+
+	if (writer_command(name, mstore_event_tgid(event), mstore_event_time(event)))
+		out_value((struct bytes){ name, strlen(name) });
+}
+
+static void print_time(const struct mstore_event *event)
+{
+	char text[TIME_TEXT_SIZE];
+
+	time_text(text, mstore_event_time(event));
+	buffer_text(&out, text);
+}
+
+static const char directives[] = "%kervstTpuUc";
+
+/* Those about a value, which a deletion leaves none of. */
+static const char value_directives[] = "vstTpuUc";
+
+static void print_directive(char directive, const struct mstore_event *event)
+{
+	if (is_deletion(event) && strchr(value_directives, directive))
+		return;
+	switch (directive) {
+	case 'k':
+		return out_key(event_key(event));
+	case 'v':
+		return out_value(event_value(event));
+	case 'e':
+		return buffer_text(&out, event_kind(event));
+	case 'r':
+		return buffer_number(&out, mstore_event_version(event));
+	case 's':
+		return buffer_format(&out, "%zu", event_value(event).len);
+	case 't':
+		return print_time(event);
+	case 'T':
+		return buffer_number(&out, mstore_event_time(event));
+	case 'p':
+		return buffer_format(&out, "%d", mstore_event_tgid(event));
+	case 'u':
+		return buffer_format(&out, "%u", mstore_event_uid(event));
+	case 'U':
+		return buffer_text(&out, user_name(mstore_event_uid(event)));
+	case 'c':
+		return print_command(event);
+	default:
+		return buffer_add(&out, &directive, 1);
+	}
+}
+
+/* Returns where @format is wrong, NULL if it is not. */
+const char *format_error(const char *format)
+{
+	size_t step;
+	char byte;
+
+	for (; *format; format += step) {
+		step = *format == '%' ? 2 : unescape_one(format, &byte);
+		if (!step || (step == 2 && *format == '%' &&
+			      (!format[1] || !strchr(directives, format[1]))))
+			return format;
+	}
+	return NULL;
+}
+
+static void print_formatted(const struct mstore_event *event, const char *format)
+{
+	while (*format) {
+		char byte;
+
+		if (*format == '%') {
+			print_directive(format[1], event);
+			format += 2;
+		} else {
+			format += unescape_one(format, &byte);
+			buffer_add(&out, &byte, 1);
+		}
+	}
+	out_end();
+}
+
+/* Prints an event PUBLISHED, SET or DELETED. */
+void print_event(const struct mstore_event *event, const char *format)
+{
+	if (format)
+		print_formatted(event, format);
+	else if (settings.json)
+		print_json(event);
+	else if (settings.null)
+		print_fields(event);
+	else
+		print_plain(event);
+}
+
+void print_loss(struct bytes key, uint64_t count)
+{
+	report_key(key, "lost %llu event%s", (unsigned long long)count,
+		   count == 1 ? "" : "s");
+	if (!settings.json)
+		return;
+	json_begin();
+	json_text("event", "lost");
+	json_bytes("key", key);
+	json_number("count", count);
+	json_end();
+}
+
+void print_flushed(uint64_t count)
+{
+	if (!settings.json)
+		return;
+	json_begin();
+	json_text("event", "flushed");
+	json_number("count", count);
+	json_end();
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The command metastore: finds the subcommand and runs it. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#ifndef METASTORE_VERSION
+#define METASTORE_VERSION	"0.1"
+#endif
+
+static const struct command *const commands[] = {
+	&cmd_get,
+	&cmd_set,
+	&cmd_del,
+	&cmd_pub,
+	&cmd_sub,
+	&cmd_ls,
+	&cmd_stat,
+	&cmd_subs,
+	&cmd_bucket,
+	&cmd_flush,
+	&cmd_info,
+	NULL
+};
+
+static const char usage[] = "Usage: metastore [--store PATH] COMMAND [OPTION...] [OPERAND...]\n";
+
+static void print_usage(void)
+{
+	buffer_text(&out, usage);
+	buffer_text(&out, "A string map with publish/subscribe for the whole machine.\n\n");
+	for (int i = 0; commands[i]; i++)
+		buffer_format(&out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	buffer_text(&out,
+		    "\nmetastore COMMAND --help shows the options of a command.\n"
+		    "Status: 0 yes, 1 no or absent, 2 wrong usage, 3 failed, 124 timed out.\n");
+}
+
+/*
+ * A descriptor that is not open would be given to the store, and output would
+ * end up there. These fail on use as a closed one does.
+ */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (int i = 0; commands[i]; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	die(STATUS_USAGE, name, "no such command; see metastore --help");
+}
+
+/* Returns the status to end with, or -1 when a subcommand follows at argv[optind]. */
+static int parse_options(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "version", no_argument, NULL, 'V' },
+		LONG_STORE, LONG_HELP, { }
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, SHORT_COMMON "V", options, NULL)) != -1) {
+		switch (option) {
+		case 'h':
+			print_usage();
+			return STATUS_YES;
+		case 'V':
+			buffer_text(&out, "metastore " METASTORE_VERSION "\n");
+			return STATUS_YES;
+		case OPT_STORE:
+			settings.store = optarg;
+			break;
+		default:
+			die(STATUS_USAGE, argv[optind - 1], "%s; see metastore --help",
+			    option == ':' ? "needs a value" : "unknown option");
+		}
+	}
+	if (optind < argc)
+		return -1;
+	dprintf(STDERR_FILENO, "%sSee metastore --help.\n", usage);
+	return STATUS_USAGE;
+}
+
+static int run_command(int argc, char **argv)
+{
+	const struct command *command = find_command(argv[0]);
+
+	/* 0 rather than 1 makes getopt_long() forget the options before the command. */
+	optind = 0;
+	return command->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	occupy_standard_descriptors();
+	signal(SIGPIPE, SIG_IGN);
+	status = parse_options(argc, argv);
+	if (status < 0)
+		status = run_command(argc - optind, argv + optind);
+	out_finish();
+	return status;
+}

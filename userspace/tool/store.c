@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The store that the settings choose, and what to do when it cannot be opened. */
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tool.h"
+
+const char *store_path(void)
+{
+	const char *path = settings.store;
+
+	if (!path)
+		path = getenv("METASTORE_STORE");
+	return path && *path ? path : "/dev/metastore";
+}
+
+static noreturn void die_denied(const char *path)
+{
+	struct stat st;
+	struct group *group;
+
+	if (stat(path, &st))
+		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
+	group = getgrgid(st.st_gid);
+	die(STATUS_COULD_NOT, path,
+	    "permission denied: owner %s, group %s, mode %04o; be one of these, or use sudo",
+	    user_name(st.st_uid), group ? group->gr_name : "without a name", st.st_mode & 07777);
+}
+
+struct mstore *open_store(int flags)
+{
+	const char *path = store_path();
+	struct mstore *store = mstore_open(path, flags);
+
+	if (store)
+		return store;
+	switch (errno) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		die(STATUS_COULD_NOT, path,
+		    "no such store; load the module: modprobe metastore, or insmod metastore.ko");
+	case EACCES:
+		die_denied(path);
+	default:
+		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
+	}
+}
