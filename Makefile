@@ -8,7 +8,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 BUILD := $(CURDIR)/build
-RELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+UTSRELEASE := $(KDIR)/include/generated/utsrelease.h
+RELEASE := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(UTSRELEASE) 2>/dev/null)
 # MODULE_BUILD tells builds of the same kernel with other flags apart.
 MODULE = $(BUILD)/$(RELEASE)$(MODULE_BUILD)
 
