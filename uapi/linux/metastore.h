@@ -159,7 +159,7 @@ struct metastore_delete {
 };
 
 /** METASTORE_FLUSH_SUBSCRIPTIONS - remove matching subscriptions as well */
-#define METASTORE_FLUSH_SUBSCRIPTIONS	(1U << 0)
+#define METASTORE_FLUSH_SUBSCRIPTIONS	0x0001
 
 /**
  * struct metastore_flush - arguments of FLUSH
@@ -174,7 +174,7 @@ struct metastore_delete {
  * Removes every matching value that was there when the call began, each as
  * DELETE would, with an event of type METASTORE_EVENT_DELETED that has the
  * flag METASTORE_EVENT_F_FLUSH. Other callers see some keys gone before
- * others; values written meanwhile stay.
+ * others; values written meanwhile may go or stay.
  *
  * With METASTORE_FLUSH_SUBSCRIPTIONS (CAP_SYS_ADMIN) the subscriptions to
  * matching keys, of all open files, are removed after that. Each open file that
@@ -197,11 +197,11 @@ struct metastore_flush {
  * Types of events. Those below METASTORE_EVENT_LOST are asked for in the
  * events mask of SUBSCRIBE; LOST and FLUSHED always come.
  */
-#define METASTORE_EVENT_PUBLISHED	(1U << 0)	/* stored by PUBLISH */
-#define METASTORE_EVENT_SET		(1U << 1)	/* stored by SET */
-#define METASTORE_EVENT_DELETED		(1U << 2)	/* removed */
-#define METASTORE_EVENT_LOST		(1U << 14)	/* events were lost */
-#define METASTORE_EVENT_FLUSHED		(1U << 15)	/* subscriptions were */
+#define METASTORE_EVENT_PUBLISHED	0x0001	/* stored by PUBLISH */
+#define METASTORE_EVENT_SET		0x0002	/* stored by SET */
+#define METASTORE_EVENT_DELETED		0x0004	/* removed */
+#define METASTORE_EVENT_LOST		0x4000	/* events were lost */
+#define METASTORE_EVENT_FLUSHED		0x8000	/* subscriptions were */
 
 /**
  * struct metastore_subscribe - arguments of SUBSCRIBE
@@ -382,7 +382,7 @@ struct metastore_info {
 #define METASTORE_VALUE_OVERHEAD	48
 
 /** METASTORE_EVENT_F_FLUSH - DELETED: FLUSH did it */
-#define METASTORE_EVENT_F_FLUSH		(1U << 0)
+#define METASTORE_EVENT_F_FLUSH		0x0001
 
 /**
  * struct metastore_event - a record that read() returns

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/metastore: open, release, read, poll, fdinfo.
+ */
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uio.h>
+
+#include "device.h"
+#include "ioctl.h"
+
+/* Records taken from the queue under one hold of its lock: 512 B of stack. */
+#define READ_BATCH	16
+
+/* What the device's open files mean. Set before it is registered. */
+static struct metastore_store *default_store;
+
+static int metastore_open(struct inode *inode, struct file *filp)
+{
+	struct metastore_store *store = default_store;
+	struct metastore_file *file;
+
+	file = kzalloc(sizeof(*file), METASTORE_GFP);
+	if (!file)
+		return -ENOMEM;
+	file->store = store;
+	metastore_queue_init(&file->queue, store->limits.queue_len,
+			     store->limits.queue_bytes);
+	metastore_subscriptions_init(&file->subs);
+	filp->private_data = file;
+	filp->f_mode |= FMODE_NOWAIT;
+	return stream_open(inode, filp);
+}
+
+static int metastore_release(struct inode *inode, struct file *filp)
+{
+	struct metastore_file *file = filp->private_data;
+
+	/* Nothing is pushed once there are no subscriptions. */
+	metastore_subscriptions_destroy(&file->subs);
+	metastore_queue_destroy(&file->queue);
+	kfree(file);
+	return 0;
+}
+
+static bool put(const void *bytes, size_t len, struct iov_iter *to)
+{
+	return copy_to_iter(bytes, len, to) == len;
+}
+
+static bool copy_record(const struct metastore_record *record,
+			struct iov_iter *to)
+{
+	const struct metastore_value *value = record->value;
+	size_t size = metastore_record_size(record);
+	struct metastore_event event = {
+		.len = size,
+		.header_len = sizeof(event),
+		.type = record->type,
+		.cookie = record->source ? record->source->cookie : 0,
+		.version = record->version,
+		.flags = record->flags,
+	};
+	static const u8 zeros[8];
+
+	if (!value)
+		return put(&event, sizeof(event), to);
+	event.time = value->time;
+	event.value_len = value->len;
+	event.key_len = value->node.key_len;
+	event.tgid = value->tgid;
+	event.uid = from_kuid_munged(current_user_ns(), value->uid);
+	size -= sizeof(event) + event.key_len + event.value_len;
+	return put(&event, sizeof(event), to) &&
+	       metastore_value_to_iter(value, to) &&
+	       put(zeros, size, to);
+}
+
+/* Takes up to a batch of records; returns bytes copied, 0: none, or an error. */
+static ssize_t read_batch(struct metastore_queue *queue, struct iov_iter *to)
+{
+	struct metastore_record records[READ_BATCH];
+	ssize_t copied = 0;
+	int i, nr;
+
+	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to));
+	if (nr <= 0)
+		return nr;
+	for (i = 0; i < nr && copy_record(&records[i], to); i++)
+		copied += metastore_record_size(&records[i]);
+	metastore_queue_finish(queue, records, nr, i);
+	return i ? copied : -EFAULT;
+}
+
+static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
+{
+	ssize_t batch, copied = 0;
+
+	/* A batch that ended early met a fault, or a record that does not fit. */
+	while ((batch = read_batch(queue, to)) > 0)
+		copied += batch;
+	return copied ?: batch;
+}
+
+static int wait_for_record(struct metastore_queue *queue)
+{
+	return wait_event_interruptible_exclusive(queue->readers,
+						  metastore_queue_has_record(queue));
+}
+
+static ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *filp = iocb->ki_filp;
+	struct metastore_file *file = filp->private_data;
+	struct metastore_queue *queue = &file->queue;
+	bool may_wait = !(filp->f_flags & O_NONBLOCK) &&
+			!(iocb->ki_flags & IOCB_NOWAIT);
+	ssize_t copied;
+	int err;
+
+	if (!iov_iter_count(to))
+		return 0;
+	for (;;) {
+		copied = read_some(queue, to);
+		if (copied)
+			break;
+		if (!may_wait)
+			return -EAGAIN;
+		err = wait_for_record(queue);
+		if (err)
+			return err;
+	}
+	/* This reader may have been woken for what it leaves. */
+	metastore_queue_pass_on(queue);
+	return copied;
+}
+
+static __poll_t metastore_poll(struct file *filp, poll_table *wait)
+{
+	struct metastore_file *file = filp->private_data;
+
+	poll_wait(filp, &file->queue.readers, wait);
+	return metastore_queue_has_record(&file->queue) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static void metastore_show_fdinfo(struct seq_file *m, struct file *filp)
+{
+	struct metastore_file *file = filp->private_data;
+	struct metastore_queue_stat stat;
+
+	metastore_queue_stat(&file->queue, &stat);
+	seq_printf(m, "subscriptions:\t%u\n", READ_ONCE(file->subs.nr));
+	seq_printf(m, "events:\t%u\n", stat.len);
+	seq_printf(m, "bytes:\t%u\n", stat.bytes);
+	seq_printf(m, "lost:\t%llu\n", stat.lost);
+}
+
+static const struct file_operations metastore_fops = {
+	.owner = THIS_MODULE,
+	.open = metastore_open,
+	.release = metastore_release,
+	.read_iter = metastore_read_iter,
+	.poll = metastore_poll,
+	.unlocked_ioctl = metastore_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = metastore_show_fdinfo,
+};
+
+static struct miscdevice metastore_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "metastore",
+	.fops = &metastore_fops,
+	.mode = 0660,
+};
+
+/**
+ * metastore_device_register - make /dev/metastore
+ * @store:	the store that its open files mean
+ *
+ * Context: may sleep.
+ * Return: 0 or what misc_register() says.
+ */
+int metastore_device_register(struct metastore_store *store)
+{
+	default_store = store;
+	return misc_register(&metastore_device);
+}
+
+/**
+ * metastore_device_unregister - remove /dev/metastore
+ *
+ * There are no open files: they hold references to the module.
+ *
+ * Context: may sleep.
+ */
+void metastore_device_unregister(void)
+{
+	misc_deregister(&metastore_device);
+}

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The commands of uapi/linux/metastore.h, one function each: copy in, check,
+ * call, copy out. The errors are documented there.
+ */
+#include <linux/capability.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <asm/ioctls.h>
+
+#include "bucket.h"
+#include "device.h"
+#include "ioctl.h"
+#include "store.h"
+#include "subscription.h"
+
+/* Most that LIST fills in one call, so that its buffer is easily allocated. */
+#define LIST_MAX	(64 << 10)
+
+#define EVENTS_ALL \
+	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | METASTORE_EVENT_DELETED)
+
+/* The same for every compiler and every kernel, 32-bit programs included. */
+static_assert(sizeof(struct metastore_set) == 40);
+static_assert(offsetof(struct metastore_set, version) == 32);
+static_assert(sizeof(struct metastore_get) == 40);
+static_assert(offsetof(struct metastore_get, version) == 32);
+static_assert(sizeof(struct metastore_stat) == 56);
+static_assert(offsetof(struct metastore_stat, value_len) == 32);
+static_assert(sizeof(struct metastore_delete) == 24);
+static_assert(sizeof(struct metastore_flush) == 40);
+static_assert(offsetof(struct metastore_flush, values) == 24);
+static_assert(sizeof(struct metastore_subscribe) == 32);
+static_assert(sizeof(struct metastore_unsubscribe) == 16);
+static_assert(sizeof(struct metastore_subscribers) == 24);
+static_assert(sizeof(struct metastore_key_bucket) == 24);
+static_assert(sizeof(struct metastore_list) == 48);
+static_assert(sizeof(struct metastore_list_entry) == 24);
+static_assert(sizeof(struct metastore_info) == 80);
+static_assert(sizeof(struct metastore_event) == 48);
+static_assert(offsetof(struct metastore_event, value_len) == 32);
+static_assert(METASTORE_LIST_MIN >=
+	      sizeof(struct metastore_list_entry) + METASTORE_KEY_MAX);
+
+/* A key, or prefix, copied from user space. */
+struct key_buffer {
+	struct metastore_key key;
+	u8 bytes[METASTORE_KEY_MAX];
+};
+
+static __always_inline int copy_args(void *args, size_t size,
+				     const void __user *uargs, size_t usize)
+{
+	if (likely(usize == size))
+		return copy_from_user(args, uargs, size) ? -EFAULT : 0;
+	return copy_struct_from_user(args, size, uargs, usize);
+}
+
+static int check_key_len(u32 len)
+{
+	return len && len <= METASTORE_KEY_MAX ? 0 : -EINVAL;
+}
+
+/* Copies a key in and finds out where it belongs. */
+static int copy_key(struct metastore_file *file, struct key_buffer *buffer,
+		    u64 key, u32 len)
+{
+	int err = check_key_len(len);
+
+	if (err)
+		return err;
+	if (copy_from_user(buffer->bytes, u64_to_user_ptr(key), len))
+		return -EFAULT;
+	buffer->key.bytes = buffer->bytes;
+	buffer->key.len = len;
+	metastore_store_locate(file->store, &buffer->key);
+	return 0;
+}
+
+/* Copies a prefix in and finds out which buckets are meant. */
+static int copy_range(struct metastore_file *file, struct metastore_range *range,
+		      u8 *bytes, u64 prefix, u32 len, u32 bucket)
+{
+	if (len > METASTORE_KEY_MAX)
+		return -EINVAL;
+	if (copy_from_user(bytes, u64_to_user_ptr(prefix), len))
+		return -EFAULT;
+	range->prefix = bytes;
+	range->prefix_len = len;
+	return metastore_store_range(file->store, bucket, range);
+}
+
+static long get(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_get __user *uargs = arg;
+	struct metastore_get args;
+	struct key_buffer buffer;
+	struct metastore_value *value;
+	u32 room;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags || args.reserved)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	value = metastore_bucket_get(&buffer.key);
+	if (!value)
+		return -ENOENT;
+
+	room = args.value_len;
+	if (room < value->len)
+		err = -ERANGE;
+	else
+		err = metastore_value_to_user(value, u64_to_user_ptr(args.value));
+	args.value_len = value->len;
+	args.version = value->version;
+	metastore_value_put(value);
+	if (err == -EFAULT || put_user(args.value_len, &uargs->value_len) ||
+	    put_user(args.version, &uargs->version))
+		return -EFAULT;
+	return err;
+}
+
+static long store_value(struct metastore_file *file, void __user *arg,
+			size_t size, u16 type)
+{
+	struct metastore_set __user *uargs = arg;
+	struct metastore_set args;
+	struct metastore_value *value;
+	struct metastore_key key;
+	u64 version;
+	u32 queues;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	err = check_key_len(args.key_len);
+	if (err)
+		return err;
+	if (args.value_len > file->store->limits.max_value)
+		return -EMSGSIZE;
+
+	value = metastore_value_create(u64_to_user_ptr(args.key), args.key_len,
+				       u64_to_user_ptr(args.value), args.value_len);
+	if (IS_ERR(value))
+		return PTR_ERR(value);
+	key.bytes = value->node.key;
+	key.len = value->node.key_len;
+	metastore_store_locate(file->store, &key);
+	value->node.hash = key.hash;
+	err = metastore_bucket_set(&key, value, type, &version, &queues);
+	if (err) {
+		metastore_value_put(value);
+		return err;
+	}
+	if (type == METASTORE_EVENT_SET)
+		queues = 0;
+	if (put_user(queues, &uargs->queues) || put_user(version, &uargs->version))
+		return -EFAULT;
+	return 0;
+}
+
+static long set(struct metastore_file *file, void __user *arg, size_t size)
+{
+	return store_value(file, arg, size, METASTORE_EVENT_SET);
+}
+
+static long publish(struct metastore_file *file, void __user *arg, size_t size)
+{
+	return store_value(file, arg, size, METASTORE_EVENT_PUBLISHED);
+}
+
+static long delete(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_delete __user *uargs = arg;
+	struct metastore_delete args;
+	struct key_buffer buffer;
+	u64 version;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	err = metastore_bucket_delete(&buffer.key, U64_MAX, 0, &version);
+	if (err)
+		return err;
+	return put_user(version, &uargs->version);
+}
+
+static long flush(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_flush __user *uargs = arg;
+	struct metastore_flush args;
+	struct metastore_range range;
+	u8 prefix[METASTORE_KEY_MAX];
+	u64 values = 0, subscriptions = 0;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags & ~METASTORE_FLUSH_SUBSCRIPTIONS || args.reserved)
+		return -EINVAL;
+	err = copy_range(file, &range, prefix, args.prefix, args.prefix_len,
+			 args.bucket);
+	if (err)
+		return err;
+	if (args.flags & METASTORE_FLUSH_SUBSCRIPTIONS && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
+
+	err = metastore_store_flush(file->store, &range, &values);
+	if (!err && args.flags & METASTORE_FLUSH_SUBSCRIPTIONS)
+		err = metastore_store_flush_subscriptions(file->store, &range,
+							  &subscriptions);
+	if (err)
+		return err;
+	if (put_user(values, &uargs->values) ||
+	    put_user(subscriptions, &uargs->subscriptions))
+		return -EFAULT;
+	return 0;
+}
+
+static long subscribe(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_subscribe args;
+	struct key_buffer buffer;
+	int err;
+
+	err = copy_args(&args, sizeof(args), arg, size);
+	if (err)
+		return err;
+	if (args.flags || args.reserved || args.events & ~EVENTS_ALL)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	return metastore_subscribe(&file->subs, &file->queue, &buffer.key,
+				   args.events ?: METASTORE_EVENT_PUBLISHED,
+				   args.cookie);
+}
+
+static long unsubscribe(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_unsubscribe args;
+	struct key_buffer buffer;
+	int err;
+
+	err = copy_args(&args, sizeof(args), arg, size);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	return metastore_unsubscribe(&file->subs, &buffer.key);
+}
+
+static long subscribers(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_subscribers __user *uargs = arg;
+	struct metastore_subscribers args;
+	struct key_buffer buffer;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags || args.reserved)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	spin_lock(&buffer.key.bucket->lock);
+	args.subscribers = metastore_topic_subscribers(&buffer.key);
+	spin_unlock(&buffer.key.bucket->lock);
+	return put_user(args.subscribers, &uargs->subscribers);
+}
+
+static long bucket(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_key_bucket __user *uargs = arg;
+	struct metastore_key_bucket args;
+	struct key_buffer buffer;
+	u32 index;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	index = metastore_store_bucket_index(file->store, &buffer.key);
+	if (put_user(index, &uargs->bucket) ||
+	    put_user(file->store->limits.buckets, &uargs->buckets))
+		return -EFAULT;
+	return 0;
+}
+
+static long stat(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_stat __user *uargs = arg;
+	struct metastore_stat args;
+	struct key_buffer buffer;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags || args.reserved)
+		return -EINVAL;
+	err = copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	err = metastore_bucket_stat(&buffer.key, &args);
+	if (err)
+		return err;
+	args.bucket = metastore_store_bucket_index(file->store, &buffer.key);
+	return copy_to_user(uargs, &args, sizeof(args)) ? -EFAULT : 0;
+}
+
+/* Appends an entry; returns its length, or 0 if there is no room. */
+static size_t put_entry(void *buffer, size_t room, const struct metastore_iter *iter)
+{
+	struct metastore_list_entry *entry = buffer;
+	size_t used = sizeof(*entry) + iter->key.len;
+	size_t len = ALIGN(used, 8);
+
+	if (len > room)
+		return 0;
+	*entry = (struct metastore_list_entry) {
+		.len = len,
+		.header_len = sizeof(*entry),
+		.key_len = iter->key.len,
+		.value_len = iter->value_len,
+		.version = iter->version,
+	};
+	memcpy(entry + 1, iter->key.bytes, iter->key.len);
+	memset(buffer + used, 0, len - used);
+	return len;
+}
+
+/* Fills a buffer; sets how much of it and with how many. */
+static int fill_list(struct metastore_iter *iter, void *buffer, size_t room,
+		     size_t *used, u32 *entries)
+{
+	size_t len;
+	int ret;
+
+	*used = 0;
+	*entries = 0;
+	while ((ret = metastore_iter_next(iter)) > 0) {
+		len = put_entry(buffer + *used, room - *used, iter);
+		if (!len)
+			break;
+		*used += len;
+		++*entries;
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static long list(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_list __user *uargs = arg;
+	struct metastore_list args;
+	struct metastore_range range;
+	struct metastore_iter *iter;
+	struct key_buffer *cursor;
+	u8 prefix[METASTORE_KEY_MAX];
+	void *buffer;
+	size_t room, used;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags || args.entries)
+		return -EINVAL;
+	if (args.buffer_len < METASTORE_LIST_MIN)
+		return -ERANGE;
+	err = copy_range(file, &range, prefix, args.prefix, args.prefix_len,
+			 args.bucket);
+	if (err)
+		return err;
+
+	room = min_t(size_t, args.buffer_len, LIST_MAX);
+	iter = kmalloc(sizeof(*iter), METASTORE_GFP);
+	cursor = kmalloc(sizeof(*cursor), METASTORE_GFP);
+	buffer = kvmalloc(room, METASTORE_GFP);
+	err = -ENOMEM;
+	if (!iter || !cursor || !buffer)
+		goto free;
+
+	metastore_iter_init(iter, file->store, &range, false);
+	if (args.cursor_len) {
+		err = copy_key(file, cursor, args.cursor, args.cursor_len);
+		if (err)
+			goto free;
+		metastore_iter_skip_to(iter, &cursor->key);
+	}
+	err = fill_list(iter, buffer, room, &used, &args.entries);
+	if (err)
+		goto free;
+	if (copy_to_user(u64_to_user_ptr(args.buffer), buffer, used) ||
+	    put_user((u32)used, &uargs->buffer_len) ||
+	    put_user(args.entries, &uargs->entries))
+		err = -EFAULT;
+free:
+	kvfree(buffer);
+	kfree(cursor);
+	kfree(iter);
+	return err;
+}
+
+static long info(struct metastore_file *file, void __user *arg, size_t size)
+{
+	const struct metastore_limits *limits = &file->store->limits;
+	struct metastore_info __user *uargs = arg;
+	struct metastore_info args;
+	struct metastore_range range;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	err = metastore_store_range(file->store, args.bucket, &range);
+	if (err)
+		return err;
+	args.features = 0;
+	args.buckets = limits->buckets;
+	args.key_max = METASTORE_KEY_MAX;
+	args.max_value = limits->max_value;
+	args.queue_len = limits->queue_len;
+	args.queue_bytes = limits->queue_bytes;
+	args.max_subscriptions = METASTORE_MAX_SUBSCRIPTIONS;
+	args.max_keys = limits->max_keys;
+	args.max_bytes = limits->max_bytes;
+	metastore_store_count(file->store, &range, &args);
+	return copy_to_user(uargs, &args, sizeof(args)) ? -EFAULT : 0;
+}
+
+/*
+ * @cmd:	the command, with the size its structure had in the header's first
+ *		version, which is the least that is accepted
+ * @mode:	what the descriptor must be open for
+ * @run:	does it; gets the structure's user address and size
+ */
+struct command {
+	unsigned int cmd;
+	fmode_t mode;
+	long (*run)(struct metastore_file *file, void __user *arg, size_t size);
+};
+
+#define COMMAND(name, mode, run) \
+	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, mode, run }
+
+static const struct command commands[] = {
+	COMMAND(INFO, 0, info),
+	COMMAND(GET, FMODE_READ, get),
+	COMMAND(SET, FMODE_WRITE, set),
+	COMMAND(DELETE, FMODE_WRITE, delete),
+	COMMAND(PUBLISH, FMODE_WRITE, publish),
+	COMMAND(SUBSCRIBE, FMODE_READ, subscribe),
+	COMMAND(UNSUBSCRIBE, FMODE_READ, unsubscribe),
+	COMMAND(SUBSCRIBERS, FMODE_READ, subscribers),
+	COMMAND(BUCKET, 0, bucket),
+	COMMAND(STAT, FMODE_READ, stat),
+	COMMAND(LIST, FMODE_READ, list),
+	COMMAND(FLUSH, FMODE_WRITE, flush),
+};
+
+/* Finds a command, whatever the size of its structure. */
+static const struct command *find_command(unsigned int cmd)
+{
+	unsigned int nr = _IOC_NR(cmd);
+	const unsigned int size_bits = _IOC_SIZEMASK << _IOC_SIZESHIFT;
+
+	if (nr >= ARRAY_SIZE(commands))
+		return NULL;
+	nr = array_index_nospec(nr, ARRAY_SIZE(commands));
+	return (commands[nr].cmd ^ cmd) & ~size_bits ? NULL : &commands[nr];
+}
+
+/**
+ * metastore_ioctl - the device's unlocked_ioctl
+ * @filp:	its open file
+ * @cmd:	METASTORE_IOC_* or FIONREAD
+ * @arg:	user address of the arguments
+ *
+ * Context: may sleep.
+ * Return: 0 or what uapi/linux/metastore.h says.
+ */
+long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct metastore_file *file = filp->private_data;
+	void __user *uarg = (void __user *)arg;
+	const struct command *command;
+
+	if (cmd == FIONREAD)
+		return put_user((int)metastore_queue_next_size(&file->queue),
+				(int __user *)uarg);
+	command = find_command(cmd);
+	if (!command)
+		return -ENOTTY;
+	if ((filp->f_mode & command->mode) != command->mode)
+		return -EBADF;
+	if (_IOC_SIZE(cmd) < _IOC_SIZE(command->cmd))
+		return -EINVAL;
+	return command->run(file, uarg, _IOC_SIZE(cmd));
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * metastore: a string map with publish/subscribe for the whole machine.
+ *
+ * Loading and unloading.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sizes.h>
+
+#include "device.h"
+#include "store.h"
+
+/* Of the RAM, what the values may take by default: 1 / RAM_SHARE. */
+#define RAM_SHARE	8
+
+static struct metastore_store *store;
+
+static unsigned int buckets = 1000;
+module_param(buckets, uint, 0444);
+MODULE_PARM_DESC(buckets, "Number of buckets, 1 to 65536 (default 1000)");
+
+static unsigned int max_value = SZ_64K;
+module_param(max_value, uint, 0444);
+MODULE_PARM_DESC(max_value, "Longest value in bytes, 1 to 16777216 (default 65536)");
+
+static unsigned long max_keys = SZ_16M;
+module_param(max_keys, ulong, 0444);
+MODULE_PARM_DESC(max_keys, "Keys that the store may hold, 1 to 2147483648 (default 16777216)");
+
+static unsigned long max_bytes;
+module_param(max_bytes, ulong, 0444);
+MODULE_PARM_DESC(max_bytes, "Bytes that the values may take, at least 4096 (default an eighth of the RAM)");
+
+static unsigned int queue_len = 1024;
+module_param(queue_len, uint, 0444);
+MODULE_PARM_DESC(queue_len, "Events that an open file's queue holds, 1 to 1048576 (default 1024)");
+
+static unsigned int queue_bytes = SZ_1M;
+module_param(queue_bytes, uint, 0444);
+MODULE_PARM_DESC(queue_bytes, "Bytes that their values may take, 4096 to 1073741824 (default 1048576)");
+
+static int __init metastore_init(void)
+{
+	struct metastore_limits limits;
+	int err;
+
+	BUILD_BUG_ON(!IS_ENABLED(CONFIG_64BIT));
+	if (!max_bytes)
+		max_bytes = totalram_pages() / RAM_SHARE * PAGE_SIZE;
+	limits = (struct metastore_limits) {
+		.buckets = buckets,
+		.max_value = max_value,
+		.queue_len = queue_len,
+		.queue_bytes = queue_bytes,
+		.max_keys = max_keys,
+		.max_bytes = max_bytes,
+	};
+	store = metastore_store_create(&limits);
+	if (IS_ERR(store)) {
+		err = PTR_ERR(store);
+		if (err == -EINVAL)
+			pr_err("metastore: a parameter is out of its range, see modinfo\n");
+		return err;
+	}
+	err = metastore_device_register(store);
+	if (err)
+		goto destroy_store;
+	return 0;
+
+destroy_store:
+	metastore_store_destroy(store);
+	return err;
+}
+
+static void __exit metastore_exit(void)
+{
+	metastore_device_unregister();
+	metastore_store_destroy(store);
+	/* kfree_rcu() runs none of our code, so this waits for readers alone. */
+	rcu_barrier();
+}
+
+module_init(metastore_init);
+module_exit(metastore_exit);
+
+MODULE_AUTHOR("The metastore developers");
+MODULE_DESCRIPTION("String map with publish/subscribe for the whole machine");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A store's life, its limits, and going over its keys.
+ */
+#include <linux/err.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "bucket.h"
+#include "store.h"
+#include "subscription.h"
+
+static bool limits_are_sane(const struct metastore_limits *limits)
+{
+	return limits->buckets && limits->buckets <= METASTORE_MAX_BUCKETS &&
+	       limits->max_value && limits->max_value <= METASTORE_MAX_VALUE &&
+	       limits->queue_len && limits->queue_len <= METASTORE_MAX_QUEUE_LEN &&
+	       limits->queue_bytes >= METASTORE_MIN_QUEUE_BYTES &&
+	       limits->queue_bytes <= METASTORE_MAX_QUEUE_BYTES &&
+	       limits->max_keys && limits->max_keys <= METASTORE_MAX_KEYS &&
+	       limits->max_bytes >= METASTORE_MIN_BYTES &&
+	       limits->max_bytes <= S64_MAX;
+}
+
+/**
+ * metastore_store_create - make an empty store
+ * @limits:	what it shall be like
+ *
+ * Context: may sleep.
+ * Return: the store; -EINVAL if a limit makes no sense; -ENOMEM.
+ */
+struct metastore_store *metastore_store_create(const struct metastore_limits *limits)
+{
+	struct metastore_store *store;
+	/* One change a ns is not reached, so older stores' versions are smaller. */
+	u64 version = ktime_get_real_ns();
+	u32 i;
+
+	if (!limits_are_sane(limits))
+		return ERR_PTR(-EINVAL);
+	store = kzalloc(sizeof(*store), METASTORE_GFP);
+	if (!store)
+		return ERR_PTR(-ENOMEM);
+	store->buckets = kvcalloc(limits->buckets, sizeof(*store->buckets),
+				  METASTORE_GFP);
+	if (!store->buckets) {
+		kfree(store);
+		return ERR_PTR(-ENOMEM);
+	}
+	store->limits = *limits;
+	get_random_bytes(&store->secret, sizeof(store->secret));
+	for (i = 0; i < limits->buckets; i++)
+		metastore_bucket_init(&store->buckets[i], store, version);
+	return store;
+}
+
+/**
+ * metastore_store_destroy - free a store and its values
+ * @store:	the store, which no open file means any more
+ *
+ * Context: may sleep.
+ */
+void metastore_store_destroy(struct metastore_store *store)
+{
+	u32 i;
+
+	for (i = 0; i < store->limits.buckets; i++)
+		metastore_bucket_destroy(&store->buckets[i]);
+	kvfree(store->buckets);
+	kfree(store);
+}
+
+/**
+ * metastore_store_locate - find out where in a store a key belongs
+ * @store:	the store
+ * @key:	the key; its hash and bucket are set
+ *
+ * One keyed hash gives both: its upper half picks the bucket, which BUCKET
+ * shows, the lower the slot in the bucket's tables. SipHash is a pseudo-random
+ * function: whoever sees some of its bits, and chooses the keys, learns nothing
+ * about the others, so nobody can fill one slot on purpose. That is why it need
+ * never be redrawn, and the order of keys stays as it is.
+ */
+void metastore_store_locate(struct metastore_store *store,
+			    struct metastore_key *key)
+{
+	u64 hash = siphash(key->bytes, key->len, &store->secret);
+
+	key->hash = lower_32_bits(hash);
+	key->bucket = &store->buckets[reciprocal_scale(upper_32_bits(hash),
+						       store->limits.buckets)];
+}
+
+/**
+ * metastore_store_bucket_index - number of the bucket a key falls in
+ * @store:	the store
+ * @key:	the key, after metastore_store_locate()
+ */
+u32 metastore_store_bucket_index(struct metastore_store *store,
+				 const struct metastore_key *key)
+{
+	return key->bucket - store->buckets;
+}
+
+/**
+ * metastore_store_charge - count keys and bytes against the store's limits
+ * @store:	the store
+ * @keys:	keys that come; negative: that go
+ * @bytes:	bytes that come; negative: that go
+ *
+ * What does not grow is never refused.
+ *
+ * Return: 0, or -ENOSPC and nothing is counted.
+ */
+int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
+{
+	if (bytes && atomic64_add_return(bytes, &store->bytes) >
+		     (s64)store->limits.max_bytes && bytes > 0)
+		goto uncharge_bytes;
+	if (keys && atomic64_add_return(keys, &store->keys) >
+		    (s64)store->limits.max_keys && keys > 0)
+		goto uncharge_keys;
+	return 0;
+
+uncharge_keys:
+	atomic64_sub(keys, &store->keys);
+uncharge_bytes:
+	atomic64_sub(bytes, &store->bytes);
+	return -ENOSPC;
+}
+
+/**
+ * metastore_store_range - which buckets a command is about
+ * @store:	the store
+ * @bucket:	the one, or METASTORE_ANY_BUCKET
+ * @range:	its first and last are set
+ *
+ * Return: 0; -ERANGE if there is no such bucket.
+ */
+int metastore_store_range(struct metastore_store *store, u32 bucket,
+			  struct metastore_range *range)
+{
+	range->first = 0;
+	range->last = store->limits.buckets - 1;
+	if (bucket == METASTORE_ANY_BUCKET)
+		return 0;
+	if (bucket > range->last)
+		return -ERANGE;
+	range->first = bucket;
+	range->last = bucket;
+	return 0;
+}
+
+static int flush_bucket(struct metastore_store *store,
+			const struct metastore_range *range, u64 *values)
+{
+	u64 version, newest = metastore_bucket_version(&store->buckets[range->first]);
+	struct metastore_iter iter;
+	int err;
+
+	metastore_iter_init(&iter, store, range, false);
+	while ((err = metastore_iter_next(&iter)) > 0)
+		if (!metastore_bucket_delete(&iter.key, newest,
+					     METASTORE_EVENT_F_FLUSH, &version))
+			++*values;
+	return err;
+}
+
+/**
+ * metastore_store_flush - delete values
+ * @store:	the store
+ * @range:	of which keys
+ * @values:	is increased by the number of values deleted
+ *
+ * A bucket's values that are newer than when its turn came stay, so that this
+ * ends however fast others write.
+ *
+ * Context: may sleep.
+ * Return: 0; -EINTR: a fatal signal.
+ */
+int metastore_store_flush(struct metastore_store *store,
+			  const struct metastore_range *range, u64 *values)
+{
+	struct metastore_range one = *range;
+	int err = 0;
+
+	for (; one.first <= range->last && !err; one.first++) {
+		one.last = one.first;
+		err = flush_bucket(store, &one, values);
+	}
+	return err;
+}
+
+/**
+ * metastore_store_flush_subscriptions - end subscriptions of all open files
+ * @store:	the store
+ * @range:	to which keys
+ * @subscriptions: is increased by the number of subscriptions ended
+ *
+ * Context: may sleep.
+ * Return: 0; -EINTR: a fatal signal.
+ */
+int metastore_store_flush_subscriptions(struct metastore_store *store,
+					const struct metastore_range *range,
+					u64 *subscriptions)
+{
+	struct metastore_iter iter;
+	int err;
+
+	metastore_iter_init(&iter, store, range, true);
+	while ((err = metastore_iter_next(&iter)) > 0)
+		*subscriptions += metastore_topic_flush(&iter.key);
+	return err;
+}
+
+/**
+ * metastore_store_count - count what is in a store
+ * @store:	the store
+ * @range:	in which buckets; the prefix is not looked at
+ * @info:	its keys, bytes and subscriptions are set
+ *
+ * The counts are of slightly different moments.
+ *
+ * Context: may sleep.
+ */
+void metastore_store_count(struct metastore_store *store,
+			   const struct metastore_range *range,
+			   struct metastore_info *info)
+{
+	u32 i;
+
+	info->keys = 0;
+	info->bytes = 0;
+	info->subscriptions = 0;
+	for (i = range->first; i <= range->last; i++) {
+		struct metastore_bucket *bucket = &store->buckets[i];
+
+		spin_lock(&bucket->lock);
+		info->keys += bucket->values.nr_nodes;
+		info->bytes += bucket->bytes;
+		info->subscriptions += bucket->nr_subscriptions;
+		spin_unlock(&bucket->lock);
+		cond_resched();
+	}
+}
+
+/**
+ * metastore_iter_init - go to before the first key of a range
+ * @iter:	is set
+ * @store:	the store
+ * @range:	the range, which must stay as long as @iter
+ * @topics:	go over keys with subscriptions, not with values
+ */
+void metastore_iter_init(struct metastore_iter *iter,
+			 struct metastore_store *store,
+			 const struct metastore_range *range, bool topics)
+{
+	iter->store = store;
+	iter->range = range;
+	iter->topics = topics;
+	iter->key.bucket = &store->buckets[range->first];
+	metastore_position_set(&iter->pos, 0, NULL, 0);
+}
+
+/**
+ * metastore_iter_skip_to - go to right behind a key
+ * @iter:	before the first key of its range
+ * @key:	the key, after metastore_store_locate(). It need not exist; if it is
+ *		before the range @iter stays, if it is behind @iter is at the end
+ */
+void metastore_iter_skip_to(struct metastore_iter *iter,
+			    const struct metastore_key *key)
+{
+	if (key->bucket < iter->key.bucket)
+		return;
+	iter->key.bucket = key->bucket;
+	metastore_position_set(&iter->pos, key->hash, key->bytes, key->len);
+}
+
+static bool matches(const struct metastore_node *node,
+		    const struct metastore_range *range)
+{
+	return node->key_len >= range->prefix_len &&
+	       !memcmp(node->key, range->prefix, range->prefix_len);
+}
+
+static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
+{
+	metastore_position_set(&iter->pos, node->hash, node->key, node->key_len);
+	iter->key.bytes = iter->pos.key;
+	iter->key.len = node->key_len;
+	iter->key.hash = node->hash;
+	if (!iter->topics) {
+		iter->version = metastore_value_of(node)->version;
+		iter->value_len = metastore_value_of(node)->len;
+	}
+}
+
+/* Looks at the rest of one slot. */
+static bool step(struct metastore_iter *iter)
+{
+	struct metastore_bucket *bucket = iter->key.bucket;
+	struct metastore_table *table =
+		iter->topics ? &bucket->topics : &bucket->values;
+	struct metastore_node *node;
+	bool found;
+
+	rcu_read_lock();
+	while ((node = metastore_table_next(table, &iter->pos))) {
+		found = matches(node, iter->range);
+		arrive_at(iter, node);
+		if (found)
+			break;
+	}
+	rcu_read_unlock();
+	return node;
+}
+
+/**
+ * metastore_iter_next - go to the next key of the range
+ * @iter:	where it was
+ *
+ * Keys that are there all the time are met exactly once, however much others
+ * change meanwhile.
+ *
+ * Context: may sleep; takes no lock.
+ * Return: 1; 0 at the end; -EINTR: a fatal signal.
+ */
+int metastore_iter_next(struct metastore_iter *iter)
+{
+	struct metastore_bucket *last = &iter->store->buckets[iter->range->last];
+
+	for (; iter->key.bucket <= last; iter->key.bucket++) {
+		while (iter->pos.order < METASTORE_ORDER_END) {
+			if (step(iter))
+				return 1;
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			cond_resched();
+		}
+		metastore_position_set(&iter->pos, 0, NULL, 0);
+	}
+	return 0;
+}

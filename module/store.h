@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_STORE_H
+#define METASTORE_STORE_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/siphash.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+
+#include "table.h"
+
+/*
+ * Bounds of what a store can be made with.
+ *
+ * BUCKETS: an empty bucket takes some 200 bytes, so 13 MB for all.
+ * VALUE: a value is allocated and copied in one piece.
+ * QUEUE_LEN: an event takes 32 bytes of its queue's ring, so 32 MB a file.
+ * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
+ * KEYS: hashes have 32 bits.
+ * SUBSCRIPTIONS: one takes some 300 bytes, so 20 MB a file.
+ */
+#define METASTORE_MAX_BUCKETS		SZ_64K
+#define METASTORE_MAX_VALUE		SZ_16M
+#define METASTORE_MAX_QUEUE_LEN		SZ_1M
+#define METASTORE_MIN_QUEUE_BYTES	SZ_4K
+#define METASTORE_MAX_QUEUE_BYTES	SZ_1G
+#define METASTORE_MAX_KEYS		BIT_ULL(31)
+#define METASTORE_MIN_BYTES		SZ_4K
+#define METASTORE_MAX_SUBSCRIPTIONS	SZ_64K
+
+/**
+ * struct metastore_limits - what a store is made with
+ * @buckets:	number of buckets
+ * @max_value:	longest value in bytes
+ * @queue_len:	events that an open file's queue holds
+ * @queue_bytes: bytes that their values may take
+ * @max_keys:	keys that the store may hold
+ * @max_bytes:	bytes that their values may take
+ */
+struct metastore_limits {
+	u32 buckets;
+	u32 max_value;
+	u32 queue_len;
+	u32 queue_bytes;
+	u64 max_keys;
+	u64 max_bytes;
+};
+
+/**
+ * struct metastore_store - a key space, split over buckets
+ * @limits:	what it was made with; never changes
+ * @secret:	of the hash that places keys; never changes
+ * @keys:	number of keys
+ * @bytes:	bytes that their values take
+ * @buckets:	@limits.buckets of them
+ */
+struct metastore_store {
+	struct metastore_limits limits;
+	siphash_key_t secret;
+	atomic64_t keys;
+	atomic64_t bytes;
+	struct metastore_bucket *buckets;
+};
+
+/**
+ * struct metastore_range - which keys of a store a command is about
+ * @prefix:	what they begin with
+ * @prefix_len:	its length in bytes, 0 to METASTORE_KEY_MAX
+ * @first:	index of the first bucket
+ * @last:	index of the last bucket
+ */
+struct metastore_range {
+	const u8 *prefix;
+	u32 prefix_len;
+	u32 first;
+	u32 last;
+};
+
+/**
+ * struct metastore_iter - goes over the keys of a range in the store's order
+ * @store:	the store
+ * @range:	the range
+ * @topics:	whether it goes over keys with subscriptions, not with values
+ * @pos:	where it is in the bucket of @key
+ * @key:	the key it is at
+ * @version:	version of its value
+ * @value_len:	length of its value
+ *
+ * The order is by bucket, then as the tables have it. The last two are not set
+ * where @topics is.
+ */
+struct metastore_iter {
+	struct metastore_store *store;
+	const struct metastore_range *range;
+	bool topics;
+	struct metastore_position pos;
+	struct metastore_key key;
+	u64 version;
+	u32 value_len;
+};
+
+struct metastore_store *metastore_store_create(const struct metastore_limits *limits);
+void metastore_store_destroy(struct metastore_store *store);
+void metastore_store_locate(struct metastore_store *store,
+			    struct metastore_key *key);
+u32 metastore_store_bucket_index(struct metastore_store *store,
+				 const struct metastore_key *key);
+int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes);
+int metastore_store_range(struct metastore_store *store, u32 bucket,
+			  struct metastore_range *range);
+int metastore_store_flush(struct metastore_store *store,
+			  const struct metastore_range *range, u64 *values);
+int metastore_store_flush_subscriptions(struct metastore_store *store,
+					const struct metastore_range *range,
+					u64 *subscriptions);
+void metastore_store_count(struct metastore_store *store,
+			   const struct metastore_range *range,
+			   struct metastore_info *info);
+
+void metastore_iter_init(struct metastore_iter *iter,
+			 struct metastore_store *store,
+			 const struct metastore_range *range, bool topics);
+void metastore_iter_skip_to(struct metastore_iter *iter,
+			    const struct metastore_key *key);
+int metastore_iter_next(struct metastore_iter *iter);
+
+#endif /* METASTORE_STORE_H */

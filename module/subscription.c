@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who hears which key, and telling them.
+ *
+ * A subscription stands in two sets: its key's (the topic, under the bucket's
+ * lock) and its open file's (under that one's lock). It is entered and removed
+ * with both locks held, so that who holds either sees it in both or in none.
+ *
+ * Delivery to many: events of one key must reach every queue in the order of
+ * versions, yet nobody else in the bucket shall wait for a key with thousands
+ * of subscribers. So after each CHUNK of them the bucket's lock is released for
+ * a moment, with the topic marked busy. Meanwhile
+ *
+ * - whoever wants to change this key waits (metastore_topic_lock());
+ * - subscriptions may come, ahead of the bookmark: they do not get this event;
+ * - subscriptions may go: the bookmark is an entry of the list itself and does
+ *   not mind what happens to its neighbours.
+ *
+ * A busy topic is not freed and nobody else walks its list.
+ */
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "store.h"
+#include "subscription.h"
+
+/*
+ * Deliveries under one hold of the bucket's lock. One costs some 60 to 350
+ * instructions, so this is about 10 us at most.
+ */
+#define CHUNK	64
+
+/*
+ * One key's subscriptions. Exists while there are any, or while it is busy.
+ *
+ * @subs:	struct metastore_subscription
+ * @nr:		their number
+ * @busy:	being delivered to, with the lock released now and then
+ * @rcu:	for freeing: iterators look at @node without the lock
+ * @node:	in the bucket's topics
+ */
+struct metastore_topic {
+	struct list_head subs;
+	u32 nr;
+	bool busy;
+	struct rcu_head rcu;
+	struct metastore_node node;
+};
+
+/*
+ * @source:	the queue's side; that may outlive the rest
+ * @events:	mask of METASTORE_EVENT_*; never changes
+ * @bucket:	where the topic is; never changes
+ * @topic:	what is subscribed to; never changes
+ * @in_topic:	in the topic's list
+ * @subs:	what the open file is subscribed to; never changes
+ * @in_file:	in its tree
+ */
+struct metastore_subscription {
+	struct metastore_source source;
+	u32 events;
+	struct metastore_bucket *bucket;
+	struct metastore_topic *topic;
+	struct list_head in_topic;
+	struct metastore_subscriptions *subs;
+	struct rb_node in_file;
+};
+
+static_assert(offsetof(struct metastore_subscription, source) == 0);
+
+/* The set of topics */
+
+static struct metastore_topic *find_topic(const struct metastore_key *key)
+{
+	struct metastore_node *node;
+
+	/* Few keys have subscribers; a bucket with none is a common case. */
+	if (!key->bucket->topics.nr_nodes)
+		return NULL;
+	node = metastore_table_find(&key->bucket->topics, key);
+	return node ? container_of(node, struct metastore_topic, node) : NULL;
+}
+
+static struct metastore_topic *topic_create(const struct metastore_key *key)
+{
+	size_t size = offsetof(struct metastore_topic, node.key) + key->len;
+	struct metastore_topic *topic;
+
+	topic = kmalloc(max(size, sizeof(*topic)), METASTORE_GFP);
+	if (!topic)
+		return NULL;
+	INIT_LIST_HEAD(&topic->subs);
+	topic->nr = 0;
+	topic->busy = false;
+	topic->node.hash = key->hash;
+	topic->node.key_len = key->len;
+	memcpy(topic->node.key, key->bytes, key->len);
+	return topic;
+}
+
+static void free_if_unused(struct metastore_bucket *bucket,
+			   struct metastore_topic *topic)
+{
+	lockdep_assert_held(&bucket->lock);
+	if (topic->nr || topic->busy)
+		return;
+	metastore_table_remove(&bucket->topics, &topic->node);
+	kfree_rcu(topic, rcu);
+}
+
+/**
+ * metastore_topic_subscribers - count the subscriptions to a key
+ * @key:	the key
+ *
+ * Context: with the bucket's lock held.
+ */
+u32 metastore_topic_subscribers(const struct metastore_key *key)
+{
+	struct metastore_topic *topic = find_topic(key);
+
+	return topic ? topic->nr : 0;
+}
+
+/**
+ * metastore_topic_lock - take the bucket's lock in order to change a key
+ * @key:	the key
+ *
+ * Waits while an earlier change of the same key is being delivered. The wait is
+ * not interruptible: some callers cannot fail, and it ends by itself.
+ *
+ * Context: may sleep. Returns with the bucket's lock held.
+ * Return: the key's topic, to be given to metastore_topic_deliver(), or NULL.
+ */
+struct metastore_topic *metastore_topic_lock(const struct metastore_key *key)
+	__acquires(&key->bucket->lock)
+{
+	struct metastore_bucket *bucket = key->bucket;
+	struct metastore_topic *topic;
+
+	spin_lock(&bucket->lock);
+	wait_event_cmd(bucket->delivered,
+		       !(topic = find_topic(key)) || !topic->busy,
+		       spin_unlock(&bucket->lock), spin_lock(&bucket->lock));
+	return topic;
+}
+
+/* Delivery */
+
+static u32 deliver(struct metastore_subscription *sub,
+		   const struct metastore_record *event,
+		   struct metastore_garbage *garbage)
+{
+	if (!(sub->events & event->type))
+		return 0;
+	return metastore_queue_push(&sub->source, event, garbage);
+}
+
+static void take_breath(struct metastore_bucket *bucket,
+			struct metastore_garbage *garbage)
+{
+	spin_unlock(&bucket->lock);
+	metastore_garbage_free(garbage);
+	cond_resched();
+	spin_lock(&bucket->lock);
+}
+
+static u32 deliver_in_chunks(struct metastore_bucket *bucket,
+			     struct metastore_topic *topic,
+			     const struct metastore_record *event,
+			     struct metastore_garbage *garbage)
+{
+	struct metastore_subscription *sub;
+	struct list_head bookmark;
+	u32 i, queues = 0;
+
+	topic->busy = true;
+	list_add(&bookmark, &topic->subs);
+	for (i = 1; !list_is_last(&bookmark, &topic->subs); i++) {
+		sub = list_entry(bookmark.next, struct metastore_subscription,
+				 in_topic);
+		list_move(&bookmark, &sub->in_topic);
+		queues += deliver(sub, event, garbage);
+		if (i % CHUNK == 0)
+			take_breath(bucket, garbage);
+	}
+	list_del(&bookmark);
+	topic->busy = false;
+	free_if_unused(bucket, topic);
+	wake_up_all(&bucket->delivered);
+	return queues;
+}
+
+/**
+ * metastore_topic_deliver - give an event to the subscribers of a key
+ * @bucket:	the key's bucket
+ * @topic:	what metastore_topic_lock() returned
+ * @event:	the event, without source; the caller sees to it that its value
+ *		stays meanwhile
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Context: with the bucket's lock held, which is released and taken again if
+ * there are more than CHUNK subscriptions.
+ * Return: the number of queues that took the event.
+ */
+u32 metastore_topic_deliver(struct metastore_bucket *bucket,
+			    struct metastore_topic *topic,
+			    const struct metastore_record *event,
+			    struct metastore_garbage *garbage)
+{
+	struct metastore_subscription *sub;
+	u32 queues = 0;
+
+	if (!topic)
+		return 0;
+	if (topic->nr > CHUNK)
+		return deliver_in_chunks(bucket, topic, event, garbage);
+	list_for_each_entry(sub, &topic->subs, in_topic)
+		queues += deliver(sub, event, garbage);
+	return queues;
+}
+
+/* The subscriptions of an open file */
+
+/**
+ * metastore_subscriptions_init - make an empty set
+ * @subs:	the set
+ */
+void metastore_subscriptions_init(struct metastore_subscriptions *subs)
+{
+	spin_lock_init(&subs->lock);
+	subs->tree = RB_ROOT;
+	subs->nr = 0;
+}
+
+static int compare(const struct metastore_key *key, const struct rb_node *rb)
+{
+	const struct metastore_node *node =
+		&rb_entry(rb, struct metastore_subscription, in_file)->topic->node;
+
+	if (key->len != node->key_len)
+		return key->len < node->key_len ? -1 : 1;
+	return memcmp(key->bytes, node->key, key->len);
+}
+
+static int compare_key(const void *key, const struct rb_node *rb)
+{
+	return compare(key, rb);
+}
+
+static int compare_node(struct rb_node *new, const struct rb_node *rb)
+{
+	const struct metastore_node *node =
+		&rb_entry(new, struct metastore_subscription, in_file)->topic->node;
+	struct metastore_key key = { .bytes = node->key, .len = node->key_len };
+
+	return compare(&key, rb);
+}
+
+/* Enters a subscription in both sets, with the bucket's lock held. */
+static int link_subscription(struct metastore_subscription *sub)
+{
+	struct metastore_subscriptions *subs = sub->subs;
+	int err = 0;
+
+	spin_lock(&subs->lock);
+	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
+		err = -ENOBUFS;
+	else if (rb_find_add(&sub->in_file, &subs->tree, compare_node))
+		err = -EEXIST;
+	else
+		subs->nr++;
+	spin_unlock(&subs->lock);
+	if (err)
+		return err;
+	list_add(&sub->in_topic, &sub->topic->subs);
+	sub->topic->nr++;
+	sub->bucket->nr_subscriptions++;
+	return 0;
+}
+
+/* Removes it from both, with both locks held. */
+static void unlink_subscription(struct metastore_subscription *sub)
+{
+	lockdep_assert_held(&sub->bucket->lock);
+	lockdep_assert_held(&sub->subs->lock);
+	rb_erase(&sub->in_file, &sub->subs->tree);
+	sub->subs->nr--;
+	list_del(&sub->in_topic);
+	sub->topic->nr--;
+	sub->bucket->nr_subscriptions--;
+}
+
+/* Ends one that was removed, with the bucket's lock held. */
+static void end_subscription(struct metastore_subscription *sub, bool flushed)
+{
+	free_if_unused(sub->bucket, sub->topic);
+	metastore_source_cancel(&sub->source, flushed);
+}
+
+/**
+ * metastore_subscribe - subscribe an open file to a key
+ * @subs:	what the file is subscribed to
+ * @queue:	the file's queue
+ * @key:	the key
+ * @events:	mask of METASTORE_EVENT_*
+ * @cookie:	the subscriber's number for it
+ *
+ * Context: may sleep.
+ * Return: 0; -EEXIST: is subscribed already; -ENOBUFS: too many subscriptions;
+ * -ENOMEM.
+ */
+int metastore_subscribe(struct metastore_subscriptions *subs,
+			struct metastore_queue *queue,
+			const struct metastore_key *key, u32 events, u64 cookie)
+{
+	struct metastore_bucket *bucket = key->bucket;
+	struct metastore_topic *topic, *new_topic = NULL;
+	struct metastore_subscription *sub;
+	int err;
+
+	err = metastore_table_prepare(&bucket->topics) ?:
+	      metastore_queue_prepare(queue);
+	if (err)
+		return err;
+	sub = kmalloc(sizeof(*sub), METASTORE_GFP);
+	new_topic = topic_create(key);
+	if (!sub || !new_topic) {
+		err = -ENOMEM;
+		goto free;
+	}
+	metastore_source_init(&sub->source, queue, cookie);
+	sub->events = events;
+	sub->bucket = bucket;
+	sub->subs = subs;
+
+	spin_lock(&bucket->lock);
+	topic = find_topic(key);
+	if (!topic) {
+		topic = new_topic;
+		new_topic = NULL;
+		metastore_table_insert(&bucket->topics, &topic->node);
+	}
+	sub->topic = topic;
+	err = link_subscription(sub);
+	if (!err)
+		sub = NULL;
+	else
+		free_if_unused(bucket, topic);
+	spin_unlock(&bucket->lock);
+free:
+	kfree(new_topic);
+	kfree(sub);
+	return err;
+}
+
+/**
+ * metastore_unsubscribe - end an open file's subscription to a key
+ * @subs:	what the file is subscribed to
+ * @key:	the key
+ *
+ * Context: takes the bucket's lock and the file's.
+ * Return: 0 or -ENOENT.
+ */
+int metastore_unsubscribe(struct metastore_subscriptions *subs,
+			  const struct metastore_key *key)
+{
+	struct metastore_subscription *sub;
+	struct rb_node *rb;
+
+	spin_lock(&key->bucket->lock);
+	spin_lock(&subs->lock);
+	rb = rb_find(key, &subs->tree, compare_key);
+	sub = rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
+	if (sub)
+		unlink_subscription(sub);
+	spin_unlock(&subs->lock);
+	if (sub)
+		end_subscription(sub, false);
+	spin_unlock(&key->bucket->lock);
+	return sub ? 0 : -ENOENT;
+}
+
+static struct metastore_subscription *
+any_subscription(struct metastore_subscriptions *subs)
+{
+	struct rb_node *rb = subs->tree.rb_node;
+
+	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
+}
+
+/* The bucket of some subscription of an open file, or NULL if there is none. */
+static struct metastore_bucket *
+some_bucket(struct metastore_subscriptions *subs)
+{
+	struct metastore_subscription *sub;
+	struct metastore_bucket *bucket;
+
+	spin_lock(&subs->lock);
+	sub = any_subscription(subs);
+	bucket = sub ? sub->bucket : NULL;
+	spin_unlock(&subs->lock);
+	return bucket;
+}
+
+/**
+ * metastore_subscriptions_destroy - end all subscriptions of an open file
+ * @subs:	what the file is subscribed to; nobody subscribes it any more
+ *
+ * Context: takes bucket after bucket's lock. May sleep.
+ */
+void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
+{
+	struct metastore_subscription *sub;
+	struct metastore_bucket *bucket;
+
+	while ((bucket = some_bucket(subs))) {
+		spin_lock(&bucket->lock);
+		spin_lock(&subs->lock);
+		/* A flush may have been faster: then it may be another's turn. */
+		sub = any_subscription(subs);
+		if (sub && sub->bucket != bucket)
+			sub = NULL;
+		if (sub)
+			unlink_subscription(sub);
+		spin_unlock(&subs->lock);
+		if (sub)
+			end_subscription(sub, false);
+		spin_unlock(&bucket->lock);
+		cond_resched();
+	}
+}
+
+/* Ends up to CHUNK subscriptions to a key, with the bucket's lock held. */
+static u32 flush_chunk(struct metastore_topic *topic)
+{
+	struct metastore_subscription *sub, *next;
+	u32 nr = 0, last = topic->nr;
+
+	list_for_each_entry_safe(sub, next, &topic->subs, in_topic) {
+		if (nr == CHUNK)
+			break;
+		spin_lock(&sub->subs->lock);
+		unlink_subscription(sub);
+		spin_unlock(&sub->subs->lock);
+		end_subscription(sub, true);
+		/* With the last one the topic, and so the list, went. */
+		if (++nr == last)
+			break;
+	}
+	return nr;
+}
+
+/**
+ * metastore_topic_flush - end all subscriptions to a key
+ * @key:	the key
+ *
+ * Context: takes the bucket's lock, several times if there are many. May sleep.
+ * Return: number of subscriptions ended.
+ */
+u64 metastore_topic_flush(const struct metastore_key *key)
+{
+	struct metastore_topic *topic;
+	u64 flushed = 0;
+	u32 nr;
+
+	do {
+		topic = metastore_topic_lock(key);
+		nr = topic ? flush_chunk(topic) : 0;
+		spin_unlock(&key->bucket->lock);
+		cond_resched();
+		flushed += nr;
+	} while (nr == CHUNK);
+	return flushed;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_TABLE_H
+#define METASTORE_TABLE_H
+
+#include <linux/generic-radix-tree.h>
+#include <linux/seqlock.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include <linux/metastore.h>
+
+struct metastore_bucket;
+
+/**
+ * struct metastore_key - a key to be looked up
+ * @bytes:	its bytes, owned by whoever made this
+ * @len:	their number, 1 to METASTORE_KEY_MAX
+ * @hash:	picks the slot in the tables of @bucket; told to nobody
+ * @bucket:	the bucket it falls in
+ */
+struct metastore_key {
+	const u8 *bytes;
+	u32 len;
+	u32 hash;
+	struct metastore_bucket *bucket;
+};
+
+/**
+ * struct metastore_node - what a table holds, at the end of a larger object
+ * @next:	next node of the chain
+ * @hash:	as in struct metastore_key
+ * @key_len:	length of @key in bytes
+ * @key:	bytes of the key
+ *
+ * All but @next never change.
+ */
+struct metastore_node {
+	struct metastore_node __rcu *next;
+	u32 hash;
+	u8 key_len;
+	u8 key[];
+};
+
+struct metastore_slot {
+	struct metastore_node __rcu *first;
+};
+
+/**
+ * struct metastore_table - hash table that grows by one slot an insertion
+ * @slots:	chains; the first @nr_slots are in use
+ * @seq:	changes while a chain is split
+ * @nr_slots:	number of slots, 0 before the first insertion
+ * @nr_nodes:	number of nodes
+ *
+ * Linear hashing: when there are more nodes than slots, one chain is split in
+ * two, so that no insertion does more than a chain's worth of work however
+ * large the table is. Look-ups need no lock. One that meets a split may be led
+ * from one chain to the other and end without the node it wanted, so what was
+ * not found counts only if @seq did not change.
+ *
+ * Nodes have an order that growth does not change: by the reversed bits of
+ * their hash, then by key. In it each slot is one range, which splitting cuts
+ * in halves. struct metastore_position is a place in that order.
+ */
+struct metastore_table {
+	GENRADIX(struct metastore_slot)
+		slots;
+	seqcount_spinlock_t seq;
+	unsigned int nr_slots;
+	unsigned int nr_nodes;
+};
+
+/** METASTORE_ORDER_END - order of the position behind all nodes */
+#define METASTORE_ORDER_END	BIT_ULL(32)
+
+/**
+ * struct metastore_position - a place between two nodes of a table
+ * @order:	reversed bits of the hash; METASTORE_ORDER_END: behind all nodes
+ * @key_len:	length of @key in bytes; 0: before all nodes of that order
+ * @key:	the node of that order and this key is before the place
+ */
+struct metastore_position {
+	u64 order;
+	u8 key_len;
+	u8 key[METASTORE_KEY_MAX];
+};
+
+void metastore_table_init(struct metastore_table *table, spinlock_t *lock);
+void metastore_table_destroy(struct metastore_table *table);
+int metastore_table_prepare(struct metastore_table *table);
+struct metastore_node *metastore_table_find(struct metastore_table *table,
+					    const struct metastore_key *key);
+void metastore_table_insert(struct metastore_table *table,
+			    struct metastore_node *node);
+void metastore_table_replace(struct metastore_table *table,
+			     struct metastore_node *old,
+			     struct metastore_node *new);
+void metastore_table_remove(struct metastore_table *table,
+			    struct metastore_node *node);
+struct metastore_node *metastore_table_next(struct metastore_table *table,
+					    struct metastore_position *pos);
+void metastore_position_set(struct metastore_position *pos, u32 hash,
+			    const u8 *key, u8 key_len);
+
+#endif /* METASTORE_TABLE_H */

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Values: immutable, reference-counted, shared by the table and every queue
+ * that tells of them. Only this file allocates and touches their bytes.
+ */
+#include <linux/build_bug.h>
+#include <linux/cred.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "value.h"
+
+#define HEADER		offsetof(struct metastore_value, node.key)
+
+/*
+ * Longest value that is kept in one piece with its header. A longer one has its
+ * bytes apart, which are freed at the last put and need not wait for readers
+ * of the table to be done, so that overwriting large values does not pile
+ * them up.
+ */
+#define INLINE_MAX	(PAGE_SIZE - HEADER - METASTORE_KEY_MAX)
+
+static_assert(sizeof(struct metastore_value) == METASTORE_VALUE_OVERHEAD);
+
+static bool is_large(const struct metastore_value *value)
+{
+	return value->len > INLINE_MAX;
+}
+
+/* Where a large value has the pointer to its bytes. */
+static void **large_bytes(const struct metastore_value *value)
+{
+	return (void **)PTR_ALIGN(value->node.key + value->node.key_len,
+				  sizeof(void *));
+}
+
+static void *bytes_of(const struct metastore_value *value)
+{
+	if (is_large(value))
+		return *large_bytes(value);
+	return (void *)value->node.key + value->node.key_len;
+}
+
+static struct metastore_value *value_alloc(u32 key_len, u32 len)
+{
+	size_t size = HEADER + key_len;
+	struct metastore_value *value;
+	void *bytes = NULL;
+
+	if (len > INLINE_MAX) {
+		bytes = kvmalloc(len, METASTORE_GFP);
+		if (!bytes)
+			return NULL;
+		size = ALIGN(size, sizeof(void *)) + sizeof(void *);
+	} else {
+		size += len;
+	}
+	/* The compiler may copy or clear the struct, its padding included. */
+	value = kmalloc(max(size, sizeof(*value)), METASTORE_GFP);
+	if (!value) {
+		kvfree(bytes);
+		return NULL;
+	}
+	value->node.key_len = key_len;
+	value->len = len;
+	if (bytes)
+		*large_bytes(value) = bytes;
+	return value;
+}
+
+/* There are no other users: frees at once. */
+static void value_free(struct metastore_value *value)
+{
+	if (is_large(value))
+		kvfree(*large_bytes(value));
+	kfree(value);
+}
+
+/**
+ * metastore_value_create - make a value of what the caller has in memory
+ * @key:	user address of the key
+ * @key_len:	its length in bytes, 1 to METASTORE_KEY_MAX, checked by the caller
+ * @bytes:	user address of the value
+ * @len:	its length in bytes, checked by the caller
+ *
+ * The current task becomes the writer. Each byte is copied once.
+ *
+ * Context: may sleep.
+ * Return: the value with one reference, without hash, version and time;
+ * -ENOMEM, or -EFAULT from copying.
+ */
+struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
+					       const void __user *bytes, u32 len)
+{
+	struct metastore_value *value = value_alloc(key_len, len);
+
+	if (!value)
+		return ERR_PTR(-ENOMEM);
+	if (copy_from_user(value->node.key, key, key_len) ||
+	    copy_from_user(bytes_of(value), bytes, len)) {
+		value_free(value);
+		return ERR_PTR(-EFAULT);
+	}
+	refcount_set(&value->refs, 1);
+	value->tgid = task_tgid_nr(current);
+	value->uid = current_euid();
+	return value;
+}
+
+/**
+ * metastore_value_tryget - take a reference to a value found in a table
+ * @value:	the value
+ *
+ * Context: under rcu_read_lock().
+ * Return: false if it is gone from the table since.
+ */
+bool metastore_value_tryget(struct metastore_value *value)
+{
+	return refcount_inc_not_zero(&value->refs);
+}
+
+/**
+ * metastore_value_get - take a further reference
+ * @value:	a value to which there is a reference
+ */
+void metastore_value_get(struct metastore_value *value)
+{
+	refcount_inc(&value->refs);
+}
+
+/**
+ * metastore_value_put_later - drop a reference under a lock
+ * @value:	the value
+ * @garbage:	takes it if that was the last reference
+ */
+void metastore_value_put_later(struct metastore_value *value,
+			       struct metastore_garbage *garbage)
+{
+	if (!refcount_dec_and_test(&value->refs))
+		return;
+	value->garbage = garbage->first;
+	garbage->first = value;
+}
+
+/**
+ * metastore_garbage_free - free the values that were put under a lock
+ * @garbage:	list of them; empty afterwards
+ *
+ * Context: may sleep.
+ */
+void metastore_garbage_free(struct metastore_garbage *garbage)
+{
+	struct metastore_value *value;
+
+	while ((value = garbage->first)) {
+		garbage->first = value->garbage;
+		/* Readers of the table may be on the header, not on these. */
+		if (is_large(value))
+			kvfree(*large_bytes(value));
+		kfree_rcu(value, rcu);
+	}
+}
+
+/**
+ * metastore_value_put - drop a reference
+ * @value:	the value
+ *
+ * Context: may sleep.
+ */
+void metastore_value_put(struct metastore_value *value)
+{
+	struct metastore_garbage garbage = {};
+
+	metastore_value_put_later(value, &garbage);
+	metastore_garbage_free(&garbage);
+}
+
+/**
+ * metastore_value_size - what a value counts against limits
+ * @value:	the value
+ *
+ * Return: bytes, at most METASTORE_VALUE_OVERHEAD + METASTORE_KEY_MAX + the
+ * largest max_value, which is far below U32_MAX.
+ */
+u32 metastore_value_size(const struct metastore_value *value)
+{
+	return METASTORE_VALUE_OVERHEAD + value->node.key_len + value->len;
+}
+
+/**
+ * metastore_value_to_user - copy the bytes of a value out
+ * @value:	the value, to which the caller has a reference
+ * @buffer:	user address of at least its length
+ *
+ * Context: may sleep.
+ * Return: 0 or -EFAULT.
+ */
+int metastore_value_to_user(const struct metastore_value *value,
+			    void __user *buffer)
+{
+	return copy_to_user(buffer, bytes_of(value), value->len) ? -EFAULT : 0;
+}
+
+/**
+ * metastore_value_to_iter - copy key and value out, one right behind the other
+ * @value:	the value, to which the caller has a reference
+ * @to:		where to; must have room for both
+ *
+ * Context: may sleep.
+ * Return: false if the buffer is bad.
+ */
+bool metastore_value_to_iter(const struct metastore_value *value,
+			     struct iov_iter *to)
+{
+	const u8 *key = value->node.key;
+	size_t key_len = value->node.key_len;
+
+	if (!is_large(value))
+		return copy_to_iter(key, key_len + value->len, to) ==
+		       key_len + value->len;
+	return copy_to_iter(key, key_len, to) == key_len &&
+	       copy_to_iter(bytes_of(value), value->len, to) == value->len;
+}
