@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The layout of the interface, which may never change, and every operation
+ * once. Built for 32 bits too and run on the same 64-bit kernel, where it
+ * shows that neither structures nor commands depend on the word size.
+ */
+#include <assert.h>
+#include <stddef.h>
+
+#include "metastore_test.h"
+
+#define SIZE(type, bytes) \
+	static_assert(sizeof(struct metastore_##type) == (bytes), #type)
+#define FIELD(type, field, offset) \
+	static_assert(offsetof(struct metastore_##type, field) == (offset), #type "." #field)
+
+SIZE(set, 40);
+FIELD(set, key, 0);
+FIELD(set, value, 8);
+FIELD(set, key_len, 16);
+FIELD(set, value_len, 20);
+FIELD(set, flags, 24);
+FIELD(set, queues, 28);
+FIELD(set, version, 32);
+
+SIZE(get, 40);
+FIELD(get, key, 0);
+FIELD(get, value, 8);
+FIELD(get, key_len, 16);
+FIELD(get, value_len, 20);
+FIELD(get, flags, 24);
+FIELD(get, reserved, 28);
+FIELD(get, version, 32);
+
+SIZE(stat, 56);
+FIELD(stat, key, 0);
+FIELD(stat, key_len, 8);
+FIELD(stat, flags, 12);
+FIELD(stat, version, 16);
+FIELD(stat, time, 24);
+FIELD(stat, value_len, 32);
+FIELD(stat, tgid, 36);
+FIELD(stat, uid, 40);
+FIELD(stat, subscribers, 44);
+FIELD(stat, bucket, 48);
+FIELD(stat, reserved, 52);
+
+SIZE(delete, 24);
+FIELD(delete, key, 0);
+FIELD(delete, key_len, 8);
+FIELD(delete, flags, 12);
+FIELD(delete, version, 16);
+
+SIZE(flush, 40);
+FIELD(flush, prefix, 0);
+FIELD(flush, prefix_len, 8);
+FIELD(flush, bucket, 12);
+FIELD(flush, flags, 16);
+FIELD(flush, reserved, 20);
+FIELD(flush, values, 24);
+FIELD(flush, subscriptions, 32);
+
+SIZE(subscribe, 32);
+FIELD(subscribe, key, 0);
+FIELD(subscribe, key_len, 8);
+FIELD(subscribe, events, 12);
+FIELD(subscribe, cookie, 16);
+FIELD(subscribe, flags, 24);
+FIELD(subscribe, reserved, 28);
+
+SIZE(unsubscribe, 16);
+FIELD(unsubscribe, key, 0);
+FIELD(unsubscribe, key_len, 8);
+FIELD(unsubscribe, flags, 12);
+
+SIZE(subscribers, 24);
+FIELD(subscribers, key, 0);
+FIELD(subscribers, key_len, 8);
+FIELD(subscribers, flags, 12);
+FIELD(subscribers, subscribers, 16);
+FIELD(subscribers, reserved, 20);
+
+SIZE(key_bucket, 24);
+FIELD(key_bucket, key, 0);
+FIELD(key_bucket, key_len, 8);
+FIELD(key_bucket, flags, 12);
+FIELD(key_bucket, bucket, 16);
+FIELD(key_bucket, buckets, 20);
+
+SIZE(list_entry, 24);
+FIELD(list_entry, len, 0);
+FIELD(list_entry, header_len, 4);
+FIELD(list_entry, key_len, 6);
+FIELD(list_entry, value_len, 8);
+FIELD(list_entry, reserved, 12);
+FIELD(list_entry, version, 16);
+/* The longest key and its entry fit the smallest buffer */
+static_assert(METASTORE_LIST_MIN == (24 + 255 + 7) / 8 * 8, "METASTORE_LIST_MIN");
+
+SIZE(list, 48);
+FIELD(list, cursor, 0);
+FIELD(list, prefix, 8);
+FIELD(list, buffer, 16);
+FIELD(list, cursor_len, 24);
+FIELD(list, prefix_len, 28);
+FIELD(list, buffer_len, 32);
+FIELD(list, bucket, 36);
+FIELD(list, flags, 40);
+FIELD(list, entries, 44);
+
+SIZE(info, 80);
+FIELD(info, bucket, 0);
+FIELD(info, flags, 4);
+FIELD(info, features, 8);
+FIELD(info, buckets, 16);
+FIELD(info, key_max, 20);
+FIELD(info, max_value, 24);
+FIELD(info, queue_len, 28);
+FIELD(info, queue_bytes, 32);
+FIELD(info, max_subscriptions, 36);
+FIELD(info, max_keys, 40);
+FIELD(info, max_bytes, 48);
+FIELD(info, keys, 56);
+FIELD(info, bytes, 64);
+FIELD(info, subscriptions, 72);
+
+SIZE(event, 48);
+FIELD(event, len, 0);
+FIELD(event, header_len, 4);
+FIELD(event, type, 6);
+FIELD(event, cookie, 8);
+FIELD(event, version, 16);
+FIELD(event, count, 16);
+FIELD(event, time, 24);
+FIELD(event, value_len, 32);
+FIELD(event, key_len, 36);
+FIELD(event, flags, 38);
+FIELD(event, tgid, 40);
+FIELD(event, uid, 44);
+
+static_assert(METASTORE_IOC_INFO == 0xc050e600, "INFO");
+static_assert(METASTORE_IOC_GET == 0xc028e601, "GET");
+static_assert(METASTORE_IOC_SET == 0xc028e602, "SET");
+static_assert(METASTORE_IOC_DELETE == 0xc018e603, "DELETE");
+static_assert(METASTORE_IOC_PUBLISH == 0xc028e604, "PUBLISH");
+static_assert(METASTORE_IOC_SUBSCRIBE == 0x4020e605, "SUBSCRIBE");
+static_assert(METASTORE_IOC_UNSUBSCRIBE == 0x4010e606, "UNSUBSCRIBE");
+static_assert(METASTORE_IOC_SUBSCRIBERS == 0xc018e607, "SUBSCRIBERS");
+static_assert(METASTORE_IOC_BUCKET == 0xc018e608, "BUCKET");
+static_assert(METASTORE_IOC_STAT == 0xc038e609, "STAT");
+static_assert(METASTORE_IOC_LIST == 0xc030e60a, "LIST");
+static_assert(METASTORE_IOC_FLUSH == 0xc028e60b, "FLUSH");
+
+static_assert(METASTORE_KEY_MAX == 255, "METASTORE_KEY_MAX");
+static_assert(METASTORE_ANY_BUCKET == 0xffffffff, "METASTORE_ANY_BUCKET");
+static_assert(METASTORE_FLUSH_SUBSCRIPTIONS == 1, "METASTORE_FLUSH_SUBSCRIPTIONS");
+static_assert(METASTORE_EVENT_PUBLISHED == 1, "METASTORE_EVENT_PUBLISHED");
+static_assert(METASTORE_EVENT_SET == 2, "METASTORE_EVENT_SET");
+static_assert(METASTORE_EVENT_DELETED == 4, "METASTORE_EVENT_DELETED");
+static_assert(METASTORE_EVENT_LOST == 0x4000, "METASTORE_EVENT_LOST");
+static_assert(METASTORE_EVENT_FLUSHED == 0x8000, "METASTORE_EVENT_FLUSHED");
+static_assert(METASTORE_EVENT_F_FLUSH == 1, "METASTORE_EVENT_F_FLUSH");
+static_assert(METASTORE_VALUE_OVERHEAD == 48, "METASTORE_VALUE_OVERHEAD");
+
+FIXTURE(abi)
+{
+	int fd;
+};
+
+FIXTURE_SETUP(abi)
+{
+	self->fd = ms_open(O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, ms_reset(self->fd));
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	close(self->fd);
+}
+
+TEST_F(abi, set_get_delete)
+{
+	__u64 set, got, deleted;
+	char buf[16];
+
+	ASSERT_EQ(0, ms_set(self->fd, "abi.key", "value", &set));
+	ASSERT_EQ(5, ms_get(self->fd, "abi.key", buf, sizeof(buf), &got));
+	EXPECT_EQ(0, memcmp(buf, "value\xcc\xcc\xcc", 8));
+	EXPECT_EQ(set, got);
+	ASSERT_EQ(0, ms_delete(self->fd, "abi.key", &deleted));
+	EXPECT_LT(set, deleted);
+	EXPECT_EQ(-ENOENT, ms_get(self->fd, "abi.key", buf, sizeof(buf), NULL));
+}
+
+TEST_F(abi, publish_read)
+{
+	struct ms_reader r = ms_reader(self->fd, 4096);
+	const struct metastore_event *ev;
+	__u64 before, version;
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "abi.key", 0, 0x123456789abcdef0ULL));
+	EXPECT_EQ(1, ms_subscribers(self->fd, "abi.key"));
+	EXPECT_TRUE(ms_silent(self->fd));
+	before = ms_now(CLOCK_REALTIME);
+	ASSERT_EQ(1, ms_publish(self->fd, "abi.key", "value", &version));
+	EXPECT_EQ(POLLIN, ms_poll(self->fd, 0) & POLLIN);
+	/* 48 of header, 7 of key, 5 of value, padded */
+	EXPECT_EQ(64, ms_pending(self->fd));
+
+	ev = ms_next(&r);
+	ASSERT_TRUE(!!ev);
+	EXPECT_EQ(64, r.len);
+	EXPECT_EQ(METASTORE_EVENT_PUBLISHED, ev->type);
+	EXPECT_EQ(0x123456789abcdef0ULL, ev->cookie);
+	EXPECT_EQ(version, ev->version);
+	EXPECT_LE(before, ev->time);
+	EXPECT_GE(ms_now(CLOCK_REALTIME), ev->time);
+	EXPECT_EQ(7, ev->key_len);
+	EXPECT_EQ(5, ev->value_len);
+	EXPECT_EQ(0, ev->flags);
+	EXPECT_EQ(getpid(), ev->tgid);
+	EXPECT_EQ(geteuid(), ev->uid);
+	EXPECT_EQ(0, memcmp(ms_event_key(ev), "abi.keyvalue\0\0\0\0", 16));
+	EXPECT_TRUE(ms_silent(self->fd));
+
+	ASSERT_EQ(0, ms_unsubscribe(self->fd, "abi.key"));
+	EXPECT_EQ(0, ms_subscribers(self->fd, "abi.key"));
+	EXPECT_EQ(0, ms_publish(self->fd, "abi.key", "value", NULL));
+	EXPECT_TRUE(ms_silent(self->fd));
+}
+
+TEST_F(abi, stat_bucket_info)
+{
+	struct metastore_info info;
+	struct metastore_stat st;
+	__u64 version, before;
+	int bucket;
+
+	before = ms_now(CLOCK_REALTIME);
+	ASSERT_EQ(0, ms_set(self->fd, "abi.key", "value", &version));
+	bucket = ms_bucket(self->fd, "abi.key");
+	ASSERT_LE(0, bucket);
+
+	ASSERT_EQ(0, ms_stat(self->fd, "abi.key", &st));
+	EXPECT_EQ(version, st.version);
+	EXPECT_LE(before, st.time);
+	EXPECT_GE(ms_now(CLOCK_REALTIME), st.time);
+	EXPECT_EQ(5, st.value_len);
+	EXPECT_EQ(getpid(), st.tgid);
+	EXPECT_EQ(geteuid(), st.uid);
+	EXPECT_EQ(0, st.subscribers);
+	EXPECT_EQ(bucket, st.bucket);
+	EXPECT_EQ(0, st.reserved);
+
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(METASTORE_KEY_MAX, info.key_max);
+	EXPECT_LT(bucket, info.buckets);
+	EXPECT_EQ(1, info.keys);
+	EXPECT_EQ(7 + 5 + METASTORE_VALUE_OVERHEAD, info.bytes);
+	EXPECT_EQ(0, info.subscriptions);
+}
+
+TEST_F(abi, list_flush)
+{
+	__u64 buf[METASTORE_LIST_MIN / 8];
+	const struct metastore_list_entry *entry = (const void *)buf;
+	struct metastore_list list = {
+		.buffer = ms_ptr(buf),
+		.buffer_len = sizeof(buf),
+		.bucket = METASTORE_ANY_BUCKET,
+		.entries = POISON32,
+	};
+	struct metastore_flush flush;
+	__u64 version;
+
+	ASSERT_EQ(0, ms_set(self->fd, "abi.key", "value", &version));
+	memset(buf, POISON, sizeof(buf));
+	ASSERT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_LIST, &list));
+	EXPECT_EQ(1, list.entries);
+	EXPECT_EQ(32, list.buffer_len);
+	EXPECT_EQ(32, entry->len);
+	EXPECT_EQ(24, entry->header_len);
+	EXPECT_EQ(7, entry->key_len);
+	EXPECT_EQ(5, entry->value_len);
+	EXPECT_EQ(0, entry->reserved);
+	EXPECT_EQ(version, entry->version);
+	EXPECT_EQ(0, memcmp((char *)buf + 24, "abi.key\0\xcc", 9));
+
+	ASSERT_EQ(0, ms_flush(self->fd, "abi.", METASTORE_ANY_BUCKET, 0, &flush));
+	EXPECT_EQ(1, flush.values);
+	EXPECT_EQ(0, flush.subscriptions);
+	EXPECT_EQ(-ENOENT, ms_stat(self->fd, "abi.key", &(struct metastore_stat) {}));
+}
+
+/* A 32-bit program's pointer is all 64 bits of the field, as documented */
+TEST_F(abi, pointer_is_64_bits)
+{
+	struct metastore_set arg = {
+		.key = ms_ptr("abi.key") | 0x4000000000000000ULL,
+		.key_len = 7,
+	};
+
+	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, METASTORE_IOC_SET, &arg));
+	EXPECT_STREQ("ENOENT", ms_str(self->fd, "abi.key"));
+}
+
+TEST_HARNESS_MAIN

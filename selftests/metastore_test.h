@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of /dev/metastore share. They talk to it by ioctl() and
+ * read() alone, so that a fault of the library cannot hide one of the module.
+ *
+ * Functions return 0 or a number, or a negative errno, so that a test can say
+ * EXPECT_EQ(-ENOENT, ms_get(...)) and a failure shows the errno there was.
+ */
+#ifndef METASTORE_TEST_H
+#define METASTORE_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/metastore.h>
+
+#include "kselftest_harness.h"
+
+#define DEVICE		"/dev/metastore"
+
+/* What [out] fields and buffers hold before a call */
+#define POISON		0xcc
+#define POISON32	0xccccccccU
+#define POISON64	0xccccccccccccccccULL
+
+#define EVENTS_ALL	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | \
+			 METASTORE_EVENT_DELETED)
+
+#define SECOND		1000000000ULL
+
+static inline __u64 ms_ptr(const void *p)
+{
+	return (uintptr_t)p;
+}
+
+static inline int ms_ioctl(int fd, unsigned long command, void *arg)
+{
+	int ret = ioctl(fd, command, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/* The command of the same number for a struct of another size */
+static inline unsigned long ms_resized(unsigned long command, size_t size)
+{
+	return _IOC(_IOC_DIR(command), _IOC_TYPE(command), _IOC_NR(command), size);
+}
+
+static inline int ms_store(int fd, unsigned long command, const void *key, __u32 key_len,
+			   const void *value, __u32 value_len, struct metastore_set *arg)
+{
+	*arg = (struct metastore_set) {
+		.key = ms_ptr(key),
+		.value = ms_ptr(value),
+		.key_len = key_len,
+		.value_len = value_len,
+		.queues = POISON32,
+		.version = POISON64,
+	};
+	return ms_ioctl(fd, command, arg);
+}
+
+/* @version may be NULL, here and below */
+static inline int ms_setn(int fd, const void *key, __u32 key_len, const void *value,
+			  __u32 value_len, __u64 *version)
+{
+	struct metastore_set arg;
+	int ret = ms_store(fd, METASTORE_IOC_SET, key, key_len, value, value_len, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
+}
+
+static inline int ms_set(int fd, const char *key, const char *value, __u64 *version)
+{
+	return ms_setn(fd, key, strlen(key), value, strlen(value), version);
+}
+
+/* Returns how many queues took the event */
+static inline int ms_publishn(int fd, const void *key, __u32 key_len, const void *value,
+			      __u32 value_len, __u64 *version)
+{
+	struct metastore_set arg;
+	int ret = ms_store(fd, METASTORE_IOC_PUBLISH, key, key_len, value, value_len, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret ?: (int)arg.queues;
+}
+
+static inline int ms_publish(int fd, const char *key, const char *value, __u64 *version)
+{
+	return ms_publishn(fd, key, strlen(key), value, strlen(value), version);
+}
+
+/* Returns the length of the value; the rest of the buffer holds POISON */
+static inline int ms_getn(int fd, const void *key, __u32 key_len, void *buf, __u32 size,
+			  __u64 *version)
+{
+	struct metastore_get arg = {
+		.key = ms_ptr(key),
+		.value = ms_ptr(buf),
+		.key_len = key_len,
+		.value_len = size,
+		.version = POISON64,
+	};
+	int ret;
+
+	if (size)
+		memset(buf, POISON, size);
+	ret = ms_ioctl(fd, METASTORE_IOC_GET, &arg);
+	if (version)
+		*version = arg.version;
+	return ret ?: (int)arg.value_len;
+}
+
+static inline int ms_get(int fd, const char *key, void *buf, __u32 size, __u64 *version)
+{
+	return ms_getn(fd, key, strlen(key), buf, size, version);
+}
+
+/* The value as a string for EXPECT_STREQ, or the name of the errno */
+static inline const char *ms_str(int fd, const char *key)
+{
+	static char buf[256];
+	int len = ms_get(fd, key, buf, sizeof(buf) - 1, NULL);
+
+	if (len < 0)
+		return strerrorname_np(-len);
+	buf[len] = '\0';
+	return buf;
+}
+
+static inline __u64 ms_version(int fd, const char *key)
+{
+	char buf[256];
+	__u64 version;
+
+	return ms_get(fd, key, buf, sizeof(buf), &version) < 0 ? 0 : version;
+}
+
+static inline int ms_deleten(int fd, const void *key, __u32 key_len, __u64 *version)
+{
+	struct metastore_delete arg = {
+		.key = ms_ptr(key),
+		.key_len = key_len,
+		.version = POISON64,
+	};
+	int ret = ms_ioctl(fd, METASTORE_IOC_DELETE, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
+}
+
+static inline int ms_delete(int fd, const char *key, __u64 *version)
+{
+	return ms_deleten(fd, key, strlen(key), version);
+}
+
+static inline int ms_subscriben(int fd, const void *key, __u32 key_len, __u32 events,
+				__u64 cookie)
+{
+	struct metastore_subscribe arg = {
+		.key = ms_ptr(key),
+		.key_len = key_len,
+		.events = events,
+		.cookie = cookie,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_SUBSCRIBE, &arg);
+}
+
+static inline int ms_subscribe(int fd, const char *key, __u32 events, __u64 cookie)
+{
+	return ms_subscriben(fd, key, strlen(key), events, cookie);
+}
+
+static inline int ms_unsubscriben(int fd, const void *key, __u32 key_len)
+{
+	struct metastore_unsubscribe arg = {
+		.key = ms_ptr(key),
+		.key_len = key_len,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_UNSUBSCRIBE, &arg);
+}
+
+static inline int ms_unsubscribe(int fd, const char *key)
+{
+	return ms_unsubscriben(fd, key, strlen(key));
+}
+
+static inline int ms_subscribers(int fd, const char *key)
+{
+	struct metastore_subscribers arg = {
+		.key = ms_ptr(key),
+		.key_len = strlen(key),
+		.subscribers = POISON32,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_SUBSCRIBERS, &arg) ?: (int)arg.subscribers;
+}
+
+static inline int ms_bucketn(int fd, const void *key, __u32 key_len)
+{
+	struct metastore_key_bucket arg = {
+		.key = ms_ptr(key),
+		.key_len = key_len,
+		.bucket = POISON32,
+		.buckets = POISON32,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_BUCKET, &arg) ?: (int)arg.bucket;
+}
+
+static inline int ms_bucket(int fd, const char *key)
+{
+	return ms_bucketn(fd, key, strlen(key));
+}
+
+static inline int ms_stat(int fd, const char *key, struct metastore_stat *arg)
+{
+	memset(arg, POISON, sizeof(*arg));
+	arg->key = ms_ptr(key);
+	arg->key_len = strlen(key);
+	arg->flags = 0;
+	arg->reserved = 0;
+	return ms_ioctl(fd, METASTORE_IOC_STAT, arg);
+}
+
+static inline int ms_info(int fd, __u32 bucket, struct metastore_info *arg)
+{
+	memset(arg, POISON, sizeof(*arg));
+	arg->bucket = bucket;
+	arg->flags = 0;
+	return ms_ioctl(fd, METASTORE_IOC_INFO, arg);
+}
+
+static inline int ms_flush(int fd, const char *prefix, __u32 bucket, __u32 flags,
+			   struct metastore_flush *arg)
+{
+	*arg = (struct metastore_flush) {
+		.prefix = ms_ptr(prefix),
+		.prefix_len = prefix ? strlen(prefix) : 0,
+		.bucket = bucket,
+		.flags = flags,
+		.values = POISON64,
+		.subscriptions = POISON64,
+	};
+	return ms_ioctl(fd, METASTORE_IOC_FLUSH, arg);
+}
+
+/* An empty store, whatever the test before left */
+static inline int ms_reset(int fd)
+{
+	struct metastore_flush arg;
+
+	return ms_flush(fd, NULL, METASTORE_ANY_BUCKET, METASTORE_FLUSH_SUBSCRIPTIONS, &arg);
+}
+
+static inline int ms_open(int flags)
+{
+	int fd = open(DEVICE, flags | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The size of the next record */
+static inline int ms_pending(int fd)
+{
+	int size = POISON;
+
+	return ms_ioctl(fd, FIONREAD, &size) ?: size;
+}
+
+static inline int ms_poll(int fd, int timeout_ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int ret = poll(&pfd, 1, timeout_ms);
+
+	return ret < 0 ? -errno : ret ? pfd.revents : 0;
+}
+
+static inline ssize_t ms_read(int fd, void *buf, size_t size)
+{
+	ssize_t ret = read(fd, buf, size);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static inline const char *ms_event_key(const struct metastore_event *ev)
+{
+	return (const char *)ev + ev->header_len;
+}
+
+static inline const char *ms_event_value(const struct metastore_event *ev)
+{
+	return ms_event_key(ev) + ev->key_len;
+}
+
+/* Whether the record keeps the promises of the header and ends within @left bytes */
+static inline bool ms_event_valid(const struct metastore_event *ev, size_t left)
+{
+	size_t size = sizeof(*ev);
+	const char *pad;
+
+	if (left < size || ev->header_len != size || ev->len > left)
+		return false;
+	size += ev->key_len + ev->value_len;
+	if (ev->len != (size + 7) / 8 * 8)
+		return false;
+	for (pad = (const char *)ev + size; pad < (const char *)ev + ev->len; pad++)
+		if (*pad)
+			return false;
+	switch (ev->type) {
+	case METASTORE_EVENT_PUBLISHED:
+	case METASTORE_EVENT_SET:
+		return ev->version && ev->key_len && ev->time && !ev->flags;
+	case METASTORE_EVENT_DELETED:
+		return ev->version && ev->key_len && ev->time &&
+		       !(ev->flags & ~METASTORE_EVENT_F_FLUSH);
+	case METASTORE_EVENT_LOST:
+		return ev->count && !ev->key_len && !ev->value_len && !ev->time && !ev->tgid &&
+		       !ev->uid && !ev->flags;
+	case METASTORE_EVENT_FLUSHED:
+		return ev->count && !ev->key_len && !ev->value_len && !ev->time && !ev->tgid &&
+		       !ev->uid && !ev->flags && !ev->cookie;
+	}
+	return false;
+}
+
+/* Reads as much as there is, hands it out record by record */
+struct ms_reader {
+	int fd;
+	size_t size;
+	size_t pos;
+	size_t len;
+	char *buf;
+};
+
+#define MS_READER_SIZE	(128 * 1024)
+
+static inline struct ms_reader ms_reader(int fd, size_t size)
+{
+	return (struct ms_reader) { .fd = fd, .size = size, .buf = malloc(size) };
+}
+
+/* NULL, and errno, when there is none; EBADMSG: one that no module may send */
+static inline const struct metastore_event *ms_next(struct ms_reader *r)
+{
+	const struct metastore_event *ev;
+	ssize_t ret;
+
+	if (r->pos == r->len) {
+		r->pos = 0;
+		r->len = 0;
+		memset(r->buf, POISON, r->size < 4096 ? r->size : 4096);
+		ret = read(r->fd, r->buf, r->size);
+		if (ret < 0)
+			return NULL;
+		if (!ret) {
+			errno = EBADMSG;
+			return NULL;
+		}
+		r->len = ret;
+	}
+	ev = (const void *)(r->buf + r->pos);
+	if (!ms_event_valid(ev, r->len - r->pos)) {
+		errno = EBADMSG;
+		return NULL;
+	}
+	r->pos += ev->len;
+	return ev;
+}
+
+struct ms_want {
+	__u16 type;
+	__u16 flags;
+	__u64 cookie;
+	__u64 version;		/* or count */
+	const char *key;
+	const char *value;
+};
+
+static inline bool ms_event_is(const struct metastore_event *ev, const struct ms_want *want)
+{
+	const char *key = want->key ?: "";
+	const char *value = want->value ?: "";
+
+	return ev->type == want->type && ev->flags == want->flags &&
+	       ev->cookie == want->cookie && ev->version == want->version &&
+	       ev->key_len == strlen(key) && ev->value_len == strlen(value) &&
+	       !memcmp(ms_event_key(ev), key, ev->key_len) &&
+	       !memcmp(ms_event_value(ev), value, ev->value_len);
+}
+
+static inline void ms_expect_event(struct __test_metadata *_metadata, int line,
+				   struct ms_reader *r, struct ms_want want)
+{
+	const struct metastore_event *ev = ms_next(r);
+
+	if (!ev) {
+		TH_LOG("line %d: no event: %s", line, strerrorname_np(errno));
+		_metadata->exit_code = KSFT_FAIL;
+		return;
+	}
+	if (ms_event_is(ev, &want))
+		return;
+	TH_LOG("line %d: wanted type %#x flags %#x cookie %#llx version %llu \"%s\"=\"%s\"", line,
+	       want.type, want.flags, want.cookie, want.version, want.key ?: "", want.value ?: "");
+	TH_LOG("line %d: got    type %#x flags %#x cookie %#llx version %llu \"%.*s\"=\"%.*s\"",
+	       line, ev->type, ev->flags, ev->cookie, ev->version, ev->key_len, ms_event_key(ev),
+	       ev->value_len < 64 ? ev->value_len : 64, ms_event_value(ev));
+	_metadata->exit_code = KSFT_FAIL;
+}
+
+/* EXPECT_EVENT(&reader, .type = …, .cookie = …, …) */
+#define EXPECT_EVENT(reader, ...) \
+	ms_expect_event(_metadata, __LINE__, reader, (struct ms_want) { __VA_ARGS__ })
+
+/* By all three ways to ask; @fd is non-blocking */
+static inline bool ms_silent(int fd)
+{
+	char buf[sizeof(struct metastore_event)];
+
+	return ms_poll(fd, 0) == 0 && ms_pending(fd) == 0 &&
+	       ms_read(fd, buf, sizeof(buf)) == -EAGAIN;
+}
+
+/* What one subscription's reader has to show for itself */
+struct ms_books {
+	__u64 received;
+	__u64 lost;
+	__u64 flushed;
+	__u64 last;		/* version */
+	__u64 disorder;		/* events not above the version before */
+};
+
+/* Takes all that waits. Returns 0, or an errno other than EAGAIN, negative. */
+static inline int ms_drain(struct ms_reader *r, struct ms_books *books)
+{
+	const struct metastore_event *ev;
+
+	while ((ev = ms_next(r))) {
+		switch (ev->type) {
+		case METASTORE_EVENT_LOST:
+			books->lost += ev->count;
+			break;
+		case METASTORE_EVENT_FLUSHED:
+			books->flushed += ev->count;
+			break;
+		default:
+			books->received++;
+			books->disorder += ev->version <= books->last;
+			books->last = ev->version;
+		}
+	}
+	return errno == EAGAIN ? 0 : -errno;
+}
+
+static inline __u64 ms_now(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+static inline void ms_sleep(__u64 ns)
+{
+	struct timespec ts = { .tv_sec = ns / SECOND, .tv_nsec = ns % SECOND };
+
+	nanosleep(&ts, NULL);
+}
+
+/* A child that does not outlive a test that failed */
+static inline pid_t ms_fork(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+/* The exit status of the child; -1 if it had none */
+static inline int ms_join(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* Zeroed memory that children share */
+static inline void *ms_shared(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* @pages that can be used, with one behind them that cannot */
+static inline char *ms_guarded(size_t pages)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *p = mmap(NULL, (pages + 1) * page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || munmap(p + pages * page, page))
+		return NULL;
+	return p;
+}
+
+/* Waits until the child sleeps, which it does in the call under test */
+static inline bool ms_asleep(pid_t pid)
+{
+	__u64 end = ms_now(CLOCK_MONOTONIC) + 10 * SECOND;
+	char path[64], state;
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	while (ms_now(CLOCK_MONOTONIC) < end) {
+		f = fopen(path, "r");
+		if (!f)
+			return false;
+		n = fscanf(f, "%*d (%*[^)]) %c", &state);
+		fclose(f);
+		if (n == 1 && state == 'S')
+			return true;
+		ms_sleep(SECOND / 1000);
+	}
+	return false;
+}
+
+#endif /* METASTORE_TEST_H */
