@@ -3,6 +3,16 @@
 # make help lists what can be done. Everything built is below build/: the module
 # of each kernel in a directory named after it, library and tool in user/.
 
+define HELP
+make                module for the running kernel (or KDIR=), library, tool
+make run            a VM with the module loaded shows what it can do
+make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt; ONLY='a_test')
+make vm CMD='...'   one shell command in a VM; the words it knows (KERNEL= SMP=
+                    MEM= MODPARAMS= ...) are in selftests/vm/vm
+make install        on this machine: module, library, tool (DESTDIR=, PREFIX=)
+make clean
+endef
+
 KDIR ?= /lib/modules/$(shell uname -r)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -16,8 +26,8 @@ MODULE = $(BUILD)/$(RELEASE)$(MODULE_BUILD)
 all: $(if $(wildcard $(KDIR)),module,no-headers) user
 
 no-headers:
-	@echo "No module: $(KDIR) is missing. Install the headers of the running"
-	@echo "kernel (apt install linux-headers-$(shell uname -r)), or give KDIR=."
+	@echo 'No module: $(KDIR) is missing. Install the headers of the running'
+	@echo 'kernel (apt install linux-headers-'"$$(uname -r)"'), or give KDIR=.'
 
 # Kbuild writes beside its sources, so that each kernel gets a tree of links.
 module:
@@ -33,6 +43,12 @@ user:
 # Library, tool and header as installed: what the VM gets.
 stage: user
 	+$(MAKE) -C userspace O=$(BUILD)/user install DESTDIR=$(BUILD)/stage PREFIX=/usr
+
+run:
+	+@selftests/vm/run
+
+check:
+	+@selftests/vm/check
 
 # make itself ends with 0 or 2, and with 1 only under -q, when something would
 # be left to do. So vm runs under -q (a line with + runs all the same) and leaves
@@ -52,7 +68,21 @@ vm-command:
 	+@selftests/vm/vm; status=$$?; echo $$status >$(STATUS); \
 	[ $$status -le 1 ] || { rm -f $(STATUS); exit $$status; }
 
+# The module goes where modprobe prefers it to any other of that name.
+UPDATES = $(DESTDIR)/lib/modules/$(RELEASE)/updates
+
+install: all
+	+$(MAKE) -C userspace O=$(BUILD)/user install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
+ifneq ($(RELEASE),)
+	install -D -m 644 $(MODULE)/metastore.ko $(UPDATES)/metastore.ko
+	$(if $(DESTDIR),,depmod $(RELEASE))
+endif
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all no-headers module user stage vm vm-command clean
+help:
+	$(info $(HELP))
+	@:
+
+.PHONY: all no-headers module user stage run check vm vm-command install clean help
