@@ -42,11 +42,11 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 
 	if (!limits_are_sane(limits))
 		return ERR_PTR(-EINVAL);
-	store = kzalloc(sizeof(*store), METASTORE_GFP);
+	store = kzalloc(sizeof(*store), GFP_KERNEL);
 	if (!store)
 		return ERR_PTR(-ENOMEM);
 	store->buckets = kvcalloc(limits->buckets, sizeof(*store->buckets),
-				  METASTORE_GFP);
+				  GFP_KERNEL);
 	if (!store->buckets) {
 		kfree(store);
 		return ERR_PTR(-ENOMEM);

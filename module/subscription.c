@@ -279,8 +279,11 @@ static int link_subscription(struct metastore_subscription *sub)
 	return 0;
 }
 
-/* Removes it from both, with both locks held. */
-static void unlink_subscription(struct metastore_subscription *sub)
+/*
+ * Removes it from both and ends it, with both locks held. As long as the file's
+ * lock is held a release of the file waits, and its queue is there.
+ */
+static void remove_subscription(struct metastore_subscription *sub, bool flushed)
 {
 	lockdep_assert_held(&sub->bucket->lock);
 	lockdep_assert_held(&sub->subs->lock);
@@ -289,11 +292,6 @@ static void unlink_subscription(struct metastore_subscription *sub)
 	list_del(&sub->in_topic);
 	sub->topic->nr--;
 	sub->bucket->nr_subscriptions--;
-}
-
-/* Ends one that was removed, with the bucket's lock held. */
-static void end_subscription(struct metastore_subscription *sub, bool flushed)
-{
 	free_if_unused(sub->bucket, sub->topic);
 	metastore_source_cancel(&sub->source, flushed);
 }
@@ -371,14 +369,13 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 	spin_lock(&key->bucket->lock);
 	spin_lock(&subs->lock);
 	rb = rb_find(key, &subs->tree, compare_key);
-	sub = rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
-	if (sub)
-		unlink_subscription(sub);
+	if (rb) {
+		sub = rb_entry(rb, struct metastore_subscription, in_file);
+		remove_subscription(sub, false);
+	}
 	spin_unlock(&subs->lock);
-	if (sub)
-		end_subscription(sub, false);
 	spin_unlock(&key->bucket->lock);
-	return sub ? 0 : -ENOENT;
+	return rb ? 0 : -ENOENT;
 }
 
 static struct metastore_subscription *
@@ -419,13 +416,9 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 		spin_lock(&subs->lock);
 		/* A flush may have been faster: then it may be another's turn. */
 		sub = any_subscription(subs);
-		if (sub && sub->bucket != bucket)
-			sub = NULL;
-		if (sub)
-			unlink_subscription(sub);
+		if (sub && sub->bucket == bucket)
+			remove_subscription(sub, false);
 		spin_unlock(&subs->lock);
-		if (sub)
-			end_subscription(sub, false);
 		spin_unlock(&bucket->lock);
 		cond_resched();
 	}
@@ -434,19 +427,18 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 /* Ends up to CHUNK subscriptions to a key, with the bucket's lock held. */
 static u32 flush_chunk(struct metastore_topic *topic)
 {
-	struct metastore_subscription *sub, *next;
-	u32 nr = 0, last = topic->nr;
+	u32 i, nr = min_t(u32, topic->nr, CHUNK);
 
-	list_for_each_entry_safe(sub, next, &topic->subs, in_topic) {
-		if (nr == CHUNK)
-			break;
-		spin_lock(&sub->subs->lock);
-		unlink_subscription(sub);
-		spin_unlock(&sub->subs->lock);
-		end_subscription(sub, true);
-		/* With the last one the topic, and so the list, went. */
-		if (++nr == last)
-			break;
+	/* With the last one the topic goes too. */
+	for (i = 0; i < nr; i++) {
+		struct metastore_subscription *sub =
+			list_first_entry(&topic->subs, struct metastore_subscription,
+					 in_topic);
+		struct metastore_subscriptions *subs = sub->subs;
+
+		spin_lock(&subs->lock);
+		remove_subscription(sub, true);
+		spin_unlock(&subs->lock);
 	}
 	return nr;
 }
