@@ -11,7 +11,7 @@ static void print_json(const struct mstore_info *info)
 	json_begin();
 	json_text("store", store_path());
 	json_number("keys", info->keys);
-	json_number("bytes", info->bytes);
+	json_number(" bytes", info->bytes);
 	json_number("subscriptions", info->subscriptions);
 	json_number("buckets", info->buckets);
 	json_number("max_keys", info->max_keys);
@@ -27,25 +27,24 @@ static void print_json(const struct mstore_info *info)
 
 static void print_line(const char *name, uint64_t number, const char *unit)
 {
-	buffer_format(&out, "%-24s%12llu%s%s\n", name, (unsigned long long)number,
-		      *unit ? " " : "", unit);
+	buffer_format(&out, "%-24s%llu%s\n", name, (unsigned long long)number, unit);
 }
 
 static void print_plain(const struct mstore_info *info)
 {
-	buffer_format(&out, "%-24s%12s\n", "store", store_path());
+	buffer_format(&out, "%-24s%s\n", "store", store_path());
 	print_line("keys", info->keys, "");
 	print_line("  at most", info->max_keys, "");
-	print_line("memory they take", info->bytes, "bytes");
-	print_line("  at most", info->max_bytes, "bytes");
+	print_line("memory they take", info->bytes, " bytes");
+	print_line("  at most", info->max_bytes, " bytes");
 	print_line("subscriptions", info->subscriptions, "");
 	print_line("  at most by open file", info->max_subscriptions, "");
 	print_line("buckets", info->buckets, "");
-	print_line("longest key", info->key_max, "bytes");
-	print_line("longest value", info->max_value, "bytes");
-	print_line("queue of an open file", info->queue_len, "events");
-	print_line("  at most", info->queue_bytes, "bytes");
-	buffer_format(&out, "%-24s%#12llx\n", "features",
+	print_line("longest key", info->key_max, " bytes");
+	print_line("longest value", info->max_value, " bytes");
+	print_line("queue of an open file", info->queue_len, " events");
+	print_line("  at most", info->queue_bytes, " bytes");
+	buffer_format(&out, "%-24s%#llx\n", "features",
 		      (unsigned long long)info->features);
 }
 
