@@ -394,7 +394,7 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags || args.entries)
+	if (args.flags)
 		return -EINVAL;
 	if (args.buffer_len < METASTORE_LIST_MIN)
 		return -ERANGE;
