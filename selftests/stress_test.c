@@ -1,0 +1,767 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Many processes at once: order, complete values, and books that balance */
+#include <sys/resource.h>
+
+#include "metastore_test.h"
+
+#define KEYS		8
+#define PUBLISHERS	4
+#define SUBSCRIBERS	6
+#define CHILDREN	16
+
+/* What all processes of a test share */
+struct shared {
+	__u32 done;
+	__u64 made[PUBLISHERS][KEYS];		/* events */
+	__u64 queues[PUBLISHERS];		/* sum of what PUBLISH returned */
+	struct ms_books books[SUBSCRIBERS][KEYS];
+	__u64 counts[CHILDREN];
+	char error[256];			/* the first one */
+};
+
+FIXTURE(stress)
+{
+	int fd;
+	int gate[2];
+	struct shared *shared;
+	pid_t pids[CHILDREN];
+	int children;
+};
+
+FIXTURE_SETUP(stress)
+{
+	self->fd = ms_open(O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, ms_reset(self->fd));
+	self->shared = ms_shared(sizeof(*self->shared));
+	ASSERT_TRUE(!!self->shared);
+	ASSERT_EQ(0, pipe(self->gate));
+}
+
+FIXTURE_TEARDOWN(stress)
+{
+	close(self->fd);
+}
+
+/* Children report what is wrong here and end: harness and fork do not mix */
+static void fail(struct shared *shared, int line, const char *condition)
+{
+	if (!shared->error[0])
+		snprintf(shared->error, sizeof(shared->error), "line %d: %s (%s)", line, condition,
+			 strerrorname_np(errno));
+	_exit(1);
+}
+
+#define CHECK(condition) \
+	do { \
+		if (!(condition)) \
+			fail(shared, __LINE__, #condition); \
+	} while (0)
+
+/* All children start together, when the test closes its end of the gate */
+static bool child(struct _test_data_stress *self)
+{
+	pid_t pid = ms_fork();
+	char c;
+
+	if (pid) {
+		self->pids[self->children++] = pid;
+		return false;
+	}
+	close(self->gate[1]);
+	if (read(self->gate[0], &c, 1))
+		_exit(1);
+	srand(self->children * 7919 + 1);
+	return true;
+}
+
+static void start(struct _test_data_stress *self)
+{
+	close(self->gate[0]);
+	close(self->gate[1]);
+}
+
+static bool done(struct shared *shared)
+{
+	return __atomic_load_n(&shared->done, __ATOMIC_ACQUIRE);
+}
+
+static void finish(struct shared *shared)
+{
+	__atomic_store_n(&shared->done, 1, __ATOMIC_RELEASE);
+}
+
+/* Joins children from number @from to before @to; true if all were content */
+static bool join(struct _test_data_stress *self, int from, int to)
+{
+	bool good = true;
+
+	while (from < to)
+		good &= ms_join(self->pids[from++]) == 0;
+	return good;
+}
+
+/*
+ * A value tells who wrote it and how long it must be, and each byte of it is
+ * checked.
+ */
+struct stamp {
+	__u32 writer;
+	__u32 number;
+	__u32 len;
+};
+
+#define VALUE_MAX	9000
+
+static void make_value(char *value, __u32 writer, __u32 number, __u32 len)
+{
+	struct stamp stamp = { writer, number, len };
+
+	memset(value, writer * 31 + number, len);
+	memcpy(value, &stamp, sizeof(stamp));
+}
+
+static bool value_is_whole(const char *value, __u32 len, struct stamp *stamp)
+{
+	char fill;
+
+	if (len < sizeof(*stamp))
+		return false;
+	memcpy(stamp, value, sizeof(*stamp));
+	fill = stamp->writer * 31 + stamp->number;
+	value += sizeof(*stamp);
+	len -= sizeof(*stamp);
+	return stamp->len == len + sizeof(*stamp) &&
+	       (!len || (*value == fill && !memcmp(value, value + 1, len - 1)));
+}
+
+static __u32 random_len(void)
+{
+	/* Mostly small, sometimes above a page */
+	return sizeof(struct stamp) + rand() % (rand() % 8 ? 200 : VALUE_MAX - 100);
+}
+
+static void key_name(char *key, __u32 number)
+{
+	snprintf(key, 16, "stress.%u", number);
+}
+
+/* Two publishers, one key: the same order for all, and the last is what is stored */
+TEST_F(stress, order_of_two_publishers)
+{
+	struct shared *shared = self->shared;
+	struct ms_books total;
+	__u32 i, n, times = 2000, last[2];
+	struct stamp stamp;
+	__u64 stored;
+	char value[64];
+
+	for (i = 0; i < 2; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < times; n++) {
+			make_value(value, i, n, 40);
+			CHECK(ms_publishn(self->fd, "k", 1, value, 40, NULL) == 3);
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 3; i++) {
+		int fd = ms_open(O_RDONLY | O_NONBLOCK);
+		const struct metastore_event *ev;
+		struct ms_books *books = &shared->books[i][0];
+		struct ms_reader r = ms_reader(fd, 4096);
+		bool last_round;
+
+		ASSERT_EQ(0, ms_subscribe(fd, "k", 0, 0));
+		if (!child(self))
+			continue;
+		last[0] = 0;
+		last[1] = 0;
+		do {
+			last_round = done(shared);
+			while ((ev = ms_next(&r))) {
+				if (ev->type == METASTORE_EVENT_LOST) {
+					books->lost += ev->count;
+					continue;
+				}
+				CHECK(value_is_whole(ms_event_value(ev), ev->value_len, &stamp));
+				CHECK(ev->version > books->last);
+				CHECK(stamp.number >= last[stamp.writer]);
+				last[stamp.writer] = stamp.number + 1;
+				books->last = ev->version;
+				books->received++;
+			}
+			CHECK(errno == EAGAIN);
+			ms_poll(fd, 10);
+		} while (!last_round);
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 2));
+	stored = ms_version(self->fd, "k");
+	finish(shared);
+	EXPECT_TRUE(join(self, 2, 5));
+	EXPECT_STREQ("", shared->error);
+	for (i = 0; i < 3; i++) {
+		total = shared->books[i][0];
+		EXPECT_EQ(stored, total.last);
+		EXPECT_EQ(2 * times, total.received + total.lost);
+	}
+}
+
+/* The same with everything that changes a key */
+TEST_F(stress, order_of_all_changes)
+{
+	struct shared *shared = self->shared;
+	struct ms_reader r = ms_reader(self->fd, MS_READER_SIZE);
+	struct ms_books books = {};
+	__u32 i, n, made = 0;
+	__u64 last;
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", EVENTS_ALL, 0));
+	for (i = 0; i < 3; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < 1500; n++) {
+			__u64 version;
+			int ret;
+
+			switch (rand() % 3) {
+			case 0:
+				ret = ms_set(self->fd, "k", "v", &version);
+				break;
+			case 1:
+				ret = ms_publish(self->fd, "k", "v", &version);
+				CHECK(ret == 1);
+				ret = 0;
+				break;
+			default:
+				ret = ms_delete(self->fd, "k", &version);
+				CHECK(!ret || ret == -ENOENT);
+			}
+			shared->made[i][0] += !ret;
+		}
+		_exit(0);
+	}
+	start(self);
+	while (waitpid(self->pids[0], NULL, WNOHANG) == 0)
+		ASSERT_EQ(0, ms_drain(&r, &books));
+	EXPECT_TRUE(join(self, 1, 3));
+	EXPECT_STREQ("", shared->error);
+	ASSERT_EQ(0, ms_drain(&r, &books));
+	for (i = 0; i < 3; i++)
+		made += shared->made[i][0];
+	EXPECT_EQ(made, books.received + books.lost);
+	EXPECT_EQ(0, books.disorder);
+	/* A value of a known version last of all, so that the last event is its */
+	ASSERT_EQ(0, ms_set(self->fd, "k", "v", &last));
+	EXPECT_LT(books.last, last);
+	ASSERT_EQ(0, ms_drain(&r, &books));
+	EXPECT_EQ(last, books.last);
+}
+
+/* Who reads how: at once, at leisure, a record at a time, not before the end */
+static void read_as(struct shared *shared, int fd, int nr)
+{
+	struct ms_reader r = ms_reader(fd, nr % 3 == 1 ? 10000 : MS_READER_SIZE);
+	struct ms_books *books = shared->books[nr];
+	const struct metastore_event *ev;
+	__u64 last[KEYS] = {};
+	struct stamp stamp;
+	char key[16];
+	bool last_round;
+
+	do {
+		last_round = done(shared);
+		if (nr == 0 && !last_round) {
+			ms_sleep(SECOND / 100);
+			continue;
+		}
+		while ((ev = ms_next(&r))) {
+			CHECK(ev->cookie < KEYS);
+			if (ev->type == METASTORE_EVENT_LOST) {
+				books[ev->cookie].lost += ev->count;
+				continue;
+			}
+			key_name(key, ev->cookie);
+			CHECK(ev->key_len == strlen(key) &&
+			      !memcmp(key, ms_event_key(ev), ev->key_len));
+			CHECK(value_is_whole(ms_event_value(ev), ev->value_len, &stamp));
+			CHECK(ev->version > last[ev->cookie]);
+			last[ev->cookie] = ev->version;
+			books[ev->cookie].received++;
+			if (nr == 1 || nr == 2)
+				ms_sleep(SECOND / 2000);
+		}
+		CHECK(errno == EAGAIN);
+		ms_poll(fd, 10);
+	} while (!last_round);
+	_exit(0);
+}
+
+TEST_F(stress, books_balance)
+{
+	struct shared *shared = self->shared;
+	__u64 made[KEYS] = {}, queues = 0, want = 0, lost = 0;
+	__u32 s, p, k, n, len;
+	char key[16], value[VALUE_MAX];
+	__u32 subscribers[KEYS] = {};
+
+	for (s = 0; s < SUBSCRIBERS; s++) {
+		int fd = ms_open(O_RDONLY | O_NONBLOCK);
+
+		for (k = 0; k < KEYS; k++) {
+			/* Not each to all: the sum of queues must follow */
+			if ((s + k) % 4 == 3)
+				continue;
+			key_name(key, k);
+			ASSERT_EQ(0, ms_subscribe(fd, key, 0, k));
+			subscribers[k]++;
+		}
+		if (child(self))
+			read_as(shared, fd, s);
+		close(fd);
+	}
+	for (p = 0; p < PUBLISHERS; p++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < 1200; n++) {
+			int ret;
+
+			k = rand() % KEYS;
+			key_name(key, k);
+			len = random_len();
+			make_value(value, p, n, len);
+			ret = ms_publishn(self->fd, key, strlen(key), value, len, NULL);
+			CHECK(ret > 0);
+			shared->queues[p] += ret;
+			shared->made[p][k]++;
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, SUBSCRIBERS, SUBSCRIBERS + PUBLISHERS));
+	finish(shared);
+	EXPECT_TRUE(join(self, 0, SUBSCRIBERS));
+	EXPECT_STREQ("", shared->error);
+
+	for (p = 0; p < PUBLISHERS; p++) {
+		queues += shared->queues[p];
+		for (k = 0; k < KEYS; k++) {
+			made[k] += shared->made[p][k];
+			want += shared->made[p][k] * subscribers[k];
+		}
+	}
+	EXPECT_EQ(want, queues);
+	for (s = 0; s < SUBSCRIBERS; s++) {
+		for (k = 0; k < KEYS; k++) {
+			struct ms_books *books = &shared->books[s][k];
+
+			EXPECT_EQ((s + k) % 4 == 3 ? 0 : made[k], books->received + books->lost);
+			lost += books->lost;
+		}
+	}
+	/* The one that reads at the end alone cannot have got all */
+	EXPECT_LT(0, lost);
+}
+
+/* Values are seen whole or not at all, and never older ones after newer ones */
+TEST_F(stress, no_torn_values)
+{
+	struct shared *shared = self->shared;
+	char key[16], value[VALUE_MAX];
+	__u64 version, last[KEYS] = {};
+	__u32 i, n, k, lasts[KEYS] = {};
+	struct stamp stamp;
+	int len;
+
+	for (i = 0; i < 3; i++) {
+		if (!child(self))
+			continue;
+		for (n = 1; n < 2500; n++) {
+			/* Keys 0 and 1 have one writer, whose numbers rise with the version */
+			k = i < 2 && n % 2 ? i : 2U + rand() % 2;
+			key_name(key, k);
+			if (k >= 2 && n % 16 == 0) {
+				len = ms_delete(self->fd, key, NULL);
+				CHECK(!len || len == -ENOENT);
+				continue;
+			}
+			len = random_len();
+			make_value(value, i, n, len);
+			CHECK(!ms_setn(self->fd, key, strlen(key), value, len, NULL));
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 3; i++) {
+		if (!child(self))
+			continue;
+		while (!done(shared)) {
+			k = rand() % 4;
+			key_name(key, k);
+			len = ms_get(self->fd, key, value, sizeof(value), &version);
+			if (len == -ENOENT)
+				continue;
+			CHECK(len > 0);
+			CHECK(value_is_whole(value, len, &stamp));
+			CHECK(version >= last[k]);
+			if (k < 2) {
+				CHECK(stamp.writer == k);
+				CHECK((version > last[k]) == (stamp.number > lasts[k]));
+				lasts[k] = stamp.number;
+			}
+			last[k] = version;
+			shared->counts[i]++;
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 3));
+	finish(shared);
+	EXPECT_TRUE(join(self, 3, 6));
+	EXPECT_STREQ("", shared->error);
+	for (i = 0; i < 3; i++)
+		EXPECT_LT(100, shared->counts[i]);
+}
+
+#define STABLE	1500
+#define MOVING	3000
+
+/* Lists all, checks that what is there all the time is there once */
+static void list_once(struct shared *shared, int fd, __u8 *seen)
+{
+	char buf[8192];
+	struct metastore_list arg;
+	struct metastore_list_entry *entry;
+	__u32 cursor = 0, cursor_len = 0, pos, i;
+
+	memset(seen, 0, STABLE + 2 * MOVING);
+	do {
+		arg = (struct metastore_list) {
+			.cursor = ms_ptr(&cursor),
+			.buffer = ms_ptr(buf),
+			.cursor_len = cursor_len,
+			.buffer_len = sizeof(buf),
+			.bucket = METASTORE_ANY_BUCKET,
+		};
+		CHECK(!ms_ioctl(fd, METASTORE_IOC_LIST, &arg));
+		for (pos = 0; pos < arg.buffer_len; pos += entry->len) {
+			entry = (void *)(buf + pos);
+			CHECK(entry->key_len == 4 && entry->len == 32);
+			memcpy(&cursor, buf + pos + entry->header_len, 4);
+			CHECK(cursor < STABLE + 2 * MOVING);
+			CHECK(!seen[cursor]);
+			seen[cursor] = 1;
+			cursor_len = 4;
+		}
+	} while (arg.entries);
+	for (i = 0; i < STABLE; i++)
+		CHECK(seen[i]);
+}
+
+TEST_F(stress, list_while_tables_grow)
+{
+	struct shared *shared = self->shared;
+	__u32 i, n, k, round;
+	char value[64];
+	struct metastore_info info;
+	__u8 *seen = malloc(STABLE + 2 * MOVING);
+
+	for (k = 0; k < STABLE; k++) {
+		make_value(value, 9, k, 20);
+		ASSERT_EQ(0, ms_setn(self->fd, &k, sizeof(k), value, 20, NULL));
+	}
+	for (i = 0; i < 2; i++) {
+		if (!child(self))
+			continue;
+		for (round = 0; round < 3; round++) {
+			for (n = 0; n < MOVING; n++) {
+				k = STABLE + i * MOVING + n;
+				make_value(value, i, k, 20 + n % 40);
+				CHECK(!ms_setn(self->fd, &k, sizeof(k), value, 20 + n % 40, NULL));
+			}
+			for (n = 0; n < MOVING; n++) {
+				k = STABLE + i * MOVING + n;
+				CHECK(!ms_deleten(self->fd, &k, sizeof(k), NULL));
+			}
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 2; i++) {
+		if (!child(self))
+			continue;
+		while (!done(shared)) {
+			list_once(shared, self->fd, seen);
+			shared->counts[i]++;
+		}
+		_exit(0);
+	}
+	if (child(self)) {
+		while (!done(shared)) {
+			struct stamp stamp;
+			int len;
+
+			k = rand() % (STABLE + 2 * MOVING);
+			len = ms_getn(self->fd, &k, sizeof(k), value, sizeof(value), NULL);
+			if (len == -ENOENT && k >= STABLE)
+				continue;
+			CHECK(len > 0);
+			CHECK(value_is_whole(value, len, &stamp));
+			CHECK(stamp.number == k);
+			shared->counts[2]++;
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 2));
+	finish(shared);
+	EXPECT_TRUE(join(self, 2, 5));
+	EXPECT_STREQ("", shared->error);
+	EXPECT_LT(3, shared->counts[0]);
+	EXPECT_LT(100, shared->counts[2]);
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(STABLE, info.keys);
+	EXPECT_EQ(STABLE * (4 + 20 + METASTORE_VALUE_OVERHEAD), info.bytes);
+}
+
+/* The store's own books after everything has happened to it at once */
+TEST_F(stress, counters_balance)
+{
+	struct shared *shared = self->shared;
+	struct metastore_info info;
+	struct metastore_flush flush;
+	__u64 keys = 0, bytes = 0;
+	__u32 i, n, k;
+	char value[VALUE_MAX];
+
+	for (i = 0; i < 4; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < 2500; n++) {
+			__u32 len = random_len();
+			int ret;
+
+			k = rand() % 500;
+			if (i == 3 && n % 100 == 0) {
+				CHECK(!ms_flush(self->fd, n % 200 ? NULL : "\x05",
+						METASTORE_ANY_BUCKET, 0, &flush));
+			} else if (rand() % 3) {
+				make_value(value, i, n, len);
+				CHECK(!ms_setn(self->fd, &k, sizeof(k), value, len, NULL));
+			} else {
+				ret = ms_deleten(self->fd, &k, sizeof(k), NULL);
+				CHECK(!ret || ret == -ENOENT);
+			}
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 4));
+	EXPECT_STREQ("", shared->error);
+	for (k = 0; k < 500; k++) {
+		int len = ms_getn(self->fd, &k, sizeof(k), value, sizeof(value), NULL);
+
+		if (len == -ENOENT)
+			continue;
+		ASSERT_LT(0, len);
+		keys++;
+		bytes += sizeof(k) + len + METASTORE_VALUE_OVERHEAD;
+	}
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(keys, info.keys);
+	EXPECT_EQ(bytes, info.bytes);
+	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
+	EXPECT_EQ(keys, flush.values);
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(0, info.keys);
+	EXPECT_EQ(0, info.bytes);
+}
+
+/* Of those that do the same to the same file at the same time, one succeeds */
+TEST_F(stress, one_subscribes)
+{
+	struct shared *shared = self->shared;
+	__u32 i, n;
+	int ret;
+
+	for (i = 0; i < 4; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < 1500; n++) {
+			ret = ms_subscribe(self->fd, "k", 0, i);
+			CHECK(!ret || ret == -EEXIST);
+			shared->counts[i] += !ret;
+			ret = ms_unsubscribe(self->fd, "k");
+			CHECK(!ret || ret == -ENOENT);
+			shared->counts[4 + i] += !ret;
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 4));
+	EXPECT_STREQ("", shared->error);
+	for (i = 1; i < 4; i++) {
+		shared->counts[0] += shared->counts[i];
+		shared->counts[4] += shared->counts[4 + i];
+	}
+	EXPECT_EQ(shared->counts[0] - shared->counts[4], ms_subscribers(self->fd, "k"));
+	EXPECT_LE(1500, shared->counts[0]);
+}
+
+/* Subscriptions come and go, by each way, while their keys are published */
+TEST_F(stress, subscriptions_come_and_go)
+{
+	struct shared *shared = self->shared;
+	struct metastore_info info;
+	struct metastore_flush flush;
+	char key[16], value[VALUE_MAX], buf[VALUE_MAX + 100];
+	__u32 i, n, k, len;
+
+	for (i = 0; i < 3; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < 400; n++) {
+			int fd = ms_open(O_RDONLY | O_NONBLOCK);
+			struct ms_reader r = { .fd = fd, .size = sizeof(buf), .buf = buf };
+			struct ms_books books = {};
+			__u32 subscribed = 0;
+			int ret;
+
+			CHECK(fd >= 0);
+			for (k = 0; k < KEYS; k++) {
+				key_name(key, k);
+				if (rand() % 2)
+					continue;
+				CHECK(!ms_subscribe(fd, key, rand() % 8, k));
+				subscribed |= 1U << k;
+			}
+			if (n % 3 == 0)
+				sched_yield();
+			if (n % 2)
+				CHECK(!ms_drain(&r, &books));
+			for (k = 0; k < KEYS; k++) {
+				key_name(key, k);
+				if (!(subscribed & 1U << k) || rand() % 2)
+					continue;
+				/* It may have been flushed away */
+				ret = ms_unsubscribe(fd, key);
+				CHECK(!ret || ret == -ENOENT);
+			}
+			if (n % 4 == 0)
+				CHECK(!ms_drain(&r, &books));
+			close(fd);
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 2; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; !done(shared); n++) {
+			key_name(key, rand() % KEYS);
+			len = random_len();
+			make_value(value, i, n, len);
+			if (rand() % 4)
+				CHECK(ms_publishn(self->fd, key, strlen(key), value, len,
+						  NULL) >= 0);
+			else
+				CHECK(ms_delete(self->fd, key, NULL) != -EFAULT);
+		}
+		_exit(0);
+	}
+	if (child(self)) {
+		while (!done(shared)) {
+			CHECK(!ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET,
+					METASTORE_FLUSH_SUBSCRIPTIONS, &flush));
+			ms_sleep(SECOND / 100);
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 3));
+	finish(shared);
+	EXPECT_TRUE(join(self, 3, 6));
+	EXPECT_STREQ("", shared->error);
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(0, info.subscriptions);
+	for (k = 0; k < KEYS; k++) {
+		key_name(key, k);
+		EXPECT_EQ(0, ms_subscribers(self->fd, key));
+		EXPECT_EQ(0, ms_publish(self->fd, key, "v", NULL));
+	}
+}
+
+/* Several readers of one file, with a slow one among them, while it overflows */
+TEST_F(stress, readers_of_one_file)
+{
+	struct shared *shared = self->shared;
+	struct ms_books total = {}, rest = {};
+	struct ms_reader r = ms_reader(self->fd, MS_READER_SIZE);
+	char value[VALUE_MAX];
+	__u32 i, n, made = 0;
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
+	for (i = 0; i < 3; i++) {
+		if (!child(self))
+			continue;
+		r.size = i ? MS_READER_SIZE : 200;
+		while (!done(shared)) {
+			struct ms_books *books = &shared->books[i][0];
+			const struct metastore_event *ev;
+			struct stamp stamp;
+
+			ev = ms_next(&r);
+			if (!ev) {
+				CHECK(errno == EAGAIN || errno == EMSGSIZE);
+				ms_sleep(SECOND / 1000);
+				continue;
+			}
+			if (ev->type == METASTORE_EVENT_LOST) {
+				books->lost += ev->count;
+				continue;
+			}
+			CHECK(value_is_whole(ms_event_value(ev), ev->value_len, &stamp));
+			CHECK(ev->version > books->last);
+			books->last = ev->version;
+			books->received++;
+			/* The rest of what it took is not to be thrown away with it */
+			while (r.pos < r.len) {
+				ev = ms_next(&r);
+				CHECK(ev);
+				books->lost += ev->type == METASTORE_EVENT_LOST ? ev->count : 0;
+				books->received += ev->type != METASTORE_EVENT_LOST;
+				if (ev->type != METASTORE_EVENT_LOST)
+					books->last = ev->version;
+			}
+			if (i == 1)
+				ms_sleep(SECOND / 1000);
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 2; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < 3000; n++) {
+			__u32 len = random_len();
+
+			make_value(value, i, n, len);
+			CHECK(ms_publishn(self->fd, "k", 1, value, len, NULL) >= 0);
+			shared->made[i][0]++;
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 3, 5));
+	finish(shared);
+	EXPECT_TRUE(join(self, 0, 3));
+	EXPECT_STREQ("", shared->error);
+	ASSERT_EQ(0, ms_drain(&r, &rest));
+	for (i = 0; i < 3; i++) {
+		total.received += shared->books[i][0].received;
+		total.lost += shared->books[i][0].lost;
+	}
+	for (i = 0; i < 2; i++)
+		made += shared->made[i][0];
+	EXPECT_EQ(made, total.received + total.lost + rest.received + rest.lost);
+}
+
+TEST_HARNESS_MAIN
