@@ -182,7 +182,7 @@ int mstore_publish(struct mstore *store, const void *key, size_t key_len,
  * @key:	key
  * @key_len:	its length
  * @buffer:	where to write the value
- * @size:	size of @buffer in bytes; then the length of the value
+ * @size:	size of @buffer in bytes, not NULL; then the length of the value
  * @version:	where to write the version of the value, or NULL
  *
  * Return: 0, or -1. ENOENT: no such key. ERANGE: the value is longer than
