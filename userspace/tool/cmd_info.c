@@ -11,7 +11,7 @@ static void print_json(const struct mstore_info *info)
 	json_begin();
 	json_text("store", store_path());
 	json_number("keys", info->keys);
-	json_number(" bytes", info->bytes);
+	json_number("bytes", info->bytes);
 	json_number("subscriptions", info->subscriptions);
 	json_number("buckets", info->buckets);
 	json_number("max_keys", info->max_keys);

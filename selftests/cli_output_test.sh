@@ -1,0 +1,246 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The tool's output: escapes, NUL-ended fields, JSON, errors while writing.
+set -e
+. ./cli_helpers.sh
+
+every_byte='b"".join(bytes([i]) for i in range(256))'
+
+test_values_are_escaped_in_lines()
+{
+	printf 'a b\tc\nd\re\\f\033\377\303\244' | metastore set --file - k
+	run metastore get k k
+	expect_status 0
+	run head -n 1 "$work/out"
+	expect_out 'k a b\tc\nd\re\\f\x1b\xff'$'\303\244\n'
+}
+
+test_the_only_value_is_not_escaped()
+{
+	printf 'a\\b\nc\0\377' | metastore set --file - k
+	run metastore get k
+	printf 'a\\b\nc\0\377\n' | cmp - "$work/out"
+}
+
+test_spaces_are_escaped_in_keys()
+{
+	metastore set 'a b' 'c d'
+	run metastore ls
+	expect 0 'a\x20b'$'\n'
+	run metastore get 'a b' 'a b'
+	expect 0 'a\x20b c d'$'\n''a\x20b c d'$'\n'
+}
+
+test_c1_controls_are_escaped()
+{
+	metastore set k $'\302\233J'
+	run metastore get k k
+	expect 0 'k \xc2\x9bJ'$'\n''k \xc2\x9bJ'$'\n'
+}
+
+test_what_is_not_utf8_is_escaped()
+{
+	# Overlong, surrogate, beyond the last character, cut off.
+	metastore set k $'\300\200 \355\240\200 \364\220\200\200 \342\202'
+	run metastore get k k
+	run head -n 1 "$work/out"
+	expect_out 'k \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82'$'\n'
+	metastore set k $'\340\240\200 \355\237\277 \364\217\277\277'
+	run metastore get k k
+	run head -n 1 "$work/out"
+	expect_out $'k \340\240\200 \355\237\277 \364\217\277\277\n'
+}
+
+test_escapes_in_messages()
+{
+	run metastore get $'no\033such key'
+	expect 1 '' 'metastore: no\\x1bsuch\\x20key: no such key'
+}
+
+test_printf_undoes_escapes()
+{
+	python3 -c "import os; os.write(1, $every_byte)" >"$work/bytes"
+	metastore set --file "$work/bytes" k
+	metastore get k k | head -n 1 >"$work/line"
+	printf %b "$(cut -c 3- "$work/line")" | cmp - "$work/bytes"
+}
+
+test_escaped_operands_undo_escapes()
+{
+	local key
+
+	python3 -c "import os; os.write(1, $every_byte)" >"$work/bytes"
+	metastore set --file "$work/bytes" k
+	metastore get k k | head -n 1 >"$work/line"
+	metastore set -e copy "$(cut -c 3- "$work/line")"
+	metastore get --raw copy | cmp - "$work/bytes"
+	metastore set -e 'nul\x00 in\tkey' 1
+	key=$(metastore ls nul)
+	[[ $key == 'nul\x00\x20in\tkey' ]]
+	run metastore get -e "$key"
+	expect 0 $'1\n'
+	run metastore del -e "$key"
+	expect 0 ''
+	run metastore ls nul
+	expect 0 ''
+}
+
+test_wrong_escapes_are_refused()
+{
+	local wrong
+
+	for wrong in 'a\z' '\q' 'a\x' 'a\x1' '\xgg'; do
+		run metastore set -e "$wrong" 1
+		expect 2 '' 'metastore: set: wrong escape in*'
+	done
+	run metastore set -e k '\q'
+	expect_status 2
+	run metastore ls
+	expect 0 ''
+}
+
+test_null_ends_fields_and_escapes_nothing()
+{
+	metastore set $'a\nb' $'c\\ d\n'
+	metastore set e ''
+	run metastore get -0 $'a\nb'
+	printf 'c\\ d\n\0' | cmp - "$work/out"
+	run metastore get --null $'a\nb' e
+	printf 'a\nb\0c\\ d\n\0e\0\0' | cmp - "$work/out"
+	metastore del e
+	run metastore ls -0
+	printf 'a\nb\0' | cmp - "$work/out"
+}
+
+test_json_of_text()
+{
+	metastore set k $'"quote\\ \n\t\001\177 \303\244'
+	run metastore get --json k
+	expect_status 0
+	expect_json "o['key'] == 'k' and o['value'] == '\"quote\\\\ \n\t\x01\x7f \xe4'"
+	run python3 -m json.tool "$work/out"
+	expect_status 0
+}
+
+test_json_of_bytes()
+{
+	local length
+
+	# Each padding that base64 has.
+	for length in 1 2 3 4 5 256; do
+		python3 -c "import os; os.write(1, ${every_byte}[-$length:])" |
+			metastore set --file - k
+		run metastore get --json k
+		expect_json "base64.b64decode(o['value_base64'], validate=True) == \
+			${every_byte}[-$length:] and 'value' not in o"
+	done
+	metastore set $'\377' v
+	run metastore ls --json $'\377'
+	expect_json "o['key_base64'] == '/w==' and 'key' not in o"
+}
+
+test_json_of_each_command()
+{
+	run metastore set --json k 12
+	expect_json "o['key'] == 'k' and int(o['version']) > 0"
+	run metastore pub --json k 123
+	expect_json "o['key'] == 'k' and int(o['version']) > 0 and o['queues'] == 0"
+	run metastore ls --json
+	expect_json "o['key'] == 'k' and o['size'] == 3 and int(o['version']) > 0"
+	run metastore subs --json k
+	expect_json "o == { 'key': 'k', 'subscribers': 0 }"
+	run metastore stat --json k
+	expect_json "o['size'] == 3 and o['uid'] == 0 and o['user'] == 'root' and o['pid'] > 0 and \
+		len(o['time_ns']) == 19 and o['time'].endswith('Z') and o['subscribers'] == 0"
+	run metastore del --json k
+	expect_json "o['key'] == 'k' and int(o['version']) > 0"
+}
+
+test_json_of_several_keys_is_a_line_each()
+{
+	metastore set a 1
+	metastore set b 2
+	run metastore get --json a nope b
+	expect_status 1
+	expect_json "o['value'] == '1'" "o['value'] == '2'"
+}
+
+test_json_versions_are_those_of_the_key()
+{
+	local version
+
+	version=$(metastore set --json k 1 | sed 's/.*"version":"\([0-9]*\)".*/\1/')
+	run metastore get --json k
+	expect_json "o['version'] == '$version'"
+	run metastore stat k
+	grep -qx "version: $version" "$work/out"
+}
+
+test_forms_of_output_exclude_each_other()
+{
+	metastore set k 1
+	run metastore get --json -0 k
+	expect 2 '' 'metastore: get: the options ask for different forms of output*'
+	run metastore get --json --raw k
+	expect_status 2
+	run metastore ls -l --json
+	expect_status 2
+	run metastore pub --count --json k 2
+	expect_status 2
+	run metastore get k
+	expect 0 $'1\n'
+}
+
+test_a_full_disk_is_an_error()
+{
+	local command
+
+	metastore set k 1
+	for command in 'get k' 'ls' 'stat k' 'info' 'subs k' 'bucket k' '--help' 'get --help'; do
+		run sh -c "metastore $command >/dev/full"
+		expect 3 '' 'metastore: standard output: No space left on device'
+	done
+}
+
+test_closed_output_is_an_error()
+{
+	metastore set k 1
+	run sh -c 'metastore get k >&-'
+	expect 3 '' 'metastore: standard output: Bad file descriptor'
+	# Nothing is printed, so nothing is wrong.
+	run sh -c 'metastore set k 2 <&- >&- 2>&-'
+	expect 0 ''
+	run metastore get k
+	expect 0 $'2\n'
+}
+
+test_a_reader_that_is_gone_is_no_error()
+{
+	metastore set k 1
+	run_without_reader metastore get k
+	expect 0 ''
+	run_without_reader metastore ls
+	expect 0 ''
+	run_without_reader metastore info
+	expect 0 ''
+}
+
+test_output_that_would_block_is_waited_for()
+{
+	head -c 65536 /dev/urandom >"$work/value"
+	metastore set --file "$work/value" k
+	run python3 -c '
+import os, subprocess, sys, time
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+child = subprocess.Popen(["metastore", "get", "k"], stdout=writer)
+os.close(writer)
+time.sleep(0.3)
+with os.fdopen(reader, "rb") as pipe:
+    sys.stdout.buffer.write(pipe.read())
+sys.exit(child.wait())'
+	expect_status 0
+	head -c -1 "$work/out" | cmp - "$work/value"
+}
+
+run_tests
