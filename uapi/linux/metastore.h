@@ -163,7 +163,8 @@ struct metastore_delete {
 
 /**
  * struct metastore_flush - arguments of FLUSH
- * @prefix:	address of a prefix; only keys that start with it match
+ * @prefix:	address of a prefix; only keys that start with it match. Not
+ *		looked at if @prefix_len is 0
  * @prefix_len:	its length in bytes, 0 to METASTORE_KEY_MAX; 0: all keys
  * @bucket:	only keys of this bucket match; METASTORE_ANY_BUCKET: all
  * @flags:	METASTORE_FLUSH_*
@@ -304,8 +305,9 @@ struct metastore_list_entry {
 /**
  * struct metastore_list - arguments of LIST
  * @cursor:	address of the key to go on after, whether it still exists or
- *		not
- * @prefix:	address of a prefix; only keys that start with it are listed
+ *		not. Not looked at if @cursor_len is 0
+ * @prefix:	address of a prefix; only keys that start with it are listed.
+ *		Not looked at if @prefix_len is 0
  * @buffer:	address of the buffer for the entries, each a struct
  *		metastore_list_entry followed by the key and padding of zeros
  * @cursor_len:	length of @cursor in bytes; 0: from the start
@@ -403,7 +405,8 @@ struct metastore_info {
  * @tgid:	process that wrote the value, as in struct metastore_stat
  * @uid:	its effective user, likewise
  *
- * read() returns whole records, as many as are there and fit. For one key they
+ * read() returns whole records, as many as are there and fit, at least one: it
+ * never returns 0 for a buffer that has a size. For one key they
  * come in the order of versions. Several readers of one open file get different
  * records. DELETED carries the value that was removed, its writer and its time.
  *
