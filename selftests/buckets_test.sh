@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The tests again with one bucket, where all keys share a lock and a table, and
+# with other limits than the default ones.
+#
+# vm: NOMODULE=1
+
+. "$KSFT/kselftest/ktap_helpers.sh"
+
+PROGRAMS=../build/selftests
+
+# run PARAMETERS PROGRAM [OPTION...]
+run() {
+	local parameters=$1 program=$2 log
+
+	shift 2
+	log=$(mktemp)
+	# shellcheck disable=SC2086 # a list of words
+	if insmod "$METASTORE_KO" $parameters && "$PROGRAMS/$program" "$@" >"$log" 2>&1; then
+		grep -E '^# +[0-9]+ (keys|KiB)' "$log"
+		ktap_test_pass "$program with $parameters"
+	else
+		# What is not "ok", and none of it as a result of this script
+		grep -v '^ok ' "$log" | sed 's/^/# /'
+		ktap_test_fail "$program with $parameters"
+	fi
+	rmmod metastore
+	rm -f "$log"
+}
+
+rmmod metastore 2>/dev/null
+ktap_print_header
+ktap_set_plan 8
+run buckets=1 ops_test
+run buckets=1 event_test
+run buckets=1 poll_test
+run buckets=1 stress_test
+run buckets=1 fanout_test
+run buckets=1 million_test
+run max_value=16777216 ops_test
+run "queue_len=64 queue_bytes=200000" stress_test
+ktap_finished

@@ -1,0 +1,199 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Loading and unloading: parameters, the device, what stands in the way of an
+# unload, and that nothing is left behind.
+#
+# vm: NOMODULE=1
+
+# shellcheck disable=SC2317 # functions that a variable names
+. "$KSFT/kselftest/ktap_helpers.sh"
+
+PROGRAMS=../build/selftests
+CYCLES=5
+# KiB that may be in other hands after some cycles of some 40 MiB each
+TOLERANCE=512
+
+loaded() {
+	[ -d /sys/module/metastore ]
+}
+
+load() {
+	insmod "$METASTORE_KO" "$@" 2>/dev/null
+}
+
+unload() {
+	rmmod metastore 2>/dev/null
+}
+
+# check DESCRIPTION COMMAND...
+check() {
+	local description=$1
+
+	shift
+	if "$@"; then
+		ktap_test_pass "$description"
+	else
+		ktap_test_fail "$description"
+	fi
+}
+
+# Not loaded, and not half loaded.
+refused() {
+	! load "$@" && ! loaded && [ ! -e /dev/metastore ]
+}
+
+# accepted NAME=VALUE: it is loaded, says so and works.
+accepted() {
+	local good=1
+
+	load "$1" || return
+	[ "$(cat "/sys/module/metastore/parameters/${1%=*}")" = "${1#*=}" ] || good=
+	[ -c /dev/metastore ] || good=
+	# Nothing may hold it
+	true 3<>/dev/metastore || good=
+	unload && [ "$good" ]
+}
+
+not_loadable_twice() {
+	load || return
+	! load && loaded && [ -c /dev/metastore ] && unload
+}
+
+node() {
+	local mode
+
+	load || return
+	mode=$(stat -c '%F %a %u %g' /dev/metastore)
+	unload
+	[ "$mode" = 'character special file 660 0 0' ] || { echo "# $mode"; false; }
+}
+
+no_node_without_module() {
+	load && unload && [ ! -e /dev/metastore ]
+}
+
+busy_while_open() {
+	local good=1
+
+	load || return
+	exec 3<>/dev/metastore
+	unload && good=
+	loaded || good=
+	[ "$(cat /sys/module/metastore/refcnt)" = 1 ] || good=
+	# Refused is not half done: it can be opened still
+	true 4<>/dev/metastore || good=
+	exec 3<&-
+	unload && [ "$good" ]
+}
+
+# The last of them, whoever has it
+busy_while_inherited() {
+	local good=1 child
+
+	load || return
+	sleep 60 3<>/dev/metastore &
+	child=$!
+	for ((i = 0; i < 100; i++)); do
+		[ "$(cat /sys/module/metastore/refcnt)" = 1 ] && break
+		sleep 0.1
+	done
+	unload && good=
+	kill "$child"
+	wait "$child" 2>/dev/null
+	unload && [ "$good" ]
+}
+
+# A name that it gave up is taken again, and a store that was left is empty again.
+twenty_times() {
+	local i
+
+	for ((i = 0; i < 20; i++)); do
+		load && [ -c /dev/metastore ] && unload || return
+	done
+	! loaded
+}
+
+empty_after_reload() {
+	load && "$PROGRAMS/million_test" -t leave >/dev/null && unload &&
+		load && "$PROGRAMS/ops_test" -t list_empty -t info_counts >/dev/null && unload
+}
+
+# What the kernel holds that a module may leak, in KiB. What slabs keep in stock is
+# given back first.
+held() {
+	local cache
+
+	# kfree_rcu() and its likes
+	sleep 0.3
+	sync
+	for cache in /sys/kernel/slab/*/shrink; do
+		echo 1 >"$cache" 2>/dev/null
+	done
+	awk '/^(SUnreclaim|VmallocUsed|Percpu|KernelStack):/ { sum += $2 } END { print sum }' \
+		/proc/meminfo
+}
+
+nothing_left_behind() {
+	local i before after with most=0
+
+	# The first time fills what the kernel keeps for ever
+	for ((i = 0; i <= CYCLES; i++)); do
+		load || return
+		"$PROGRAMS/million_test" -t leave >/dev/null || return
+		with=$(held)
+		unload || return
+		after=$(held)
+		[ "$i" != 0 ] || before=$after
+		[ $((with - after)) -le "$most" ] || most=$((with - after))
+	done
+	echo "# $most KiB with the module in use, $((after - before)) KiB more after $CYCLES cycles"
+	[ "$most" -gt 10000 ] && [ $((after - before)) -lt "$TOLERANCE" ]
+}
+
+# A load that fails at its end has to undo what it did.
+nothing_left_by_refused() {
+	local i before after
+
+	load "max_value=0"
+	before=$(held)
+	for ((i = 0; i < 50; i++)); do
+		load buckets=65536 max_value=0 && return 1
+		load buckets=65536 queue_bytes=1 && return 1
+	done
+	after=$(held)
+	echo "# $((after - before)) KiB more after 100 loads that were refused"
+	[ $((after - before)) -lt "$TOLERANCE" ]
+}
+
+REFUSED="buckets=0 buckets=65537 buckets=-1 buckets=x buckets= buckets=4294967296
+	max_value=0 max_value=16777217 max_value=4294967295 max_value=-1
+	max_keys=0 max_keys=2147483649 max_keys=-1
+	max_bytes=1 max_bytes=4095 max_bytes=9223372036854775808 max_bytes=-1
+	queue_len=0 queue_len=1048577 queue_len=-1
+	queue_bytes=0 queue_bytes=4095 queue_bytes=1073741825 queue_bytes=4294967295"
+ACCEPTED="buckets=1 buckets=65536 max_value=1 max_value=16777216 max_keys=1
+	max_keys=2147483648 max_bytes=4096 max_bytes=9223372036854775807 queue_len=1
+	queue_len=1048576 queue_bytes=4096 queue_bytes=1073741824"
+OTHERS="node no_node_without_module not_loadable_twice busy_while_open busy_while_inherited
+	twenty_times empty_after_reload nothing_left_by_refused nothing_left_behind"
+
+ktap_print_header
+# shellcheck disable=SC2086 # lists of words
+set -- $REFUSED $ACCEPTED $OTHERS
+ktap_set_plan $#
+
+unload
+for parameter in $REFUSED; do
+	check "refused: $parameter" refused "$parameter"
+	unload
+done
+for parameter in $ACCEPTED; do
+	check "accepted: $parameter" accepted "$parameter"
+	unload
+done
+for name in $OTHERS; do
+	check "${name//_/ }" "$name"
+	unload
+done
+ktap_finished
