@@ -106,6 +106,20 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
 	return key->bucket - store->buckets;
 }
 
+/* Adds to a counter what fits. Nobody sees it above @max, not for a moment. */
+static bool add_within(atomic64_t *counter, s64 n, s64 max)
+{
+	s64 sum = atomic64_read(counter);
+
+	if (!n)
+		return true;
+	do {
+		if (n > 0 && n > max - sum)
+			return false;
+	} while (!atomic64_try_cmpxchg(counter, &sum, sum + n));
+	return true;
+}
+
 /**
  * metastore_store_charge - count keys and bytes against the store's limits
  * @store:	the store
@@ -118,19 +132,13 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
  */
 int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
 {
-	if (bytes && atomic64_add_return(bytes, &store->bytes) >
-		     (s64)store->limits.max_bytes && bytes > 0)
-		goto uncharge_bytes;
-	if (keys && atomic64_add_return(keys, &store->keys) >
-		    (s64)store->limits.max_keys && keys > 0)
-		goto uncharge_keys;
+	if (!add_within(&store->keys, keys, store->limits.max_keys))
+		return -ENOSPC;
+	if (!add_within(&store->bytes, bytes, store->limits.max_bytes)) {
+		atomic64_sub(keys, &store->keys);
+		return -ENOSPC;
+	}
 	return 0;
-
-uncharge_keys:
-	atomic64_sub(keys, &store->keys);
-uncharge_bytes:
-	atomic64_sub(bytes, &store->bytes);
-	return -ENOSPC;
 }
 
 /**
