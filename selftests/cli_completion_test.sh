@@ -31,7 +31,7 @@ test_commands()
 test_every_command_of_the_tool_is_known()
 {
 	run complete_line 'metastore '
-	metastore --help | sed -n 's/^  \([a-z]*\) .*/\1/p' | sort | cmp - "$work/out"
+	metastore --help | sed -n 's/^  \([a-z]*\) .*/\1/p' | sort | cmp - "$out"
 }
 
 test_every_option_of_the_tool_is_known()
@@ -41,7 +41,7 @@ test_every_option_of_the_tool_is_known()
 	for command in get set del pub sub ls stat subs bucket flush info; do
 		run complete_line "metastore $command --"
 		metastore "$command" --help | sed -n 's/^  .*\(--[a-z]*\).*/\1/p' | sort |
-			cmp - "$work/out"
+			cmp - "$out"
 	done
 }
 

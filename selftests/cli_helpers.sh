@@ -4,28 +4,49 @@
 # What the tests of the tool share. A test is a function named test_*; its name,
 # with spaces, is its description. It fails when a command in it fails; what was
 # run last is then shown. Each begins with an empty store.
+#
+# The checks are done by bash itself: in an emulated machine each process started
+# takes some hundredths of a second.
 
 # shellcheck source=/dev/null
 . "$KSFT/kselftest/ktap_helpers.sh"
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'end_jobs; rm -rf "$work"' EXIT
 
-# Runs a command; what it said and how it ended is for the expect_ functions.
+end_jobs()
+{
+	# shellcheck disable=SC2046 # a list of numbers
+	kill $(jobs -p) 2>/dev/null || :
+}
+
+runs=0
+last_command=none
+out=/dev/null
+err=/dev/null
+
+# Runs a command; what it said (files $out and $err) and how it ended is for the
+# expect_ functions. The files of the run before can be its arguments.
 run()
 {
-	echo "$*" >"$work/command"
+	last_command=$*
+	((runs += 1))
+	out=$work/$runs.out
+	err=$work/$runs.err
 	status=0
-	"$@" >"$work/new_out" 2>"$work/new_err" || status=$?
-	# Only now: what was printed before may be what the command reads.
-	mv "$work/new_out" "$work/out"
-	mv "$work/new_err" "$work/err"
+	"$@" >"$out" 2>"$err" || status=$?
 }
 
 fail()
 {
 	echo "# $*"
 	return 1
+}
+
+# Reads a file into the variable text. It fails if there is a NUL byte in it.
+read_text()
+{
+	! IFS= read -rd '' text <"$1" || fail "NUL bytes in $1"
 }
 
 expect_status()
@@ -36,15 +57,20 @@ expect_status()
 # The whole of standard output; a newline at the end is as given.
 expect_out()
 {
-	printf %s "$1" >"$work/expected"
-	cmp -s "$work/expected" "$work/out" || fail "output is not: $(printf %q "$1")"
+	local text
+
+	read_text "$out"
+	[[ $text == "$1" ]] || fail "output is not: ${1@Q}"
 }
 
-# The whole of standard error, a pattern as in [[ ]].
+# The whole of standard error, but for the last newline: a pattern as in [[ ]].
 expect_err()
 {
+	local text
+
+	read_text "$err"
 	# shellcheck disable=SC2053
-	[[ $(<"$work/err") == $1 ]] || fail "standard error is not: $1"
+	[[ ${text%$'\n'} == $1 ]] || fail "standard error is not: $1"
 }
 
 expect()
@@ -54,26 +80,68 @@ expect()
 	expect_err "${3-}"
 }
 
-# Runs a command whose reader is already gone.
-run_without_reader()
+# How many lines the output has.
+expect_lines()
 {
-	run python3 -c '
-import os, subprocess, sys
-reader, writer = os.pipe()
-os.close(reader)
-sys.exit(subprocess.run(sys.argv[1:], stdout=writer).returncode)' "$@"
+	local lines
+
+	mapfile -t lines <"$out"
+	((${#lines[@]} == $1)) || fail "${#lines[@]} lines of output, not $1"
 }
 
-# Checks each line of JSON in the output: the Python expression $1 must be true of
-# it, called o. There must be as many lines as expressions.
-expect_json()
+# Is there a line in the output that is this extended regular expression?
+expect_line()
 {
+	local line
+
+	while IFS= read -r line; do
+		[[ ! $line =~ ^($1)$ ]] || return 0
+	done <"$out"
+	fail "no such line in the output: $1"
+}
+
+# Waits for an answer to expect_json() in the background.
+start_json()
+{
+	mkfifo "$work/ask" "$work/answer"
+	exec {ask}<>"$work/ask" {answer}<>"$work/answer"
 	python3 -c '
 import base64, json, sys
-lines = [json.loads(line) for line in open(sys.argv[1])]
-assert len(lines) == len(sys.argv) - 2, lines
-for o, expression in zip(lines, sys.argv[2:]):
-    assert eval(expression), (expression, o)' "$work/out" "$@"
+
+every_byte = bytes(range(256))
+
+def judge(name, expressions):
+    lines = [json.loads(line) for line in open(name)]
+    if len(lines) != len(expressions):
+        return "%d lines of JSON" % len(lines)
+    for o, expression in zip(lines, expressions):
+        if not eval(expression):
+            return "not true: " + expression
+    return ""
+
+while name := sys.stdin.readline().rstrip("\n"):
+    expressions = [sys.stdin.readline().rstrip("\n") for _ in range(int(sys.stdin.readline()))]
+    try:
+        print(judge(name, expressions), flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)' <"$work/ask" >"$work/answer" &
+}
+
+# Checks each line of JSON in the output: a Python expression for each, which must
+# be true of the line, called o. The test's file must have called start_json.
+expect_json()
+{
+	local text
+
+	printf '%s\n' "$out" $# "$@" >&"$ask"
+	IFS= read -rt 60 -u "$answer" text
+	[[ ! $text ]] || fail "JSON: $text"
+}
+
+# Sleeps for a moment.
+pause()
+{
+	read -rt 0.02 -u "$never" || :
 }
 
 # Starts metastore sub in the background and waits until it has subscribed to the
@@ -81,24 +149,35 @@ for o, expression in zip(lines, sys.argv[2:]):
 # $sub. It can be interrupted even where job control is off.
 start_sub()
 {
-	local key=${*: -1} before
-
-	before=$(metastore subs "$key")
-	echo "metastore sub $*" >"$work/command"
+	last_command="metastore sub $*"
 	env --default-signal=INT,TERM metastore sub "$@" >"$work/sub" 2>"$work/sub_err" &
 	sub=$!
-	await_subscribers "$key" $((before + 1))
+	await_subscribers "${*: -1}" 1
 }
 
 await_subscribers()
 {
 	local i
 
-	for ((i = 0; i < 500; i++)); do
+	for ((i = 0; i < 300; i++)); do
 		[[ $(metastore subs "$1") != "$2" ]] || return 0
-		sleep 0.02
+		pause
 	done
 	fail "subscribers of $1 are not $2"
+}
+
+# Waits until file $1 has a line, or the line $2.
+await_line()
+{
+	local i line
+
+	for ((i = 0; i < 3000; i++)); do
+		while IFS= read -r line; do
+			[[ $line != "${2-$line}" ]] || return 0
+		done <"$1"
+		pause
+	done
+	fail "no line ${2-} in $1"
 }
 
 # Waits for the end of what start_sub started; then the expect_ functions see it.
@@ -106,44 +185,34 @@ end_sub()
 {
 	status=0
 	wait "$sub" || status=$?
-	mv "$work/sub" "$work/out"
-	mv "$work/sub_err" "$work/err"
-}
-
-# Waits until file $1 has a line, or the line $2.
-await_line()
-{
-	local i
-
-	for ((i = 0; i < 500; i++)); do
-		! grep -qx -- "${2-.*}" "$1" || return 0
-		sleep 0.02
-	done
-	fail "no line ${2-} in $1"
+	out=$work/sub
+	err=$work/sub_err
 }
 
 show_failure()
 {
-	local name
-
-	for name in command out err sub sub_err; do
-		[[ ! -s $work/$name ]] || sed "s/^/# $name: /" "$work/$name" | cat -v | head -n 20
-	done
+	echo "# last command: ${last_command@Q}"
+	echo "# its output:"
+	head -n 20 "$out" | cat -v | sed 's/^/#   /'
+	echo "# its messages:"
+	head -n 20 "$err" | cat -v | sed 's/^/#   /'
 }
 
 run_test()
 {
 	local status
 
-	rm -f "$work"/*
 	metastore flush --all
 	# Not in a condition: there set -e would mean nothing.
 	set +e
-	(set -e; "$1")
+	(
+		trap '(($? == 0)) || show_failure; end_jobs' EXIT
+		set -e
+		"$1"
+	)
 	status=$?
 	set -e
 	if ((status)); then
-		show_failure
 		ktap_test_fail "$2"
 	else
 		ktap_test_pass "$2"
@@ -154,6 +223,8 @@ run_tests()
 {
 	local tests name description
 
+	mkfifo "$work/never"
+	exec {never}<>"$work/never"
 	mapfile -t tests < <(declare -F | sed -n 's/^declare -f \(test_\)/\1/p')
 	ktap_print_header
 	ktap_set_plan "${#tests[@]}"

@@ -77,7 +77,7 @@ test_values_from_a_file()
 	metastore get big | head -c -1 | cmp - "$work/value"
 	printf 'a\0b' | metastore set --file - piped
 	run metastore get --raw piped
-	printf 'a\0b' | cmp - "$work/out"
+	printf 'a\0b' | cmp - "$out"
 	metastore pub --file "$work/value" published
 	metastore get --raw published | cmp - "$work/value"
 }
@@ -152,7 +152,8 @@ test_long_list_is_aligned()
 
 	metastore set a 1
 	metastore set bb 55555
-	version=$(metastore get --json bb | sed 's/.*"version":"\([0-9]*\)".*/\1/')
+	run metastore stat bb
+	version=$(sed -n 's/^version: //p' "$out")
 	run metastore ls -l b
 	expect 0 "$(printf '%10d %20s bb' 5 "$version")"$'\n'
 	run sh -c 'metastore ls -l | awk "{ print length(\$0) - length(\$3) }" | sort -u | wc -l'
@@ -179,14 +180,14 @@ test_stat_has_a_name_and_value_a_line()
 	run metastore stat temp
 	expect_status 0
 	expect_err ''
-	run sed 's/:.*//' "$work/out"
+	run sed 's/:.*//' "$out"
 	expect_out $'key\nversion\nsize\nwriter\ntime\ntime_ns\nsubscribers\nbucket\n'
 	run metastore stat temp
-	grep -qx 'key: temp' "$work/out"
-	grep -qx 'size: 2' "$work/out"
-	grep -qx 'subscribers: 0' "$work/out"
-	grep -qx "bucket: $(metastore bucket temp)" "$work/out"
-	grep -qxE 'writer: pid [0-9]+, uid 0 \(root\)' "$work/out"
+	expect_line 'key: temp'
+	expect_line 'size: 2'
+	expect_line 'subscribers: 0'
+	expect_line "bucket: $(metastore bucket temp)"
+	expect_line 'writer: pid [0-9]+, uid 0 \(root\)'
 }
 
 test_stat_tells_the_time_of_writing()
@@ -197,10 +198,10 @@ test_stat_tells_the_time_of_writing()
 	metastore set temp 21
 	after=$(date +%s)
 	run metastore stat temp
-	seconds=$(sed -n 's/^time_ns: \(.*\).........$/\1/p' "$work/out")
+	seconds=$(sed -n 's/^time_ns: \(.*\).........$/\1/p' "$out")
 	((before <= seconds && seconds <= after))
-	text=$(sed -n 's/^time: //p' "$work/out")
-	[[ $(date -d "$text" +%s.%N) == "$(sed -n 's/^time_ns: \(.*\)\(.........\)$/\1.\2/p' "$work/out")" ]]
+	text=$(sed -n 's/^time: //p' "$out")
+	[[ $(date -d "$text" +%s.%N) == "$(sed -n 's/^time_ns: \(.*\)\(.........\)$/\1.\2/p' "$out")" ]]
 }
 
 # Stores a value and stays: the tool itself is gone when one looks.
@@ -222,7 +223,7 @@ test_stat_names_a_writer_that_still_runs()
 	await_line "$work/ready"
 	run metastore stat alive
 	kill $!
-	grep -qx "writer: pid $! (python3), uid 0 (root)" "$work/out"
+	expect_line "writer: pid $! \(python3\), uid 0 \(root\)"
 	run metastore stat --json alive
 	expect_json "o['pid'] == $! and o['uid'] == 0 and o['user'] == 'root'"
 }
@@ -234,7 +235,7 @@ test_stat_names_another_user()
 	chmod 660 /dev/metastore
 	expect 0 ''
 	run metastore stat theirs
-	grep -qxE 'writer: pid [0-9]+, uid 65534 \(nobody\)' "$work/out"
+	expect_line 'writer: pid [0-9]+, uid 65534 \(nobody\)'
 }
 
 test_stat_of_several_keys()
@@ -244,8 +245,7 @@ test_stat_of_several_keys()
 	run metastore stat a nope b
 	expect_status 1
 	expect_err 'metastore: nope: no such key'
-	run grep -c '' "$work/out"
-	expect_out $'17\n'
+	expect_lines 17
 }
 
 test_versions_rise()
@@ -264,7 +264,7 @@ test_bucket_is_a_number()
 {
 	run metastore bucket temp
 	expect_status 0
-	grep -qxE '[0-9]+' "$work/out"
+	expect_line '[0-9]+'
 	run metastore bucket --json temp
 	expect_json "0 <= o['bucket'] < o['buckets'] == 1000 and o['key'] == 'temp'"
 	run metastore bucket temp temp
@@ -359,9 +359,9 @@ test_info()
 	metastore set a 1
 	run metastore info
 	expect_status 0
-	grep -qxE 'keys +1' "$work/out"
-	grep -qxE 'buckets +1000' "$work/out"
-	grep -qxE 'longest value +65536 bytes' "$work/out"
+	expect_line 'keys +1'
+	expect_line 'buckets +1000'
+	expect_line 'longest value +65536 bytes'
 	run metastore info --json
 	expect_json "o['keys'] == 1 and o['bytes'] == 1 + 1 + 48 and o['key_max'] == 255"
 	run metastore info --json --bucket $((($(metastore bucket a) + 1) % 1000))
@@ -370,4 +370,5 @@ test_info()
 	expect 3 '' 'metastore: info: no such bucket'
 }
 
+start_json
 run_tests

@@ -10,16 +10,16 @@ test_help()
 {
 	local command
 
+	run metastore get -h
+	expect_status 0
 	run metastore --help
 	expect_status 0
 	for command in $commands; do
-		grep -q "^  $command " "$work/out"
+		expect_line "  $command .*"
 		run metastore "$command" --help
 		expect_status 0
-		grep -q "^Usage: metastore $command" "$work/out"
-		grep -q -- '--store' "$work/out"
-		run metastore "$command" -h
-		expect_status 0
+		expect_line "Usage: metastore $command .*"
+		expect_line '.*--store PATH .*'
 		run metastore --help
 	done
 }
@@ -35,7 +35,7 @@ test_version()
 	run metastore --version
 	expect_status 0
 	expect_err ''
-	grep -qxE 'metastore [0-9.]+' "$work/out"
+	expect_line 'metastore [0-9.]+'
 }
 
 test_no_command_or_a_wrong_one()
