@@ -26,7 +26,6 @@ void metastore_bucket_init(struct metastore_bucket *bucket,
 			   struct metastore_store *store, u64 version)
 {
 	spin_lock_init(&bucket->lock);
-	init_waitqueue_head(&bucket->delivered);
 	metastore_table_init(&bucket->values, &bucket->lock);
 	metastore_table_init(&bucket->topics, &bucket->lock);
 	bucket->store = store;
@@ -48,7 +47,7 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 	metastore_position_set(&pos, 0, NULL, 0);
 	while (pos.order < METASTORE_ORDER_END) {
 		spin_lock(&bucket->lock);
-		node = metastore_table_next(&bucket->values, &pos);
+		node = metastore_table_next(&bucket->values, &pos, NULL, 0);
 		if (node)
 			metastore_table_remove(&bucket->values, node);
 		spin_unlock(&bucket->lock);
@@ -153,13 +152,11 @@ int metastore_bucket_set(const struct metastore_key *key,
 	if (err)
 		return err;
 
-	topic = metastore_topic_lock(key);
+	topic = metastore_topic_lock(key, &garbage);
 	old = find(key);
 	err = charge(bucket, value, old);
-	if (err) {
-		spin_unlock(&bucket->lock);
-		return err;
-	}
+	if (err)
+		goto unlock;
 	*version = event.version = value->version = ++bucket->version;
 	value->time = ktime_get_real_ns();
 	if (old) {
@@ -169,9 +166,10 @@ int metastore_bucket_set(const struct metastore_key *key,
 		metastore_table_insert(&bucket->values, &value->node);
 	}
 	*queues = metastore_topic_deliver(bucket, topic, &event, &garbage);
+unlock:
 	spin_unlock(&bucket->lock);
 	metastore_garbage_free(&garbage);
-	return 0;
+	return err;
 }
 
 /**
@@ -195,12 +193,13 @@ int metastore_bucket_delete(const struct metastore_key *key, u64 newest,
 	struct metastore_garbage garbage = {};
 	struct metastore_topic *topic;
 	struct metastore_value *value;
+	int err = 0;
 
-	topic = metastore_topic_lock(key);
+	topic = metastore_topic_lock(key, &garbage);
 	value = find(key);
 	if (!value || value->version > newest) {
-		spin_unlock(&bucket->lock);
-		return -ENOENT;
+		err = -ENOENT;
+		goto unlock;
 	}
 	charge(bucket, NULL, value);
 	metastore_table_remove(&bucket->values, &value->node);
@@ -209,9 +208,10 @@ int metastore_bucket_delete(const struct metastore_key *key, u64 newest,
 	metastore_topic_deliver(bucket, topic, &event, &garbage);
 	/* The table's reference, which kept it until it was delivered. */
 	metastore_value_put_later(value, &garbage);
+unlock:
 	spin_unlock(&bucket->lock);
 	metastore_garbage_free(&garbage);
-	return 0;
+	return err;
 }
 
 /**

@@ -5,7 +5,6 @@
 #include <linux/cache.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
-#include <linux/wait.h>
 
 #include "table.h"
 #include "value.h"
@@ -21,14 +20,12 @@ struct metastore_store;
  * @bytes:	what they take
  * @topics:	struct metastore_topic by key
  * @nr_subscriptions: subscriptions of all topics
- * @delivered:	woken when a delivery is over for which @lock was released
  *
  * @lock protects the rest.
  *
  * Lock order of the module:
  *
  *	bucket.lock > file.lock > queue.lock > queue.readers
- *	bucket.lock > bucket.delivered
  *
  * All are taken in process context only. Nobody holds two of a kind.
  */
@@ -40,7 +37,6 @@ struct metastore_bucket {
 	u64 bytes;
 	struct metastore_table topics;
 	u32 nr_subscriptions;
-	wait_queue_head_t delivered;
 } ____cacheline_aligned_in_smp;
 
 void metastore_bucket_init(struct metastore_bucket *bucket,

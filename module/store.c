@@ -81,9 +81,11 @@ void metastore_store_destroy(struct metastore_store *store)
  *
  * One keyed hash gives both: its upper half picks the bucket, which BUCKET
  * shows, the lower the slot in the bucket's tables. SipHash is a pseudo-random
- * function: whoever sees some of its bits, and chooses the keys, learns nothing
- * about the others, so nobody can fill one slot on purpose. That is why it need
- * never be redrawn, and the order of keys stays as it is.
+ * function: whoever sees some of its bits learns nothing about the others. The
+ * slot is told to nobody, but LIST's order follows it, so a client can find out
+ * by some L * L calls of LIST, times the number of buckets in calls of BUCKET,
+ * L keys that fall in one chain, and make this one's users walk it. To redraw
+ * the secret would stop that, and change the order under everybody's cursor.
  */
 void metastore_store_locate(struct metastore_store *store,
 			    struct metastore_key *key)
@@ -270,7 +272,7 @@ void metastore_iter_init(struct metastore_iter *iter,
 	iter->store = store;
 	iter->range = range;
 	iter->topics = topics;
-	iter->key.bucket = &store->buckets[range->first];
+	iter->bucket = &store->buckets[range->first];
 	metastore_position_set(&iter->pos, 0, NULL, 0);
 }
 
@@ -283,17 +285,10 @@ void metastore_iter_init(struct metastore_iter *iter,
 void metastore_iter_skip_to(struct metastore_iter *iter,
 			    const struct metastore_key *key)
 {
-	if (key->bucket < iter->key.bucket)
+	if (key->bucket < iter->bucket)
 		return;
-	iter->key.bucket = key->bucket;
+	iter->bucket = key->bucket;
 	metastore_position_set(&iter->pos, key->hash, key->bytes, key->len);
-}
-
-static bool matches(const struct metastore_node *node,
-		    const struct metastore_range *range)
-{
-	return node->key_len >= range->prefix_len &&
-	       !memcmp(node->key, range->prefix, range->prefix_len);
 }
 
 static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
@@ -302,6 +297,7 @@ static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
 	iter->key.bytes = iter->pos.key;
 	iter->key.len = node->key_len;
 	iter->key.hash = node->hash;
+	iter->key.bucket = iter->bucket;
 	if (!iter->topics) {
 		iter->version = metastore_value_of(node)->version;
 		iter->value_len = metastore_value_of(node)->len;
@@ -311,19 +307,15 @@ static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
 /* Looks at the rest of one slot. */
 static bool step(struct metastore_iter *iter)
 {
-	struct metastore_bucket *bucket = iter->key.bucket;
 	struct metastore_table *table =
-		iter->topics ? &bucket->topics : &bucket->values;
+		iter->topics ? &iter->bucket->topics : &iter->bucket->values;
 	struct metastore_node *node;
-	bool found;
 
 	rcu_read_lock();
-	while ((node = metastore_table_next(table, &iter->pos))) {
-		found = matches(node, iter->range);
+	node = metastore_table_next(table, &iter->pos, iter->range->prefix,
+				    iter->range->prefix_len);
+	if (node)
 		arrive_at(iter, node);
-		if (found)
-			break;
-	}
 	rcu_read_unlock();
 	return node;
 }
@@ -342,7 +334,7 @@ int metastore_iter_next(struct metastore_iter *iter)
 {
 	struct metastore_bucket *last = &iter->store->buckets[iter->range->last];
 
-	for (; iter->key.bucket <= last; iter->key.bucket++) {
+	for (; iter->bucket <= last; iter->bucket++) {
 		while (iter->pos.order < METASTORE_ORDER_END) {
 			if (step(iter))
 				return 1;

@@ -82,8 +82,9 @@ struct metastore_range {
  * @store:	the store
  * @range:	the range
  * @topics:	whether it goes over keys with subscriptions, not with values
- * @pos:	where it is in the bucket of @key
- * @key:	the key it is at
+ * @bucket:	the bucket it is in
+ * @pos:	where it is in that one's table
+ * @key:	the key it is at, whose bytes are in @pos
  * @version:	version of its value
  * @value_len:	length of its value
  *
@@ -94,6 +95,7 @@ struct metastore_iter {
 	struct metastore_store *store;
 	const struct metastore_range *range;
 	bool topics;
+	struct metastore_bucket *bucket;
 	struct metastore_position pos;
 	struct metastore_key key;
 	u64 version;

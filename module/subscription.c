@@ -9,16 +9,18 @@
  * Delivery to many: events of one key must reach every queue in the order of
  * versions, yet nobody else in the bucket shall wait for a key with thousands
  * of subscribers. So after each CHUNK of them the bucket's lock is released for
- * a moment, with the topic marked busy. Meanwhile
+ * a moment, and the topic has a delivery under way. Meanwhile
  *
- * - whoever wants to change this key waits (metastore_topic_lock());
+ * - whoever wants to change this key delivers the next chunk himself, until
+ *   there is none left (metastore_topic_lock()): nobody sleeps on a publisher
+ *   that is not scheduled;
  * - subscriptions may come, ahead of the bookmark: they do not get this event;
  * - subscriptions may go: the bookmark is an entry of the list itself and does
  *   not mind what happens to its neighbours.
  *
- * A busy topic is not freed and nobody else walks its list.
+ * A topic with a delivery is not freed, and only that walks its list.
  */
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -27,23 +29,39 @@
 
 /*
  * Deliveries under one hold of the bucket's lock. One costs some 60 to 350
- * instructions, so this is about 10 us at most.
+ * instructions, and as much for each older event it displaces.
  */
 #define CHUNK	64
 
 /*
- * One key's subscriptions. Exists while there are any, or while it is busy.
+ * An event on its way to very many. Belongs to the publisher, which does not
+ * return before it is done.
+ *
+ * @event:	the event
+ * @bookmark:	in the topic's list, behind those who have it
+ * @queues:	how many queues took it
+ * @done:	there is nobody left
+ */
+struct delivery {
+	const struct metastore_record *event;
+	struct list_head bookmark;
+	u32 queues;
+	bool done;
+};
+
+/*
+ * One key's subscriptions. Exists while there are any, or a delivery.
  *
  * @subs:	struct metastore_subscription
  * @nr:		their number
- * @busy:	being delivered to, with the lock released now and then
+ * @delivery:	under way, or NULL
  * @rcu:	for freeing: iterators look at @node without the lock
  * @node:	in the bucket's topics
  */
 struct metastore_topic {
 	struct list_head subs;
 	u32 nr;
-	bool busy;
+	struct delivery *delivery;
 	struct rcu_head rcu;
 	struct metastore_node node;
 };
@@ -92,7 +110,7 @@ static struct metastore_topic *topic_create(const struct metastore_key *key)
 		return NULL;
 	INIT_LIST_HEAD(&topic->subs);
 	topic->nr = 0;
-	topic->busy = false;
+	topic->delivery = NULL;
 	topic->node.hash = key->hash;
 	topic->node.key_len = key->len;
 	memcpy(topic->node.key, key->bytes, key->len);
@@ -103,7 +121,7 @@ static void free_if_unused(struct metastore_bucket *bucket,
 			   struct metastore_topic *topic)
 {
 	lockdep_assert_held(&bucket->lock);
-	if (topic->nr || topic->busy)
+	if (topic->nr || topic->delivery)
 		return;
 	metastore_table_remove(&bucket->topics, &topic->node);
 	kfree_rcu(topic, rcu);
@@ -122,29 +140,6 @@ u32 metastore_topic_subscribers(const struct metastore_key *key)
 	return topic ? topic->nr : 0;
 }
 
-/**
- * metastore_topic_lock - take the bucket's lock in order to change a key
- * @key:	the key
- *
- * Waits while an earlier change of the same key is being delivered. The wait is
- * not interruptible: some callers cannot fail, and it ends by itself.
- *
- * Context: may sleep. Returns with the bucket's lock held.
- * Return: the key's topic, to be given to metastore_topic_deliver(), or NULL.
- */
-struct metastore_topic *metastore_topic_lock(const struct metastore_key *key)
-	__acquires(&key->bucket->lock)
-{
-	struct metastore_bucket *bucket = key->bucket;
-	struct metastore_topic *topic;
-
-	spin_lock(&bucket->lock);
-	wait_event_cmd(bucket->delivered,
-		       !(topic = find_topic(key)) || !topic->busy,
-		       spin_unlock(&bucket->lock), spin_lock(&bucket->lock));
-	return topic;
-}
-
 /* Delivery */
 
 static u32 deliver(struct metastore_subscription *sub,
@@ -156,6 +151,31 @@ static u32 deliver(struct metastore_subscription *sub,
 	return metastore_queue_push(&sub->source, event, garbage);
 }
 
+/* Delivers to the next CHUNK; with the last of them the topic may go. */
+static void deliver_chunk(struct metastore_bucket *bucket,
+			  struct metastore_topic *topic,
+			  struct metastore_garbage *garbage)
+{
+	struct delivery *delivery = topic->delivery;
+	struct metastore_subscription *sub;
+	int i;
+
+	for (i = 0; i < CHUNK; i++) {
+		if (list_is_last(&delivery->bookmark, &topic->subs)) {
+			list_del(&delivery->bookmark);
+			delivery->done = true;
+			topic->delivery = NULL;
+			free_if_unused(bucket, topic);
+			return;
+		}
+		sub = list_entry(delivery->bookmark.next,
+				 struct metastore_subscription, in_topic);
+		list_move(&delivery->bookmark, &sub->in_topic);
+		delivery->queues += deliver(sub, delivery->event, garbage);
+	}
+}
+
+/* Lets others have the bucket for a moment. */
 static void take_breath(struct metastore_bucket *bucket,
 			struct metastore_garbage *garbage)
 {
@@ -170,25 +190,47 @@ static u32 deliver_in_chunks(struct metastore_bucket *bucket,
 			     const struct metastore_record *event,
 			     struct metastore_garbage *garbage)
 {
-	struct metastore_subscription *sub;
-	struct list_head bookmark;
-	u32 i, queues = 0;
+	struct delivery delivery = { .event = event };
 
-	topic->busy = true;
-	list_add(&bookmark, &topic->subs);
-	for (i = 1; !list_is_last(&bookmark, &topic->subs); i++) {
-		sub = list_entry(bookmark.next, struct metastore_subscription,
-				 in_topic);
-		list_move(&bookmark, &sub->in_topic);
-		queues += deliver(sub, event, garbage);
-		if (i % CHUNK == 0)
-			take_breath(bucket, garbage);
+	topic->delivery = &delivery;
+	list_add(&delivery.bookmark, &topic->subs);
+	deliver_chunk(bucket, topic, garbage);
+	while (!delivery.done) {
+		take_breath(bucket, garbage);
+		/* Somebody who waits for the key may have done the rest. */
+		if (!delivery.done)
+			deliver_chunk(bucket, topic, garbage);
 	}
-	list_del(&bookmark);
-	topic->busy = false;
-	free_if_unused(bucket, topic);
-	wake_up_all(&bucket->delivered);
-	return queues;
+	return delivery.queues;
+}
+
+/**
+ * metastore_topic_lock - take the bucket's lock in order to change a key
+ * @key:	the key
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Completes an earlier change's delivery of the same key, if one is under way.
+ *
+ * Context: may sleep. Returns with the bucket's lock held.
+ * Return: the key's topic, to be given to metastore_topic_deliver(), or NULL.
+ */
+struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
+					     struct metastore_garbage *garbage)
+	__acquires(&key->bucket->lock)
+{
+	struct metastore_bucket *bucket = key->bucket;
+	struct metastore_topic *topic;
+
+	spin_lock(&bucket->lock);
+	while ((topic = find_topic(key)) && topic->delivery) {
+		deliver_chunk(bucket, topic, garbage);
+		topic = find_topic(key);
+		/* Done: no breath, lest the next publisher gets ahead. */
+		if (!topic || !topic->delivery)
+			break;
+		take_breath(bucket, garbage);
+	}
+	return topic;
 }
 
 /**
@@ -269,7 +311,7 @@ static int link_subscription(struct metastore_subscription *sub)
 	else if (rb_find_add(&sub->in_file, &subs->tree, compare_node))
 		err = -EEXIST;
 	else
-		subs->nr++;
+		WRITE_ONCE(subs->nr, subs->nr + 1);
 	spin_unlock(&subs->lock);
 	if (err)
 		return err;
@@ -288,7 +330,7 @@ static void remove_subscription(struct metastore_subscription *sub, bool flushed
 	lockdep_assert_held(&sub->bucket->lock);
 	lockdep_assert_held(&sub->subs->lock);
 	rb_erase(&sub->in_file, &sub->subs->tree);
-	sub->subs->nr--;
+	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
 	list_del(&sub->in_topic);
 	sub->topic->nr--;
 	sub->bucket->nr_subscriptions--;
@@ -424,44 +466,42 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 	}
 }
 
-/* Ends up to CHUNK subscriptions to a key, with the bucket's lock held. */
-static u32 flush_chunk(struct metastore_topic *topic)
+/* Ends a subscription that is the topic's oldest; with the last the topic goes. */
+static void flush_oldest(struct metastore_topic *topic)
 {
-	u32 i, nr = min_t(u32, topic->nr, CHUNK);
+	struct metastore_subscription *sub =
+		list_last_entry(&topic->subs, struct metastore_subscription, in_topic);
+	struct metastore_subscriptions *subs = sub->subs;
 
-	/* With the last one the topic goes too. */
-	for (i = 0; i < nr; i++) {
-		struct metastore_subscription *sub =
-			list_first_entry(&topic->subs, struct metastore_subscription,
-					 in_topic);
-		struct metastore_subscriptions *subs = sub->subs;
-
-		spin_lock(&subs->lock);
-		remove_subscription(sub, true);
-		spin_unlock(&subs->lock);
-	}
-	return nr;
+	spin_lock(&subs->lock);
+	remove_subscription(sub, true);
+	spin_unlock(&subs->lock);
 }
 
 /**
  * metastore_topic_flush - end all subscriptions to a key
  * @key:	the key
  *
+ * As many as there are when this begins, the oldest first, so that it ends
+ * however fast others subscribe.
+ *
  * Context: takes the bucket's lock, several times if there are many. May sleep.
  * Return: number of subscriptions ended.
  */
 u64 metastore_topic_flush(const struct metastore_key *key)
 {
+	struct metastore_garbage garbage = {};
 	struct metastore_topic *topic;
-	u64 flushed = 0;
-	u32 nr;
+	u32 i, flushed = 0, left = U32_MAX;
 
 	do {
-		topic = metastore_topic_lock(key);
-		nr = topic ? flush_chunk(topic) : 0;
+		topic = metastore_topic_lock(key, &garbage);
+		left = topic ? min(left, topic->nr) : 0;
+		for (i = min_t(u32, left, CHUNK); i; i--, left--, flushed++)
+			flush_oldest(topic);
 		spin_unlock(&key->bucket->lock);
+		metastore_garbage_free(&garbage);
 		cond_resched();
-		flushed += nr;
-	} while (nr == CHUNK);
+	} while (left && !fatal_signal_pending(current));
 	return flushed;
 }

@@ -32,7 +32,8 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 			  const struct metastore_key *key);
 
 u32 metastore_topic_subscribers(const struct metastore_key *key);
-struct metastore_topic *metastore_topic_lock(const struct metastore_key *key)
+struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
+					     struct metastore_garbage *garbage)
 	__acquires(&key->bucket->lock);
 u32 metastore_topic_deliver(struct metastore_bucket *bucket,
 			    struct metastore_topic *topic,

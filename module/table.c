@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A hash table that grows one slot at a time and is read without a lock.
+ * A hash table that grows and shrinks one slot at a time and is read without a
+ * lock.
  */
 #include <linux/bitrev.h>
 #include <linux/log2.h>
@@ -11,10 +12,14 @@
 #include "value.h"
 
 /*
- * Splits caught up on by one insertion, after slots could not be allocated for
- * some time.
+ * Slots that one insertion or removal adds or takes away at most. More than one,
+ * so that growth catches up after slots could not be allocated, and so that a
+ * table of which everything is removed ends with few.
  */
-#define SPLITS_AT_ONCE	2
+#define STEPS_AT_ONCE	4
+
+/* A table has up to this many times as many slots as nodes before it shrinks. */
+#define SPARSE		4
 
 /**
  * metastore_table_init - make an empty table
@@ -79,12 +84,6 @@ static struct metastore_slot *slot_of(struct metastore_table *table, u32 hash)
 	return genradix_ptr(&table->slots, slot_index(hash, nr_slots));
 }
 
-static struct metastore_node *follow(struct metastore_node __rcu *link)
-{
-	/* The caller is in an RCU reader, or holds the lock: both will do. */
-	return rcu_dereference_check(link, 1);
-}
-
 static struct metastore_node *find_in_chain(struct metastore_table *table,
 					    const struct metastore_key *key)
 {
@@ -93,7 +92,7 @@ static struct metastore_node *find_in_chain(struct metastore_table *table,
 
 	if (!slot)
 		return NULL;
-	for (node = follow(slot->first); node; node = follow(node->next))
+	for (node = rcu_dereference_raw(slot->first); node; node = rcu_dereference_raw(node->next))
 		if (node->hash == key->hash && node->key_len == key->len &&
 		    !memcmp(node->key, key->bytes, key->len))
 			return node;
@@ -121,42 +120,81 @@ struct metastore_node *metastore_table_find(struct metastore_table *table,
 	return node;
 }
 
-/* Deals the nodes of a chain out to it and to the new last slot, in order. */
-static void split(struct metastore_table *table, struct metastore_slot *new)
+/* The slot whose range was cut when slot @index came into use. */
+static struct metastore_slot *parent_of(struct metastore_table *table,
+					unsigned int index)
+{
+	return genradix_ptr(&table->slots, index - rounddown_pow_of_two(index));
+}
+
+/* Takes the next slot into use: cuts the parent's chain where its range begins. */
+static void split(struct metastore_table *table, struct metastore_slot *slot)
 {
 	unsigned int index = table->nr_slots;
-	struct metastore_slot *old =
-		genradix_ptr(&table->slots, index - rounddown_pow_of_two(index));
-	struct metastore_node __rcu **stay = &old->first, **move = &new->first;
-	struct metastore_node *node = follow(old->first);
+	struct metastore_node __rcu **link = &parent_of(table, index)->first;
+	struct metastore_node *node;
+
+	while ((node = rcu_dereference_raw(*link)) &&
+	       slot_index(node->hash, index + 1) != index)
+		link = &node->next;
 
 	write_seqcount_begin(&table->seq);
 	WRITE_ONCE(table->nr_slots, index + 1);
-	for (; node; node = follow(node->next)) {
-		struct metastore_node __rcu ***link =
-			slot_index(node->hash, index + 1) == index ? &move : &stay;
+	rcu_assign_pointer(slot->first, node);
+	RCU_INIT_POINTER(*link, NULL);
+	write_seqcount_end(&table->seq);
+}
 
-		rcu_assign_pointer(**link, node);
-		*link = &node->next;
-	}
-	RCU_INIT_POINTER(*stay, NULL);
-	RCU_INIT_POINTER(*move, NULL);
+/* Gives the last slot up: its chain goes to the end of its parent's. */
+static void merge(struct metastore_table *table)
+{
+	unsigned int index = table->nr_slots - 1;
+	struct metastore_slot *slot = genradix_ptr(&table->slots, index);
+	struct metastore_node __rcu **link = &parent_of(table, index)->first;
+
+	while (rcu_dereference_raw(*link))
+		link = &rcu_dereference_raw(*link)->next;
+
+	write_seqcount_begin(&table->seq);
+	WRITE_ONCE(table->nr_slots, index);
+	rcu_assign_pointer(*link, rcu_dereference_raw(slot->first));
+	RCU_INIT_POINTER(slot->first, NULL);
 	write_seqcount_end(&table->seq);
 }
 
 static void grow(struct metastore_table *table)
 {
-	struct metastore_slot *new;
+	struct metastore_slot *slot;
 	int i;
 
-	for (i = 0; i < SPLITS_AT_ONCE; i++) {
-		if (table->nr_nodes <= table->nr_slots)
+	for (i = 0; i < STEPS_AT_ONCE && table->nr_nodes > table->nr_slots; i++) {
+		slot = genradix_ptr(&table->slots, table->nr_slots);
+		if (!slot)
 			return;
-		new = genradix_ptr(&table->slots, table->nr_slots);
-		if (!new)
-			return;
-		split(table, new);
+		split(table, slot);
 	}
+}
+
+static void shrink(struct metastore_table *table)
+{
+	int i;
+
+	for (i = 0; i < STEPS_AT_ONCE && table->nr_slots > 1 &&
+	     table->nr_nodes < table->nr_slots / SPARSE; i++)
+		merge(table);
+}
+
+/* Less than, equal to or greater than 0, as @node is before, at or behind. */
+static int compare(const struct metastore_node *node, u64 order, const u8 *key,
+		   u8 key_len)
+{
+	u64 node_order = bitrev32(node->hash);
+
+	if (node_order != order)
+		return node_order < order ? -1 : 1;
+	if (node->key_len != key_len)
+		return node->key_len - key_len;
+	return memcmp(node->key, key, key_len);
 }
 
 /**
@@ -169,13 +207,18 @@ static void grow(struct metastore_table *table)
 void metastore_table_insert(struct metastore_table *table,
 			    struct metastore_node *node)
 {
-	struct metastore_slot *slot;
+	u64 order = bitrev32(node->hash);
+	struct metastore_node __rcu **link;
+	struct metastore_node *next;
 
 	if (!table->nr_slots)
 		WRITE_ONCE(table->nr_slots, 1);
-	slot = slot_of(table, node->hash);
-	RCU_INIT_POINTER(node->next, follow(slot->first));
-	rcu_assign_pointer(slot->first, node);
+	link = &slot_of(table, node->hash)->first;
+	while ((next = rcu_dereference_raw(*link)) &&
+	       compare(next, order, node->key, node->key_len) < 0)
+		link = &next->next;
+	RCU_INIT_POINTER(node->next, next);
+	rcu_assign_pointer(*link, node);
 	WRITE_ONCE(table->nr_nodes, table->nr_nodes + 1);
 	grow(table);
 }
@@ -185,8 +228,8 @@ static struct metastore_node __rcu **link_to(struct metastore_table *table,
 {
 	struct metastore_node __rcu **link = &slot_of(table, node->hash)->first;
 
-	while (follow(*link) != node)
-		link = &follow(*link)->next;
+	while (rcu_dereference_raw(*link) != node)
+		link = &rcu_dereference_raw(*link)->next;
 	return link;
 }
 
@@ -203,7 +246,7 @@ void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
 			     struct metastore_node *new)
 {
-	RCU_INIT_POINTER(new->next, follow(old->next));
+	RCU_INIT_POINTER(new->next, rcu_dereference_raw(old->next));
 	rcu_assign_pointer(*link_to(table, old), new);
 }
 
@@ -218,8 +261,9 @@ void metastore_table_replace(struct metastore_table *table,
 void metastore_table_remove(struct metastore_table *table,
 			    struct metastore_node *node)
 {
-	rcu_assign_pointer(*link_to(table, node), follow(node->next));
+	rcu_assign_pointer(*link_to(table, node), rcu_dereference_raw(node->next));
 	WRITE_ONCE(table->nr_nodes, table->nr_nodes - 1);
+	shrink(table);
 }
 
 /**
@@ -237,30 +281,6 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 	memcpy(pos->key, key, key_len);
 }
 
-/* Order of two keys with the same hash; which it is does not matter. */
-static int compare_keys(const u8 *a, u8 a_len, const u8 *b, u8 b_len)
-{
-	return a_len != b_len ? a_len - b_len : memcmp(a, b, a_len);
-}
-
-static bool is_behind(const struct metastore_node *node,
-		      const struct metastore_position *pos)
-{
-	u64 order = bitrev32(node->hash);
-
-	if (order != pos->order)
-		return order > pos->order;
-	return compare_keys(node->key, node->key_len, pos->key, pos->key_len) > 0;
-}
-
-static bool is_before(const struct metastore_node *a,
-		      const struct metastore_node *b)
-{
-	if (a->hash != b->hash)
-		return bitrev32(a->hash) < bitrev32(b->hash);
-	return compare_keys(a->key, a->key_len, b->key, b->key_len) < 0;
-}
-
 /* Where the range of the slot that covers @order ends. */
 static u64 end_of_slot(u64 order, unsigned int nr_slots)
 {
@@ -272,11 +292,28 @@ static u64 end_of_slot(u64 order, unsigned int nr_slots)
 	return ((order >> (32 - bits)) + 1) << (32 - bits);
 }
 
+static struct metastore_node *next_in_chain(struct metastore_slot *slot,
+					    const struct metastore_position *pos,
+					    const u8 *prefix, u32 prefix_len)
+{
+	struct metastore_node *node;
+
+	for (node = rcu_dereference_raw(slot->first); node;
+	     node = rcu_dereference_raw(node->next))
+		if (node->key_len >= prefix_len &&
+		    !memcmp(node->key, prefix, prefix_len) &&
+		    compare(node, pos->order, pos->key, pos->key_len) > 0)
+			return node;
+	return NULL;
+}
+
 /**
  * metastore_table_next - the next node in the table's order
  * @table:	the table
  * @pos:	where to go on; it is not moved behind a node that is returned,
  *		but else to where the search ended
+ * @prefix:	what the node's key shall begin with
+ * @prefix_len:	its length in bytes; 0: any key will do
  *
  * Looks at one slot. Whoever wants all nodes calls it until @pos is at
  * METASTORE_ORDER_END, and can leave its RCU section or lock in between.
@@ -285,28 +322,26 @@ static u64 end_of_slot(u64 order, unsigned int nr_slots)
  * Return: the node, or NULL if there was none in that slot.
  */
 struct metastore_node *metastore_table_next(struct metastore_table *table,
-					    struct metastore_position *pos)
+					    struct metastore_position *pos,
+					    const u8 *prefix, u32 prefix_len)
 {
-	struct metastore_node *node, *next;
+	struct metastore_node *node = NULL;
+	u64 end = METASTORE_ORDER_END;
 	struct metastore_slot *slot;
 	unsigned int seq;
-	u64 end;
 
 	do {
 		seq = read_seqcount_begin(&table->seq);
-		next = NULL;
 		slot = slot_of(table, bitrev32(pos->order));
-		end = slot ? end_of_slot(pos->order, READ_ONCE(table->nr_slots)) :
-			     METASTORE_ORDER_END;
-		for (node = slot ? follow(slot->first) : NULL; node;
-		     node = follow(node->next))
-			if (is_behind(node, pos) && (!next || is_before(node, next)))
-				next = node;
+		if (!slot)
+			break;
+		end = end_of_slot(pos->order, READ_ONCE(table->nr_slots));
+		node = next_in_chain(slot, pos, prefix, prefix_len);
 	} while (read_seqcount_retry(&table->seq, seq));
 
-	if (!next) {
+	if (!node) {
 		pos->order = end;
 		pos->key_len = 0;
 	}
-	return next;
+	return node;
 }

@@ -46,21 +46,23 @@ struct metastore_slot {
 };
 
 /**
- * struct metastore_table - hash table that grows by one slot an insertion
+ * struct metastore_table - hash table that grows and shrinks slot by slot
  * @slots:	chains; the first @nr_slots are in use
- * @seq:	changes while a chain is split
+ * @seq:	changes while a chain is cut or joined
  * @nr_slots:	number of slots, 0 before the first insertion
  * @nr_nodes:	number of nodes
  *
- * Linear hashing: when there are more nodes than slots, one chain is split in
- * two, so that no insertion does more than a chain's worth of work however
- * large the table is. Look-ups need no lock. One that meets a split may be led
- * from one chain to the other and end without the node it wanted, so what was
- * not found counts only if @seq did not change.
+ * Nodes have an order that never changes: by the reversed bits of their hash,
+ * then by key. In it each slot is one range, and its chain is sorted.
  *
- * Nodes have an order that growth does not change: by the reversed bits of
- * their hash, then by key. In it each slot is one range, which splitting cuts
- * in halves. struct metastore_position is a place in that order.
+ * Linear hashing: when there are more nodes than slots, one more slot comes into
+ * use, with the second half of an earlier one's range: that chain is cut in two.
+ * When there are few, the last slot's chain goes back to the end of the one it
+ * was cut from. So no change does more than a few chains' worth of work however
+ * large the table is.
+ *
+ * Look-ups need no lock. One that meets a cut may end without the node it
+ * wanted, so what was not found counts only if @seq did not change.
  */
 struct metastore_table {
 	GENRADIX(struct metastore_slot)
@@ -74,7 +76,7 @@ struct metastore_table {
 #define METASTORE_ORDER_END	BIT_ULL(32)
 
 /**
- * struct metastore_position - a place between two nodes of a table
+ * struct metastore_position - a place between two nodes in a table's order
  * @order:	reversed bits of the hash; METASTORE_ORDER_END: behind all nodes
  * @key_len:	length of @key in bytes; 0: before all nodes of that order
  * @key:	the node of that order and this key is before the place
@@ -98,7 +100,8 @@ void metastore_table_replace(struct metastore_table *table,
 void metastore_table_remove(struct metastore_table *table,
 			    struct metastore_node *node);
 struct metastore_node *metastore_table_next(struct metastore_table *table,
-					    struct metastore_position *pos);
+					    struct metastore_position *pos,
+					    const u8 *prefix, u32 prefix_len);
 void metastore_position_set(struct metastore_position *pos, u32 hash,
 			    const u8 *key, u8 key_len);
 
