@@ -8,6 +8,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -83,30 +84,36 @@ static bool copy_record(const struct metastore_record *record,
 	       put(zeros, size, to);
 }
 
-/* Takes up to a batch of records; returns bytes copied, 0: none, or an error. */
-static ssize_t read_batch(struct metastore_queue *queue, struct iov_iter *to)
+/*
+ * Reads up to a batch of records. Returns how many; 0: none; or an error, which
+ * may come after some were read.
+ */
+static int read_batch(struct metastore_queue *queue, struct iov_iter *to,
+		      ssize_t *copied)
 {
 	struct metastore_record records[READ_BATCH];
-	ssize_t copied = 0;
 	int i, nr;
 
 	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to));
 	if (nr <= 0)
 		return nr;
 	for (i = 0; i < nr && copy_record(&records[i], to); i++)
-		copied += metastore_record_size(&records[i]);
+		*copied += metastore_record_size(&records[i]);
 	metastore_queue_finish(queue, records, nr, i);
-	return i ? copied : -EFAULT;
+	return i == nr ? nr : -EFAULT;
 }
 
+/* Returns bytes copied; 0: nothing there; or an error if nothing was copied. */
 static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 {
-	ssize_t batch, copied = 0;
+	ssize_t copied = 0;
+	int ret;
 
-	/* A batch that ended early met a fault, or a record that does not fit. */
-	while ((batch = read_batch(queue, to)) > 0)
-		copied += batch;
-	return copied ?: batch;
+	do {
+		ret = read_batch(queue, to, &copied);
+		cond_resched();
+	} while (ret > 0 && !signal_pending(current));
+	return copied ?: ret;
 }
 
 static int wait_for_record(struct metastore_queue *queue)

@@ -12,6 +12,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "queue.h"
@@ -30,6 +31,7 @@ void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
 	INIT_LIST_HEAD(&queue->lossy);
 	queue->max_len = max_len;
 	queue->max_bytes = max_bytes;
+	queue->min_charge = max_bytes / max_len;
 }
 
 /**
@@ -139,12 +141,18 @@ static void remove_oldest(struct metastore_queue *queue)
 		queue->flush_at--;
 }
 
+static u32 charge_of(const struct metastore_queue *queue,
+		     const struct metastore_value *value)
+{
+	return max(metastore_value_size(value), queue->min_charge);
+}
+
 static void drop_oldest(struct metastore_queue *queue,
 			struct metastore_garbage *garbage)
 {
 	struct metastore_record *record = record_at(queue, 0);
 
-	queue->bytes -= metastore_value_size(record->value);
+	queue->bytes -= charge_of(queue, record->value);
 	queue->lost++;
 	record->source->pending--;
 	count_lost(record->source, 1);
@@ -152,16 +160,16 @@ static void drop_oldest(struct metastore_queue *queue,
 	remove_oldest(queue);
 }
 
-static bool make_room(struct metastore_queue *queue, u32 size,
+static bool make_room(struct metastore_queue *queue, u32 charge,
 		      struct metastore_garbage *garbage)
 {
-	if (size > queue->max_bytes)
+	/* What is with readers cannot be dropped. */
+	if (charge > queue->max_bytes - queue->in_flight)
 		return false;
-	while (queue->len && (queue->len == queue->max_len ||
-			      queue->bytes > queue->max_bytes - size))
+	while (queue->len == queue->max_len ||
+	       charge > queue->max_bytes - queue->bytes)
 		drop_oldest(queue, garbage);
-	/* What is with a reader just now cannot be dropped. */
-	return queue->bytes <= queue->max_bytes - size;
+	return true;
 }
 
 /**
@@ -180,18 +188,18 @@ bool metastore_queue_push(struct metastore_source *source,
 			  struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = source->queue;
-	u32 size = metastore_value_size(event->value);
+	u32 charge = charge_of(queue, event->value);
 	struct metastore_record *record;
 	bool taken;
 
 	spin_lock(&queue->lock);
-	taken = make_room(queue, size, garbage);
+	taken = make_room(queue, charge, garbage);
 	if (taken) {
 		metastore_value_get(event->value);
 		record = record_at(queue, queue->len++);
 		*record = *event;
 		record->source = source;
-		queue->bytes += size;
+		queue->bytes += charge;
 		source->pending++;
 	} else {
 		queue->lost++;
@@ -243,8 +251,17 @@ static void consume(struct metastore_queue *queue,
 		record->source->lost = 0;
 		record->source->pending++;
 	} else {
+		queue->in_flight += charge_of(queue, record->value);
 		remove_oldest(queue);
 	}
+}
+
+/* Readers leave half of the budget, so that a new event displaces older ones. */
+static bool overdraws(const struct metastore_queue *queue,
+		      const struct metastore_record *record)
+{
+	return record->value && queue->in_flight + charge_of(queue, record->value) >
+				queue->max_bytes / 2;
 }
 
 /**
@@ -270,8 +287,8 @@ size_t metastore_record_size(const struct metastore_record *record)
  * @room:	bytes that the reader has room for
  *
  * Context: takes the queue's lock.
- * Return: the number of records; 0 if there are none; -EMSGSIZE if the first
- * does not fit.
+ * Return: the number of records, not always all that fit; 0 if there are none;
+ * -EMSGSIZE if the first does not fit.
  */
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room)
@@ -286,6 +303,8 @@ int metastore_queue_take(struct metastore_queue *queue,
 			nr = nr ?: -EMSGSIZE;
 			break;
 		}
+		if (nr && overdraws(queue, &records[nr]))
+			break;
 		room -= size;
 		consume(queue, &records[nr++]);
 	}
@@ -333,7 +352,10 @@ void metastore_queue_finish(struct metastore_queue *queue,
 		if (i >= delivered)
 			undo(queue, record);
 		if (record->value) {
-			queue->bytes -= metastore_value_size(record->value);
+			u32 charge = charge_of(queue, record->value);
+
+			queue->bytes -= charge;
+			queue->in_flight -= charge;
 			metastore_value_put_later(record->value, &garbage);
 		}
 		if (record->source) {
@@ -425,6 +447,7 @@ void metastore_queue_destroy(struct metastore_queue *queue)
 		metastore_value_put(record->value);
 		record->source->pending--;
 		free_if_done(record->source);
+		cond_resched();
 	}
 	list_for_each_entry_safe(source, next, &queue->lossy, lossy)
 		kfree(source);

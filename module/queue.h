@@ -63,7 +63,10 @@ struct metastore_record {
  * @max_bytes:	how many bytes the values may take; never changes
  * @head:	index of the oldest record
  * @len:	number of records
- * @bytes:	what the values of all records take, those with readers included
+ * @min_charge:	what an event counts against @max_bytes at least, so that no
+ *		event displaces very many
+ * @bytes:	what all events count, those with readers included
+ * @in_flight:	what those with readers count
  * @lossy:	sources with events lost and not yet reported
  * @lost:	events ever lost
  * @flushed:	subscriptions flushed and not yet reported
@@ -77,7 +80,9 @@ struct metastore_queue {
 	u32 max_bytes;
 	u32 head;
 	u32 len;
+	u32 min_charge;
 	u32 bytes;
+	u32 in_flight;
 	struct list_head lossy;
 	u64 lost;
 	u64 flushed;
@@ -87,7 +92,7 @@ struct metastore_queue {
 /**
  * struct metastore_queue_stat - what show_fdinfo() tells of a queue
  * @len:	events waiting
- * @bytes:	bytes of their values, those with readers included
+ * @bytes:	what all events count, those with readers included
  * @lost:	events ever lost
  */
 struct metastore_queue_stat {

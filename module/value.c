@@ -17,18 +17,23 @@
 #define HEADER		offsetof(struct metastore_value, node.key)
 
 /*
- * Longest value that is kept in one piece with its header. A longer one has its
- * bytes apart, which are freed at the last put and need not wait for readers
- * of the table to be done, so that overwriting large values does not pile
- * them up.
+ * Longest header, key and value that are kept in one piece. Beyond that the
+ * value's bytes are apart, and are freed at the last put: only the header has to
+ * wait for readers of the table. Whoever overwrites values in a loop piles up
+ * what waits, against the memory cgroup, which may be small.
  */
-#define INLINE_MAX	(PAGE_SIZE - HEADER - METASTORE_KEY_MAX)
+#define INLINE_MAX	512
 
-static_assert(sizeof(struct metastore_value) == METASTORE_VALUE_OVERHEAD);
+static_assert(sizeof(struct metastore_value) <= METASTORE_VALUE_OVERHEAD);
+
+static bool fits_inline(u32 key_len, u32 len)
+{
+	return len <= INLINE_MAX - HEADER - key_len;
+}
 
 static bool is_large(const struct metastore_value *value)
 {
-	return value->len > INLINE_MAX;
+	return !fits_inline(value->node.key_len, value->len);
 }
 
 /* Where a large value has the pointer to its bytes. */
@@ -51,7 +56,7 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len)
 	struct metastore_value *value;
 	void *bytes = NULL;
 
-	if (len > INLINE_MAX) {
+	if (!fits_inline(key_len, len)) {
 		bytes = kvmalloc(len, METASTORE_GFP);
 		if (!bytes)
 			return NULL;
@@ -162,6 +167,7 @@ void metastore_garbage_free(struct metastore_garbage *garbage)
 		if (is_large(value))
 			kvfree(*large_bytes(value));
 		kfree_rcu(value, rcu);
+		cond_resched();
 	}
 }
 
