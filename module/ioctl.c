@@ -61,6 +61,12 @@ static __always_inline int copy_args(void *args, size_t size,
 	return copy_struct_from_user(args, size, uargs, usize);
 }
 
+/* Only what the caller's structure has; it may be an older, shorter one. */
+static int copy_result(void __user *uargs, const void *args, size_t size)
+{
+	return copy_to_user(uargs, args, size) ? -EFAULT : 0;
+}
+
 static int check_key_len(u32 len)
 {
 	return len && len <= METASTORE_KEY_MAX ? 0 : -EINVAL;
@@ -336,7 +342,7 @@ static long stat(struct metastore_file *file, void __user *arg, size_t size)
 	if (err)
 		return err;
 	args.bucket = metastore_store_bucket_index(file->store, &buffer.key);
-	return copy_to_user(uargs, &args, sizeof(args)) ? -EFAULT : 0;
+	return copy_result(uargs, &args, min(size, sizeof(args)));
 }
 
 /* Appends an entry; returns its length, or 0 if there is no room. */
@@ -397,7 +403,7 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 	if (args.flags)
 		return -EINVAL;
 	if (args.buffer_len < METASTORE_LIST_MIN)
-		return -ERANGE;
+		return -EMSGSIZE;
 	err = copy_range(file, &range, prefix, args.prefix, args.prefix_len,
 			 args.bucket);
 	if (err)
@@ -458,37 +464,39 @@ static long info(struct metastore_file *file, void __user *arg, size_t size)
 	args.max_keys = limits->max_keys;
 	args.max_bytes = limits->max_bytes;
 	metastore_store_count(file->store, &range, &args);
-	return copy_to_user(uargs, &args, sizeof(args)) ? -EFAULT : 0;
+	return copy_result(uargs, &args, min(size, sizeof(args)));
 }
 
 /*
- * @cmd:	the command, with the size its structure had in the header's first
- *		version, which is the least that is accepted
+ * @cmd:	the command, with the size its structure has now
+ * @size:	the size it had in the header's first version, which is the least
+ *		that is accepted
  * @mode:	what the descriptor must be open for
  * @run:	does it; gets the structure's user address and size
  */
 struct command {
 	unsigned int cmd;
+	size_t size;
 	fmode_t mode;
 	long (*run)(struct metastore_file *file, void __user *arg, size_t size);
 };
 
-#define COMMAND(name, mode, run) \
-	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, mode, run }
+#define COMMAND(name, size, mode, run) \
+	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, size, mode, run }
 
 static const struct command commands[] = {
-	COMMAND(INFO, 0, info),
-	COMMAND(GET, FMODE_READ, get),
-	COMMAND(SET, FMODE_WRITE, set),
-	COMMAND(DELETE, FMODE_WRITE, delete),
-	COMMAND(PUBLISH, FMODE_WRITE, publish),
-	COMMAND(SUBSCRIBE, FMODE_READ, subscribe),
-	COMMAND(UNSUBSCRIBE, FMODE_READ, unsubscribe),
-	COMMAND(SUBSCRIBERS, FMODE_READ, subscribers),
-	COMMAND(BUCKET, 0, bucket),
-	COMMAND(STAT, FMODE_READ, stat),
-	COMMAND(LIST, FMODE_READ, list),
-	COMMAND(FLUSH, FMODE_WRITE, flush),
+	COMMAND(INFO, 80, 0, info),
+	COMMAND(GET, 40, FMODE_READ, get),
+	COMMAND(SET, 40, FMODE_WRITE, set),
+	COMMAND(DELETE, 24, FMODE_WRITE, delete),
+	COMMAND(PUBLISH, 40, FMODE_WRITE, publish),
+	COMMAND(SUBSCRIBE, 32, FMODE_READ, subscribe),
+	COMMAND(UNSUBSCRIBE, 16, FMODE_READ, unsubscribe),
+	COMMAND(SUBSCRIBERS, 24, FMODE_READ, subscribers),
+	COMMAND(BUCKET, 24, 0, bucket),
+	COMMAND(STAT, 56, FMODE_READ, stat),
+	COMMAND(LIST, 48, FMODE_READ, list),
+	COMMAND(FLUSH, 40, FMODE_WRITE, flush),
 };
 
 /* Finds a command, whatever the size of its structure. */
@@ -526,7 +534,7 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return -ENOTTY;
 	if ((filp->f_mode & command->mode) != command->mode)
 		return -EBADF;
-	if (_IOC_SIZE(cmd) < _IOC_SIZE(command->cmd))
+	if (_IOC_SIZE(cmd) < command->size)
 		return -EINVAL;
 	return command->run(file, uarg, _IOC_SIZE(cmd));
 }

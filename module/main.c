@@ -79,7 +79,10 @@ static void __exit metastore_exit(void)
 {
 	metastore_device_unregister();
 	metastore_store_destroy(store);
-	/* kfree_rcu() runs none of our code, so this waits for readers alone. */
+	/*
+	 * What kfree_rcu() still has to free needs nothing of the module. A
+	 * callback of our own would; this waits for it.
+	 */
 	rcu_barrier();
 }
 

@@ -95,7 +95,7 @@ FIELD(list_entry, value_len, 8);
 FIELD(list_entry, reserved, 12);
 FIELD(list_entry, version, 16);
 /* The longest key and its entry fit the smallest buffer */
-static_assert(METASTORE_LIST_MIN == (24 + 255 + 7) / 8 * 8, "METASTORE_LIST_MIN");
+static_assert(METASTORE_LIST_MIN == 512, "METASTORE_LIST_MIN");
 
 SIZE(list, 48);
 FIELD(list, cursor, 0);
@@ -143,8 +143,8 @@ static_assert(METASTORE_IOC_GET == 0xc028e601, "GET");
 static_assert(METASTORE_IOC_SET == 0xc028e602, "SET");
 static_assert(METASTORE_IOC_DELETE == 0xc018e603, "DELETE");
 static_assert(METASTORE_IOC_PUBLISH == 0xc028e604, "PUBLISH");
-static_assert(METASTORE_IOC_SUBSCRIBE == 0x4020e605, "SUBSCRIBE");
-static_assert(METASTORE_IOC_UNSUBSCRIBE == 0x4010e606, "UNSUBSCRIBE");
+static_assert(METASTORE_IOC_SUBSCRIBE == 0xc020e605, "SUBSCRIBE");
+static_assert(METASTORE_IOC_UNSUBSCRIBE == 0xc010e606, "UNSUBSCRIBE");
 static_assert(METASTORE_IOC_SUBSCRIBERS == 0xc018e607, "SUBSCRIBERS");
 static_assert(METASTORE_IOC_BUCKET == 0xc018e608, "BUCKET");
 static_assert(METASTORE_IOC_STAT == 0xc038e609, "STAT");

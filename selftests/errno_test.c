@@ -768,7 +768,7 @@ static struct metastore_list good_list(char *buf, __u32 size)
 	};
 }
 
-TEST_F(errors, list_erange_buffer)
+TEST_F(errors, list_emsgsize)
 {
 	char buf[METASTORE_LIST_MIN];
 	__u32 len;
@@ -778,7 +778,7 @@ TEST_F(errors, list_erange_buffer)
 		struct metastore_list arg = good_list(buf, sizeof(buf));
 
 		arg.buffer_len = len;
-		ASSERT_EQ(-ERANGE, ms_ioctl(self->fd, METASTORE_IOC_LIST, &arg));
+		ASSERT_EQ(-EMSGSIZE, ms_ioctl(self->fd, METASTORE_IOC_LIST, &arg));
 		ASSERT_EQ(len, arg.buffer_len);
 		ASSERT_EQ(POISON32, arg.entries);
 		ASSERT_EQ((char)POISON, buf[0]);

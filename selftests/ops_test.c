@@ -802,7 +802,7 @@ TEST_F(ops, list_empty)
 
 TEST_F(ops, list_every_key_once)
 {
-	static const __u32 sizes[] = { METASTORE_LIST_MIN, 281, 1000, 4096, 65536, 1 << 20 };
+	static const __u32 sizes[] = { METASTORE_LIST_MIN, 513, 1000, 4096, 65536, 1 << 20 };
 	__u32 i, s, count = 3000;
 	__u8 *seen = malloc(count);
 	struct listing l;
@@ -835,10 +835,10 @@ TEST_F(ops, list_longest_key_in_smallest_buffer)
 	ASSERT_EQ(0, ms_setn(self->fd, key, sizeof(key), "", 0, NULL));
 	ASSERT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_LIST, &arg));
 	EXPECT_EQ(1, arg.entries);
-	EXPECT_EQ(METASTORE_LIST_MIN, arg.buffer_len);
+	EXPECT_EQ(280, arg.buffer_len);
 	EXPECT_EQ(0, memcmp(buf + 24, key, sizeof(key)));
-	EXPECT_EQ(0, buf[METASTORE_LIST_MIN - 1]);
-	EXPECT_EQ(0, memcmp(buf + METASTORE_LIST_MIN, "\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc", 8));
+	EXPECT_EQ(0, buf[279]);
+	EXPECT_EQ(0, memcmp(buf + 280, "\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc", 8));
 }
 
 TEST_F(ops, list_of_buckets)
@@ -875,18 +875,18 @@ TEST_F(ops, list_prefix)
 
 	/* Little-endian numbers: those that end with 0x05 begin with it */
 	ASSERT_EQ(0, store_numbers(self->fd, count, &versions));
-	ASSERT_EQ(0, list_all(self->fd, "\x05", 1, METASTORE_ANY_BUCKET, 300, seen, count, &l));
+	ASSERT_EQ(0, list_all(self->fd, "\x05", 1, METASTORE_ANY_BUCKET, 512, seen, count, &l));
 	EXPECT_EQ(4, l.keys);
 	for (i = 0; i < count; i++)
 		ASSERT_EQ(i % 256 == 5, seen[i]);
 
-	ASSERT_EQ(0, list_all(self->fd, "\x05\x01\0\0", 4, METASTORE_ANY_BUCKET, 300, seen,
+	ASSERT_EQ(0, list_all(self->fd, "\x05\x01\0\0", 4, METASTORE_ANY_BUCKET, 512, seen,
 			      count, &l));
 	EXPECT_EQ(1, l.keys);
-	ASSERT_EQ(0, list_all(self->fd, "\x05\x01\0\0\0", 5, METASTORE_ANY_BUCKET, 300, seen,
+	ASSERT_EQ(0, list_all(self->fd, "\x05\x01\0\0\0", 5, METASTORE_ANY_BUCKET, 512, seen,
 			      count, &l));
 	EXPECT_EQ(0, l.keys);
-	ASSERT_EQ(0, list_all(self->fd, "\x05\x0a", 2, METASTORE_ANY_BUCKET, 300, seen, count,
+	ASSERT_EQ(0, list_all(self->fd, "\x05\x0a", 2, METASTORE_ANY_BUCKET, 512, seen, count,
 			      &l));
 	EXPECT_EQ(0, l.keys);
 }
@@ -899,7 +899,7 @@ TEST_F(ops, list_prefix_and_bucket)
 	__u64 versions;
 
 	ASSERT_EQ(0, store_numbers(self->fd, count, &versions));
-	ASSERT_EQ(0, list_all(self->fd, "\x05", 1, bucket, 300, seen, count, &l));
+	ASSERT_EQ(0, list_all(self->fd, "\x05", 1, bucket, 512, seen, count, &l));
 	for (i = 0; i < count; i++)
 		ASSERT_EQ(i % 256 == 5 && in_bucket(self->fd, i, bucket), seen[i]);
 }

@@ -61,8 +61,8 @@
  * @value_len:	length of the value in bytes
  * @flags:	none yet, must be 0
  * @queues:	[out] PUBLISH: number of event queues that took the event; a
- *		queue that dropped older events to take it counts, one too
- *		small for it does not. SET: 0
+ *		queue that dropped older events to take it counts, one that has
+ *		no room for it does not. SET: 0
  * @version:	[out] version of the stored value
  *
  * Stores the value under the key, over what was there. SET sends an event to
@@ -70,7 +70,8 @@
  * those that asked for METASTORE_EVENT_PUBLISHED.
  *
  * A version is never 0. For one key versions strictly increase, also across
- * DELETE and re-creation and across reloads of the module.
+ * DELETE and re-creation, and across reloads of the module unless the real-time
+ * clock was set back in between.
  *
  * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
  * store has max_keys keys, or the value would take it above max_bytes.
@@ -300,7 +301,7 @@ struct metastore_list_entry {
 };
 
 /** METASTORE_LIST_MIN - size of the smallest buffer LIST accepts, in bytes */
-#define METASTORE_LIST_MIN	280
+#define METASTORE_LIST_MIN	512
 
 /**
  * struct metastore_list - arguments of LIST
@@ -319,12 +320,12 @@ struct metastore_list_entry {
  * @entries:	[out] number of entries; 0: there are no more
  *
  * To list all keys call with @cursor_len 0, then with the last key received as
- * the cursor, until @entries is 0. The order of keys is the module's own, and
- * lasts until it is unloaded. A key that exists from the first call to the last
- * is listed exactly once, one that comes or goes meanwhile at most once.
+ * the cursor, until @entries is 0. The order of keys is the module's own. A key
+ * that exists from the first call to the last is listed exactly once, one that
+ * comes or goes meanwhile at most once.
  *
- * Errors: ERANGE: @buffer_len is below METASTORE_LIST_MIN, or no such bucket.
- * EINTR: a fatal signal.
+ * Errors: EMSGSIZE: @buffer_len is below METASTORE_LIST_MIN. ERANGE: no such
+ * bucket. EINTR: a fatal signal.
  */
 struct metastore_list {
 	__aligned_u64 cursor;
@@ -349,12 +350,14 @@ struct metastore_list {
  * @max_value:	[out] longest value in bytes
  * @queue_len:	[out] events that an open file's queue holds
  * @queue_bytes: [out] bytes that they may take: each counts its key, its value
- *		and METASTORE_VALUE_OVERHEAD
+ *		and METASTORE_VALUE_OVERHEAD, and at least @queue_bytes /
+ *		@queue_len
  * @max_subscriptions: [out] subscriptions that an open file may have
  * @max_keys:	[out] keys that the store may hold
- * @max_bytes:	[out] bytes that they may take, counted likewise
+ * @max_bytes:	[out] bytes that they may take: each counts key, value and
+ *		METASTORE_VALUE_OVERHEAD
  * @keys:	[out] keys there are
- * @bytes:	[out] bytes that they take, counted likewise
+ * @bytes:	[out] bytes that they take, counted as in @max_bytes
  * @subscriptions: [out] subscriptions there are
  *
  * Limits are the store's, whatever @bucket is. Errors: ERANGE: no such bucket.
@@ -411,15 +414,19 @@ struct metastore_info {
  * records. DELETED carries the value that was removed, its writer and its time.
  *
  * A queue holds queue_len events and queue_bytes bytes. When it is full the
- * oldest are dropped, and an event larger than queue_bytes is not taken; both
- * are counted to their subscription. Each subscription that lost events gets a
- * LOST record before the next event is read, whatever subscription that
- * belongs to. FLUSHED comes behind the events that were queued before
- * subscriptions were removed; several not yet read become one, in the last's
- * place. Neither takes room in the queue.
+ * oldest are dropped; an event that does not fit beside what readers are just
+ * now copying is not taken. Both are counted to their subscription. Each
+ * subscription that lost events gets a LOST record before the next event is
+ * read, whatever subscription that belongs to. FLUSHED comes behind the events
+ * that were queued before subscriptions were removed; several not yet read
+ * become one, in the last's place. Neither takes room in the queue.
  *
  * poll() says POLLIN when a record waits; the ioctl FIONREAD gives the size of
  * the next one in bytes, 0 when there is none.
+ *
+ * /proc/PID/fdinfo/FD has a line each of "subscriptions:", "events:" (waiting),
+ * "bytes:" (what these count against queue_bytes) and "lost:" (ever), with a tab
+ * and a decimal number.
  *
  * Errors of read(): EAGAIN: nothing there and the descriptor is non-blocking.
  * EINTR: a signal, before a record came. EMSGSIZE: the buffer is too small for
@@ -456,9 +463,9 @@ struct metastore_event {
 #define METASTORE_IOC_PUBLISH \
 	_IOWR(METASTORE_IOC_MAGIC, 0x04, struct metastore_set)
 #define METASTORE_IOC_SUBSCRIBE \
-	_IOW(METASTORE_IOC_MAGIC, 0x05, struct metastore_subscribe)
+	_IOWR(METASTORE_IOC_MAGIC, 0x05, struct metastore_subscribe)
 #define METASTORE_IOC_UNSUBSCRIBE \
-	_IOW(METASTORE_IOC_MAGIC, 0x06, struct metastore_unsubscribe)
+	_IOWR(METASTORE_IOC_MAGIC, 0x06, struct metastore_unsubscribe)
 #define METASTORE_IOC_SUBSCRIBERS \
 	_IOWR(METASTORE_IOC_MAGIC, 0x07, struct metastore_subscribers)
 #define METASTORE_IOC_BUCKET \
