@@ -9,6 +9,7 @@ FIXTURE(lifetime)
 {
 	int fd;
 	int sub;		/* subscribed to "k" */
+	char value[5000];
 };
 
 FIXTURE_SETUP(lifetime)
@@ -323,18 +324,26 @@ TEST_F(lifetime, fdinfo)
 	ASSERT_EQ(1, ms_publish(self->fd, "k", "", NULL));
 	EXPECT_EQ(2, fdinfo_of(self->sub, "subscriptions"));
 	EXPECT_EQ(2, fdinfo_of(self->sub, "events"));
-	EXPECT_EQ(1 + 5 + 1 + 2 * METASTORE_VALUE_OVERHEAD, fdinfo_of(self->sub, "bytes"));
-
+	/* Small ones count as if queue_len of them were queue_bytes */
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	ASSERT_LT(100, info.queue_bytes / info.queue_len);
+	EXPECT_EQ(2 * (info.queue_bytes / info.queue_len), fdinfo_of(self->sub, "bytes"));
+	ASSERT_EQ(1, ms_publishn(self->fd, "k", 1, self->value, sizeof(self->value), NULL));
+	EXPECT_EQ(2 * (info.queue_bytes / info.queue_len) +
+		  1 + sizeof(self->value) + METASTORE_VALUE_OVERHEAD,
+		  fdinfo_of(self->sub, "bytes"));
+
 	for (i = 0; i < info.queue_len; i++)
 		ASSERT_EQ(1, ms_publish(self->fd, "l", "v", NULL));
 	EXPECT_EQ(info.queue_len, fdinfo_of(self->sub, "events"));
-	EXPECT_EQ(2, fdinfo_of(self->sub, "lost"));
+	EXPECT_EQ(3, fdinfo_of(self->sub, "lost"));
 
 	ASSERT_EQ(0, ms_drain(&r, &books));
-	EXPECT_EQ(2, books.lost);
+	EXPECT_EQ(3, books.lost);
 	EXPECT_EQ(0, fdinfo_of(self->sub, "events"));
 	EXPECT_EQ(0, fdinfo_of(self->sub, "bytes"));
+	/* Ever, not only unread */
+	EXPECT_EQ(3, fdinfo_of(self->sub, "lost"));
 	ASSERT_EQ(0, ms_unsubscribe(self->sub, "l"));
 	EXPECT_EQ(1, fdinfo_of(self->sub, "subscriptions"));
 }

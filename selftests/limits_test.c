@@ -311,6 +311,25 @@ TEST_F(limits, queue_bytes_of_two)
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_LOST, .cookie = 3, .version = 1);
 }
 
+/* Each counts at least as much as if queue_len of them were queue_bytes */
+TEST_F(limits, queue_bytes_of_small_ones)
+{
+	__u32 len = QUEUE_BYTES - 2 * (QUEUE_BYTES / QUEUE_LEN) - 1 - METASTORE_VALUE_OVERHEAD;
+	struct ms_books books = {};
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 3));
+	ASSERT_EQ(1, ms_publishn(self->fd, "k", 1, self->value, len, NULL));
+	ASSERT_EQ(1, ms_publish(self->fd, "k", "small", NULL));
+	ASSERT_EQ(1, ms_publish(self->fd, "k", "small", NULL));
+	ASSERT_EQ(0, ms_drain(&self->r, &books));
+	EXPECT_EQ(3, books.received);
+	EXPECT_EQ(0, books.lost);
+	ASSERT_EQ(1, ms_publishn(self->fd, "k", 1, self->value, len + 1, NULL));
+	ASSERT_EQ(1, ms_publish(self->fd, "k", "small", NULL));
+	ASSERT_EQ(1, ms_publish(self->fd, "k", "small", NULL));
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_LOST, .cookie = 3, .version = 1);
+}
+
 /* One too large takes nothing with it */
 TEST_F(limits, too_large_drops_no_other)
 {
