@@ -7,6 +7,8 @@ define HELP
 make                module for the running kernel (or KDIR=), library, tool
 make run            a VM with the module loaded shows what it can do
 make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt; ONLY='a_test')
+make bench          what each operation costs, beside what else there is
+                    (ONLY=get,publish); SMP=2: throughput of two CPUs
 make vm CMD='...'   one shell command in a VM; the words it knows (KERNEL= SMP=
                     MEM= MODPARAMS= ...) are in selftests/vm/vm
 make install        on this machine: module, library, tool (DESTDIR=, PREFIX=)
@@ -50,6 +52,9 @@ run:
 check:
 	+@selftests/vm/check
 
+bench:
+	+@selftests/bench/run
+
 # make itself ends with 0 or 2, and with 1 only under -q, when something would
 # be left to do. So vm runs under -q (a line with + runs all the same) and leaves
 # something to do if the command ended with 1: then make ends with 1. Any other
@@ -85,4 +90,4 @@ help:
 	$(info $(HELP))
 	@:
 
-.PHONY: all no-headers module user stage run check vm vm-command install clean help
+.PHONY: all no-headers module user stage run check bench vm vm-command install clean help

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * bench [-l] small|large [NAME,...]: measures the rows of the table whose names
+ * begin with one of those given, or all; -l lists them only. Large are the rows that
+ * fill the store, and so want a machine of their own.
+ *
+ * To be run in a VM whose clock counts instructions (vm/vm, ICOUNT=1), where the
+ * time of an operation is the number of instructions that the whole machine spent
+ * on it: program, kernel and, where there is one, server. For each row a line:
+ *
+ *	name unit mean minimum peers		(separated by tabs)
+ *
+ * How a row is measured: BATCHES batches, each from rest. What the kernel puts
+ * off, such as freeing memory after a grace period, is waited for after each batch
+ * and belongs to it. The time the machine idles meanwhile does not, nor what it
+ * does when it only waits. The minimum is that of the operations alone, the mean
+ * has everything. Phases of timers therefore do not matter.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define BATCHES		31
+#define WARM_UP		3
+#define ROWS_MAX	256
+
+#define NSEC_PER_SEC	1000000000ULL
+#define NSEC_PER_MSEC	1000000ULL
+
+/*
+ * More than the kernel takes to free what 500 or more operations left behind:
+ * some ticks and a grace period.
+ */
+#define SETTLE		(100 * NSEC_PER_MSEC)
+
+static struct row rows[ROWS_MAX];
+static unsigned int nr_rows;
+
+/* What the machine does by itself in SETTLE */
+static double background;
+
+/**
+ * die - end with a message
+ * @what:	format of what could not be done; errno is added if it says why
+ */
+void die(const char *what, ...)
+{
+	int err = errno;
+	va_list args;
+
+	va_start(args, what);
+	fprintf(stderr, "bench: ");
+	vfprintf(stderr, what, args);
+	fprintf(stderr, err ? ": %s\n" : "\n", strerror(err));
+	va_end(args);
+	exit(1);
+}
+
+/**
+ * row_add - add a row to the table
+ * @row:	the row, without its name; is copied
+ * @name:	format of the name
+ */
+void row_add(const struct row *row, const char *name, ...)
+{
+	va_list args;
+
+	if (nr_rows == ROWS_MAX)
+		die("too many rows");
+	rows[nr_rows] = *row;
+	va_start(args, name);
+	vsnprintf(rows[nr_rows].name, sizeof(rows[nr_rows].name), name, args);
+	va_end(args);
+	nr_rows++;
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+static uint64_t sum_of(const char *text, const char *field)
+{
+	uint64_t sum = 0;
+
+	while ((text = strstr(text, field))) {
+		text += strlen(field);
+		sum += strtoull(text + strspn(text, " :"), NULL, 10);
+	}
+	return sum;
+}
+
+/* How long the machine has idled, in ns: /proc/stat knows it to 10 ms only. */
+static uint64_t idle(void)
+{
+	static char text[256 << 10];
+	static int fd = -1;
+	size_t len = 0;
+	ssize_t ret;
+
+	if (fd < 0)
+		fd = open("/proc/timer_list", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die("/proc/timer_list");
+	while ((ret = pread(fd, text + len, sizeof(text) - 1 - len, len)) > 0)
+		len += ret;
+	text[len] = '\0';
+	return sum_of(text, ".idle_sleeptime") + sum_of(text, ".iowait_sleeptime");
+}
+
+/* A stretch of time in which the idle one is not counted. */
+struct span {
+	uint64_t idle;
+	uint64_t start;
+};
+
+static struct span span_start(void)
+{
+	struct span span = { .idle = idle() };
+
+	span.start = now();
+	return span;
+}
+
+static double span_end(const struct span *span)
+{
+	uint64_t end = now();
+
+	return end - span->start - (idle() - span->idle);
+}
+
+/* Sleeps for SETTLE, and on to where every batch starts: the same phase. */
+static void settle(void)
+{
+	uint64_t until = (now() / SETTLE + 2) * SETTLE;
+	struct timespec ts = {
+		.tv_sec = until / NSEC_PER_SEC,
+		.tv_nsec = until % NSEC_PER_SEC,
+	};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+}
+
+/**
+ * pause_ms - sleep
+ * @ms:		milliseconds
+ */
+void pause_ms(unsigned int ms)
+{
+	struct timespec ts = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * NSEC_PER_MSEC,
+	};
+
+	nanosleep(&ts, NULL);
+}
+
+static double settle_span(void)
+{
+	struct span span = span_start();
+
+	settle();
+	return span_end(&span);
+}
+
+static void measure_background(void)
+{
+	int i;
+
+	for (i = 0; i < BATCHES; i++)
+		background += settle_span() / BATCHES;
+}
+
+static double run_batch(const struct row *row, unsigned int n)
+{
+	struct span span;
+
+	if (row->prepare)
+		row->prepare(row, n);
+	settle();
+	span = span_start();
+	row->run(row, n);
+	return span_end(&span);
+}
+
+static void measure_time(const struct row *row)
+{
+	unsigned int n = row->batch ?: BATCH;
+	double sum = 0, later = 0, min = 0;
+	int i;
+
+	for (i = 0; i < WARM_UP; i++)
+		run_batch(row, n);
+	for (i = 0; i < BATCHES; i++) {
+		double took = run_batch(row, n);
+
+		sum += took;
+		if (!min || took < min)
+			min = took;
+		later += settle_span() - background;
+	}
+	if (later > 0)
+		sum += later;
+	printf("%s\t%s\t%.1f\t%.1f\t%s\n", row->name, "instructions",
+	       sum / BATCHES / n, min / n, row->peers ?: "");
+}
+
+static void measure(const struct row *row)
+{
+	if (row->setup)
+		row->setup(row);
+	if (row->run)
+		measure_time(row);
+	else
+		printf("%s\t%s\t%.1f\t\t%s\n", row->name, row->unit,
+		       row->amount(row), row->peers ?: "");
+	if (row->teardown)
+		row->teardown(row);
+	fflush(stdout);
+}
+
+/* Is the name, or its beginning, one of a list separated by commas? */
+static bool is_in(const char *name, const char *list, bool beginning)
+{
+	size_t len;
+
+	for (; *list; list += len + (list[len] == ',')) {
+		len = strcspn(list, ",");
+		if (len && !strncmp(name, list, len) && (beginning || !name[len]))
+			return true;
+	}
+	return false;
+}
+
+static bool is_wanted(const struct row *row, const char *only)
+{
+	return !*only || is_in(row->name, only, true);
+}
+
+static bool is_first_peer_of(const struct row *peer, const struct row *row)
+{
+	size_t len = strlen(peer->name);
+
+	return row->peers && !strncmp(row->peers, peer->name, len) &&
+	       (!row->peers[len] || row->peers[len] == ',');
+}
+
+/* A row, or what one of those asked for is compared to. */
+static bool is_needed(const struct row *row, const char *only)
+{
+	unsigned int i;
+
+	if (is_wanted(row, only))
+		return true;
+	for (i = 0; i < nr_rows; i++)
+		if (is_wanted(&rows[i], only) && is_first_peer_of(row, &rows[i]))
+			return true;
+	return false;
+}
+
+static void add_rows(const char *which)
+{
+	if (!strcmp(which, "large")) {
+		metastore_keys_rows();
+		redis_memory_rows();
+		return;
+	}
+	if (strcmp(which, "small"))
+		die("small or large, not '%s'", which);
+	kernel_rows();
+	metastore_rows();
+	redis_rows();
+	dbus_rows();
+	nats_rows();
+	lmdb_rows();
+}
+
+int main(int argc, char **argv)
+{
+	bool list = argc > 1 && !strcmp(argv[1], "-l");
+	const char *only;
+	unsigned int i;
+
+	argc -= list;
+	argv += list;
+	if (argc < 2 || argc > 3) {
+		fprintf(stderr, "usage: bench [-l] small|large [NAME,...]\n");
+		return 2;
+	}
+	only = argc > 2 ? argv[2] : "";
+	add_rows(argv[1]);
+	if (!list)
+		measure_background();
+	for (i = 0; i < nr_rows; i++) {
+		if (!is_needed(&rows[i], only))
+			continue;
+		if (list)
+			puts(rows[i].name);
+		else
+			measure(&rows[i]);
+	}
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the benchmark share. A row is one line of its table: an
+ * operation that is repeated, and what has to be there for it.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdnoreturn.h>
+#include <sys/types.h>
+
+#define KEY_LEN		16
+#define VALUE_LEN	64
+#define VALUE_MAX	(64 << 10)
+
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+
+/* The compiler checks arguments against the format, as for printf(). */
+#define PRINTF_LIKE(format, first) \
+	__attribute__((__format__(__printf__, \
+				  format, first)))
+
+/* Operations of a batch, and different keys that they go round */
+#define BATCH		1000
+
+/**
+ * struct row - a line of the table
+ * @name:	what it is called, by ONLY= too
+ * @peers:	rows to which it is compared, separated by commas, or NULL. When
+ *		@name is asked for alone, the first of them is measured too
+ * @setup:	makes what the operation needs; may be NULL, as the next ones
+ * @prepare:	before each batch, not measured
+ * @run:	does the operation as often as it is told
+ * @teardown:	undoes @setup
+ * @amount:	instead of @run: measures something that is no time, in @unit
+ * @unit:	unit of @amount
+ * @size:	length of the value in bytes
+ * @keys:	number of keys in the store
+ * @subscribers: number of them
+ * @epoll:	whether an epoll watches each
+ * @library:	whether the operation is done through the library
+ * @batch:	operations of a batch; 0: BATCH
+ */
+struct row {
+	char name[32];
+	const char *peers;
+	void (*setup)(const struct row *row);
+	void (*prepare)(const struct row *row, unsigned int n);
+	void (*run)(const struct row *row, unsigned int n);
+	void (*teardown)(const struct row *row);
+	double (*amount)(const struct row *row);
+	const char *unit;
+	size_t size;
+	unsigned int keys;
+	unsigned int subscribers;
+	bool epoll;
+	bool library;
+	unsigned int batch;
+};
+
+/* bench.c */
+PRINTF_LIKE(1, 2) noreturn void die(const char *what, ...);
+PRINTF_LIKE(2, 3) void row_add(const struct row *row, const char *name, ...);
+void pause_ms(unsigned int ms);
+
+/* What each file has to say, in the order of the table. */
+void metastore_rows(void);
+void metastore_keys_rows(void);
+void kernel_rows(void);
+void redis_rows(void);
+void redis_memory_rows(void);
+void dbus_rows(void);
+void nats_rows(void);
+void lmdb_rows(void);
+
+/* common.c: what several files need for their rows */
+extern const struct value_size {
+	size_t size;
+	const char *name;
+} value_sizes[];
+extern const size_t nr_value_sizes;
+extern char bench_value[VALUE_MAX];
+
+void bench_key(char key[KEY_LEN], const char *prefix, unsigned int number);
+pid_t server_start(const char *program, const char * const argv[]);
+void server_stop(pid_t pid);
+bool server_wait(unsigned int attempt, pid_t pid);
+
+#endif /* BENCH_H */

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What several files need for their rows.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+const struct value_size value_sizes[] = {
+	{ 0, "0B" },
+	{ 64, "64B" },
+	{ 1 << 10, "1K" },
+	{ 4 << 10, "4K" },
+	{ 16 << 10, "16K" },
+	{ 64 << 10, "64K" },
+};
+
+const size_t nr_value_sizes = ARRAY_SIZE(value_sizes);
+
+/** bench_value - bytes for values */
+char bench_value[VALUE_MAX];
+
+/**
+ * bench_key - make a key
+ * @key:	where
+ * @prefix:	its beginning, 4 bytes
+ * @number:	the rest, in decimal
+ */
+void bench_key(char key[KEY_LEN], const char *prefix, unsigned int number)
+{
+	char text[KEY_LEN + 16];
+
+	snprintf(text, sizeof(text), "%.4s%012u", prefix, number);
+	memcpy(key, text, KEY_LEN);
+}
+
+/**
+ * server_start - start a program that lasts as long as this one at most
+ * @program:	its name or path
+ * @argv:	its arguments
+ *
+ * What it prints is in /tmp/bench-server.log.
+ *
+ * Return: its process id, for server_stop().
+ */
+pid_t server_start(const char *program, const char * const argv[])
+{
+	pid_t pid = fork();
+	int log;
+
+	if (pid < 0)
+		die("fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	log = open("/tmp/bench-server.log", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	dup2(log, STDOUT_FILENO);
+	dup2(log, STDERR_FILENO);
+	execvp(program, (char * const *)argv);
+	_exit(127);
+}
+
+/**
+ * server_wait - wait a little for a server to come up
+ * @attempt:	how often the caller has tried to reach it
+ * @pid:	its process id
+ *
+ * Return: false when it is time to give up.
+ */
+bool server_wait(unsigned int attempt, pid_t pid)
+{
+	if (attempt > 300 || waitpid(pid, NULL, WNOHANG))
+		return false;
+	pause_ms(100);
+	return true;
+}
+
+/**
+ * server_stop - end a server
+ * @pid:	its process id
+ */
+void server_stop(pid_t pid)
+{
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+}
