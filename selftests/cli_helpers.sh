@@ -138,6 +138,12 @@ expect_json()
 	[[ ! $text ]] || fail "JSON: $text"
 }
 
+# Runs a command that may not end when it is wrong.
+run_limited()
+{
+	run timeout -s KILL 60 "$@"
+}
+
 # Sleeps for a moment.
 pause()
 {
@@ -183,6 +189,13 @@ await_line()
 # Waits for the end of what start_sub started; then the expect_ functions see it.
 end_sub()
 {
+	local i
+
+	for ((i = 0; i < 3000; i++)); do
+		kill -0 "$sub" 2>/dev/null || break
+		pause
+	done
+	kill -KILL "$sub" 2>/dev/null || :
 	status=0
 	wait "$sub" || status=$?
 	out=$work/sub
@@ -193,9 +206,9 @@ show_failure()
 {
 	echo "# last command: ${last_command@Q}"
 	echo "# its output:"
-	head -n 20 "$out" | cat -v | sed 's/^/#   /'
+	head -n 20 "$out" | cat -v | cut -c 1-200 | sed 's/^/#   /'
 	echo "# its messages:"
-	head -n 20 "$err" | cat -v | sed 's/^/#   /'
+	head -n 20 "$err" | cat -v | cut -c 1-200 | sed 's/^/#   /'
 }
 
 run_test()

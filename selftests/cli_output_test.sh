@@ -46,9 +46,9 @@ value_line()
 
 test_values_are_escaped_in_lines()
 {
-	printf 'a b\tc\nd\re\\f\033\377\303\244' | metastore set --file - k
+	printf 'a b\tc\nd\re\\f\033\177\377\303\244' | metastore set --file - k
 	run value_line k
-	expect 0 'a b\tc\nd\re\\f\x1b\xff'$'\303\244\n'
+	expect 0 'a b\tc\nd\re\\f\x1b\x7f\xff'$'\303\244\n'
 }
 
 test_the_only_value_is_not_escaped()

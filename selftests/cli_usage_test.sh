@@ -103,11 +103,11 @@ test_numbers_are_read_strictly()
 	local number
 
 	for number in '' x 1x ' 1' +1 -1 0 1.5 0x10 99999999999999999999; do
-		run metastore sub -n "$number" k
+		run_limited metastore sub -n "$number" k
 		expect 2 '' 'metastore: sub: -n takes a number*'
 	done
 	for number in '' x 1x ' 1' -1 . 1.2.3 1e3 inf; do
-		run metastore sub --timeout "$number" k
+		run_limited metastore sub --timeout "$number" k
 		expect 2 '' 'metastore: sub: --timeout takes seconds*'
 	done
 	for number in '' x -1 1.5 99999999999; do

@@ -188,7 +188,6 @@ static int handle_event(struct follow *follow, const struct mstore_event *event)
 	case MSTORE_EVENT_SET:
 	case MSTORE_EVENT_DELETED:
 		print_event(event, follow->format);
-		out_flush();
 		follow->seen++;
 		return is_complete(follow) ? STATUS_YES : -1;
 	case MSTORE_EVENT_LOST:
@@ -211,8 +210,10 @@ static int handle_events(struct mstore *store, struct follow *follow,
 			call_failed(store_path(), errno);
 		return -1;
 	}
-	while (status < 0 && (event = mstore_event_next(buffer, event)))
+	while (status < 0 && (event = mstore_event_next(buffer, event))) {
 		status = handle_event(follow, event);
+		out_flush();
+	}
 	return status;
 }
 
@@ -225,7 +226,6 @@ static int follow_keys(struct mstore *store, struct follow *follow)
 		call_failed("memory", errno);
 	do {
 		timeout = poll_timeout(follow);
-		out_flush();
 		if (wait_for_event(store, timeout))
 			status = handle_events(store, follow, buffer);
 		/* A timeout of 0 was the last look: a busy key must not prolong it. */

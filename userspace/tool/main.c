@@ -9,7 +9,7 @@
 #include "tool.h"
 
 #ifndef METASTORE_VERSION
-#define METASTORE_VERSION	"0.1"
+#define METASTORE_VERSION	"0.1.0"
 #endif
 
 static const struct command *const commands[] = {
