@@ -16,7 +16,6 @@
  * does when it only waits. The minimum is that of the operations alone, the mean
  * has everything. Phases of timers therefore do not matter.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,23 +44,6 @@ static unsigned int nr_rows;
 
 /* What the machine does by itself in SETTLE */
 static double background;
-
-/**
- * die - end with a message
- * @what:	format of what could not be done; errno is added if it says why
- */
-void die(const char *what, ...)
-{
-	int err = errno;
-	va_list args;
-
-	va_start(args, what);
-	fprintf(stderr, "bench: ");
-	vfprintf(stderr, what, args);
-	fprintf(stderr, err ? ": %s\n" : "\n", strerror(err));
-	va_end(args);
-	exit(1);
-}
 
 /**
  * row_add - add a row to the table
@@ -149,20 +131,6 @@ static void settle(void)
 	};
 
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
-}
-
-/**
- * pause_ms - sleep
- * @ms:		milliseconds
- */
-void pause_ms(unsigned int ms)
-{
-	struct timespec ts = {
-		.tv_sec = ms / 1000,
-		.tv_nsec = ms % 1000 * NSEC_PER_MSEC,
-	};
-
-	nanosleep(&ts, NULL);
 }
 
 static double settle_span(void)

@@ -62,9 +62,7 @@ struct row {
 };
 
 /* bench.c */
-PRINTF_LIKE(1, 2) noreturn void die(const char *what, ...);
 PRINTF_LIKE(2, 3) void row_add(const struct row *row, const char *name, ...);
-void pause_ms(unsigned int ms);
 
 /* What each file has to say, in the order of the table. */
 void metastore_rows(void);
@@ -76,7 +74,9 @@ void dbus_rows(void);
 void nats_rows(void);
 void lmdb_rows(void);
 
-/* common.c: what several files need for their rows */
+/* common.c: what several files need */
+PRINTF_LIKE(1, 2) noreturn void die(const char *what, ...);
+void pause_ms(unsigned int ms);
 extern const struct value_size {
 	size_t size;
 	const char *name;

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What several files need for their rows.
+ * What several files need.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -25,6 +29,37 @@ const size_t nr_value_sizes = ARRAY_SIZE(value_sizes);
 
 /** bench_value - bytes for values */
 char bench_value[VALUE_MAX];
+
+/**
+ * die - end with a message
+ * @what:	format of what could not be done; errno is added if it says why
+ */
+void die(const char *what, ...)
+{
+	int err = errno;
+	va_list args;
+
+	va_start(args, what);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
+	vfprintf(stderr, what, args);
+	fprintf(stderr, err ? ": %s\n" : "\n", strerror(err));
+	va_end(args);
+	exit(1);
+}
+
+/**
+ * pause_ms - sleep
+ * @ms:		milliseconds
+ */
+void pause_ms(unsigned int ms)
+{
+	struct timespec ts = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000L,
+	};
+
+	nanosleep(&ts, NULL);
+}
 
 /**
  * bench_key - make a key

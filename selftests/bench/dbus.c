@@ -148,6 +148,7 @@ void dbus_rows(void)
 		.run = run_signal,
 		.teardown = stop,
 		.size = VALUE_LEN,
+		.batch = BATCH / 5,
 	};
 
 	row_add(&row, "dbus-signal");

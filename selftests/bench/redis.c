@@ -88,6 +88,8 @@ static void fill(const struct row *row)
 	}
 	for (i = 0; i < BATCH; i++)
 		bench_key(keys[i], "key-", i * (row->keys / BATCH));
+	/* It moves to a larger table little by little, and when it is idle. */
+	pause_ms(20000);
 }
 
 static void subscribe(const struct row *row)
