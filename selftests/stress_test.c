@@ -531,6 +531,79 @@ TEST_F(stress, list_while_tables_grow)
 	EXPECT_EQ(STABLE * (4 + 20 + METASTORE_VALUE_OVERHEAD), info.bytes);
 }
 
+/*
+ * One small table that grows and shrinks all the time, and who lists it and
+ * looks keys up: each slot is split and merged under them again and again. Those
+ * that stay have a prefix, so that a listing is little but a walk of the table.
+ */
+#define FEW	8
+#define SOME	60
+
+TEST_F(stress, small_table_breathes)
+{
+	struct shared *shared = self->shared;
+	char keys[FEW + SOME][8], buf[1024];
+	__u32 n, i, pos, found;
+	int bucket = ms_bucket(self->fd, "here");
+	struct metastore_list_entry *entry;
+	struct metastore_list arg;
+
+	for (n = 0, i = 0; n < FEW + SOME; i++) {
+		snprintf(keys[n], sizeof(keys[n]), "%c%06u", n < FEW ? 's' : 'm', i % 1000000);
+		n += ms_bucket(self->fd, keys[n]) == bucket;
+	}
+	for (n = 0; n < FEW; n++)
+		ASSERT_EQ(0, ms_set(self->fd, keys[n], "v", NULL));
+	if (child(self)) {
+		for (i = 0; i < 2500; i++) {
+			for (n = FEW; n < FEW + SOME; n++)
+				CHECK(!ms_set(self->fd, keys[n], "v", NULL));
+			for (n = FEW; n < FEW + SOME; n++)
+				CHECK(!ms_delete(self->fd, keys[n], NULL));
+		}
+		_exit(0);
+	}
+	if (child(self)) {
+		while (!done(shared)) {
+			arg = (struct metastore_list) {
+				.prefix = ms_ptr("s"),
+				.prefix_len = 1,
+				.buffer = ms_ptr(buf),
+				.buffer_len = sizeof(buf),
+				.bucket = bucket,
+			};
+			found = 0;
+			do {
+				CHECK(!ms_ioctl(self->fd, METASTORE_IOC_LIST, &arg));
+				found += arg.entries;
+				for (pos = 0; pos < arg.buffer_len; pos += entry->len) {
+					entry = (void *)(buf + pos);
+					arg.cursor = ms_ptr(buf + pos + entry->header_len);
+					arg.cursor_len = entry->key_len;
+				}
+				arg.buffer_len = sizeof(buf);
+			} while (arg.entries);
+			CHECK(found == FEW);
+			shared->counts[0]++;
+		}
+		_exit(0);
+	}
+	if (child(self)) {
+		for (n = 0; !done(shared); n++) {
+			CHECK(ms_get(self->fd, keys[n % FEW], buf, 8, NULL) == 1);
+			shared->counts[1]++;
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 1));
+	finish(shared);
+	EXPECT_TRUE(join(self, 1, 3));
+	EXPECT_STREQ("", shared->error);
+	EXPECT_LT(0, shared->counts[0]);
+	EXPECT_LT(0, shared->counts[1]);
+}
+
 /* The store's own books after everything has happened to it at once */
 TEST_F(stress, counters_balance)
 {
