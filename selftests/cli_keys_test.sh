@@ -228,6 +228,32 @@ test_stat_names_a_writer_that_still_runs()
 	expect_json "o['pid'] == $! and o['uid'] == 0 and o['user'] == 'root'"
 }
 
+# Starts a process with the number $1, which is free.
+start_numbered()
+{
+	local i
+
+	for ((i = 0; i < 20; i++)); do
+		echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid
+		sleep 60 &
+		(($! != $1)) || return 0
+		kill $!
+	done
+	fail "no process got the number $1"
+}
+
+test_stat_does_not_name_a_process_that_came_later()
+{
+	local pid
+
+	metastore set k 1
+	run metastore stat k
+	pid=$(sed -n 's/^writer: pid \([0-9]*\),.*/\1/p' "$out")
+	start_numbered "$pid"
+	run metastore stat k
+	expect_line "writer: pid $pid, uid 0 \(root\)"
+}
+
 test_stat_names_another_user()
 {
 	chmod 666 /dev/metastore
