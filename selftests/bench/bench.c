@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * bench [-l] small|large [NAME,...]: measures the rows of the table whose names
- * begin with one of those given, or all; -l lists them only. Large are the rows that
- * fill the store, and so want a machine of their own.
+ * bench [-l] memory|keys|other [NAME,...]: measures the rows of the table whose names
+ * begin with one of those given, or all; -l lists them only. What fills the store
+ * wants a machine of its own, and the memory it takes a store that was never full.
  *
  * To be run in a VM whose clock counts instructions (vm/vm, ICOUNT=1), where the
  * time of an operation is the number of instructions that the whole machine spent
@@ -238,19 +238,21 @@ static bool is_needed(const struct row *row, const char *only)
 
 static void add_rows(const char *which)
 {
-	if (!strcmp(which, "large")) {
-		metastore_keys_rows();
+	if (!strcmp(which, "memory")) {
+		metastore_memory_rows();
 		redis_memory_rows();
-		return;
+	} else if (!strcmp(which, "keys")) {
+		metastore_keys_rows();
+	} else if (!strcmp(which, "other")) {
+		kernel_rows();
+		metastore_rows();
+		redis_rows();
+		dbus_rows();
+		nats_rows();
+		lmdb_rows();
+	} else {
+		die("memory, keys or other, not '%s'", which);
 	}
-	if (strcmp(which, "small"))
-		die("small or large, not '%s'", which);
-	kernel_rows();
-	metastore_rows();
-	redis_rows();
-	dbus_rows();
-	nats_rows();
-	lmdb_rows();
 }
 
 int main(int argc, char **argv)
@@ -262,7 +264,7 @@ int main(int argc, char **argv)
 	argc -= list;
 	argv += list;
 	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: bench [-l] small|large [NAME,...]\n");
+		fprintf(stderr, "usage: bench [-l] memory|keys|other [NAME,...]\n");
 		return 2;
 	}
 	only = argc > 2 ? argv[2] : "";

@@ -23,8 +23,12 @@
 	__attribute__((__format__(__printf__, \
 				  format, first)))
 
-/* Operations of a batch, and different keys that they go round */
+/*
+ * Operations of a batch, and different keys that they go round. Fewer where one
+ * takes tens of thousands of instructions.
+ */
 #define BATCH		1000
+#define SHORT_BATCH	200
 
 /**
  * struct row - a line of the table
@@ -66,6 +70,7 @@ PRINTF_LIKE(2, 3) void row_add(const struct row *row, const char *name, ...);
 
 /* What each file has to say, in the order of the table. */
 void metastore_rows(void);
+void metastore_memory_rows(void);
 void metastore_keys_rows(void);
 void kernel_rows(void);
 void redis_rows(void);
@@ -78,8 +83,9 @@ void lmdb_rows(void);
 PRINTF_LIKE(1, 2) noreturn void die(const char *what, ...);
 void pause_ms(unsigned int ms);
 extern const struct value_size {
-	size_t size;
 	const char *name;
+	size_t size;
+	unsigned int batch;
 } value_sizes[];
 extern const size_t nr_value_sizes;
 extern char bench_value[VALUE_MAX];

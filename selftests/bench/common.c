@@ -17,12 +17,12 @@
 #include "bench.h"
 
 const struct value_size value_sizes[] = {
-	{ 0, "0B" },
-	{ 64, "64B" },
-	{ 1 << 10, "1K" },
-	{ 4 << 10, "4K" },
-	{ 16 << 10, "16K" },
-	{ 64 << 10, "64K" },
+	{ "0B", 0, BATCH },
+	{ "64B", 64, BATCH },
+	{ "1K", 1 << 10, BATCH },
+	{ "4K", 4 << 10, BATCH },
+	{ "16K", 16 << 10, SHORT_BATCH },
+	{ "64K", 64 << 10, SHORT_BATCH },
 };
 
 const size_t nr_value_sizes = ARRAY_SIZE(value_sizes);

@@ -148,7 +148,7 @@ void dbus_rows(void)
 		.run = run_signal,
 		.teardown = stop,
 		.size = VALUE_LEN,
-		.batch = BATCH / 5,
+		.batch = SHORT_BATCH,
 	};
 
 	row_add(&row, "dbus-signal");

@@ -231,6 +231,7 @@ void kernel_rows(void)
 	row = table[3];
 	for (i = 0; i < nr_value_sizes; i++) {
 		row.size = value_sizes[i].size;
+		row.batch = value_sizes[i].batch;
 		if (row.size)
 			row_add(&row, "pipe-%s", value_sizes[i].name);
 	}

@@ -527,7 +527,7 @@ static void publish_rows(void)
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		row.subscribers = numbers[i];
-		row.batch = numbers[i] < BATCH ? BATCH : BATCH / 10;
+		row.batch = numbers[i] < 99 ? BATCH : SHORT_BATCH;
 		snprintf(row.name, sizeof(row.name), "publish-%u", numbers[i]);
 		add_both(&row, row.name);
 		watched = compared(&row, row.name);
@@ -546,6 +546,7 @@ static void add_publish_read(const struct value_size *size, const char *peers,
 		.run = run_publish_read,
 		.teardown = unsubscribe_all,
 		.size = size->size,
+		.batch = size->batch,
 		.subscribers = 1,
 	};
 	struct row library = {
@@ -553,6 +554,7 @@ static void add_publish_read(const struct value_size *size, const char *peers,
 		.run = run_lib_publish_read,
 		.teardown = lib_unsubscribe,
 		.size = size->size,
+		.batch = size->batch,
 	};
 
 	raw = compared(&raw, peers);
@@ -563,10 +565,10 @@ static void add_publish_read(const struct value_size *size, const char *peers,
 
 static void read_rows(void)
 {
-	static const struct value_size usual = { VALUE_LEN };
+	static const struct value_size usual = { "", VALUE_LEN, BATCH };
 	struct row table[] = {
 		{ "publish-read-99", "", subscribe_all, NULL, run_publish_read,
-		  unsubscribe_all, .subscribers = 99 },
+		  unsubscribe_all, .subscribers = 99, .batch = SHORT_BATCH },
 		{ "read-one", "read-zero", subscribe_all, fill_queue, run_read_one,
 		  unsubscribe_all, .subscribers = 1 },
 		{ "read-one-lib", "read-one", lib_subscribe_small, lib_fill_queue,
@@ -595,9 +597,11 @@ static void size_rows(void)
 
 	for (size = value_sizes; size < value_sizes + nr_value_sizes; size++) {
 		get_row.size = size->size;
+		get_row.batch = size->batch;
 		snprintf(name, sizeof(name), "get-%s", size->name);
 		add_both(&get_row, name);
 		set_row.size = size->size;
+		set_row.batch = size->batch;
 		snprintf(name, sizeof(name), "set-%s", size->name);
 		add_both(&set_row, name);
 		snprintf(name, sizeof(name), "publish-read-%s", size->name);
@@ -644,10 +648,26 @@ static double memory(const struct row *row)
 	double before;
 
 	open_store();
-	flush();
 	before = memory_available();
 	fill(row);
 	return (before - memory_available()) / 1e6;
+}
+
+/**
+ * metastore_memory_rows - row of the memory that a million keys take
+ *
+ * To be measured before the store holds any.
+ */
+void metastore_memory_rows(void)
+{
+	const struct row row = {
+		.peers = "memory-1M-redis",
+		.amount = memory,
+		.unit = "MB",
+		.keys = 1000 * BATCH,
+	};
+
+	row_add(&row, "memory-1M");
 }
 
 /**
@@ -656,27 +676,19 @@ static double memory(const struct row *row)
 void metastore_keys_rows(void)
 {
 	static const struct {
-		unsigned int keys;
 		const char *name;
+		unsigned int keys;
 	} numbers[] = {
-		{ 1000, "1k" }, { 100000, "100k" }, { 1000000, "1M" }, { 10000000, "10M" },
+		{ "1k", 1000 }, { "100k", 100000 }, { "1M", 1000000 }, { "10M", 10000000 },
 	};
-	struct row get_row = { .setup = fill, .run = run_get, .size = VALUE_LEN };
-	struct row memory_row = {
-		.peers = "memory-1M-redis",
-		.amount = memory,
-		.unit = "MB",
-		.keys = 1000000,
-	};
-	char name[sizeof(get_row.name)];
+	struct row row = { .setup = fill, .run = run_get, .size = VALUE_LEN };
+	char name[sizeof(row.name)];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
-		get_row.keys = numbers[i].keys;
-		if (get_row.keys == memory_row.keys)
-			row_add(&memory_row, "memory-%s", numbers[i].name);
-		get_row = compared(&get_row, i ? "get-keys-1k" : "");
+		row.keys = numbers[i].keys;
 		snprintf(name, sizeof(name), "get-keys-%s", numbers[i].name);
-		add_both(&get_row, name);
+		add_both(&row, name);
+		row.peers = "get-keys-1k";
 	}
 }

@@ -86,7 +86,7 @@ void nats_rows(void)
 		.run = run_publish,
 		.teardown = stop,
 		.size = VALUE_LEN,
-		.batch = BATCH / 5,
+		.batch = SHORT_BATCH,
 	};
 
 	if (getenv("NATS_SERVER"))

@@ -150,6 +150,7 @@ void redis_rows(void)
 		row = table[i];
 		row.size = VALUE_LEN;
 		row.keys = 50 * BATCH;
+		row.batch = SHORT_BATCH;
 		row_add(&row, "%s", table[i].name);
 	}
 }
