@@ -163,7 +163,7 @@ nothing_left_behind() {
 	echo "# $((used_objects - objects)) KiB of objects and $((used_pages - pages)) KiB of pages" \
 		"with the module in use"
 	# Or else there was nothing to leak
-	[ $((used_objects - objects)) -gt 10000 ] && [ $((used_pages - pages)) -gt 15000 ] &&
+	[ $((used_objects - objects)) -gt 10000 ] && [ $((used_pages - pages)) -gt 5000 ] &&
 		settled $((objects + 200)) $((pages + 3000))
 }
 
