@@ -6,7 +6,7 @@
  * A change is made and its events are queued under one hold of the bucket's
  * lock, so for each key every queue sees the changes in the order of their
  * versions. The exception, a key with very many subscribers, is explained in
- * subscription.c; there the key's other writers wait.
+ * subscription.c; there the key's next writer completes the delivery first.
  */
 #include <linux/cred.h>
 #include <linux/sched.h>

@@ -32,7 +32,7 @@ MODULE_PARM_DESC(max_keys, "Keys that the store may hold, 1 to 2147483648 (defau
 
 static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0444);
-MODULE_PARM_DESC(max_bytes, "Bytes that the values may take, at least 4096 (default an eighth of the RAM)");
+MODULE_PARM_DESC(max_bytes, "Bytes that the values may take, at least 4096 (0, the default: an eighth of the RAM)");
 
 static unsigned int queue_len = 1024;
 module_param(queue_len, uint, 0444);

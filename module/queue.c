@@ -31,7 +31,7 @@ void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
 	INIT_LIST_HEAD(&queue->lossy);
 	queue->max_len = max_len;
 	queue->max_bytes = max_bytes;
-	queue->min_charge = max_bytes / max_len;
+	queue->min_charge = max_bytes / (max_len + 1);
 }
 
 /**
@@ -141,6 +141,7 @@ static void remove_oldest(struct metastore_queue *queue)
 		queue->flush_at--;
 }
 
+/* What an event counts while it waits; with a reader it is its true size. */
 static u32 charge_of(const struct metastore_queue *queue,
 		     const struct metastore_value *value)
 {
@@ -251,16 +252,22 @@ static void consume(struct metastore_queue *queue,
 		record->source->lost = 0;
 		record->source->pending++;
 	} else {
-		queue->in_flight += charge_of(queue, record->value);
+		u32 size = metastore_value_size(record->value);
+
+		queue->bytes -= charge_of(queue, record->value) - size;
+		queue->in_flight += size;
 		remove_oldest(queue);
 	}
 }
 
-/* Readers leave half of the budget, so that a new event displaces older ones. */
+/*
+ * Would a further record leave a reader with more than half of the budget? The
+ * rest is for new events, which cannot displace what a reader has.
+ */
 static bool overdraws(const struct metastore_queue *queue,
 		      const struct metastore_record *record)
 {
-	return record->value && queue->in_flight + charge_of(queue, record->value) >
+	return record->value && queue->in_flight + metastore_value_size(record->value) >
 				queue->max_bytes / 2;
 }
 
@@ -352,10 +359,10 @@ void metastore_queue_finish(struct metastore_queue *queue,
 		if (i >= delivered)
 			undo(queue, record);
 		if (record->value) {
-			u32 charge = charge_of(queue, record->value);
+			u32 size = metastore_value_size(record->value);
 
-			queue->bytes -= charge;
-			queue->in_flight -= charge;
+			queue->bytes -= size;
+			queue->in_flight -= size;
 			metastore_value_put_later(record->value, &garbage);
 		}
 		if (record->source) {

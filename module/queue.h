@@ -63,10 +63,11 @@ struct metastore_record {
  * @max_bytes:	how many bytes the values may take; never changes
  * @head:	index of the oldest record
  * @len:	number of records
- * @min_charge:	what an event counts against @max_bytes at least, so that no
- *		event displaces very many
- * @bytes:	what all events count, those with readers included
- * @in_flight:	what those with readers count
+ * @min_charge:	what a waiting event counts against @max_bytes at least, so
+ *		that no event displaces very many
+ * @bytes:	what waiting events count, and the true size of those with
+ *		readers
+ * @in_flight:	the true size of those with readers
  * @lossy:	sources with events lost and not yet reported
  * @lost:	events ever lost
  * @flushed:	subscriptions flushed and not yet reported
@@ -92,7 +93,7 @@ struct metastore_queue {
 /**
  * struct metastore_queue_stat - what show_fdinfo() tells of a queue
  * @len:	events waiting
- * @bytes:	what all events count, those with readers included
+ * @bytes:	what counts against max_bytes
  * @lost:	events ever lost
  */
 struct metastore_queue_stat {

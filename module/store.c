@@ -128,7 +128,8 @@ static bool add_within(atomic64_t *counter, s64 n, s64 max)
  * @keys:	keys that come; negative: that go
  * @bytes:	bytes that come; negative: that go
  *
- * What does not grow is never refused.
+ * What does not grow is never refused. A new key that is refused for its bytes
+ * may for a moment take the place of another one, the last that max_keys allows.
  *
  * Return: 0, or -ENOSPC and nothing is counted.
  */

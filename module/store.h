@@ -13,7 +13,8 @@
 /*
  * Bounds of what a store can be made with.
  *
- * BUCKETS: an empty bucket takes some 200 bytes, so 13 MB for all.
+ * BUCKETS: an empty bucket takes 128 bytes, and 512 more with its first key, so
+ *	42 MB for all.
  * VALUE: a value is allocated and copied in one piece.
  * QUEUE_LEN: an event takes 32 bytes of its queue's ring, so 32 MB a file.
  * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.

@@ -300,9 +300,9 @@ static struct metastore_node *next_in_chain(struct metastore_slot *slot,
 
 	for (node = rcu_dereference_raw(slot->first); node;
 	     node = rcu_dereference_raw(node->next))
-		if (node->key_len >= prefix_len &&
-		    !memcmp(node->key, prefix, prefix_len) &&
-		    compare(node, pos->order, pos->key, pos->key_len) > 0)
+		if (compare(node, pos->order, pos->key, pos->key_len) > 0 &&
+		    node->key_len >= prefix_len &&
+		    !memcmp(node->key, prefix, prefix_len))
 			return node;
 	return NULL;
 }
@@ -325,18 +325,20 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 					    struct metastore_position *pos,
 					    const u8 *prefix, u32 prefix_len)
 {
-	struct metastore_node *node = NULL;
-	u64 end = METASTORE_ORDER_END;
+	struct metastore_node *node;
 	struct metastore_slot *slot;
 	unsigned int seq;
+	u64 end;
 
 	do {
 		seq = read_seqcount_begin(&table->seq);
+		node = NULL;
+		end = METASTORE_ORDER_END;
 		slot = slot_of(table, bitrev32(pos->order));
-		if (!slot)
-			break;
-		end = end_of_slot(pos->order, READ_ONCE(table->nr_slots));
-		node = next_in_chain(slot, pos, prefix, prefix_len);
+		if (slot) {
+			node = next_in_chain(slot, pos, prefix, prefix_len);
+			end = end_of_slot(pos->order, READ_ONCE(table->nr_slots));
+		}
 	} while (read_seqcount_retry(&table->seq, seq));
 
 	if (!node) {

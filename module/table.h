@@ -58,7 +58,8 @@ struct metastore_slot {
  * Linear hashing: when there are more nodes than slots, one more slot comes into
  * use, with the second half of an earlier one's range: that chain is cut in two.
  * When there are few, the last slot's chain goes back to the end of the one it
- * was cut from. So no change does more than a few chains' worth of work however
+ * was cut from; its memory stays with the table for when it grows again. So no
+ * change does more than a few chains' worth of work however
  * large the table is.
  *
  * Look-ups need no lock. One that meets a cut may end without the node it

@@ -350,8 +350,8 @@ struct metastore_list {
  * @max_value:	[out] longest value in bytes
  * @queue_len:	[out] events that an open file's queue holds
  * @queue_bytes: [out] bytes that they may take: each counts its key, its value
- *		and METASTORE_VALUE_OVERHEAD, and at least @queue_bytes /
- *		@queue_len
+ *		and METASTORE_VALUE_OVERHEAD, and while it waits at least
+ *		@queue_bytes / (@queue_len + 1)
  * @max_subscriptions: [out] subscriptions that an open file may have
  * @max_keys:	[out] keys that the store may hold
  * @max_bytes:	[out] bytes that they may take: each counts key, value and
@@ -425,13 +425,15 @@ struct metastore_info {
  * the next one in bytes, 0 when there is none.
  *
  * /proc/PID/fdinfo/FD has a line each of "subscriptions:", "events:" (waiting),
- * "bytes:" (what these count against queue_bytes) and "lost:" (ever), with a tab
- * and a decimal number.
+ * "bytes:" (what counts against queue_bytes, with what readers are just now
+ * copying) and "lost:" (ever), with a tab and a decimal number.
  *
  * Errors of read(): EAGAIN: nothing there and the descriptor is non-blocking.
  * EINTR: a signal, before a record came. EMSGSIZE: the buffer is too small for
- * the next record, which stays. EFAULT: the buffer is bad; events that had been
- * taken for it are counted as lost. EBADF: not open for reading.
+ * the next record, which stays. EFAULT: the buffer is bad from the start; where
+ * it is bad only further on, read() returns what came before. Events that had
+ * been taken for the bad part, up to 16, are counted as lost. EBADF: not open
+ * for reading.
  */
 struct metastore_event {
 	__u32 len;
