@@ -41,6 +41,11 @@ as_root() {
 	fi
 }
 
+# is_debug KERNEL: is it one that finds mistakes, and is slow at it?
+is_debug() {
+	[[ $1 == kasan || $1 == kcsan ]]
+}
+
 # lock FILE: waits until no other run holds it; held until this script ends.
 lock() {
 	mkdir -p "$(dirname "$1")" || exit "$STATUS_SETUP"
