@@ -101,16 +101,22 @@ pid_t server_start(const char *program, const char * const argv[])
 	_exit(127);
 }
 
+/* With a pause of 100 ms each. */
+#define ATTEMPTS_MAX	100000
+
 /**
  * server_wait - wait a little for a server to come up
  * @attempt:	how often the caller has tried to reach it
  * @pid:	its process id
  *
+ * While the VM waits for the host to give it a file its clock runs much faster than
+ * any real one. So here, and in all time limits of peers, patience costs nothing.
+ *
  * Return: false when it is time to give up.
  */
 bool server_wait(unsigned int attempt, pid_t pid)
 {
-	if (attempt > 300 || waitpid(pid, NULL, WNOHANG))
+	if (attempt > ATTEMPTS_MAX || waitpid(pid, NULL, WNOHANG))
 		return false;
 	pause_ms(100);
 	return true;

@@ -14,6 +14,10 @@
 #define ADDRESS		"unix:path=/tmp/bench-dbus"
 #define CONFIG		"/tmp/bench-dbus.conf"
 
+/* An hour; see server_wait() */
+#define TIMEOUT_MS	"3600000"
+#define TIMEOUT_US	3600000000ULL
+
 #define PATH		"/bench"
 #define INTERFACE	"org.metastore.Bench"
 #define MEMBER		"News"
@@ -41,6 +45,7 @@ static void write_config(void)
 	      "<policy context=\"default\">\n"
 	      "<allow send_destination=\"*\"/><allow eavesdrop=\"true\"/>\n"
 	      "</policy>\n"
+	      "<limit name=\"auth_timeout\">" TIMEOUT_MS "</limit>\n"
 	      "</busconfig>\n", file);
 	fclose(file);
 }
@@ -52,6 +57,7 @@ static int try_connect(sd_bus **bus)
 	check(sd_bus_new(bus), "sd_bus_new");
 	sd_bus_set_address(*bus, ADDRESS);
 	sd_bus_set_bus_client(*bus, 1);
+	sd_bus_set_method_call_timeout(*bus, TIMEOUT_US);
 	ret = sd_bus_start(*bus);
 	if (ret < 0)
 		*bus = sd_bus_unref(*bus);

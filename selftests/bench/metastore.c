@@ -621,26 +621,23 @@ void metastore_rows(void)
 	size_rows();
 }
 
-static double memory_available(void)
+/* What the kernel has allocated for itself, with what it could not make use of. */
+static double kernel_memory(void)
 {
+	double kib, sum = 0;
 	char line[128];
-	double kib = 0;
 	FILE *file;
 
-	file = fopen("/proc/sys/vm/drop_caches", "w");
-	if (file) {
-		fputs("3", file);
-		fclose(file);
-	}
-	pause_ms(1000);
+	pause_ms(10000);
 	file = fopen("/proc/meminfo", "r");
 	if (!file)
 		die("/proc/meminfo");
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %lf", &kib) == 1)
-			break;
+		if (sscanf(line, "SUnreclaim: %lf", &kib) == 1 ||
+		    sscanf(line, "VmallocUsed: %lf", &kib) == 1)
+			sum += kib;
 	fclose(file);
-	return kib * 1024;
+	return sum * 1024;
 }
 
 static double memory(const struct row *row)
@@ -648,9 +645,9 @@ static double memory(const struct row *row)
 	double before;
 
 	open_store();
-	before = memory_available();
+	before = kernel_memory();
 	fill(row);
-	return (before - memory_available()) / 1e6;
+	return (kernel_memory() - before) / 1e6;
 }
 
 /**

@@ -12,7 +12,9 @@
 
 #define URL		"nats://127.0.0.1:4222"
 #define SUBJECT		"news-0123456789a"
-#define TIMEOUT_MS	10000
+
+/* An hour; see server_wait() */
+#define TIMEOUT_MS	3600000
 
 static pid_t server;
 static natsOptions *options;
@@ -46,11 +48,12 @@ static void start(const struct row *row)
 	check(natsOptions_SetURL(options, URL), "SetURL");
 	/* Else it collects for a millisecond what it sends. */
 	check(natsOptions_SetSendAsap(options, true), "SetSendAsap");
+	check(natsOptions_SetTimeout(options, TIMEOUT_MS), "SetTimeout");
 	sender = connection();
 	receiver = connection();
 	check(natsConnection_SubscribeSync(&subscription, receiver, SUBJECT),
 	      "SubscribeSync");
-	check(natsConnection_Flush(receiver), "Flush");
+	check(natsConnection_FlushTimeout(receiver, TIMEOUT_MS), "FlushTimeout");
 }
 
 static void stop(const struct row *row)
