@@ -32,7 +32,7 @@ MODULE_PARM_DESC(max_keys, "Keys that the store may hold, 1 to 2147483648 (defau
 
 static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0444);
-MODULE_PARM_DESC(max_bytes, "Bytes that the values may take, at least 4096 (0, the default: an eighth of the RAM)");
+MODULE_PARM_DESC(max_bytes, "Bytes that keys and values may take, 48 each included, at least 4096 (0, the default: an eighth of the RAM)");
 
 static unsigned int queue_len = 1024;
 module_param(queue_len, uint, 0444);
@@ -40,7 +40,7 @@ MODULE_PARM_DESC(queue_len, "Events that an open file's queue holds, 1 to 104857
 
 static unsigned int queue_bytes = SZ_1M;
 module_param(queue_bytes, uint, 0444);
-MODULE_PARM_DESC(queue_bytes, "Bytes that their values may take, 4096 to 1073741824 (default 1048576)");
+MODULE_PARM_DESC(queue_bytes, "Bytes that they may take, key and 48 each included, 4096 to 1073741824 (default 1048576)");
 
 static int __init metastore_init(void)
 {
@@ -58,6 +58,8 @@ static int __init metastore_init(void)
 		.max_keys = max_keys,
 		.max_bytes = max_bytes,
 	};
+	if (max_value + METASTORE_KEY_MAX + METASTORE_VALUE_OVERHEAD > queue_bytes)
+		pr_warn("metastore: subscribers cannot get the longest values: max_value is above queue_bytes\n");
 	store = metastore_store_create(&limits);
 	if (IS_ERR(store)) {
 		err = PTR_ERR(store);

@@ -236,7 +236,8 @@ int mstore_delete(struct mstore *store, const void *key, size_t key_len,
  * @subscriptions: where to write the number of subscriptions removed, or NULL
  *
  * Each value is removed as by mstore_delete(), with an event that has the flag
- * MSTORE_EVENT_F_FLUSH. Values written meanwhile stay.
+ * MSTORE_EVENT_F_FLUSH. Values written meanwhile may
+ * go or stay.
  *
  * MSTORE_FLUSH_SUBSCRIPTIONS removes the subscriptions to matching keys too,
  * whoever made them; each open file that lost some gets one

@@ -104,7 +104,7 @@ static int pub(int argc, char **argv)
 const struct command cmd_set = {
 	.name = "set",
 	.run = set,
-	.operands = "KEY VALUE",
+	.operands = "{KEY VALUE | --file FILE KEY}",
 	.summary = "Store a value under a key",
 	.help = HELP_FILE HELP_JSON HELP_ESCAPED,
 };
@@ -112,7 +112,7 @@ const struct command cmd_set = {
 const struct command cmd_pub = {
 	.name = "pub",
 	.run = pub,
-	.operands = "KEY VALUE",
+	.operands = "{KEY VALUE | --file FILE KEY}",
 	.summary = "Store a value under a key and tell its subscribers",
 	.help = HELP_FILE
 		"      --count          print how many subscribers' queues took it\n"
