@@ -314,7 +314,8 @@ TEST_F(limits, queue_bytes_of_two)
 /* Each counts a share of queue_bytes at least while it waits */
 TEST_F(limits, queue_bytes_of_small_ones)
 {
-	__u32 len = QUEUE_BYTES - 2 * (QUEUE_BYTES / (QUEUE_LEN + 1)) - 1 - METASTORE_VALUE_OVERHEAD;
+	__u32 len = QUEUE_BYTES - 2 * (QUEUE_BYTES / (QUEUE_LEN + 1)) -
+		    1 - METASTORE_VALUE_OVERHEAD;
 	struct ms_books books = {};
 
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 3));
