@@ -141,7 +141,7 @@ TEST_F_TIMEOUT(million, set_list_get_delete, 170)
 		       slab, vmalloc, percpu, info.bytes / 1024);
 	/* They cannot take less than their bytes, and shall not take three times as much */
 	EXPECT_LE(self->keys * (KEY_LEN + VALUE_LEN) / 1024, slab);
-	EXPECT_GT(self->keys * 3ULL * (KEY_LEN + VALUE_LEN) / 1024 + 10000, available);
+	EXPECT_GT((long)(self->keys * 3L * (KEY_LEN + VALUE_LEN) / 1024 + 10000), available);
 
 	ASSERT_EQ(0, list_all(self, &listed));
 	EXPECT_EQ(self->keys, listed);
