@@ -5,7 +5,8 @@
  *
  * Which bucket and which place in its chain a key gets is drawn anew with each
  * load of the module. So a batch of those that depend on it goes round BATCH keys
- * spread over the whole store; the others have the store for themselves.
+ * spread over the whole store; the others have the store for themselves, and come
+ * first, since a bucket that once had other keys may still have their room.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -615,10 +616,10 @@ static void size_rows(void)
  */
 void metastore_rows(void)
 {
-	single_rows();
+	size_rows();
 	publish_rows();
 	read_rows();
-	size_rows();
+	single_rows();
 }
 
 /* What the kernel has allocated for itself, with what it could not make use of. */

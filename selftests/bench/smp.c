@@ -4,10 +4,11 @@
  * instructions. To be run in a VM with two virtual CPUs (SMP=2, no ICOUNT).
  *
  * Each row compares two loads: how many operations processes finish in a slice of
- * time, with and without others. The two take turns, many short slices each, and
- * the median of the ratios of neighbours is the result, so that what else the host
- * does cancels out. The first row says what can be had at best: two processes
- * that share nothing.
+ * time, with and without others. The two take turns, many short slices each, so
+ * that what else the host does meets both. The result is the ratio of the sums; the
+ * quartiles of the slices' own ratios tell how much it varied. The first row says
+ * what this machine allows, two processes that share nothing, and the last column
+ * is the others' part of that.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -28,7 +29,7 @@
 
 #define DEVICE		"/dev/metastore"
 #define CPUS		2
-#define ROUNDS		25
+#define ROUNDS		20
 #define SLICE_MS	100
 
 /* Operations between two looks at whether to stop */
@@ -308,18 +309,25 @@ static int compare_doubles(const void *a, const void *b)
 static double compare(const struct comparison *row)
 {
 	char keys[CPUS][KEY_LEN];
-	double ratios[ROUNDS], base;
-	int i;
+	double ratios[ROUNDS], rate, base, rates = 0, bases = 0;
+	int i, n = 0;
 
 	choose_keys(row, keys);
 	for (i = 0; i < ROUNDS; i++) {
 		base = slice(row->base, keys, row->first_only);
-		ratios[i] = slice(row->load, keys, row->first_only) / base;
+		rate = slice(row->load, keys, row->first_only);
+		bases += base;
+		rates += rate;
+		/* None at all in a slice: the host had no time for this CPU. */
+		if (base)
+			ratios[n++] = rate / base;
 	}
-	qsort(ratios, ROUNDS, sizeof(ratios[0]), compare_doubles);
-	printf("%-50s %6.2f   %5.2f %5.2f", row->name, ratios[ROUNDS / 2],
-	       ratios[ROUNDS / 4], ratios[ROUNDS - 1 - ROUNDS / 4]);
-	return ratios[ROUNDS / 2];
+	if (!n)
+		die("no CPU time at all");
+	qsort(ratios, n, sizeof(ratios[0]), compare_doubles);
+	printf("%-50s %6.2f   %5.2f %5.2f", row->name, rates / bases,
+	       ratios[n / 4], ratios[n - 1 - n / 4]);
+	return rates / bases;
 }
 
 int main(void)
@@ -335,7 +343,7 @@ int main(void)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		die("mmap");
-	printf("%-50s median   quartiles   of the empty one\n",
+	printf("%-50s  ratio   quartiles   of the empty one\n",
 	       "throughput of two processes to that of one");
 	for (i = 0; i < ARRAY_SIZE(comparisons); i++) {
 		fflush(stdout);
