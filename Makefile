@@ -77,7 +77,7 @@ vm-command:
 UPDATES = $(DESTDIR)/lib/modules/$(RELEASE)/updates
 
 install: all
-	+$(MAKE) -C userspace O=$(BUILD)/user install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
+	+$(MAKE) -C userspace O=$(BUILD)/user install DESTDIR=$(abspath $(DESTDIR)) PREFIX=$(PREFIX)
 ifneq ($(RELEASE),)
 	install -D -m 644 $(MODULE)/metastore.ko $(UPDATES)/metastore.ko
 	$(if $(DESTDIR),,depmod $(RELEASE))
