@@ -803,26 +803,6 @@ TEST_F(events, read_ebadf)
 	EXPECT_EQ(-EBADF, ms_read(ms_open(O_ACCMODE), buf, sizeof(buf)));
 }
 
-/* Counts what a read() that may have met a fault has delivered */
-static __u64 count_read(const char *buf, ssize_t len, struct ms_books *books)
-{
-	const struct metastore_event *ev;
-	ssize_t pos;
-
-	for (pos = 0; pos < len; pos += ev->len) {
-		ev = (const void *)(buf + pos);
-		if (!ms_event_valid(ev, len - pos))
-			return -1;
-		if (ev->type == METASTORE_EVENT_LOST)
-			books->lost += ev->count;
-		else if (ev->type == METASTORE_EVENT_FLUSHED)
-			books->flushed += ev->count;
-		else
-			books->received++;
-	}
-	return 0;
-}
-
 TEST_F(events, fault)
 {
 	struct ms_books books = {};
@@ -867,7 +847,7 @@ TEST_F(events, fault_anywhere)
 			ASSERT_LT(0, ret);
 			ASSERT_EQ(0, ret % 56);
 			ASSERT_GE(inside, ret);
-			ASSERT_EQ(0, count_read(page + 4096 - inside, ret, &books));
+			ASSERT_EQ(0, ms_count(page + 4096 - inside, ret, &books));
 		}
 		ASSERT_EQ(0, ms_drain(&self->r, &books));
 		ASSERT_EQ(40, books.received + books.lost);
@@ -888,7 +868,7 @@ TEST_F(events, fault_at_lost)
 		ret = ms_read(self->fd, page + 4096 - inside, 200);
 		if (ret != -EFAULT) {
 			ASSERT_LT(0, ret);
-			ASSERT_EQ(0, count_read(page + 4096 - inside, ret, &books));
+			ASSERT_EQ(0, ms_count(page + 4096 - inside, ret, &books));
 		}
 	}
 	ASSERT_EQ(0, ms_drain(&self->r, &books));
@@ -923,7 +903,7 @@ TEST_F(events, fault_in_large_value)
 	ret = ms_read(self->fd, pages, 128 * 1024);
 	if (ret != -EFAULT) {
 		EXPECT_EQ(56, ret);
-		ASSERT_EQ(0, count_read(pages, ret, &books));
+		ASSERT_EQ(0, ms_count(pages, ret, &books));
 	}
 	ASSERT_EQ(0, ms_drain(&self->r, &books));
 	EXPECT_EQ(3, books.received + books.lost);

@@ -293,21 +293,6 @@ TEST_F(lifetime, closed_under_a_reader)
 	EXPECT_EQ(0, ms_subscribers(self->fd, "r"));
 }
 
-static long long fdinfo_of(int fd, const char *field)
-{
-	char path[64], line[256], name[64];
-	long long number, found = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63[^:]: %lld", name, &number) == 2 && !strcmp(name, field))
-			found = number;
-	fclose(f);
-	return found;
-}
-
 TEST_F(lifetime, fdinfo)
 {
 	struct ms_reader r = ms_reader(self->sub, MS_READER_SIZE);
@@ -315,46 +300,46 @@ TEST_F(lifetime, fdinfo)
 	struct ms_books books = {};
 	__u32 i;
 
-	EXPECT_EQ(1, fdinfo_of(self->sub, "subscriptions"));
-	EXPECT_EQ(0, fdinfo_of(self->sub, "events"));
-	EXPECT_EQ(0, fdinfo_of(self->sub, "bytes"));
-	EXPECT_EQ(0, fdinfo_of(self->sub, "lost"));
+	EXPECT_EQ(1, ms_fdinfo(self->sub, "subscriptions"));
+	EXPECT_EQ(0, ms_fdinfo(self->sub, "events"));
+	EXPECT_EQ(0, ms_fdinfo(self->sub, "bytes"));
+	EXPECT_EQ(0, ms_fdinfo(self->sub, "lost"));
 	ASSERT_EQ(0, ms_subscribe(self->sub, "l", 0, 1));
 	ASSERT_EQ(1, ms_publish(self->fd, "k", "value", NULL));
 	ASSERT_EQ(1, ms_publish(self->fd, "k", "", NULL));
-	EXPECT_EQ(2, fdinfo_of(self->sub, "subscriptions"));
-	EXPECT_EQ(2, fdinfo_of(self->sub, "events"));
+	EXPECT_EQ(2, ms_fdinfo(self->sub, "subscriptions"));
+	EXPECT_EQ(2, ms_fdinfo(self->sub, "events"));
 	/* Small ones count a share of queue_bytes while they wait */
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
 	ASSERT_LT(100, info.queue_bytes / (info.queue_len + 1));
-	EXPECT_EQ(2 * (info.queue_bytes / (info.queue_len + 1)), fdinfo_of(self->sub, "bytes"));
+	EXPECT_EQ(2 * (info.queue_bytes / (info.queue_len + 1)), ms_fdinfo(self->sub, "bytes"));
 	ASSERT_EQ(1, ms_publishn(self->fd, "k", 1, self->value, sizeof(self->value), NULL));
 	EXPECT_EQ(2 * (info.queue_bytes / (info.queue_len + 1)) +
 		  1 + sizeof(self->value) + METASTORE_VALUE_OVERHEAD,
-		  fdinfo_of(self->sub, "bytes"));
+		  ms_fdinfo(self->sub, "bytes"));
 
 	for (i = 0; i < info.queue_len; i++)
 		ASSERT_EQ(1, ms_publish(self->fd, "l", "v", NULL));
-	EXPECT_EQ(info.queue_len, fdinfo_of(self->sub, "events"));
-	EXPECT_EQ(3, fdinfo_of(self->sub, "lost"));
+	EXPECT_EQ(info.queue_len, ms_fdinfo(self->sub, "events"));
+	EXPECT_EQ(3, ms_fdinfo(self->sub, "lost"));
 
 	ASSERT_EQ(0, ms_drain(&r, &books));
 	EXPECT_EQ(3, books.lost);
-	EXPECT_EQ(0, fdinfo_of(self->sub, "events"));
-	EXPECT_EQ(0, fdinfo_of(self->sub, "bytes"));
+	EXPECT_EQ(0, ms_fdinfo(self->sub, "events"));
+	EXPECT_EQ(0, ms_fdinfo(self->sub, "bytes"));
 	/* Ever, not only unread */
-	EXPECT_EQ(3, fdinfo_of(self->sub, "lost"));
+	EXPECT_EQ(3, ms_fdinfo(self->sub, "lost"));
 	ASSERT_EQ(0, ms_unsubscribe(self->sub, "l"));
-	EXPECT_EQ(1, fdinfo_of(self->sub, "subscriptions"));
+	EXPECT_EQ(1, ms_fdinfo(self->sub, "subscriptions"));
 }
 
 /* A file that never subscribes */
 TEST_F(lifetime, fdinfo_of_nothing)
 {
-	EXPECT_EQ(0, fdinfo_of(self->fd, "subscriptions"));
-	EXPECT_EQ(0, fdinfo_of(self->fd, "events"));
-	EXPECT_EQ(0, fdinfo_of(self->fd, "bytes"));
-	EXPECT_EQ(0, fdinfo_of(self->fd, "lost"));
+	EXPECT_EQ(0, ms_fdinfo(self->fd, "subscriptions"));
+	EXPECT_EQ(0, ms_fdinfo(self->fd, "events"));
+	EXPECT_EQ(0, ms_fdinfo(self->fd, "bytes"));
+	EXPECT_EQ(0, ms_fdinfo(self->fd, "lost"));
 }
 
 TEST_HARNESS_MAIN

@@ -476,6 +476,44 @@ static inline int ms_drain(struct ms_reader *r, struct ms_books *books)
 	return errno == EAGAIN ? 0 : -errno;
 }
 
+/* Counts what a read() that may have met a fault has delivered */
+static inline int ms_count(const char *buf, ssize_t len, struct ms_books *books)
+{
+	const struct metastore_event *ev;
+	ssize_t pos;
+
+	for (pos = 0; pos < len; pos += ev->len) {
+		ev = (const void *)(buf + pos);
+		if (!ms_event_valid(ev, len - pos))
+			return -EBADMSG;
+		if (ev->type == METASTORE_EVENT_LOST)
+			books->lost += ev->count;
+		else if (ev->type == METASTORE_EVENT_FLUSHED)
+			books->flushed += ev->count;
+		else
+			books->received++;
+	}
+	return 0;
+}
+
+/* A number that show_fdinfo() tells; -1: it does not */
+static inline long long ms_fdinfo(int fd, const char *field)
+{
+	char path[64], line[256], name[64];
+	long long number, found = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63[^:]: %lld", name, &number) == 2 && !strcmp(name, field))
+			found = number;
+	fclose(f);
+	return found;
+}
+
 static inline __u64 ms_now(clockid_t clock)
 {
 	struct timespec ts;

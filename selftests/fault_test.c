@@ -1,0 +1,1021 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Each allocation of each operation fails in turn, and so does each copy from and
+ * to user space, by /proc/PID/fail-nth (see Documentation/fault-injection in the
+ * kernel's source): the errno is the one that the interface promises, and nothing
+ * is half done. Nothing leaks either; KERNEL=kasan, which has fail-nth, sees to
+ * that.
+ *
+ * A further operation of the module is one more FIXTURE_VARIANT_ADD() here.
+ */
+#include <stddef.h>
+#include <sys/epoll.h>
+
+#include "metastore_test.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
+
+/* So small that each allocation is one that has nothing to fall back to */
+#define PARAMETERS	"buckets=4 queue_len=16"
+#define QUEUE_LEN	16
+
+/* Slots that a table allocates at once, see <linux/generic-radix-tree.h> */
+#define SLOTS		64
+
+/* More than are told in one go */
+#define MANY		100
+
+/* The module, loaded and unloaded */
+
+static int load(const char *parameters)
+{
+	int fd = open(getenv("METASTORE_KO") ?: "", O_RDONLY | O_CLOEXEC);
+	int ret = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
+
+	close(fd);
+	return ret;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "metastore", O_NONBLOCK) ? -errno : 0;
+}
+
+/* The kernel's fault injection */
+
+static bool can_inject(void)
+{
+	return !access("/proc/thread-self/fail-nth", W_OK) &&
+	       !access(DEBUGFS "/failslab/require-start", W_OK) &&
+	       !access(DEBUGFS "/fail_usercopy/require-start", W_OK) &&
+	       !access(DEBUGFS "/fail_page_alloc/require-start", W_OK);
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+
+	close(fd);
+	return ret;
+}
+
+static int configure(const char *kind, const char *setting, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s/%s", kind, setting);
+	return write_file(path, text);
+}
+
+/* Only what code from @start to @end calls shall fail, and without a word in the log */
+static int fail_only_in(unsigned long start, unsigned long end)
+{
+	static const char *const kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
+	char start_text[32], end_text[32];
+	int ret = 0;
+	size_t i;
+
+	snprintf(start_text, sizeof(start_text), "%#lx", start);
+	snprintf(end_text, sizeof(end_text), "%#lx", end);
+	for (i = 0; i < ARRAY_SIZE(kinds) && !ret; i++)
+		ret = configure(kinds[i], "verbose", "0") ?:
+		      configure(kinds[i], "stacktrace-depth", "32") ?:
+		      configure(kinds[i], "require-start", start_text) ?:
+		      configure(kinds[i], "require-end", end_text);
+	/*
+	 * By default what may sleep is spared. Pages for slabs, three orders of them, are
+	 * left alone: it is chance whether one is needed, and that spoils the counting.
+	 */
+	return ret ?: configure("failslab", "ignore-gfp-wait", "N") ?:
+		      configure("fail_page_alloc", "ignore-gfp-wait", "N") ?:
+		      configure("fail_page_alloc", "min-order", "4");
+}
+
+static int fail_only_in_module(void)
+{
+	unsigned long start, size;
+	int ret = -ENOENT;
+	char line[256];
+	FILE *f;
+
+	f = fopen("/proc/modules", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "metastore %lu %*s %*s %*s %lx", &size, &start) == 2)
+			ret = fail_only_in(start, start + size);
+	fclose(f);
+	return ret;
+}
+
+/* The function of the kernel that calls a module's init function, and nothing else here */
+static int fail_only_in_init(void)
+{
+	unsigned long address, start = 0;
+	int ret = -ENOENT;
+	char line[256], name[128];
+	FILE *f;
+
+	f = fopen("/proc/kallsyms", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx %*s %127s", &address, name) != 2)
+			continue;
+		if (!strcmp(name, "do_one_initcall"))
+			start = address;
+		if (!start || address <= start)
+			continue;
+		ret = fail_only_in(start, address);
+		break;
+	}
+	fclose(f);
+	return ret;
+}
+
+/* The @nth thing that can fail shall fail for this thread; 0: none */
+static int arm(int nth)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d", nth);
+	return write_file("/proc/thread-self/fail-nth", text);
+}
+
+/* Whether something failed since arm() */
+static bool disarm(void)
+{
+	int fd = open("/proc/thread-self/fail-nth", O_RDONLY | O_CLOEXEC);
+	char left = '?';
+	ssize_t ret = read(fd, &left, 1);
+
+	close(fd);
+	arm(0);
+	return ret == 1 && left == '0';
+}
+
+/* The state that operations begin with */
+
+static const char small_value[] = "small";
+static char large_value[2000];
+/* Too long for kmalloc() to be all there is */
+static char giant_value[60000];
+static char buffer[65536];
+
+/* Not all of them have a value */
+static const char *const keys[] = { "small", "large", "giant", "new", "many" };
+
+enum {
+	ACTOR,		/* the file that does it, subscribed to "small" alone */
+	OTHER,		/* is subscribed to all changes of all keys */
+	SPARE,		/* to come or to go */
+	FILES
+};
+
+/*
+ * State as text, so that a failure shows what is different. It has no versions, but
+ * whether they are those that the operation found.
+ */
+struct state {
+	char text[2048];
+};
+
+static char scratch[65536];
+
+FIXTURE(fault)
+{
+	int watch;			/* a file of ours, with no part in it */
+	int fds[FILES];
+	int many[MANY];
+	int epoll;
+	char *pages;			/* two of them */
+	void *arg;
+	__u64 versions[ARRAY_SIZE(keys)];
+	struct state before, after, done;
+};
+
+FIXTURE_VARIANT(fault)
+{
+	/* An ioctl of ACTOR, or another call */
+	unsigned long command;
+	int (*call)(struct _test_data_fault *self);
+	const void *arg;
+	size_t size;
+	/* Parameters of a module loaded anew; the store is then empty. NULL: see populate() */
+	const char *fresh;
+	int (*prepare)(struct _test_data_fault *self);
+	bool changes_nothing;
+	/* Whether the argument has come back right */
+	bool (*returns)(const void *arg);
+	/* How many failures refuse it, by errno, and how many at least it does not mind */
+	int enomem;
+	int efault;
+	int survives;
+	/* Where the [out] fields of the argument end */
+	size_t out_end;
+};
+
+static int populate(struct _test_data_fault *self)
+{
+	int ret;
+	size_t i;
+
+	for (i = 0; i < FILES; i++)
+		self->fds[i] = ms_open(O_RDWR | O_NONBLOCK);
+	ret = ms_set(self->watch, "small", small_value, NULL) ?:
+	      ms_setn(self->watch, "large", 5, large_value, sizeof(large_value), NULL) ?:
+	      ms_setn(self->watch, "giant", 5, giant_value, sizeof(giant_value), NULL) ?:
+	      ms_subscribe(self->fds[ACTOR], "small", EVENTS_ALL, 1) ?:
+	      ms_subscribe(self->fds[SPARE], "large", EVENTS_ALL, 2) ?:
+	      ms_subscribe(self->fds[SPARE], "spare", EVENTS_ALL, 3);
+	for (i = 0; i < ARRAY_SIZE(keys) && !ret; i++)
+		ret = ms_subscribe(self->fds[OTHER], keys[i], EVENTS_ALL, i);
+	if (ret)
+		return ret;
+	/* So that each file has an event waiting */
+	ms_publish(self->watch, "small", small_value, NULL);
+	ms_publishn(self->watch, "large", 5, large_value, sizeof(large_value), NULL);
+	return 0;
+}
+
+static void close_all(struct _test_data_fault *self)
+{
+	size_t i;
+
+	for (i = 0; i < FILES; i++)
+		close(self->fds[i]);
+	for (i = 0; i < MANY; i++) {
+		close(self->many[i]);
+		self->many[i] = -1;
+	}
+	close(self->epoll);
+}
+
+static int reload(struct _test_data_fault *self, const char *parameters)
+{
+	int ret;
+
+	close(self->watch);
+	unload();
+	ret = load(parameters) ?: fail_only_in_module();
+	self->watch = ms_open(O_RDWR | O_NONBLOCK);
+	return ret ?: self->watch < 0 ? self->watch : 0;
+}
+
+static __u64 version_of(int fd, const char *key)
+{
+	struct metastore_stat stat;
+
+	return ms_stat(fd, key, &stat) ? 0 : stat.version;
+}
+
+/* The state before, the same each time. Returns 0 or a negative errno. */
+static int prepare(struct _test_data_fault *self, const struct _fixture_variant_fault *variant)
+{
+	int ret;
+	size_t i;
+
+	close_all(self);
+	self->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (variant->fresh) {
+		ret = reload(self, variant->fresh);
+		self->fds[ACTOR] = ms_open(O_RDWR | O_NONBLOCK);
+		self->fds[OTHER] = -1;
+		self->fds[SPARE] = -1;
+	} else {
+		ret = ms_reset(self->watch) ?: populate(self);
+	}
+	if (!ret && variant->prepare)
+		ret = variant->prepare(self);
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		self->versions[i] = version_of(self->watch, keys[i]);
+	memset(buffer, POISON, sizeof(buffer));
+	self->arg = self->pages;
+	memcpy(self->arg, variant->arg ?: "", variant->size);
+	return ret;
+}
+
+static __u32 sum(const char *bytes, int len)
+{
+	__u32 hash = 0;
+	int i;
+
+	for (i = 0; i < len; i++)
+		hash = hash * 31 + (__u8)bytes[i];
+	return hash;
+}
+
+/* Of any number of keys, unlike the rest */
+static int count_listed(int fd)
+{
+	struct metastore_list arg = {
+		.buffer = ms_ptr(scratch),
+		.buffer_len = sizeof(scratch),
+		.bucket = METASTORE_ANY_BUCKET,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_LIST, &arg) ?: (int)arg.entries;
+}
+
+static void describe(struct _test_data_fault *self, struct state *state)
+{
+	FILE *f = fmemopen(state->text, sizeof(state->text), "w");
+	struct metastore_info info;
+	struct epoll_event event;
+	int len, told = 0;
+	__u64 version;
+	size_t i;
+
+	ms_info(self->watch, METASTORE_ANY_BUCKET, &info);
+	fprintf(f, "keys %llu listed %d bytes %llu subscriptions %llu\n", info.keys,
+		count_listed(self->watch), info.bytes, info.subscriptions);
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		len = ms_get(self->watch, keys[i], scratch, sizeof(scratch), &version);
+		fprintf(f, "key %s: length %d sum %x version %s subscribers %d\n", keys[i], len,
+			sum(scratch, len), len < 0 ? "none" :
+			version == self->versions[i] ? "old" :
+			version > self->versions[i] ? "new" : "wrong",
+			ms_subscribers(self->watch, keys[i]));
+	}
+	for (i = 0; i < FILES; i++)
+		fprintf(f, "file %zu: subscribed %lld waiting %lld bytes %lld lost %lld next %d\n",
+			i, ms_fdinfo(self->fds[i], "subscriptions"),
+			ms_fdinfo(self->fds[i], "events"), ms_fdinfo(self->fds[i], "bytes"),
+			ms_fdinfo(self->fds[i], "lost"), ms_pending(self->fds[i]));
+	for (i = 0; i < MANY; i++)
+		told += ms_pending(self->many[i]) > 0;
+	fprintf(f, "many: told %d; epoll: %d\n", told, epoll_wait(self->epoll, &event, 1, 0));
+	fclose(f);
+}
+
+static int call(struct _test_data_fault *self, const struct _fixture_variant_fault *variant)
+{
+	if (variant->call)
+		return variant->call(self);
+	return ms_ioctl(self->fds[ACTOR], variant->command, self->arg);
+}
+
+/* The operations */
+
+#define PTR(p)		((__u64)(uintptr_t)(p))
+#define ARG(type, ...) \
+	.arg = &(const struct metastore_##type) { __VA_ARGS__ }, \
+	.size = sizeof(struct metastore_##type)
+#define KEY(name)	.key = PTR(name), .key_len = sizeof(name) - 1
+#define VALUE(bytes)	.value = PTR(bytes), .value_len = sizeof(bytes)
+#define BUFFER(size)	.buffer = PTR(buffer), .buffer_len = (size)
+
+static int open_spare(struct _test_data_fault *self)
+{
+	self->fds[SPARE] = ms_open(O_RDWR | O_NONBLOCK);
+	return self->fds[SPARE];
+}
+
+static int close_spare(struct _test_data_fault *self)
+{
+	return close(self->fds[SPARE]) ? -errno : 0;
+}
+
+FIXTURE_VARIANT_ADD(fault, open) {
+	.call = open_spare,
+	.prepare = close_spare,
+	.enomem = 1,
+};
+
+/* Nobody can be told that it failed */
+FIXTURE_VARIANT_ADD(fault, close) {
+	.call = close_spare,
+};
+
+static bool is_small(const void *arg)
+{
+	const struct metastore_get *get = arg;
+
+	return get->value_len == sizeof(small_value) - 1 && get->version &&
+	       !memcmp(buffer, small_value, get->value_len);
+}
+
+FIXTURE_VARIANT_ADD(fault, get) {
+	.command = METASTORE_IOC_GET,
+	ARG(get, KEY("small"), VALUE(buffer)),
+	.changes_nothing = true,
+	.returns = is_small,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_get),
+};
+
+static bool is_large(const void *arg)
+{
+	const struct metastore_get *get = arg;
+
+	return get->value_len == sizeof(large_value) && get->version &&
+	       !memcmp(buffer, large_value, sizeof(large_value));
+}
+
+FIXTURE_VARIANT_ADD(fault, get_large) {
+	.command = METASTORE_IOC_GET,
+	ARG(get, KEY("large"), VALUE(buffer)),
+	.changes_nothing = true,
+	.returns = is_large,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_get),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_new) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE("new value")),
+	.enomem = 1,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+/* The bytes are apart from the header */
+FIXTURE_VARIANT_ADD(fault, set_new_large) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE(large_value)),
+	.enomem = 2,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+/* Single pages will do where several in a row are not to be had */
+FIXTURE_VARIANT_ADD(fault, set_new_giant) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE(giant_value)),
+	.enomem = 1,
+	.efault = 3,
+	.survives = 1,
+	.out_end = sizeof(struct metastore_set),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_existing) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("small"), VALUE("another value")),
+	.enomem = 1,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_existing_large) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("large"), .value = PTR(large_value), .value_len = sizeof(large_value) - 1),
+	.enomem = 2,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+/* The table's first slots must be had */
+FIXTURE_VARIANT_ADD(fault, set_first_of_bucket) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE("new value")),
+	.fresh = "buckets=1",
+	.enomem = 2,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+static int fill_table(struct _test_data_fault *self)
+{
+	int ret = 0;
+	__u64 i;
+
+	for (i = 0; i < SLOTS && !ret; i++)
+		ret = ms_setn(self->watch, &i, sizeof(i), "v", 1, NULL);
+	return ret;
+}
+
+/* Further slots only make it faster: a level of its tree and a leaf */
+FIXTURE_VARIANT_ADD(fault, set_when_table_grows) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE("new value")),
+	.fresh = "buckets=1",
+	.prepare = fill_table,
+	.enomem = 1,
+	.efault = 3,
+	.survives = 2,
+	.out_end = sizeof(struct metastore_set),
+};
+
+/* A publish that failed reaches nobody */
+FIXTURE_VARIANT_ADD(fault, publish) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("small"), VALUE("another value")),
+	.enomem = 1,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+FIXTURE_VARIANT_ADD(fault, publish_large) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("new"), VALUE(large_value)),
+	.enomem = 2,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+static int fill_queues(struct _test_data_fault *self)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < QUEUE_LEN && ret >= 0; i++)
+		ret = ms_publish(self->watch, "small", small_value, NULL);
+	return ret < 0 ? ret : 0;
+}
+
+/* Others' events go to make room, or none does */
+FIXTURE_VARIANT_ADD(fault, publish_to_full_queues) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("small"), VALUE("another value")),
+	.prepare = fill_queues,
+	.enomem = 1,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+static int subscribe_many(struct _test_data_fault *self)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < MANY && !ret; i++) {
+		self->many[i] = ms_open(O_RDONLY | O_NONBLOCK);
+		ret = ms_subscribe(self->many[i], "many", EVENTS_ALL, 0);
+	}
+	return ret;
+}
+
+FIXTURE_VARIANT_ADD(fault, publish_to_many) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("many"), VALUE("value")),
+	.prepare = subscribe_many,
+	.enomem = 1,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_set),
+};
+
+FIXTURE_VARIANT_ADD(fault, delete) {
+	.command = METASTORE_IOC_DELETE,
+	ARG(delete, KEY("small")),
+	.efault = 2,
+	.out_end = sizeof(struct metastore_delete),
+};
+
+FIXTURE_VARIANT_ADD(fault, delete_large) {
+	.command = METASTORE_IOC_DELETE,
+	ARG(delete, KEY("large")),
+	.efault = 2,
+	.out_end = sizeof(struct metastore_delete),
+};
+
+/* Slots of the table, ring of the queue, key and subscription */
+FIXTURE_VARIANT_ADD(fault, subscribe_first) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("small")),
+	.fresh = PARAMETERS,
+	.enomem = 4,
+	.efault = 2,
+};
+
+FIXTURE_VARIANT_ADD(fault, subscribe_further) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("new")),
+	.enomem = 2,
+	.efault = 2,
+};
+
+FIXTURE_VARIANT_ADD(fault, unsubscribe) {
+	.command = METASTORE_IOC_UNSUBSCRIBE,
+	ARG(unsubscribe, KEY("small")),
+	.efault = 2,
+};
+
+static bool are_two(const void *arg)
+{
+	const struct metastore_subscribers *subscribers = arg;
+
+	return subscribers->subscribers == 2;
+}
+
+FIXTURE_VARIANT_ADD(fault, subscribers) {
+	.command = METASTORE_IOC_SUBSCRIBERS,
+	ARG(subscribers, KEY("small")),
+	.changes_nothing = true,
+	.returns = are_two,
+	.efault = 2,
+	.out_end = offsetof(struct metastore_subscribers, reserved),
+};
+
+static bool is_a_bucket(const void *arg)
+{
+	const struct metastore_key_bucket *bucket = arg;
+
+	return bucket->buckets && bucket->bucket < bucket->buckets;
+}
+
+FIXTURE_VARIANT_ADD(fault, bucket) {
+	.command = METASTORE_IOC_BUCKET,
+	ARG(key_bucket, KEY("small")),
+	.changes_nothing = true,
+	.returns = is_a_bucket,
+	.efault = 2,
+	.out_end = sizeof(struct metastore_key_bucket),
+};
+
+static bool is_stat_of_small(const void *arg)
+{
+	const struct metastore_stat *stat = arg;
+
+	return stat->value_len == sizeof(small_value) - 1 && stat->subscribers == 2;
+}
+
+FIXTURE_VARIANT_ADD(fault, stat) {
+	.command = METASTORE_IOC_STAT,
+	ARG(stat, KEY("small")),
+	.changes_nothing = true,
+	.returns = is_stat_of_small,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_stat),
+};
+
+static bool are_three_entries(const void *arg)
+{
+	const struct metastore_list *list = arg;
+
+	/* Of 32 bytes each */
+	return list->entries == 3 && list->buffer_len == 3 * 32;
+}
+
+/* A prefix of no bytes cannot fail, here and below */
+FIXTURE_VARIANT_ADD(fault, list) {
+	.command = METASTORE_IOC_LIST,
+	ARG(list, BUFFER(METASTORE_LIST_MIN), .bucket = METASTORE_ANY_BUCKET),
+	.changes_nothing = true,
+	.returns = are_three_entries,
+	.enomem = 3,
+	.efault = 2,
+	.out_end = sizeof(struct metastore_list),
+};
+
+static bool is_one_entry(const void *arg)
+{
+	const struct metastore_list *list = arg;
+
+	return list->entries == 1 && list->buffer_len == 32;
+}
+
+FIXTURE_VARIANT_ADD(fault, list_prefix) {
+	.command = METASTORE_IOC_LIST,
+	ARG(list, BUFFER(METASTORE_LIST_MIN), .prefix = PTR("l"), .prefix_len = 1,
+	    .bucket = METASTORE_ANY_BUCKET),
+	.changes_nothing = true,
+	.returns = is_one_entry,
+	.enomem = 3,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_list),
+};
+
+static char cursor[5];
+
+/* The first key in the store's order; all have the same length */
+static int find_cursor(struct _test_data_fault *self)
+{
+	struct metastore_list_entry *first = (void *)scratch;
+
+	if (count_listed(self->watch) != 3 || first->key_len != sizeof(cursor))
+		return -EBADMSG;
+	memcpy(cursor, scratch + first->header_len, sizeof(cursor));
+	return 0;
+}
+
+static bool are_two_entries(const void *arg)
+{
+	const struct metastore_list *list = arg;
+
+	return list->entries == 2 && list->buffer_len == 2 * 32;
+}
+
+FIXTURE_VARIANT_ADD(fault, list_after_cursor) {
+	.command = METASTORE_IOC_LIST,
+	ARG(list, BUFFER(METASTORE_LIST_MIN), .cursor = PTR(cursor),
+	    .cursor_len = sizeof(cursor), .bucket = METASTORE_ANY_BUCKET),
+	.prepare = find_cursor,
+	.changes_nothing = true,
+	.returns = are_two_entries,
+	.enomem = 3,
+	.efault = 3,
+	.out_end = sizeof(struct metastore_list),
+};
+
+FIXTURE_VARIANT_ADD(fault, list_into_large_buffer) {
+	.command = METASTORE_IOC_LIST,
+	ARG(list, BUFFER(sizeof(buffer)), .bucket = METASTORE_ANY_BUCKET),
+	.changes_nothing = true,
+	.returns = are_three_entries,
+	.enomem = 2,
+	.efault = 2,
+	.survives = 1,
+	.out_end = sizeof(struct metastore_list),
+};
+
+/* Values go, whatever memory there is */
+FIXTURE_VARIANT_ADD(fault, flush) {
+	.command = METASTORE_IOC_FLUSH,
+	ARG(flush, .bucket = METASTORE_ANY_BUCKET),
+	.efault = 1,
+	.out_end = sizeof(struct metastore_flush),
+};
+
+FIXTURE_VARIANT_ADD(fault, flush_prefix) {
+	.command = METASTORE_IOC_FLUSH,
+	ARG(flush, .prefix = PTR("s"), .prefix_len = 1, .bucket = METASTORE_ANY_BUCKET),
+	.efault = 2,
+	.out_end = sizeof(struct metastore_flush),
+};
+
+FIXTURE_VARIANT_ADD(fault, flush_subscriptions) {
+	.command = METASTORE_IOC_FLUSH,
+	ARG(flush, .bucket = METASTORE_ANY_BUCKET, .flags = METASTORE_FLUSH_SUBSCRIPTIONS),
+	.efault = 1,
+	.out_end = sizeof(struct metastore_flush),
+};
+
+static bool is_info(const void *arg)
+{
+	const struct metastore_info *info = arg;
+
+	return info->keys == 3 && info->queue_len == QUEUE_LEN;
+}
+
+FIXTURE_VARIANT_ADD(fault, info) {
+	.command = METASTORE_IOC_INFO,
+	ARG(info, .bucket = METASTORE_ANY_BUCKET),
+	.changes_nothing = true,
+	.returns = is_info,
+	.efault = 2,
+	.out_end = sizeof(struct metastore_info),
+};
+
+static bool is_size_of_small(const void *arg)
+{
+	const int *size = arg;
+
+	return *size == sizeof(struct metastore_event) + 16;
+}
+
+FIXTURE_VARIANT_ADD(fault, fionread) {
+	.command = FIONREAD,
+	.changes_nothing = true,
+	.returns = is_size_of_small,
+	.out_end = sizeof(int),
+};
+
+static int poll_actor(struct _test_data_fault *self)
+{
+	return ms_poll(self->fds[ACTOR], 0) == POLLIN ? 0 : -1;
+}
+
+FIXTURE_VARIANT_ADD(fault, poll) {
+	.call = poll_actor,
+	.changes_nothing = true,
+};
+
+static int watch_actor(struct _test_data_fault *self)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(self->epoll, EPOLL_CTL_ADD, self->fds[ACTOR], &event) ? -errno : 0;
+}
+
+/* The entry in the file's list of who waits is allocated by who calls its poll */
+FIXTURE_VARIANT_ADD(fault, epoll) {
+	.call = watch_actor,
+	.enomem = 1,
+};
+
+FIXTURE_SETUP(fault)
+{
+	size_t i;
+
+	for (i = 0; i < FILES; i++)
+		self->fds[i] = -1;
+	for (i = 0; i < MANY; i++)
+		self->many[i] = -1;
+	self->watch = -1;
+	self->epoll = -1;
+	memset(large_value, 'l', sizeof(large_value));
+	memset(giant_value, 'g', sizeof(giant_value));
+	self->pages = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	ASSERT_NE(MAP_FAILED, self->pages);
+	/* A page that is not there yet would be one more thing that can fail */
+	ASSERT_EQ(0, mlockall(MCL_CURRENT | MCL_FUTURE));
+	ASSERT_EQ(0, reload(self, PARAMETERS));
+}
+
+/* With all closed and deleted nothing is left that the store counts, or that holds the module */
+FIXTURE_TEARDOWN(fault)
+{
+	struct metastore_info info;
+
+	close_all(self);
+	EXPECT_EQ(0, ms_reset(self->watch));
+	EXPECT_EQ(0, ms_info(self->watch, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(0, info.keys);
+	EXPECT_EQ(0, info.bytes);
+	EXPECT_EQ(0, info.subscriptions);
+	close(self->watch);
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, load(""));
+}
+
+/* With what fails the n-th time, for n = 1, 2, … until nothing is left that could */
+TEST_F_TIMEOUT(fault, in_turn, 600)
+{
+	int n, ret, enomem = 0, efault = 0, survived = 0;
+	bool failed = true;
+
+	for (n = 1; failed; n++) {
+		ASSERT_EQ(0, prepare(self, variant));
+		describe(self, &self->before);
+		ASSERT_EQ(0, arm(n));
+		ret = call(self, variant);
+		failed = disarm();
+		describe(self, &self->after);
+		if (ret < 0) {
+			enomem += ret == -ENOMEM;
+			efault += ret == -EFAULT;
+			ASSERT_STREQ(self->before.text, self->after.text) {
+				TH_LOG("half done: failure %d: %s", n, strerrorname_np(-ret));
+			}
+			ASSERT_EQ(0, memcmp(self->arg, variant->arg ?: "", variant->size));
+			continue;
+		}
+		if (failed)
+			survived++;
+		if (!self->done.text[0])
+			self->done = self->after;
+		ASSERT_STREQ(self->done.text, self->after.text) {
+			TH_LOG("not all done: failure %d", n);
+		}
+		if (variant->returns)
+			ASSERT_TRUE(variant->returns(self->arg));
+	}
+	ASSERT_LE(0, ret);
+	EXPECT_EQ(variant->changes_nothing, !strcmp(self->before.text, self->after.text));
+	EXPECT_EQ(variant->enomem, enomem);
+	EXPECT_EQ(variant->efault, efault);
+	EXPECT_LE(variant->survives, survived);
+	/* No other errno */
+	EXPECT_EQ(n - 2, enomem + efault + survived);
+}
+
+/* Done, not reported: of the argument less and less can be written */
+TEST_F_TIMEOUT(fault, no_room_for_the_result, 600)
+{
+	ssize_t room;
+	int ret;
+
+	for (room = variant->out_end; room >= 0; room -= 4) {
+		ASSERT_EQ(0, prepare(self, variant));
+		self->arg = self->pages + 4096 - room;
+		memcpy(self->arg, variant->arg ?: "", variant->size);
+		ASSERT_EQ(0, mprotect(self->pages + 4096, 4096, PROT_READ));
+		ret = call(self, variant);
+		ASSERT_EQ(0, mprotect(self->pages + 4096, 4096, PROT_READ | PROT_WRITE));
+		describe(self, &self->after);
+		if (room == (ssize_t)variant->out_end) {
+			ASSERT_LE(0, ret);
+			self->done = self->after;
+			continue;
+		}
+		ASSERT_EQ(-EFAULT, ret);
+		ASSERT_STREQ(self->done.text, self->after.text);
+	}
+}
+
+FIXTURE(reader)
+{
+	int fd;
+	struct ms_reader r;
+};
+
+FIXTURE_SETUP(reader)
+{
+	memset(large_value, 'l', sizeof(large_value));
+	ASSERT_EQ(0, mlockall(MCL_CURRENT | MCL_FUTURE));
+	unload();
+	ASSERT_EQ(0, load(PARAMETERS));
+	ASSERT_EQ(0, fail_only_in_module());
+	self->fd = ms_open(O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(reader)
+{
+	close(self->fd);
+}
+
+/* A file with all kinds of records: LOST for two events, QUEUE_LEN events, FLUSHED for two */
+static int open_reader(struct _test_data_reader *self)
+{
+	int i, ret, fd = ms_open(O_RDONLY | O_NONBLOCK);
+
+	ret = ms_subscribe(fd, "k", 0, 1) ?: ms_subscribe(fd, "l", 0, 2);
+	for (i = 0; i < QUEUE_LEN + 1 && ret >= 0; i++)
+		ret = ms_publish(self->fd, "k", "v", NULL);
+	if (ret >= 0)
+		ret = ms_publishn(self->fd, "l", 1, large_value, sizeof(large_value), NULL);
+	if (ret >= 0)
+		ret = ms_reset(self->fd);
+	return ret < 0 ? ret : fd;
+}
+
+/* What could not be copied out is counted as lost, and what could is whole */
+TEST_F_TIMEOUT(reader, in_turn, 600)
+{
+	bool failed = true;
+	int n, ret;
+
+	self->r = ms_reader(-1, MS_READER_SIZE);
+	for (n = 1; failed; n++) {
+		struct ms_books books = {};
+
+		self->r.fd = open_reader(self);
+		ASSERT_LE(0, self->r.fd);
+		ASSERT_EQ(0, arm(n));
+		ret = ms_read(self->r.fd, buffer, sizeof(buffer));
+		failed = disarm();
+		if (ret < 0) {
+			ASSERT_EQ(-EFAULT, ret);
+			ASSERT_TRUE(failed);
+		} else {
+			ASSERT_EQ(0, ms_count(buffer, ret, &books));
+		}
+		ASSERT_EQ(failed, ms_pending(self->r.fd) > 0);
+		ASSERT_EQ(0, ms_drain(&self->r, &books));
+		ASSERT_EQ(QUEUE_LEN + 2, books.received + books.lost);
+		ASSERT_EQ(2, books.flushed);
+		ASSERT_EQ(books.lost, ms_fdinfo(self->r.fd, "lost"));
+		ASSERT_EQ(0, ms_fdinfo(self->r.fd, "events"));
+		ASSERT_EQ(0, ms_fdinfo(self->r.fd, "bytes"));
+		close(self->r.fd);
+	}
+	/*
+	 * Header, key with value, and padding, of each event; key and value of a large
+	 * one are apart; LOST and FLUSHED have a header alone.
+	 */
+	EXPECT_EQ(3 * (QUEUE_LEN - 1) + 4 + 2, n - 2);
+}
+
+FIXTURE(loading)
+{
+};
+
+FIXTURE_SETUP(loading)
+{
+	unload();
+	ASSERT_EQ(0, fail_only_in_init());
+}
+
+FIXTURE_TEARDOWN(loading)
+{
+	load("");
+}
+
+/* It is not loaded, or it works */
+TEST_F_TIMEOUT(loading, in_turn, 600)
+{
+	int n, ret, fd, enomem = 0, survived = 0;
+	bool failed = true;
+
+	for (n = 1; failed; n++) {
+		ASSERT_EQ(0, arm(n));
+		ret = load(PARAMETERS);
+		failed = disarm();
+		if (ret < 0) {
+			ASSERT_EQ(-ENOMEM, ret);
+			ASSERT_NE(0, access("/sys/module/metastore", F_OK));
+			ASSERT_NE(0, access(DEVICE, F_OK));
+			enomem++;
+			continue;
+		}
+		fd = ms_open(O_RDWR);
+		/* Without memory devtmpfs may make no node, and nobody is told */
+		if (fd != -ENOENT || !failed) {
+			ASSERT_EQ(0, ms_set(fd, "k", "v", NULL));
+			ASSERT_STREQ("v", ms_str(fd, "k"));
+		}
+		close(fd);
+		ASSERT_EQ(0, unload());
+		survived += failed;
+	}
+	/* The store, its buckets, and what the device needs */
+	EXPECT_LE(3, enomem);
+	EXPECT_EQ(n - 2, enomem + survived);
+	TH_LOG("%d failures refused it, %d did not", enomem, survived);
+}
+
+int main(int argc, char **argv)
+{
+	if (!can_inject())
+		ksft_exit_skip("the kernel has no fail-nth; KERNEL=kasan has\n");
+	if (!getenv("METASTORE_KO"))
+		ksft_exit_skip("METASTORE_KO= names no module to load\n");
+	return test_harness_run(argc, argv);
+}
