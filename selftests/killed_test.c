@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process that is killed in a call that takes long ends soon, and the rest is whole.
+ * On a busy machine the call may be through before the signal is sent: hence several
+ * attempts.
+ */
+#include <sys/resource.h>
+
+#include "metastore_test.h"
+
+#define ATTEMPTS 20
+
+#define KEYS	30000U
+#define FILES	3000U
+
+FIXTURE(killed)
+{
+	int fd;
+	__u64 *began;			/* a child's CPU time as it calls */
+};
+
+FIXTURE_SETUP(killed)
+{
+	self->fd = ms_open(O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, ms_reset(self->fd));
+	self->began = ms_shared(sizeof(*self->began));
+	ASSERT_TRUE(!!self->began);
+}
+
+FIXTURE_TEARDOWN(killed)
+{
+	ms_reset(self->fd);
+	close(self->fd);
+}
+
+static int set_keys(int fd)
+{
+	int ret = 0;
+	__u32 i;
+
+	for (i = 0; i < KEYS && !ret; i++)
+		ret = ms_setn(fd, &i, sizeof(i), "v", 1, NULL);
+	return ret;
+}
+
+static struct metastore_info info_of(int fd)
+{
+	struct metastore_info info;
+
+	ms_info(fd, METASTORE_ANY_BUCKET, &info);
+	return info;
+}
+
+/* What all children that have ended took */
+static __u64 children_took(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_CHILDREN, &usage);
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * SECOND +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ULL;
+}
+
+/* Goes over all keys, and finds none */
+static pid_t list_in_child(struct _test_data_killed *self)
+{
+	char buf[METASTORE_LIST_MIN];
+	struct metastore_list arg = {
+		.prefix = ms_ptr("none of them"),
+		.prefix_len = 12,
+		.buffer = ms_ptr(buf),
+		.buffer_len = sizeof(buf),
+		.bucket = METASTORE_ANY_BUCKET,
+	};
+	pid_t pid;
+
+	*self->began = 0;
+	pid = ms_fork();
+	if (pid)
+		return pid;
+	*self->began = ms_now(CLOCK_PROCESS_CPUTIME_ID);
+	_exit(ms_ioctl(self->fd, METASTORE_IOC_LIST, &arg) ? 1 : 0);
+}
+
+/* What it has taken for the call by now */
+static __u64 taken_by(struct _test_data_killed *self, pid_t pid)
+{
+	__u64 began = __atomic_load_n(self->began, __ATOMIC_RELAXED);
+	clockid_t clock;
+
+	if (!began || clock_getcpuclockid(pid, &clock))
+		return 0;
+	return ms_now(clock) - began;
+}
+
+/* Returns what the call took; @limit: it is killed when it has taken that */
+static __u64 list_until(struct _test_data_killed *self, __u64 limit)
+{
+	__u64 before = children_took();
+	pid_t pid = list_in_child(self);
+
+	if (limit) {
+		while (taken_by(self, pid) < limit)
+			sched_yield();
+		kill(pid, SIGKILL);
+	}
+	ms_join(pid);
+	return children_took() - before - *self->began;
+}
+
+TEST_F_TIMEOUT(killed, list, 170)
+{
+	__u64 all = -1ULL, some = -1ULL, took;
+	int i;
+
+	ASSERT_EQ(0, set_keys(self->fd));
+	for (i = 0; i < 3; i++) {
+		took = list_until(self, 0);
+		all = took < all ? took : all;
+	}
+	for (i = 0; i < ATTEMPTS && some > all / 2; i++)
+		some = list_until(self, all / 20);
+	EXPECT_GT(all / 2, some);
+	EXPECT_EQ(KEYS, info_of(self->fd).keys);
+}
+
+/* Keys that are listed, which must be as many as INFO says, and have values */
+static __u64 count_keys(int fd)
+{
+	static char buf[65536];
+	struct metastore_list_entry *entry;
+	struct metastore_list arg = {
+		.buffer = ms_ptr(buf),
+		.bucket = METASTORE_ANY_BUCKET,
+	};
+	__u64 count = 0;
+	char cursor[4];
+	__u32 pos;
+
+	do {
+		arg.buffer_len = sizeof(buf);
+		if (ms_ioctl(fd, METASTORE_IOC_LIST, &arg))
+			return -1;
+		for (pos = 0; pos < arg.buffer_len; pos += entry->len) {
+			entry = (void *)(buf + pos);
+			memcpy(cursor, buf + pos + entry->header_len, sizeof(cursor));
+			count += ms_getn(fd, cursor, sizeof(cursor), NULL, 0, NULL) == -ERANGE;
+		}
+		arg.cursor = ms_ptr(cursor);
+		arg.cursor_len = sizeof(cursor);
+	} while (arg.entries);
+	return count;
+}
+
+/* Flushes all, and is killed when it has begun to. How far it came is what is tested. */
+static void flush_until(struct _test_data_killed *self, __u64 (*left)(int fd), __u64 all)
+{
+	pid_t pid = ms_fork();
+
+	if (!pid)
+		_exit(ms_reset(self->fd) ? 1 : 0);
+	while (left(self->fd) == all)
+		sched_yield();
+	kill(pid, SIGKILL);
+	ms_join(pid);
+}
+
+static __u64 keys_left(int fd)
+{
+	return info_of(fd).keys;
+}
+
+static __u64 subscriptions_left(int fd)
+{
+	return info_of(fd).subscriptions;
+}
+
+static __u64 subscribers_left(int fd)
+{
+	return ms_subscribers(fd, "k");
+}
+
+/* What was removed by then stays removed */
+TEST_F_TIMEOUT(killed, flush, 170)
+{
+	__u64 left = 0;
+	int i;
+
+	for (i = 0; i < ATTEMPTS && !left; i++) {
+		ASSERT_EQ(0, set_keys(self->fd));
+		flush_until(self, keys_left, KEYS);
+		left = keys_left(self->fd);
+	}
+	EXPECT_LT(0, left);
+	EXPECT_GT(KEYS, left);
+	EXPECT_EQ(left, count_keys(self->fd));
+	/* And can be removed by another */
+	EXPECT_EQ(0, ms_reset(self->fd));
+	EXPECT_EQ(0, keys_left(self->fd));
+}
+
+/* A file has lost those of which it is told, and has the others still */
+TEST_F_TIMEOUT(killed, flush_subscriptions, 170)
+{
+	struct ms_reader r = ms_reader(ms_open(O_RDONLY | O_NONBLOCK), MS_READER_SIZE);
+	struct ms_books books = {};
+	__u64 left = 0;
+	__u32 key;
+	int i;
+
+	for (i = 0; i < ATTEMPTS && !left; i++) {
+		for (key = 0; key < KEYS; key++)
+			ASSERT_EQ(0, ms_subscriben(r.fd, &key, sizeof(key), 0, key));
+		flush_until(self, subscriptions_left, KEYS);
+		left = subscriptions_left(self->fd);
+	}
+	EXPECT_LT(0, left);
+	EXPECT_GT(KEYS, left);
+	EXPECT_EQ(left, ms_fdinfo(r.fd, "subscriptions"));
+	EXPECT_EQ(0, ms_drain(&r, &books));
+	EXPECT_EQ((__u64)i * KEYS - left, books.flushed);
+}
+
+/* The same of files that are subscribed to one key */
+TEST_F_TIMEOUT(killed, flush_subscribers, 170)
+{
+	struct rlimit limit = { FILES + 100, FILES + 100 };
+	static int fds[FILES];
+	struct metastore_event event;
+	__u64 left = 0, flushed = 0;
+	__u32 file;
+	int i;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	for (file = 0; file < FILES; file++)
+		fds[file] = ms_open(O_RDONLY | O_NONBLOCK);
+	for (i = 0; i < ATTEMPTS && !left; i++) {
+		for (file = 0; file < FILES; file++)
+			ASSERT_EQ(0, ms_subscribe(fds[file], "k", 0, 0));
+		flush_until(self, subscribers_left, FILES);
+		left = subscribers_left(self->fd);
+	}
+	EXPECT_LT(0, left);
+	EXPECT_GT(FILES, left);
+	for (file = 0; file < FILES; file++)
+		if (ms_read(fds[file], &event, sizeof(event)) == sizeof(event))
+			flushed += event.count;
+	EXPECT_EQ((__u64)i * FILES - left, flushed);
+	EXPECT_EQ(left, ms_publish(self->fd, "k", "v", NULL));
+}
+
+TEST_HARNESS_MAIN
