@@ -7,6 +7,8 @@ define HELP
 make                module for the running kernel (or KDIR=), library, tool
 make run            a VM with the module loaded shows what it can do
 make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt; ONLY='a_test')
+make coverage       lines and branches of the module that the tests reach
+                    (ONLY='a_test'), and those that they do not
 make bench          what each operation costs, beside what else there is
                     (ONLY=get,publish); SMP=2: throughput of two CPUs
 make vm CMD='...'   one shell command in a VM; the words it knows (KERNEL= SMP=
@@ -52,6 +54,9 @@ run:
 check:
 	+@selftests/vm/check
 
+coverage:
+	+@selftests/vm/coverage
+
 bench:
 	+@selftests/bench/run
 
@@ -90,4 +95,4 @@ help:
 	$(info $(HELP))
 	@:
 
-.PHONY: all no-headers module user stage run check bench vm vm-command install clean help
+.PHONY: all no-headers module user stage run check coverage bench vm vm-command install clean help
