@@ -77,7 +77,9 @@ static inline void get(const char *key, size_t size)
 		die("GET");
 }
 
-static inline void store_value(unsigned long command, const char *key, size_t size)
+/* Returns how many queues took it. */
+static inline unsigned int store_value(unsigned long command, const char *key,
+				       size_t size)
 {
 	struct metastore_set args = {
 		.key = address(key),
@@ -88,6 +90,7 @@ static inline void store_value(unsigned long command, const char *key, size_t si
 
 	if (ioctl(fd, command, &args))
 		die("SET or PUBLISH");
+	return args.queues;
 }
 
 static inline void set(const char *key, size_t size)
@@ -95,9 +98,9 @@ static inline void set(const char *key, size_t size)
 	store_value(METASTORE_IOC_SET, key, size);
 }
 
-static inline void publish(const char *key, size_t size)
+static inline unsigned int publish(const char *key, size_t size)
 {
-	store_value(METASTORE_IOC_PUBLISH, key, size);
+	return store_value(METASTORE_IOC_PUBLISH, key, size);
 }
 
 static inline void delete(const char *key)
@@ -125,10 +128,13 @@ static inline void lib_set(const char *key, size_t size)
 		die("mstore_set");
 }
 
-static inline void lib_publish(const char *key, size_t size)
+static inline unsigned int lib_publish(const char *key, size_t size)
 {
-	if (mstore_publish(store, key, KEY_LEN, bench_value, size, NULL) < 0)
+	int queues = mstore_publish(store, key, KEY_LEN, bench_value, size, NULL);
+
+	if (queues < 0)
 		die("mstore_publish");
+	return queues;
 }
 
 static inline void read_event(int from, size_t size)
@@ -219,14 +225,15 @@ static void run_miss(const struct row *row, unsigned int n)
 
 	if (row->library)
 		while (n--) {
-			if (!mstore_get(store, missing[n], KEY_LEN, buffer, &size, NULL))
+			if (!mstore_get(store, missing[n], KEY_LEN, buffer, &size, NULL) ||
+			    errno != ENOENT)
 				die("mstore_get found what is not there");
 		}
 	else
 		while (n--) {
 			args.key = address(missing[n]);
 			args.value_len = row->size;
-			if (!ioctl(fd, METASTORE_IOC_GET, &args))
+			if (!ioctl(fd, METASTORE_IOC_GET, &args) || errno != ENOENT)
 				die("GET found what is not there");
 		}
 }
@@ -376,12 +383,16 @@ static void empty_queues(const struct row *row, unsigned int n)
 
 static void run_publish(const struct row *row, unsigned int n)
 {
+	unsigned int queues = 0, wanted = n * row->subscribers;
+
 	if (row->library)
 		while (n--)
-			lib_publish(news, row->size);
+			queues += lib_publish(news, row->size);
 	else
 		while (n--)
-			publish(news, row->size);
+			queues += publish(news, row->size);
+	if (queues != wanted)
+		die("%u queues took an event, not %u", queues, wanted);
 }
 
 static void run_publish_read(const struct row *row, unsigned int n)
@@ -524,17 +535,20 @@ static void publish_rows(void)
 		.teardown = unsubscribe_all,
 		.size = VALUE_LEN,
 	}, watched;
+	char name[sizeof(row.name)];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		row.subscribers = numbers[i];
 		row.batch = numbers[i] < 99 ? BATCH : SHORT_BATCH;
-		snprintf(row.name, sizeof(row.name), "publish-%u", numbers[i]);
-		add_both(&row, row.name);
-		watched = compared(&row, row.name);
+		snprintf(name, sizeof(name), "publish-%u", numbers[i]);
+		add_both(&row, name);
+		if (!numbers[i])
+			continue;
+		watched = compared(&row, name);
 		watched.epoll = true;
-		if (numbers[i])
-			row_add(&watched, "%s-epoll", row.name);
+		snprintf(name, sizeof(name), "publish-%u-epoll", numbers[i]);
+		add_both(&watched, name);
 	}
 }
 
@@ -679,14 +693,19 @@ void metastore_keys_rows(void)
 	} numbers[] = {
 		{ "1k", 1000 }, { "100k", 100000 }, { "1M", 1000000 }, { "10M", 10000000 },
 	};
-	struct row row = { .setup = fill, .run = run_get, .size = VALUE_LEN };
-	char name[sizeof(row.name)];
+	struct row hit = { .setup = fill, .run = run_get, .size = VALUE_LEN };
+	struct row miss = { .setup = fill, .run = run_miss, .size = VALUE_LEN };
+	char name[sizeof(hit.name)];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
-		row.keys = numbers[i].keys;
+		hit.keys = numbers[i].keys;
 		snprintf(name, sizeof(name), "get-keys-%s", numbers[i].name);
-		add_both(&row, name);
-		row.peers = "get-keys-1k";
+		add_both(&hit, name);
+		hit.peers = "get-keys-1k";
+		miss.keys = numbers[i].keys;
+		snprintf(name, sizeof(name), "get-miss-keys-%s", numbers[i].name);
+		add_both(&miss, name);
+		miss.peers = "get-miss-keys-1k";
 	}
 }
