@@ -228,18 +228,24 @@ test_stat_names_a_writer_that_still_runs()
 	expect_json "o['pid'] == $! and o['uid'] == 0 and o['user'] == 'root'"
 }
 
-# Starts a process with the number $1, which is free.
-start_numbered()
+# Runs a command while there is a process with the number $1, which is free.
+with_number()
 {
-	local i
-
-	for ((i = 0; i < 20; i++)); do
-		echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid
-		sleep 60 &
-		(($! != $1)) || return 0
-		kill $!
-	done
-	fail "no process got the number $1"
+	python3 -c '
+import ctypes, os, signal, subprocess, sys
+number = ctypes.c_int(int(sys.argv[1]))
+clone_args = (ctypes.c_uint64 * 11)()
+clone_args[4] = signal.SIGCHLD
+clone_args[8] = ctypes.addressof(number)
+clone_args[9] = 1
+child = ctypes.CDLL(None).syscall(435, clone_args, ctypes.sizeof(clone_args))
+if child == 0:
+    signal.pause()
+if child != number.value:
+    sys.exit("no process got that number")
+status = subprocess.call(sys.argv[2:])
+os.kill(child, signal.SIGKILL)
+sys.exit(status)' "$@"
 }
 
 test_stat_does_not_name_a_process_that_came_later()
@@ -249,8 +255,7 @@ test_stat_does_not_name_a_process_that_came_later()
 	metastore set k 1
 	run metastore stat k
 	pid=$(sed -n 's/^writer: pid \([0-9]*\),.*/\1/p' "$out")
-	start_numbered "$pid"
-	run metastore stat k
+	run with_number "$pid" metastore stat k
 	expect_line "writer: pid $pid, uid 0 \(root\)"
 }
 
