@@ -20,6 +20,9 @@ end_jobs()
 	kill $(jobs -p) 2>/dev/null || :
 }
 
+# How long to wait for what must come: see slowness.h.
+slowness=${SLOWNESS:-1}
+
 runs=0
 last_command=none
 out=/dev/null
@@ -134,14 +137,14 @@ expect_json()
 	local text
 
 	printf '%s\n' "$out" $# "$@" >&"$ask"
-	IFS= read -rt 60 -u "$answer" text
+	IFS= read -rt $((60 * slowness)) -u "$answer" text
 	[[ ! $text ]] || fail "JSON: $text"
 }
 
 # Runs a command that may not end when it is wrong.
 run_limited()
 {
-	run timeout -s KILL 60 "$@"
+	run timeout -s KILL $((60 * slowness)) "$@"
 }
 
 # Sleeps for a moment.
@@ -165,7 +168,7 @@ await_subscribers()
 {
 	local i
 
-	for ((i = 0; i < 300; i++)); do
+	for ((i = 0; i < 300 * slowness; i++)); do
 		[[ $(metastore subs "$1") != "$2" ]] || return 0
 		pause
 	done
@@ -177,7 +180,7 @@ await_line()
 {
 	local i line
 
-	for ((i = 0; i < 3000; i++)); do
+	for ((i = 0; i < 3000 * slowness; i++)); do
 		while IFS= read -r line; do
 			[[ $line != "${2-$line}" ]] || return 0
 		done <"$1"
@@ -191,7 +194,7 @@ end_sub()
 {
 	local i
 
-	for ((i = 0; i < 3000; i++)); do
+	for ((i = 0; i < 3000 * slowness; i++)); do
 		kill -0 "$sub" 2>/dev/null || break
 		pause
 	done

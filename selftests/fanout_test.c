@@ -192,7 +192,7 @@ TEST_F(fanout, flush)
 /* One order for all of them, with publishers who do not wait for each other */
 TEST_F(fanout, concurrent_publishers)
 {
-	int i, times = 200, wrong = 0;
+	int i, times = ms_times(200), wrong = 0;
 	__u64 want = PUBLISHERS * times;
 	pid_t pids[PUBLISHERS];
 	struct ms_books books;
@@ -219,14 +219,14 @@ TEST_F(fanout, concurrent_publishers)
  */
 TEST_F(fanout, order_with_get)
 {
-	int i, rounds = 0;
+	int i, rounds = 0, times = ms_times(300);
 	pid_t pids[PUBLISHERS];
 	struct ms_books books;
 	__u64 before, after;
 
 	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
-		pids[i] = publish_in_child(self, "k", 300, MANY);
+		pids[i] = publish_in_child(self, "k", times, MANY);
 	while (waitpid(pids[0], NULL, WNOHANG) == 0) {
 		before = ms_version(self->fd, "k");
 		i = rounds++ % MANY;
@@ -244,7 +244,7 @@ TEST_F(fanout, order_with_get)
 /* Others come and go while two publish: those that stay get all of it */
 TEST_F(fanout, come_and_go)
 {
-	int i, times = 300, wrong = 0, fds[100];
+	int i, times = ms_times(300), wrong = 0, fds[100];
 	__u64 want = PUBLISHERS * times;
 	pid_t pids[PUBLISHERS + 2];
 	struct ms_books books;
@@ -281,14 +281,14 @@ TEST_F(fanout, come_and_go)
 /* Once UNSUBSCRIBE returned nothing is queued, whoever is in the middle of publishing */
 TEST_F(fanout, unsubscribed_is_unsubscribed)
 {
-	int i, round, late = 0, got = 0;
+	int i, round, late = 0, got = 0, times = ms_times(300);
 	pid_t pids[PUBLISHERS];
 	struct ms_books books;
 
 	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", 0, 0);
-	for (round = 0; round < 300; round++) {
+	for (round = 0; round < times; round++) {
 		i = round % MANY;
 		ASSERT_EQ(0, ms_unsubscribe(self->fds[i], "k"));
 		ASSERT_EQ(0, drain_of(self, i, &books));
@@ -308,7 +308,7 @@ TEST_F(fanout, unsubscribed_is_unsubscribed)
 /* Nor does one that comes in the middle see what was published before it came */
 TEST_F(fanout, new_ones_hear_the_new)
 {
-	int i, round, early = 0, fd;
+	int i, round, early = 0, times = ms_times(200), fd;
 	pid_t pids[PUBLISHERS];
 	const struct metastore_event *ev;
 	__u64 before;
@@ -316,11 +316,11 @@ TEST_F(fanout, new_ones_hear_the_new)
 	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", 0, MANY);
-	for (round = 0; round < 200; round++) {
+	for (round = 0; round < times; round++) {
 		fd = ms_open(O_RDONLY | O_NONBLOCK);
 		before = ms_version(self->fd, "k");
 		ASSERT_EQ(0, ms_subscribe(fd, "k", 0, 0));
-		ASSERT_EQ(POLLIN, ms_poll(fd, 20000));
+		ASSERT_EQ(POLLIN, ms_poll(fd, ms_limit(20000)));
 		self->r.fd = fd;
 		self->r.pos = 0;
 		self->r.len = 0;
@@ -340,14 +340,14 @@ TEST_F(fanout, all_at_once)
 {
 	struct metastore_flush flush;
 	struct metastore_info info;
-	int i, n, fds[80];
+	int i, n, times = ms_times(300), fds[80];
 	pid_t pids[8];
 
 	ASSERT_EQ(0, open_many(self->fds, MANY, "k", EVENTS_ALL));
 	for (i = 0; i < MANY; i++)
 		ASSERT_EQ(0, ms_subscribe(self->fds[i], "l", EVENTS_ALL, i));
-	pids[0] = publish_in_child(self, "k", 300, 0);
-	pids[1] = publish_in_child(self, "l", 300, 0);
+	pids[0] = publish_in_child(self, "k", times, 0);
+	pids[1] = publish_in_child(self, "l", times, 0);
 	for (i = 2; i < 6; i++) {
 		pids[i] = ms_fork();
 		if (pids[i])

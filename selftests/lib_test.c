@@ -24,7 +24,7 @@
 #include <linux/metastore.h>
 #include <metastore.h>
 
-#include "kselftest_harness.h"
+#include "slowness.h"
 
 #define DEVICE	"/dev/metastore"
 

@@ -190,14 +190,14 @@ TEST_F(limits, contended)
 {
 	pid_t pids[4];
 	__u64 keys = 0, bytes = 0;
-	int i, n, len, ret;
+	int i, n, len, ret, times = ms_times(4000);
 
 	for (i = 0; i < 4; i++) {
 		pids[i] = ms_fork();
 		if (pids[i])
 			continue;
 		srand(i + 1);
-		for (n = 0; n < 4000; n++) {
+		for (n = 0; n < times; n++) {
 			__u32 number = rand() % 150;
 
 			ret = rand() % 4 ? set_number(self, number, rand() % 3000) :
@@ -225,7 +225,7 @@ TEST_F(limits, contended)
 /* One that is refused takes no room meanwhile from one that fits */
 TEST_F(limits, refused_takes_no_room)
 {
-	__u32 i, refused = 0;
+	__u32 i, refused = 0, times = ms_times(20000);
 	int *done = ms_shared(sizeof(*done));
 	pid_t pid;
 
@@ -238,7 +238,7 @@ TEST_F(limits, refused_takes_no_room)
 				_exit(1);
 		_exit(0);
 	}
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < times; i++) {
 		refused += set_number(self, 2000, 100) == -ENOSPC;
 		refused += set_number(self, 2000, 200) == -ENOSPC;
 		ms_deleten(self->fd, &(__u32) { 2000 }, 4, NULL);
@@ -369,7 +369,7 @@ TEST_F(limits, loss_alone_wakes)
 	ASSERT_EQ(0, ms_subscribe(fd, "k", 0, 0));
 	poller = ms_fork();
 	if (!poller)
-		_exit(ms_poll(self->fd, 20000) != POLLIN);
+		_exit(ms_poll(self->fd, ms_limit(20000)) != POLLIN);
 	reader = ms_fork();
 	if (!reader)
 		_exit(ms_read(fd, buf, sizeof(buf)) != 48);

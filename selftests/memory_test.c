@@ -255,7 +255,7 @@ static __u64 charged(struct _test_data_memory *self)
 /* Freed memory comes back in its own time: waits until there is less than @limit */
 static __u64 charged_below(struct _test_data_memory *self, __u64 limit)
 {
-	__u64 end = ms_now(CLOCK_MONOTONIC) + 10 * SECOND, now;
+	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND), now;
 
 	while ((now = charged(self)) >= limit && ms_now(CLOCK_MONOTONIC) < end)
 		ms_sleep(SECOND / 50);

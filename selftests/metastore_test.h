@@ -29,7 +29,7 @@
 
 #include <linux/metastore.h>
 
-#include "kselftest_harness.h"
+#include "slowness.h"
 
 #define DEVICE		"/dev/metastore"
 
@@ -572,7 +572,7 @@ static inline char *ms_guarded(size_t pages)
 /* Waits until the child sleeps, which it does in the call under test */
 static inline bool ms_asleep(pid_t pid)
 {
-	__u64 end = ms_now(CLOCK_MONOTONIC) + 10 * SECOND;
+	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);
 	char path[64], state;
 	FILE *f;
 	int n;

@@ -62,7 +62,7 @@ static pid_t poll_in_child(int fd)
 	pid_t pid = ms_fork();
 
 	if (!pid)
-		_exit(ms_poll(fd, 20000) != POLLIN);
+		_exit(ms_poll(fd, ms_limit(20000)) != POLLIN);
 	return pid;
 }
 
@@ -201,7 +201,7 @@ TEST_F(waiting, epoll_sleeper_wakes)
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
 	pid = ms_fork();
 	if (!pid)
-		_exit(epoll_count(ep, 20000) != 1);
+		_exit(epoll_count(ep, ms_limit(20000)) != 1);
 	ASSERT_TRUE(ms_asleep(pid));
 	ASSERT_EQ(1, ms_publish(self->blocking, "k", "v", NULL));
 	EXPECT_EQ(0, ms_join(pid));
@@ -393,7 +393,7 @@ static int publish_number(int fd, __u32 number)
 /* Not one of them may be left while somebody could read it */
 static bool all_taken(int fd)
 {
-	__u64 end = ms_now(CLOCK_MONOTONIC) + 10 * SECOND;
+	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);
 
 	while (ms_pending(fd)) {
 		if (ms_now(CLOCK_MONOTONIC) > end)
@@ -407,13 +407,13 @@ TEST_F(waiting, several_readers_share)
 {
 	struct reader_log *log = ms_shared(sizeof(*log));
 	pid_t pids[READERS];
-	__u32 i, n, number = 0;
+	__u32 i, n, number = 0, times = ms_times(2000);
 
 	ASSERT_EQ(0, ms_subscribe(self->blocking, "k", 0, 0));
 	for (i = 0; i < READERS; i++)
 		pids[i] = read_in_child(self->blocking, log);
 	/* Bursts of one to ten, so that there are more events than readers, and fewer */
-	for (n = 1; number < 2000; n = n % 10 + 1) {
+	for (n = 1; number < times; n = n % 10 + 1) {
 		for (i = 0; i < n; i++)
 			ASSERT_EQ(1, publish_number(self->fd, number++));
 		ASSERT_TRUE(all_taken(self->blocking));
@@ -541,7 +541,7 @@ static pid_t epoll_in_child(int fd, __u32 events, struct reader_log *log)
 	if (ep < 0)
 		_exit(101);
 	for (;;) {
-		if (epoll_count(ep, 20000) != 1)
+		if (epoll_count(ep, ms_limit(20000)) != 1)
 			_exit(102);
 		__atomic_add_fetch(&log->woken, 1, __ATOMIC_RELAXED);
 		len = ms_read(fd, buf, sizeof(buf));
@@ -558,12 +558,12 @@ TEST_F(waiting, epoll_exclusive_shares)
 {
 	struct reader_log *log = ms_shared(sizeof(*log));
 	pid_t pids[READERS];
-	__u32 i, n, number = 0;
+	__u32 i, n, number = 0, times = ms_times(1000);
 
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
 	for (i = 0; i < READERS; i++)
 		pids[i] = epoll_in_child(self->fd, EPOLLIN | EPOLLEXCLUSIVE, log);
-	for (n = 1; number < 1000; n = n % 10 + 1) {
+	for (n = 1; number < times; n = n % 10 + 1) {
 		for (i = 0; i < n; i++)
 			ASSERT_EQ(1, publish_number(self->blocking, number++));
 		ASSERT_TRUE(all_taken(self->fd));
@@ -610,14 +610,14 @@ TEST_F(waiting, read_and_epoll_share)
 {
 	struct reader_log *log = ms_shared(sizeof(*log));
 	pid_t pids[READERS];
-	__u32 i, number = 0;
+	__u32 i, number = 0, times = ms_times(500);
 
 	ASSERT_EQ(0, ms_subscribe(self->blocking, "k", 0, 0));
 	/* The descriptor blocks: those with an epoll may sleep in read() as well */
 	for (i = 0; i < READERS; i++)
 		pids[i] = i % 2 ? read_in_child(self->blocking, log) :
 			epoll_in_child(self->blocking, EPOLLIN | EPOLLEXCLUSIVE, log);
-	while (number < 500) {
+	while (number < times) {
 		for (i = 0; i < 3; i++)
 			ASSERT_EQ(1, publish_number(self->fd, number++));
 		ASSERT_TRUE(all_taken(self->blocking));

@@ -41,10 +41,17 @@ as_root() {
 	fi
 }
 
-# is_debug KERNEL: is it one that finds mistakes, and is slow at it?
+# is_debug KERNEL: is it one that finds mistakes?
 is_debug() {
 	[[ $1 == kasan || $1 == kcsan ]]
 }
+
+# How many times as slow as usual everything is: see ../Makefile.
+case $KERNEL in
+kasan) SLOWNESS=${SLOWNESS:-4} ;;
+kcsan) SLOWNESS=${SLOWNESS:-2} ;;
+*)     SLOWNESS=${SLOWNESS:-1} ;;
+esac
 
 # lock FILE: waits until no other run holds it; held until this script ends.
 lock() {
