@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #define KEY_LEN		16
@@ -93,6 +94,6 @@ extern char bench_value[VALUE_MAX];
 void bench_key(char key[KEY_LEN], const char *prefix, unsigned int number);
 pid_t server_start(const char *program, const char * const argv[]);
 void server_stop(pid_t pid);
-bool server_wait(unsigned int attempt, pid_t pid);
+void server_wait(pid_t pid, const struct sockaddr *address, socklen_t size);
 
 #endif /* BENCH_H */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,21 +106,32 @@ pid_t server_start(const char *program, const char * const argv[])
 #define ATTEMPTS_MAX	100000
 
 /**
- * server_wait - wait a little for a server to come up
- * @attempt:	how often the caller has tried to reach it
+ * server_wait - wait until a server answers
  * @pid:	its process id
+ * @address:	where it listens
+ * @size:	size of that
+ *
+ * Allocates nothing, and peers' libraries connect once it returned: had they to try
+ * again, as often as it takes, malloc() would be in another state each time, which
+ * costs up to 1,700 instructions a message.
  *
  * While the VM waits for the host to give it a file its clock runs much faster than
  * any real one. So here, and in all time limits of peers, patience costs nothing.
- *
- * Return: false when it is time to give up.
  */
-bool server_wait(unsigned int attempt, pid_t pid)
+void server_wait(pid_t pid, const struct sockaddr *address, socklen_t size)
 {
-	if (attempt > ATTEMPTS_MAX || waitpid(pid, NULL, WNOHANG))
-		return false;
-	pause_ms(100);
-	return true;
+	unsigned int i;
+
+	for (i = 0; i < ATTEMPTS_MAX && !waitpid(pid, NULL, WNOHANG); i++) {
+		int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool answers = !connect(fd, address, size);
+
+		close(fd);
+		if (answers)
+			return;
+		pause_ms(100);
+	}
+	die("a server does not answer, see /tmp/bench-server.log");
 }
 
 /**

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include <systemd/sd-bus.h>
 
 #include "bench.h"
 
-#define ADDRESS		"unix:path=/tmp/bench-dbus"
+#define SOCKET		"/tmp/bench-dbus"
+#define ADDRESS		"unix:path=" SOCKET
 #define CONFIG		"/tmp/bench-dbus.conf"
 
 /* An hour; see server_wait() */
@@ -50,29 +52,16 @@ static void write_config(void)
 	fclose(file);
 }
 
-static int try_connect(sd_bus **bus)
-{
-	int ret;
-
-	check(sd_bus_new(bus), "sd_bus_new");
-	sd_bus_set_address(*bus, ADDRESS);
-	sd_bus_set_bus_client(*bus, 1);
-	sd_bus_set_method_call_timeout(*bus, TIMEOUT_US);
-	ret = sd_bus_start(*bus);
-	if (ret < 0)
-		*bus = sd_bus_unref(*bus);
-	return ret;
-}
-
 static sd_bus *connection(void)
 {
-	unsigned int attempt;
 	sd_bus *bus;
 
-	for (attempt = 0; server_wait(attempt, server); attempt++)
-		if (try_connect(&bus) >= 0)
-			return bus;
-	die("dbus-daemon does not answer, see /tmp/bench-server.log");
+	check(sd_bus_new(&bus), "sd_bus_new");
+	sd_bus_set_address(bus, ADDRESS);
+	sd_bus_set_bus_client(bus, 1);
+	sd_bus_set_method_call_timeout(bus, TIMEOUT_US);
+	check(sd_bus_start(bus), "sd_bus_start");
+	return bus;
 }
 
 static int on_signal(sd_bus_message *message, void *data, sd_bus_error *error)
@@ -92,10 +81,12 @@ static void start(const struct row *row)
 	static const char * const argv[] = {
 		"dbus-daemon", "--nofork", "--nopidfile", "--config-file=" CONFIG, NULL
 	};
+	const struct sockaddr_un address = { AF_UNIX, SOCKET };
 
 	(void)row;
 	write_config();
 	server = server_start(argv[0], argv);
+	server_wait(server, (const struct sockaddr *)&address, sizeof(address));
 	sender = connection();
 	receiver = connection();
 	check(sd_bus_match_signal(receiver, NULL, NULL, PATH, INTERFACE, MEMBER,
