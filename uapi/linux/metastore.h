@@ -8,8 +8,8 @@
  * Opening the device gives an open file with an event queue of its own. What
  * reads the store (GET, STAT, LIST, SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBERS and
  * read()) needs a descriptor open for reading, what changes it (SET, PUBLISH,
- * DELETE, FLUSH) one open for writing; else EBADF. BUCKET and INFO need
- * neither.
+ * DELETE, FLUSH, CREATE) one open for writing; else EBADF. BUCKET, INFO and
+ * OPEN need neither, BATCH what its operations need.
  *
  * Rules for every command:
  *
@@ -53,17 +53,35 @@
 /** METASTORE_ANY_BUCKET - for the bucket field: do not narrow to a bucket */
 #define METASTORE_ANY_BUCKET	0xffffffffU
 
+/*
+ * Flags of what changes a key. Of the first three only one may be given; what
+ * they ask is judged before anything else, against the value there is.
+ */
+#define METASTORE_F_CREATE	0x0001	/* only if there is no value: EEXIST */
+#define METASTORE_F_REPLACE	0x0002	/* only if there is one: ENOENT */
+#define METASTORE_F_IF_VERSION	0x0004	/* only if it has this version: ESTALE */
+#define METASTORE_F_OWNED	0x0008	/* it belongs to this open file */
+#define METASTORE_F_STEAL	0x0010	/* even if it belongs to another one */
+
+/** METASTORE_TTL_MAX - longest time to live in ms; in ns, and counted from now,
+ * it fits into 63 bits
+ */
+#define METASTORE_TTL_MAX	(1ULL << 40)
+
 /**
  * struct metastore_set - arguments of SET and PUBLISH
  * @key:	address of the key
  * @value:	address of the value; not looked at if @value_len is 0
  * @key_len:	length of the key in bytes
  * @value_len:	length of the value in bytes
- * @flags:	none yet, must be 0
+ * @flags:	METASTORE_F_*
  * @queues:	[out] PUBLISH: number of event queues that took the event; a
  *		queue that dropped older events to take it counts, one that has
  *		no room for it does not. SET: 0
- * @version:	[out] version of the stored value
+ * @version:	METASTORE_F_IF_VERSION: the version that the value must have, 0:
+ *		there must be none. [out] version of the stored value; after
+ *		EEXIST and ESTALE that of the value there is, 0 if there is none
+ * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX; 0: for ever
  *
  * Stores the value under the key, over what was there. SET sends an event to
  * the subscribers of the key that asked for METASTORE_EVENT_SET, PUBLISH to
@@ -73,8 +91,30 @@
  * DELETE and re-creation, and across reloads of the module unless the real-time
  * clock was set back in between.
  *
+ * Owner and time to live belong to the value: the next SET or PUBLISH of the key
+ * gives it others, or none.
+ *
+ * With METASTORE_F_OWNED the value belongs to the open file, not to the process:
+ * descriptors made by dup(), inherited over fork() or received over a socket
+ * prolong its life. Only through that open file can it be overwritten or
+ * deleted, others get EBUSY unless they say METASTORE_F_STEAL. When the file is
+ * closed for the last time, however its processes ended, the value is deleted,
+ * with an event of type METASTORE_EVENT_DELETED that has the flag
+ * METASTORE_EVENT_F_OWNER. The event of a change with METASTORE_F_STEAL that took
+ * a value from another open file has METASTORE_EVENT_F_STOLEN; it goes to that
+ * file, if it subscribed to the key, whatever its mask of events is.
+ *
+ * A time to live is counted on CLOCK_BOOTTIME from the moment the value is
+ * stored. Once it is over no command finds the value. It is removed, and an event
+ * of type METASTORE_EVENT_DELETED with the flag METASTORE_EVENT_F_EXPIRED sent, by
+ * a timer with a slack of 1 ms and a kernel worker: never early, and so much later
+ * as that worker waits for a CPU and for the values whose time ended before.
+ *
  * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
- * store has max_keys keys, or the value would take it above max_bytes.
+ * store has max_keys keys, or the value would take it above max_bytes, or the
+ * values of all private stores above private_bytes. EEXIST, ENOENT, ESTALE: the
+ * condition in @flags is not met. EBUSY: the value belongs to another open file.
+ * EINVAL: also two conditions, or @ttl above METASTORE_TTL_MAX.
  */
 struct metastore_set {
 	__aligned_u64 key;
@@ -84,6 +124,7 @@ struct metastore_set {
 	__u32 flags;
 	__u32 queues;
 	__aligned_u64 version;
+	__aligned_u64 ttl;
 };
 
 /**
@@ -95,6 +136,8 @@ struct metastore_set {
  * @flags:	none yet, must be 0
  * @reserved:	must be 0
  * @version:	[out] version of the value
+ * @ttl:	[out] what is left of its time to live, in ms, rounded up; 0: it
+ *		has no end
  *
  * Errors: ENOENT: no such key. ERANGE: the buffer is too small; @value_len is
  * the length needed, @version the version that had it, nothing is copied to
@@ -108,6 +151,7 @@ struct metastore_get {
 	__u32 flags;
 	__u32 reserved;
 	__aligned_u64 version;
+	__aligned_u64 ttl;
 };
 
 /**
@@ -125,6 +169,9 @@ struct metastore_get {
  * @subscribers: [out] number of subscriptions to the key
  * @bucket:	[out] bucket the key falls in
  * @reserved:	must be 0
+ * @ttl:	[out] what is left of its time to live, as in struct metastore_get
+ * @owner:	[out] METASTORE_OWNER_*: whose it is
+ * @reserved2:	must be 0
  *
  * All fields are of one moment. Errors: ENOENT: no such key.
  */
@@ -140,17 +187,28 @@ struct metastore_stat {
 	__u32 subscribers;
 	__u32 bucket;
 	__u32 reserved;
+	__aligned_u64 ttl;
+	__u32 owner;
+	__u32 reserved2;
 };
+
+/* Whose a value is */
+#define METASTORE_OWNER_NONE	0	/* nobody's */
+#define METASTORE_OWNER_SELF	1	/* of the open file that asks */
+#define METASTORE_OWNER_OTHER	2	/* of another one */
 
 /**
  * struct metastore_delete - arguments of DELETE
  * @key:	address of the key
  * @key_len:	length of the key in bytes
- * @flags:	none yet, must be 0
- * @version:	[out] version of the deletion, greater than the value's
+ * @flags:	METASTORE_F_IF_VERSION, METASTORE_F_STEAL
+ * @version:	METASTORE_F_IF_VERSION: the version that the value must have.
+ *		[out] version of the deletion, greater than the value's; after
+ *		ESTALE that of the value there is, 0 if there is none
  *
  * Removes the value. Subscriptions to the key stay; those that asked for
- * METASTORE_EVENT_DELETED get an event. Errors: ENOENT: no such key.
+ * METASTORE_EVENT_DELETED get an event. Errors: ENOENT: no such key. ESTALE,
+ * EBUSY: as in SET.
  */
 struct metastore_delete {
 	__aligned_u64 key;
@@ -161,6 +219,8 @@ struct metastore_delete {
 
 /** METASTORE_FLUSH_SUBSCRIPTIONS - remove matching subscriptions as well */
 #define METASTORE_FLUSH_SUBSCRIPTIONS	0x0001
+/** METASTORE_FLUSH_STEAL - remove values that belong to other open files as well */
+#define METASTORE_FLUSH_STEAL		0x0002
 
 /**
  * struct metastore_flush - arguments of FLUSH
@@ -176,13 +236,15 @@ struct metastore_delete {
  * Removes every matching value that was there when the call began, each as
  * DELETE would, with an event of type METASTORE_EVENT_DELETED that has the
  * flag METASTORE_EVENT_F_FLUSH. Other callers see some keys gone before
- * others; values written meanwhile may go or stay.
+ * others; values written meanwhile may go or stay. Values that belong to other
+ * open files stay, unless METASTORE_FLUSH_STEAL is given.
  *
- * With METASTORE_FLUSH_SUBSCRIPTIONS (CAP_SYS_ADMIN) the subscriptions to
- * matching keys, of all open files, are removed after that. Each open file that
- * lost some reads one METASTORE_EVENT_FLUSHED, behind the events it had.
+ * With METASTORE_FLUSH_SUBSCRIPTIONS (CAP_SYS_ADMIN, or the user who made the
+ * private store) the subscriptions to matching keys, of all open files, are
+ * removed after that. Each open file that lost some reads one
+ * METASTORE_EVENT_FLUSHED, behind the events it had.
  *
- * Errors: EPERM: subscriptions without CAP_SYS_ADMIN. ERANGE: no such bucket.
+ * Errors: EPERM: subscriptions without the right. ERANGE: no such bucket.
  * EINTR: a fatal signal; what was removed by then stays removed.
  */
 struct metastore_flush {
@@ -339,12 +401,19 @@ struct metastore_list {
 	__u32 entries;
 };
 
+/* What a module without them refuses as unknown */
+#define METASTORE_FEATURE_CONDITIONS	0x0001	/* METASTORE_F_CREATE and so on */
+#define METASTORE_FEATURE_OWNERS	0x0002	/* METASTORE_F_OWNED, _STEAL */
+#define METASTORE_FEATURE_TTL		0x0004	/* times to live */
+#define METASTORE_FEATURE_BATCH		0x0008	/* BATCH */
+#define METASTORE_FEATURE_PRIVATE	0x0010	/* CREATE, OPEN */
+
 /**
  * struct metastore_info - arguments of INFO
  * @bucket:	count in this bucket; METASTORE_ANY_BUCKET: in all
  * @flags:	none yet, must be 0
- * @features:	[out] bits that say what the module can do beyond this header's
- *		first version; none yet
+ * @features:	[out] METASTORE_FEATURE_*: what the module can do beyond this
+ *		header's first version
  * @buckets:	[out] number of buckets
  * @key_max:	[out] longest key in bytes
  * @max_value:	[out] longest value in bytes
@@ -359,6 +428,8 @@ struct metastore_list {
  * @keys:	[out] keys there are
  * @bytes:	[out] bytes that they take, counted as in @max_bytes
  * @subscriptions: [out] subscriptions there are
+ * @private_bytes: [out] bytes that all private stores together may take: what
+ *		their values count, and 128 for each bucket
  *
  * Limits are the store's, whatever @bucket is. Errors: ERANGE: no such bucket.
  */
@@ -377,6 +448,7 @@ struct metastore_info {
 	__aligned_u64 keys;
 	__aligned_u64 bytes;
 	__aligned_u64 subscriptions;
+	__aligned_u64 private_bytes;
 };
 
 /**
@@ -386,8 +458,148 @@ struct metastore_info {
  */
 #define METASTORE_VALUE_OVERHEAD	48
 
-/** METASTORE_EVENT_F_FLUSH - DELETED: FLUSH did it */
-#define METASTORE_EVENT_F_FLUSH		0x0001
+/** METASTORE_TIE_OVERHEAD - and beyond that, if it has an owner or a time to live */
+#define METASTORE_TIE_OVERHEAD		56
+
+/* What a batch can do; see struct metastore_op */
+#define METASTORE_OP_GET	1
+#define METASTORE_OP_SET	2
+#define METASTORE_OP_DELETE	3
+#define METASTORE_OP_PUBLISH	4
+
+/**
+ * struct metastore_op - one operation of a BATCH
+ * @op:		one METASTORE_OP_*
+ * @result:	[out] 0 or the negative errno that the command of that name
+ *		would have ended with; -EBADF also for what the descriptor is
+ *		not open for
+ * @key:	as in that command's structure, like all that follows
+ * @value:	GET, SET, PUBLISH
+ * @key_len:	.
+ * @value_len:	GET, SET, PUBLISH
+ * @flags:	SET, PUBLISH, DELETE; GET: 0
+ * @queues:	[out] PUBLISH
+ * @version:	.
+ * @ttl:	SET, PUBLISH; [out] GET
+ *
+ * Fields that the operation has no use for must be 0.
+ */
+struct metastore_op {
+	__u32 op;
+	__s32 result;
+	__aligned_u64 key;
+	__aligned_u64 value;
+	__u32 key_len;
+	__u32 value_len;
+	__u32 flags;
+	__u32 queues;
+	__aligned_u64 version;
+	__aligned_u64 ttl;
+};
+
+#define METASTORE_BATCH_MAX	256	/* operations: so that it ends soon */
+#define METASTORE_ATOMIC_MAX	32	/* with METASTORE_BATCH_ATOMIC: that many
+					 * locks are held at once
+					 */
+
+/** METASTORE_BATCH_ATOMIC - all operations or none, at one moment */
+#define METASTORE_BATCH_ATOMIC	0x0001
+
+/**
+ * struct metastore_batch - arguments of BATCH
+ * @ops:	address of the operations, each a struct metastore_op
+ * @nr:		their number, 1 to METASTORE_BATCH_MAX
+ * @op_size:	sizeof(struct metastore_op), which may grow
+ * @flags:	METASTORE_BATCH_*
+ * @failed:	[out] index of the first operation whose result is not 0 (with
+ *		METASTORE_BATCH_ATOMIC: that is the reason); @nr if there is none
+ *
+ * Without METASTORE_BATCH_ATOMIC the operations are done one after the other, as
+ * if each were a call of its own; each has its result, and none stops the
+ * others.
+ *
+ * With it there are at most METASTORE_ATOMIC_MAX, of which no two are about the
+ * same key. They happen at one moment: no other change, and no other atomic
+ * batch, reads included, comes between. If one fails none is done, and the call
+ * fails with ECANCELED: the result of that one says why, those of the others are
+ * -ECANCELED. A GET that finds no value, -ENOENT, is not a failure. A single GET, or
+ * a LIST, waits for nobody: in the moment that it takes to store the values it
+ * may see some of them stored already and others not yet, each of them whole.
+ *
+ * Each queue gets the events of an atomic batch one right behind the other, with
+ * METASTORE_EVENT_F_MORE in all but the last.
+ *
+ * Errors: EINVAL: also @nr is 0 or too large, @op_size too small, a key twice in
+ * an atomic batch. E2BIG: a larger @op_size with something in what the module does
+ * not know. ECANCELED: see above. EFAULT: @ops is bad; a batch that is not atomic
+ * has then been done up to there. EINTR: a fatal signal, likewise.
+ */
+struct metastore_batch {
+	__aligned_u64 ops;
+	__u32 nr;
+	__u32 op_size;
+	__u32 flags;
+	__u32 failed;
+};
+
+/**
+ * struct metastore_create - arguments of CREATE
+ * @flags:	none yet, must be 0
+ * @open_flags:	as in struct metastore_open
+ * @buckets:	number of buckets; 0, here and below: as the store of this
+ *		descriptor has it
+ * @max_value:	longest value in bytes
+ * @queue_len:	events that an open file's queue holds
+ * @queue_bytes: bytes that they may take
+ * @max_keys:	keys that the store may hold
+ * @max_bytes:	bytes that they may take
+ *
+ * Makes a private store, empty, and returns a descriptor on it. The store is gone
+ * with the last descriptor on it, wherever that is. Limits are in the ranges that
+ * the module's parameters of the same names have, and INFO tells them.
+ *
+ * Return: the descriptor. Errors: EINVAL: also a limit out of its range. ENOSPC:
+ * private stores have private_bytes already. EMFILE, ENFILE: too many
+ * descriptors.
+ */
+struct metastore_create {
+	__u32 flags;
+	__u32 open_flags;
+	__u32 buckets;
+	__u32 max_value;
+	__u32 queue_len;
+	__u32 queue_bytes;
+	__aligned_u64 max_keys;
+	__aligned_u64 max_bytes;
+};
+
+/**
+ * struct metastore_open - arguments of OPEN
+ * @flags:	none yet, must be 0
+ * @open_flags:	O_RDONLY, O_WRONLY or O_RDWR of open(2), with O_NONBLOCK and
+ *		O_CLOEXEC if wanted
+ *
+ * Opens the store of the descriptor once more: the new one has an event queue,
+ * subscriptions and owned keys of its own. It cannot do more than the descriptor
+ * it was made from: open that for reading and writing, and hand out what is
+ * narrower.
+ *
+ * Return: the descriptor. Errors: EACCES: the descriptor is not open for what
+ * @open_flags asks. EMFILE, ENFILE: too many descriptors.
+ */
+struct metastore_open {
+	__u32 flags;
+	__u32 open_flags;
+};
+
+/* Flags of events */
+#define METASTORE_EVENT_F_FLUSH		0x0001	/* DELETED: FLUSH did it */
+#define METASTORE_EVENT_F_EXPIRED	0x0002	/* DELETED: its time was over */
+#define METASTORE_EVENT_F_OWNER		0x0004	/* DELETED: its owner is gone */
+#define METASTORE_EVENT_F_STOLEN	0x0008	/* it was taken from its owner */
+#define METASTORE_EVENT_F_MORE		0x0010	/* the next event in this queue is
+						 * of the same atomic batch
+						 */
 
 /**
  * struct metastore_event - a record that read() returns
@@ -424,6 +636,9 @@ struct metastore_info {
  * poll() says POLLIN when a record waits; the ioctl FIONREAD gives the size of
  * the next one in bytes, 0 when there is none.
  *
+ * With METASTORE_EVENT_F_OWNER a struct metastore_owner_end follows this structure,
+ * ahead of the key; @header_len counts it.
+ *
  * /proc/PID/fdinfo/FD has a line each of "subscriptions:", "events:" (waiting),
  * "bytes:" (what counts against queue_bytes, with what readers are just now
  * copying) and "lost:" (ever), with a tab and a decimal number.
@@ -452,6 +667,25 @@ struct metastore_event {
 	__u32 uid;
 };
 
+/* How the owner of a value went */
+#define METASTORE_END_CLOSED	0	/* it closed the file, or nobody knows */
+#define METASTORE_END_EXITED	1	/* it exited */
+#define METASTORE_END_KILLED	2	/* a signal killed it */
+
+/**
+ * struct metastore_owner_end - who closed the open file that owned a value
+ * @tgid:	process that held the last descriptor, as numbered in the initial
+ *		PID namespace; 0: the kernel itself closed it, such as one that
+ *		was on its way in a socket
+ * @how:	one METASTORE_END_*
+ * @code:	EXITED: exit status; KILLED: number of the signal; else 0
+ */
+struct metastore_owner_end {
+	__s32 tgid;
+	__u16 how;
+	__u16 code;
+};
+
 #define METASTORE_IOC_MAGIC	0xE6
 
 #define METASTORE_IOC_INFO \
@@ -478,5 +712,11 @@ struct metastore_event {
 	_IOWR(METASTORE_IOC_MAGIC, 0x0a, struct metastore_list)
 #define METASTORE_IOC_FLUSH \
 	_IOWR(METASTORE_IOC_MAGIC, 0x0b, struct metastore_flush)
+#define METASTORE_IOC_BATCH \
+	_IOWR(METASTORE_IOC_MAGIC, 0x0c, struct metastore_batch)
+#define METASTORE_IOC_CREATE \
+	_IOWR(METASTORE_IOC_MAGIC, 0x0d, struct metastore_create)
+#define METASTORE_IOC_OPEN \
+	_IOWR(METASTORE_IOC_MAGIC, 0x0e, struct metastore_open)
 
 #endif /* _UAPI_LINUX_METASTORE_H */
