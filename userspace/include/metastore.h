@@ -22,11 +22,12 @@
  *		caller unless the function says what it means.
  * Threads	A struct mstore may be used by any number of threads at once,
  *		without locks; only mstore_close() must be the last. Event
- *		buffers and lists belong to one thread at a time. The library
- *		has no state of its own.
+ *		buffers, lists and batches belong to one thread at a time. The
+ *		library has no state of its own.
  * fork		After fork() both processes share the open file: subscriptions,
- *		queue and all. An event goes to one of them. A child that wants
- *		its own opens the store again. Descriptors are close-on-exec.
+ *		queue, owned keys and all. An event goes to one of them. A child
+ *		that wants its own opens the store again. Descriptors are
+ *		close-on-exec.
  * Signals	Nothing is repeated behind the caller's back: mstore_wait()
  *		fails with EINTR when a signal arrives, mstore_read_events()
  *		too unless the handler was installed with SA_RESTART. All else
@@ -38,12 +39,16 @@
  *
  * EBADF	the store was not opened for what the function does:
  *		MSTORE_READ for get, stat, list, subscriptions and events,
- *		MSTORE_WRITE for set, publish, delete and flush
+ *		MSTORE_WRITE for set, publish, delete, flush and create
  * EFAULT	a pointer is bad
- * EINVAL	a key is empty or longer than MSTORE_KEY_MAX, or a flag unknown
+ * EINVAL	a key is empty or longer than MSTORE_KEY_MAX, a flag unknown, or
+ *		a reserved field not 0
  * ENOMEM	no memory, or the memory cgroup of the caller is full
  * ENOTTY	the descriptor is not a store, or the module is older than
  *		what is asked of it
+ *
+ * An older module refuses a flag it lacks with EINVAL and a time to live with
+ * E2BIG. What it can do mstore_info() says: enum mstore_features.
  *
  * Further errors stand at each function.
  */
@@ -81,7 +86,7 @@ struct mstore;
 /**
  * enum mstore_open_flags - what a store is opened for
  * @MSTORE_READ:	to get, list, subscribe and read events
- * @MSTORE_WRITE:	to set, publish, delete and flush
+ * @MSTORE_WRITE:	to set, publish, delete, flush and create
  * @MSTORE_RDWR:	both
  * @MSTORE_NONBLOCK:	mstore_read_events() fails with EAGAIN rather than wait
  */
@@ -94,15 +99,18 @@ enum mstore_open_flags {
 
 /**
  * mstore_open() - open a store
- * @path:	path of its device; NULL: the one that the environment variable
- *		METASTORE_STORE names, or /dev/metastore if that is unset or
- *		empty. Programs that run set-user-ID do not look at it
+ * @path:	path of its device; or fd:N, the store of the inherited
+ *		descriptor N (a decimal number), which is opened once more as by
+ *		mstore_reopen() and stays as it is; NULL: what the environment
+ *		variable METASTORE_STORE names, or /dev/metastore if that is
+ *		unset or empty. Programs that run set-user-ID do not look at it
  * @flags:	MSTORE_READ, MSTORE_WRITE or both, and others of enum
  *		mstore_open_flags
  *
  * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: neither
  * MSTORE_READ nor MSTORE_WRITE, or an unknown flag. Else as open(2): ENOENT or
- * ENODEV when the module is not loaded, EACCES, EMFILE and others.
+ * ENODEV when the module is not loaded, EACCES, EMFILE and others. With fd:N as
+ * mstore_reopen(), and EBADF: there is no such descriptor.
  */
 struct mstore *mstore_open(const char *path, int flags);
 
@@ -121,7 +129,8 @@ struct mstore *mstore_open_fd(int fd);
  * mstore_close() - close a store
  * @store:	store, or NULL
  *
- * Subscriptions end when no other process holds the same open file.
+ * Subscriptions end, owned keys are deleted, and a private store is gone, when
+ * no other process holds the same open file.
  */
 void mstore_close(struct mstore *store);
 
@@ -134,6 +143,61 @@ void mstore_close(struct mstore *store);
  * Return: the descriptor. Never fails.
  */
 int mstore_fd(const struct mstore *store);
+
+/**
+ * struct mstore_limits - what a private store may hold
+ * @buckets:	number of buckets
+ * @max_value:	longest value in bytes
+ * @queue_len:	events that the queue of an open store holds
+ * @queue_bytes: bytes that they may take
+ * @max_keys:	keys that the store may hold
+ * @max_bytes:	bytes that they may take
+ * @reserved:	must be 0
+ *
+ * 0 is what the store has that it is made from.
+ */
+struct mstore_limits {
+	uint32_t buckets;
+	uint32_t max_value;
+	uint32_t queue_len;
+	uint32_t queue_bytes;
+	uint64_t max_keys;
+	uint64_t max_bytes;
+	uint64_t reserved[4];
+};
+
+/**
+ * mstore_create() - make a private store
+ * @from:	any open store
+ * @limits:	limits of the new one; NULL: as @from has them
+ * @flags:	as for mstore_open()
+ *
+ * The new store is empty and has no name. It is reached through descriptors
+ * alone: this one, those that fork() and sockets hand on, and those that
+ * mstore_reopen() makes of them. With the last of them it is gone.
+ *
+ * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: also
+ * @flags as in mstore_open(), or a limit out of the range that the module's
+ * parameter of that name has. ENOSPC: private stores have private_bytes already
+ * (struct mstore_info). EMFILE, ENFILE: too many descriptors.
+ */
+struct mstore *mstore_create(struct mstore *from,
+			     const struct mstore_limits *limits, int flags);
+
+/**
+ * mstore_reopen() - open a store once more
+ * @store:	store
+ * @flags:	as for mstore_open(); only what @store was opened for
+ *
+ * The new one has an event queue, subscriptions and owned keys of its own. To
+ * let others only read a private store, hand them one that was reopened with
+ * MSTORE_READ.
+ *
+ * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: @flags as
+ * in mstore_open(). EACCES: @store was not opened for that. EMFILE, ENFILE: too
+ * many descriptors.
+ */
+struct mstore *mstore_reopen(struct mstore *store, int flags);
 
 /**
  * DOC: Keys and values
@@ -149,10 +213,12 @@ int mstore_fd(const struct mstore *store);
  * @version:	where to write the version of the stored value, or NULL
  *
  * Subscribers that asked for MSTORE_EVENT_SET get an event. Versions of a key
- * strictly increase, also across deletion, and are never 0.
+ * strictly increase, also across deletion, and are never 0. The value has no
+ * owner and no end, whatever the one before had.
  *
  * Return: 0, or -1. EMSGSIZE: the value is longer than the store's max_value.
- * ENOSPC: the store is full (max_keys or max_bytes).
+ * ENOSPC: the store is full (max_keys or max_bytes), or all private stores
+ * together are (private_bytes). EBUSY: the key belongs to another open store.
  */
 int mstore_set(struct mstore *store, const void *key, size_t key_len,
 	       const void *value, size_t value_len, uint64_t *version);
@@ -175,6 +241,104 @@ int mstore_set(struct mstore *store, const void *key, size_t key_len,
  */
 int mstore_publish(struct mstore *store, const void *key, size_t key_len,
 		   const void *value, size_t value_len, uint64_t *version);
+
+/**
+ * enum mstore_write_flags - how a value is stored or removed
+ * @MSTORE_CREATE:	only if there is no value, else EEXIST
+ * @MSTORE_REPLACE:	only if there is one, else ENOENT
+ * @MSTORE_IF_VERSION:	only if it has the version of the options, else ESTALE
+ * @MSTORE_OWNED:	it belongs to this open store
+ * @MSTORE_STEAL:	even if it belongs to another one
+ *
+ * Of the first three only one may be given.
+ *
+ * An owned key can be overwritten and deleted through the open store alone that
+ * it belongs to; others get EBUSY unless they say MSTORE_STEAL. When that is
+ * closed for the last time, however its processes ended, the key is deleted, with
+ * an event that has the flag MSTORE_EVENT_F_OWNER. Descriptors that were made by
+ * dup(), fork() or sent over a socket prolong the ownership: they are the same
+ * open store.
+ */
+enum mstore_write_flags {
+	MSTORE_CREATE		= 1,
+	MSTORE_REPLACE		= 2,
+	MSTORE_IF_VERSION	= 4,
+	MSTORE_OWNED		= 8,
+	MSTORE_STEAL		= 16,
+};
+
+/** MSTORE_TTL_MAX - longest time to live in ms */
+#define MSTORE_TTL_MAX		(UINT64_C(1) << 40)
+
+/**
+ * struct mstore_options - how a value is stored or removed
+ * @flags:	mask of enum mstore_write_flags
+ * @reserved1:	must be 0
+ * @version:	MSTORE_IF_VERSION: the version that the value must have; 0: there
+ *		must be none. Not looked at otherwise
+ * @ttl_ms:	time to live in ms, to MSTORE_TTL_MAX; 0: for ever
+ * @reserved:	must be 0
+ *
+ * To be zeroed, then what is wanted is set:
+ *
+ *	struct mstore_options options = { .flags = MSTORE_OWNED };
+ *
+ * A time to live runs from the moment the value is stored, also while the machine
+ * sleeps (CLOCK_BOOTTIME). Once it is over the value is not found, and deleted
+ * with an event that has the flag MSTORE_EVENT_F_EXPIRED.
+ */
+struct mstore_options {
+	int flags;
+	uint32_t reserved1;
+	uint64_t version;
+	uint64_t ttl_ms;
+	uint64_t reserved[5];
+};
+
+/**
+ * mstore_set_with() - store a value under a key, with conditions
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @value:	value; not looked at if @value_len is 0
+ * @value_len:	its length
+ * @options:	conditions, owner, time to live; NULL: none
+ * @version:	where to write the version of the stored value, or NULL. After
+ *		EEXIST and ESTALE it is that of the value there is, 0 if there
+ *		is none
+ *
+ * To write what was computed from a value, if nobody else has written since:
+ *
+ *	options.flags = MSTORE_IF_VERSION;
+ *	do {
+ *		(get the value and options.version)
+ *	} while (mstore_set_with(..., &options, NULL) && errno == ESTALE);
+ *
+ * Return: 0, or -1 with the errors of mstore_set(), and: EEXIST, ENOENT, ESTALE:
+ * the condition is not met. EINVAL: also two conditions, or @ttl_ms above
+ * MSTORE_TTL_MAX.
+ */
+int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
+		    const void *value, size_t value_len,
+		    const struct mstore_options *options, uint64_t *version);
+
+/**
+ * mstore_publish_with() - store a value and tell subscribers, with conditions
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @value:	value; not looked at if @value_len is 0
+ * @value_len:	its length
+ * @options:	as for mstore_set_with()
+ * @version:	as for mstore_set_with()
+ *
+ * Return: the number of event queues that took the event, or -1 with the errors
+ * of mstore_set_with().
+ */
+int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
+			const void *value, size_t value_len,
+			const struct mstore_options *options,
+			uint64_t *version);
 
 /**
  * mstore_get() - copy the value of a key
@@ -216,13 +380,37 @@ char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
  * Subscriptions to the key stay; those that asked for MSTORE_EVENT_DELETED get
  * an event.
  *
- * Return: 0, or -1. ENOENT: no such key.
+ * Return: 0, or -1. ENOENT: no such key. EBUSY: it belongs to another open store.
  */
 int mstore_delete(struct mstore *store, const void *key, size_t key_len,
 		  uint64_t *version);
 
-/** MSTORE_FLUSH_SUBSCRIPTIONS - mstore_flush(): remove subscriptions as well */
-#define MSTORE_FLUSH_SUBSCRIPTIONS	1
+/**
+ * mstore_delete_with() - remove a key and its value, with conditions
+ * @store:	store
+ * @key:	key
+ * @key_len:	its length
+ * @options:	MSTORE_IF_VERSION and MSTORE_STEAL, no other flag and no @ttl_ms;
+ *		NULL: none
+ * @version:	where to write the version of the deletion, or NULL. After ESTALE
+ *		it is that of the value there is, 0 if there is none
+ *
+ * Return: 0, or -1 with the errors of mstore_delete(), and ESTALE: the value has
+ * another version.
+ */
+int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
+		       const struct mstore_options *options,
+		       uint64_t *version);
+
+/**
+ * enum mstore_flush_flags - what else mstore_flush() removes
+ * @MSTORE_FLUSH_SUBSCRIPTIONS: subscriptions
+ * @MSTORE_FLUSH_STEAL:	values that belong to other open stores
+ */
+enum mstore_flush_flags {
+	MSTORE_FLUSH_SUBSCRIPTIONS	= 1,
+	MSTORE_FLUSH_STEAL		= 2,
+};
 
 /**
  * mstore_flush() - remove many keys
@@ -231,24 +419,37 @@ int mstore_delete(struct mstore *store, const void *key, size_t key_len,
  *		@prefix_len is 0
  * @prefix_len:	its length; 0: all keys
  * @bucket:	remove only keys of this bucket, or MSTORE_ANY_BUCKET
- * @flags:	0 or MSTORE_FLUSH_SUBSCRIPTIONS
+ * @flags:	mask of enum mstore_flush_flags
  * @values:	where to write the number of values removed, or NULL
  * @subscriptions: where to write the number of subscriptions removed, or NULL
  *
  * Each value is removed as by mstore_delete(), with an event that has the flag
- * MSTORE_EVENT_F_FLUSH. Values written meanwhile may
- * go or stay.
+ * MSTORE_EVENT_F_FLUSH. Values written meanwhile may go or stay. Those that
+ * belong to other open stores stay, unless MSTORE_FLUSH_STEAL is given.
  *
  * MSTORE_FLUSH_SUBSCRIPTIONS removes the subscriptions to matching keys too,
  * whoever made them; each open file that lost some gets one
- * MSTORE_EVENT_FLUSHED. It needs CAP_SYS_ADMIN.
+ * MSTORE_EVENT_FLUSHED. It needs CAP_SYS_ADMIN, or the user who made the private
+ * store.
  *
- * Return: 0, or -1. EPERM: subscriptions without CAP_SYS_ADMIN. ERANGE: no such
+ * Return: 0, or -1. EPERM: subscriptions without the right. ERANGE: no such
  * bucket.
  */
 int mstore_flush(struct mstore *store, const void *prefix, size_t prefix_len,
 		 int bucket, int flags, uint64_t *values,
 		 uint64_t *subscriptions);
+
+/**
+ * enum mstore_owner - whose a key is
+ * @MSTORE_OWNER_NONE:	nobody's
+ * @MSTORE_OWNER_SELF:	of the open store that asks
+ * @MSTORE_OWNER_OTHER:	of another one
+ */
+enum mstore_owner {
+	MSTORE_OWNER_NONE	= 0,
+	MSTORE_OWNER_SELF	= 1,
+	MSTORE_OWNER_OTHER	= 2,
+};
 
 /**
  * struct mstore_stat - what is known about a key
@@ -259,6 +460,8 @@ int mstore_flush(struct mstore *store, const void *prefix, size_t prefix_len,
  * @uid:	effective user of that process
  * @subscribers: number of subscriptions to the key
  * @bucket:	bucket the key falls in
+ * @owner:	one of enum mstore_owner
+ * @ttl_ms:	what is left of its time to live in ms, rounded up; 0: no end
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_stat {
@@ -269,7 +472,9 @@ struct mstore_stat {
 	uint32_t uid;
 	uint32_t subscribers;
 	uint32_t bucket;
-	uint32_t reserved[15];
+	uint32_t owner;
+	uint64_t ttl_ms;
+	uint32_t reserved[12];
 };
 
 /**
@@ -299,9 +504,24 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
 		  uint32_t *buckets);
 
 /**
+ * enum mstore_features - what a module can do beyond its first version
+ * @MSTORE_FEATURE_CONDITIONS: MSTORE_CREATE, MSTORE_REPLACE, MSTORE_IF_VERSION
+ * @MSTORE_FEATURE_OWNERS: MSTORE_OWNED and MSTORE_STEAL
+ * @MSTORE_FEATURE_TTL:	times to live
+ * @MSTORE_FEATURE_BATCH: mstore_batch_run()
+ * @MSTORE_FEATURE_PRIVATE: mstore_create() and mstore_reopen()
+ */
+enum mstore_features {
+	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
+	MSTORE_FEATURE_OWNERS		= 1 << 1,
+	MSTORE_FEATURE_TTL		= 1 << 2,
+	MSTORE_FEATURE_BATCH		= 1 << 3,
+	MSTORE_FEATURE_PRIVATE		= 1 << 4,
+};
+
+/**
  * struct mstore_info - limits and counters of a store
- * @features:	bits that say what the module can do beyond its first version;
- *		none yet
+ * @features:	mask of enum mstore_features
  * @buckets:	number of buckets
  * @key_max:	longest key in bytes
  * @max_value:	longest value in bytes
@@ -314,6 +534,7 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  * @bytes:	bytes that they take: each counts key, value and what the module
  *		keeps beside them
  * @subscriptions: subscriptions there are
+ * @private_bytes: bytes that all private stores together may take
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_info {
@@ -329,7 +550,8 @@ struct mstore_info {
 	uint64_t keys;
 	uint64_t bytes;
 	uint64_t subscriptions;
-	uint64_t reserved[23];
+	uint64_t private_bytes;
+	uint64_t reserved[22];
 };
 
 /**
@@ -342,6 +564,213 @@ struct mstore_info {
  * Return: 0, or -1. ERANGE: no such bucket.
  */
 int mstore_info(struct mstore *store, int bucket, struct mstore_info *info);
+
+/**
+ * DOC: Batches
+ *
+ * A batch is up to MSTORE_BATCH_MAX operations in one call:
+ *
+ *	one = mstore_batch_get(batch, "one", MSTORE_STRLEN, buffer, size);
+ *	two = mstore_batch_set(batch, "two", MSTORE_STRLEN, "2", 1, NULL);
+ *	if (mstore_batch_run(store, batch, 0) == 0 &&
+ *	    mstore_batch_result(batch, one) == 0)
+ *		(the value is in buffer, mstore_batch_value_len(batch, one) long)
+ */
+
+/** struct mstore_batch - operations and what became of them */
+struct mstore_batch;
+
+/** MSTORE_BATCH_MAX - most operations of a batch */
+#define MSTORE_BATCH_MAX	256
+
+/** MSTORE_ATOMIC_MAX - most operations of an atomic batch */
+#define MSTORE_ATOMIC_MAX	32
+
+/**
+ * enum mstore_batch_flags - how a batch is run
+ * @MSTORE_BATCH_ATOMIC: all operations or none, at one moment
+ */
+enum mstore_batch_flags {
+	MSTORE_BATCH_ATOMIC	= 1,
+};
+
+/**
+ * mstore_batch_new() - make a batch, without operations
+ *
+ * Return: the batch, to be released with mstore_batch_free(); or NULL. ENOMEM.
+ */
+struct mstore_batch *mstore_batch_new(void);
+
+/**
+ * mstore_batch_free() - release a batch
+ * @batch:	batch, or NULL
+ */
+void mstore_batch_free(struct mstore_batch *batch);
+
+/**
+ * mstore_batch_clear() - take all operations out of a batch
+ * @batch:	batch
+ */
+void mstore_batch_clear(struct mstore_batch *batch);
+
+/**
+ * mstore_batch_get() - have a batch copy the value of a key
+ * @batch:	batch
+ * @key:	key; it is not copied, here and below: it must stay as it is until
+ *		the batch has run
+ * @key_len:	its length
+ * @buffer:	where to write the value
+ * @size:	size of @buffer in bytes
+ *
+ * Return: the index of the operation, from 0 in the order they are added, or -1.
+ * E2BIG: the batch has MSTORE_BATCH_MAX operations.
+ */
+int mstore_batch_get(struct mstore_batch *batch, const void *key,
+		     size_t key_len, void *buffer, size_t size);
+
+/**
+ * mstore_batch_set() - have a batch store a value under a key
+ * @batch:	batch
+ * @key:	key
+ * @key_len:	its length
+ * @value:	value; not copied either, and not looked at if @value_len is 0
+ * @value_len:	its length
+ * @options:	as for mstore_set_with(); these are copied
+ *
+ * Return: the index of the operation, or -1. E2BIG: the batch has
+ * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options is not 0.
+ */
+int mstore_batch_set(struct mstore_batch *batch, const void *key,
+		     size_t key_len, const void *value, size_t value_len,
+		     const struct mstore_options *options);
+
+/**
+ * mstore_batch_publish() - have a batch publish a value
+ * @batch:	batch
+ * @key:	key
+ * @key_len:	its length
+ * @value:	as for mstore_batch_set()
+ * @value_len:	its length
+ * @options:	as for mstore_batch_set()
+ *
+ * Return: the index of the operation, or -1 with the errors of
+ * mstore_batch_set().
+ */
+int mstore_batch_publish(struct mstore_batch *batch, const void *key,
+			 size_t key_len, const void *value, size_t value_len,
+			 const struct mstore_options *options);
+
+/**
+ * mstore_batch_delete() - have a batch remove a key and its value
+ * @batch:	batch
+ * @key:	key
+ * @key_len:	its length
+ * @options:	as for mstore_delete_with(); these are copied
+ *
+ * Return: the index of the operation, or -1. E2BIG: the batch has
+ * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options, or its
+ * @ttl_ms, is not 0.
+ */
+int mstore_batch_delete(struct mstore_batch *batch, const void *key,
+			size_t key_len, const struct mstore_options *options);
+
+/**
+ * mstore_batch_count() - how many operations a batch has
+ * @batch:	batch
+ *
+ * Return: the number. Never fails.
+ */
+int mstore_batch_count(const struct mstore_batch *batch);
+
+/**
+ * mstore_batch_run() - do the operations of a batch
+ * @store:	store
+ * @batch:	batch; it keeps its operations and may be run again
+ * @flags:	0 or MSTORE_BATCH_ATOMIC
+ *
+ * With 0 they are done one after the other, as if each were a call of its own;
+ * each has its result, and none stops the others.
+ *
+ * With MSTORE_BATCH_ATOMIC there may be up to MSTORE_ATOMIC_MAX, each about
+ * another key. They happen at one moment: no other change, and no other atomic
+ * batch, reads included, comes between. If one fails none is done: the result of
+ * that one says why, those of the others are ECANCELED. A get that finds no
+ * value is not a failure. mstore_get() and lists wait for nobody: they may see
+ * some of the values stored already and others not yet.
+ *
+ * Each queue gets the events of an atomic batch one right behind the other, with
+ * MSTORE_EVENT_F_MORE in all but the last.
+ *
+ * A batch without operations does nothing.
+ *
+ * Return: 0, with 0 in @flags also when operations failed; or -1. ECANCELED: an
+ * operation of an atomic batch failed (mstore_batch_failed()). EINVAL: also
+ * an atomic batch with too many operations, or with two about one key. Where
+ * it fails otherwise than with ECANCELED nothing was done, and the result of
+ * each operation is that error.
+ */
+int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,
+		     int flags);
+
+/**
+ * mstore_batch_failed() - the first operation that failed
+ * @batch:	batch
+ *
+ * Return: its index; -1 if none did when the batch was run last. Of an atomic
+ * batch it is the one that was the reason.
+ */
+int mstore_batch_failed(const struct mstore_batch *batch);
+
+/**
+ * mstore_batch_result() - what became of an operation
+ * @batch:	batch
+ * @index:	the operation's
+ *
+ * Those that follow ask for more of it. They never fail: where there is nothing
+ * to tell, such as before the batch was run, the answer is 0.
+ *
+ * Return: 0, or the (positive) errno that the function for one key would have
+ * given: mstore_get(), mstore_set_with(), mstore_publish_with(),
+ * mstore_delete_with().
+ */
+int mstore_batch_result(const struct mstore_batch *batch, int index);
+
+/**
+ * mstore_batch_version() - the version that an operation read or gave
+ * @batch:	batch
+ * @index:	the operation's
+ *
+ * Return: the version, as the function for one key writes it, also after ERANGE,
+ * EEXIST and ESTALE. Else 0.
+ */
+uint64_t mstore_batch_version(const struct mstore_batch *batch, int index);
+
+/**
+ * mstore_batch_value_len() - length of the value that a get found
+ * @batch:	batch
+ * @index:	the operation's
+ *
+ * Return: the length in bytes; after ERANGE the one needed. Else 0.
+ */
+size_t mstore_batch_value_len(const struct mstore_batch *batch, int index);
+
+/**
+ * mstore_batch_ttl() - what is left of the time to live of a value
+ * @batch:	batch
+ * @index:	that of a get
+ *
+ * Return: milliseconds, rounded up; 0: no end.
+ */
+uint64_t mstore_batch_ttl(const struct mstore_batch *batch, int index);
+
+/**
+ * mstore_batch_queues() - how many event queues took a published value
+ * @batch:	batch
+ * @index:	that of a publish
+ *
+ * Return: the number.
+ */
+int mstore_batch_queues(const struct mstore_batch *batch, int index);
 
 /**
  * DOC: Listing keys
@@ -436,8 +865,22 @@ enum mstore_event_type {
 	MSTORE_EVENT_FLUSHED	= 1 << 15,
 };
 
-/** MSTORE_EVENT_F_FLUSH - of an event DELETED: mstore_flush() did it */
-#define MSTORE_EVENT_F_FLUSH	1
+/**
+ * enum mstore_event_flags - more about what happened
+ * @MSTORE_EVENT_F_FLUSH: DELETED: mstore_flush() did it
+ * @MSTORE_EVENT_F_EXPIRED: DELETED: its time to live was over
+ * @MSTORE_EVENT_F_OWNER: DELETED: its owner is gone (mstore_event_end())
+ * @MSTORE_EVENT_F_STOLEN: it was taken from its owner by MSTORE_STEAL. The owner,
+ *		if subscribed to the key, gets this event whatever it asked for
+ * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch
+ */
+enum mstore_event_flags {
+	MSTORE_EVENT_F_FLUSH	= 1 << 0,
+	MSTORE_EVENT_F_EXPIRED	= 1 << 1,
+	MSTORE_EVENT_F_OWNER	= 1 << 2,
+	MSTORE_EVENT_F_STOLEN	= 1 << 3,
+	MSTORE_EVENT_F_MORE	= 1 << 4,
+};
 
 /**
  * mstore_subscribe() - subscribe the open store to a key
@@ -569,7 +1012,7 @@ int mstore_event_type(const struct mstore_event *event);
  * mstore_event_flags() - more about what happened
  * @event:	event
  *
- * Return: mask of MSTORE_EVENT_F_*.
+ * Return: mask of enum mstore_event_flags. A newer module may have others.
  */
 int mstore_event_flags(const struct mstore_event *event);
 
@@ -639,6 +1082,33 @@ int32_t mstore_event_tgid(const struct mstore_event *event);
  * Return: the user id; 0 in LOST and FLUSHED.
  */
 uint32_t mstore_event_uid(const struct mstore_event *event);
+
+/**
+ * enum mstore_end - how the owner of a key went
+ * @MSTORE_END_CLOSED:	it closed the store, or nobody knows
+ * @MSTORE_END_EXITED:	it exited
+ * @MSTORE_END_KILLED:	a signal killed it
+ */
+enum mstore_end {
+	MSTORE_END_CLOSED	= 0,
+	MSTORE_END_EXITED	= 1,
+	MSTORE_END_KILLED	= 2,
+};
+
+/**
+ * mstore_event_end() - how the owner of a key went
+ * @event:	event
+ * @tgid:	where to write which process held the last descriptor, as numbered
+ *		in the initial PID namespace, or NULL; 0: the kernel itself, of
+ *		a descriptor that was on its way in a socket
+ * @code:	where to write the exit status (EXITED) or the number of the signal
+ *		(KILLED), else 0; or NULL
+ *
+ * Return: one of enum mstore_end; or -1, with errno as it was, for an event that
+ * does not have the flag MSTORE_EVENT_F_OWNER.
+ */
+int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
+		     int *code);
 
 #ifdef __cplusplus
 }
