@@ -764,6 +764,15 @@ size_t mstore_batch_value_len(const struct mstore_batch *batch, int index);
 uint64_t mstore_batch_ttl(const struct mstore_batch *batch, int index);
 
 /**
+ * mstore_batch_owner() - whose a value is
+ * @batch:	batch
+ * @index:	that of a get
+ *
+ * Return: one of enum mstore_owner.
+ */
+int mstore_batch_owner(const struct mstore_batch *batch, int index);
+
+/**
  * mstore_batch_queues() - how many event queues took a published value
  * @batch:	batch
  * @index:	that of a publish
