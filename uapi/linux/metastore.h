@@ -127,6 +127,11 @@ struct metastore_set {
 	__aligned_u64 ttl;
 };
 
+/* Whose a value is */
+#define METASTORE_OWNER_NONE	0	/* nobody's */
+#define METASTORE_OWNER_SELF	1	/* of the open file that asks */
+#define METASTORE_OWNER_OTHER	2	/* of another one */
+
 /**
  * struct metastore_get - arguments of GET
  * @key:	address of the key
@@ -134,7 +139,7 @@ struct metastore_set {
  * @key_len:	length of the key in bytes
  * @value_len:	size of the buffer in bytes; [out] length of the value
  * @flags:	none yet, must be 0
- * @reserved:	must be 0
+ * @owner:	must be 0; [out] METASTORE_OWNER_*: whose the value is
  * @version:	[out] version of the value
  * @ttl:	[out] what is left of its time to live, in ms, rounded up; 0: it
  *		has no end
@@ -149,7 +154,7 @@ struct metastore_get {
 	__u32 key_len;
 	__u32 value_len;
 	__u32 flags;
-	__u32 reserved;
+	__u32 owner;
 	__aligned_u64 version;
 	__aligned_u64 ttl;
 };
@@ -191,11 +196,6 @@ struct metastore_stat {
 	__u32 owner;
 	__u32 reserved2;
 };
-
-/* Whose a value is */
-#define METASTORE_OWNER_NONE	0	/* nobody's */
-#define METASTORE_OWNER_SELF	1	/* of the open file that asks */
-#define METASTORE_OWNER_OTHER	2	/* of another one */
 
 /**
  * struct metastore_delete - arguments of DELETE
@@ -479,6 +479,7 @@ struct metastore_info {
  * @value_len:	GET, SET, PUBLISH
  * @flags:	SET, PUBLISH, DELETE; GET: 0
  * @queues:	[out] PUBLISH
+ * @owner:	[out] GET, in the same place
  * @version:	.
  * @ttl:	SET, PUBLISH; [out] GET
  *
@@ -492,7 +493,10 @@ struct metastore_op {
 	__u32 key_len;
 	__u32 value_len;
 	__u32 flags;
-	__u32 queues;
+	union {
+		__u32 queues;
+		__u32 owner;
+	};
 	__aligned_u64 version;
 	__aligned_u64 ttl;
 };
