@@ -23,6 +23,13 @@ ASSERT_SAME(EVENT_DELETED);
 ASSERT_SAME(EVENT_LOST);
 ASSERT_SAME(EVENT_FLUSHED);
 ASSERT_SAME(EVENT_F_FLUSH);
+ASSERT_SAME(EVENT_F_EXPIRED);
+ASSERT_SAME(EVENT_F_OWNER);
+ASSERT_SAME(EVENT_F_STOLEN);
+ASSERT_SAME(EVENT_F_MORE);
+ASSERT_SAME(END_CLOSED);
+ASSERT_SAME(END_EXITED);
+ASSERT_SAME(END_KILLED);
 
 /**
  * struct mstore_event_buffer - memory for events
@@ -85,11 +92,19 @@ static int grow(struct mstore *store, struct mstore_event_buffer *buffer)
 	return 0;
 }
 
+/* Where there is an owner's end it follows the header of the first version. */
+static size_t header_min(const struct metastore_event *record)
+{
+	if (record->flags & METASTORE_EVENT_F_OWNER)
+		return HEADER_MIN + sizeof(struct metastore_owner_end);
+	return HEADER_MIN;
+}
+
 /* Whether a record keeps to itself within the space there is. */
 static bool valid(const struct metastore_event *record, size_t space)
 {
 	return space >= HEADER_MIN && record->len <= space &&
-	       !(record->len % 8) && record->header_len >= HEADER_MIN &&
+	       !(record->len % 8) && record->header_len >= header_min(record) &&
 	       (uint64_t)record->header_len + record->key_len +
 	       record->value_len <= record->len;
 }
@@ -202,4 +217,20 @@ int32_t mstore_event_tgid(const struct mstore_event *event)
 uint32_t mstore_event_uid(const struct mstore_event *event)
 {
 	return event->record.uid;
+}
+
+int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
+		     int *code)
+{
+	const struct metastore_owner_end *end;
+
+	if (!(event->record.flags & METASTORE_EVENT_F_OWNER))
+		return -1;
+
+	end = (const void *)((const char *)event + HEADER_MIN);
+	if (tgid)
+		*tgid = end->tgid;
+	if (code)
+		*code = end->code;
+	return end->how;
 }

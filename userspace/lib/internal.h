@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <linux/metastore.h>
 
 /* All is built hidden; what the public header declares is exported. */
@@ -21,6 +22,8 @@ struct mstore {
 };
 
 uint32_t mstore_odd_length(const void *bytes, size_t len);
+int mstore_check_options(const struct mstore_options *options);
+int mstore_check_delete_options(const struct mstore_options *options);
 
 static inline uint64_t address(const void *bytes)
 {
@@ -36,6 +39,31 @@ static inline uint32_t length(const void *bytes, size_t len)
 	if (__builtin_expect(len < UINT32_MAX - 1, 1))
 		return (uint32_t)len;
 	return mstore_odd_length(bytes, len);
+}
+
+/* A buffer that is longer than any value is as good as the longest. */
+static inline uint32_t capacity(size_t size)
+{
+	return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
+static inline bool all_zero(const uint64_t *words, size_t n)
+{
+	while (n)
+		if (words[--n])
+			return false;
+	return true;
+}
+
+/* What has no meaning yet must be 0, so that it can get one. */
+#define RESERVED_IS_ZERO(args)		\
+	all_zero((args)->reserved,	\
+		 sizeof((args)->reserved) / sizeof((args)->reserved[0]))
+
+/* Without the condition the kernel has no use for a version. */
+static inline uint64_t wanted_version(const struct mstore_options *options)
+{
+	return options->flags & MSTORE_IF_VERSION ? options->version : 0;
 }
 
 /* A number of the kernel's as a return value that is not taken for -1. */

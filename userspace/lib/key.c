@@ -13,11 +13,21 @@
 #define FIRST_CAPACITY	512
 
 ASSERT_SAME(KEY_MAX);
+ASSERT_SAME(OWNER_NONE);
+ASSERT_SAME(OWNER_SELF);
+ASSERT_SAME(OWNER_OTHER);
 
-static inline int write_value(struct mstore *store, unsigned long command,
-			      const void *key, size_t key_len,
-			      const void *value, size_t value_len,
-			      uint64_t *version)
+/* Conditions that fail by the version there is, which the kernel then tells. */
+static bool other_version(void)
+{
+	return errno == EEXIST || errno == ESTALE;
+}
+
+/* Always inline, so that nothing of the options is left where there are none. */
+static __always_inline int
+write_value(struct mstore *store, unsigned long command, const void *key,
+	    size_t key_len, const void *value, size_t value_len,
+	    const struct mstore_options *options, uint64_t *version)
 {
 	struct metastore_set set = {
 		.key = address(key),
@@ -26,8 +36,18 @@ static inline int write_value(struct mstore *store, unsigned long command,
 		.value_len = length(value, value_len),
 	};
 
-	if (ioctl(store->fd, command, &set))
+	if (options) {
+		if (mstore_check_options(options))
+			return -1;
+		set.flags = (uint32_t)options->flags;
+		set.version = wanted_version(options);
+		set.ttl = options->ttl_ms;
+	}
+	if (ioctl(store->fd, command, &set)) {
+		if (options && version && other_version())
+			*version = set.version;
 		return -1;
+	}
 	if (version)
 		*version = set.version;
 	return count(set.queues);
@@ -37,14 +57,31 @@ int mstore_set(struct mstore *store, const void *key, size_t key_len,
 	       const void *value, size_t value_len, uint64_t *version)
 {
 	return write_value(store, METASTORE_IOC_SET, key, key_len, value,
-			   value_len, version);
+			   value_len, NULL, version);
 }
 
 int mstore_publish(struct mstore *store, const void *key, size_t key_len,
 		   const void *value, size_t value_len, uint64_t *version)
 {
 	return write_value(store, METASTORE_IOC_PUBLISH, key, key_len, value,
-			   value_len, version);
+			   value_len, NULL, version);
+}
+
+int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
+		    const void *value, size_t value_len,
+		    const struct mstore_options *options, uint64_t *version)
+{
+	return write_value(store, METASTORE_IOC_SET, key, key_len, value,
+			   value_len, options, version);
+}
+
+int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
+			const void *value, size_t value_len,
+			const struct mstore_options *options,
+			uint64_t *version)
+{
+	return write_value(store, METASTORE_IOC_PUBLISH, key, key_len, value,
+			   value_len, options, version);
 }
 
 int mstore_get(struct mstore *store, const void *key, size_t key_len,
@@ -54,7 +91,7 @@ int mstore_get(struct mstore *store, const void *key, size_t key_len,
 		.key = address(key),
 		.value = address(buffer),
 		.key_len = length(key, key_len),
-		.value_len = *size < UINT32_MAX ? (uint32_t)*size : UINT32_MAX,
+		.value_len = capacity(*size),
 	};
 	int ret = ioctl(store->fd, METASTORE_IOC_GET, &get);
 
@@ -69,20 +106,20 @@ int mstore_get(struct mstore *store, const void *key, size_t key_len,
 char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
 		       size_t *value_len, uint64_t *version)
 {
-	size_t len = FIRST_CAPACITY, capacity;
+	size_t len = FIRST_CAPACITY, size;
 	char *value = NULL, *larger;
 	uint64_t found = 0;
 	int ret;
 
 	/* Between two turns the value can grow again. */
 	do {
-		capacity = len;
-		larger = realloc(value, capacity + 1);
+		size = len;
+		larger = realloc(value, size + 1);
 		if (!larger)
 			goto fail;
 		value = larger;
 		ret = mstore_get(store, key, key_len, value, &len, &found);
-	} while (ret && errno == ERANGE && len > capacity);
+	} while (ret && errno == ERANGE && len > size);
 	if (ret)
 		goto fail;
 
@@ -101,13 +138,28 @@ fail:
 int mstore_delete(struct mstore *store, const void *key, size_t key_len,
 		  uint64_t *version)
 {
+	return mstore_delete_with(store, key, key_len, NULL, version);
+}
+
+int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
+		       const struct mstore_options *options, uint64_t *version)
+{
 	struct metastore_delete delete = {
 		.key = address(key),
 		.key_len = length(key, key_len),
 	};
 
-	if (ioctl(store->fd, METASTORE_IOC_DELETE, &delete))
+	if (options) {
+		if (mstore_check_delete_options(options))
+			return -1;
+		delete.flags = (uint32_t)options->flags;
+		delete.version = wanted_version(options);
+	}
+	if (ioctl(store->fd, METASTORE_IOC_DELETE, &delete)) {
+		if (options && version && other_version())
+			*version = delete.version;
 		return -1;
+	}
 	if (version)
 		*version = delete.version;
 	return 0;
@@ -132,6 +184,8 @@ int mstore_stat(struct mstore *store, const void *key, size_t key_len,
 		.uid = answer.uid,
 		.subscribers = answer.subscribers,
 		.bucket = answer.bucket,
+		.owner = answer.owner,
+		.ttl_ms = answer.ttl,
 	};
 	return 0;
 }

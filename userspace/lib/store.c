@@ -1,90 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* An open store: how it comes and goes, and what can be asked of the whole. */
-#include <errno.h>
-#include <fcntl.h>
+/* What can be asked of the whole of an open store. */
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "internal.h"
 
 ASSERT_SAME(FLUSH_SUBSCRIPTIONS);
+ASSERT_SAME(FLUSH_STEAL);
+ASSERT_SAME(FEATURE_CONDITIONS);
+ASSERT_SAME(FEATURE_OWNERS);
+ASSERT_SAME(FEATURE_TTL);
+ASSERT_SAME(FEATURE_BATCH);
+ASSERT_SAME(FEATURE_PRIVATE);
 static_assert((uint32_t)MSTORE_ANY_BUCKET == METASTORE_ANY_BUCKET, "ANY_BUCKET");
-
-static const char *default_path(void)
-{
-	const char *path = secure_getenv("METASTORE_STORE");
-
-	return path && *path ? path : "/dev/metastore";
-}
-
-/* Returns flags for open(2), -1 for flags that mean nothing. */
-static int open_flags(int flags)
-{
-	int block = flags & MSTORE_NONBLOCK ? O_NONBLOCK : 0;
-
-	switch (flags & ~MSTORE_NONBLOCK) {
-	case MSTORE_READ:
-		return O_RDONLY | O_CLOEXEC | block;
-	case MSTORE_WRITE:
-		return O_WRONLY | O_CLOEXEC | block;
-	case MSTORE_RDWR:
-		return O_RDWR | O_CLOEXEC | block;
-	default:
-		return -1;
-	}
-}
-
-struct mstore *mstore_open(const char *path, int flags)
-{
-	int mode = open_flags(flags);
-	struct mstore *store;
-	int fd;
-
-	if (mode < 0) {
-		errno = EINVAL;
-		return NULL;
-	}
-
-	fd = open(path ? path : default_path(), mode);
-	if (fd < 0)
-		return NULL;
-
-	store = mstore_open_fd(fd);
-	if (!store)
-		close(fd);
-	return store;
-}
-
-struct mstore *mstore_open_fd(int fd)
-{
-	struct mstore *store;
-
-	if (fd < 0) {
-		errno = EBADF;
-		return NULL;
-	}
-
-	store = malloc(sizeof(*store));
-	if (store)
-		store->fd = fd;
-	return store;
-}
-
-void mstore_close(struct mstore *store)
-{
-	if (!store)
-		return;
-	close(store->fd);
-	free(store);
-}
-
-int mstore_fd(const struct mstore *store)
-{
-	return store->fd;
-}
 
 int mstore_wait(struct mstore *store, int timeout_ms)
 {
@@ -133,6 +62,7 @@ int mstore_info(struct mstore *store, int bucket, struct mstore_info *info)
 		.keys = answer.keys,
 		.bytes = answer.bytes,
 		.subscriptions = answer.subscriptions,
+		.private_bytes = answer.private_bytes,
 	};
 	return 0;
 }

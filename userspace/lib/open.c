@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* How an open store comes and goes, one that has a name or a private one. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static const char *default_path(void)
+{
+	const char *path = secure_getenv("METASTORE_STORE");
+
+	return path && *path ? path : "/dev/metastore";
+}
+
+/* Returns flags for open(2), -1 with EINVAL for flags that mean nothing. */
+static int open_flags(int flags)
+{
+	int block = flags & MSTORE_NONBLOCK ? O_NONBLOCK : 0;
+
+	switch (flags & ~MSTORE_NONBLOCK) {
+	case MSTORE_READ:
+		return O_RDONLY | O_CLOEXEC | block;
+	case MSTORE_WRITE:
+		return O_WRONLY | O_CLOEXEC | block;
+	case MSTORE_RDWR:
+		return O_RDWR | O_CLOEXEC | block;
+	default:
+		errno = EINVAL;
+		return -1;
+	}
+}
+
+/* Whether a path is fd:N, and then N. */
+static bool names_fd(const char *path, int *fd)
+{
+	unsigned long number;
+	char *end;
+
+	if (strncmp(path, "fd:", 3) || !isdigit((unsigned char)path[3]))
+		return false;
+	number = strtoul(path + 3, &end, 10);
+	/* Nobody has one that large: as bad as any that is not open. */
+	*fd = number <= INT_MAX ? (int)number : -1;
+	return !*end;
+}
+
+/* Opens the store of a descriptor once more. Returns a descriptor, or -1. */
+static int reopen(int fd, int mode)
+{
+	struct metastore_open arg = { .open_flags = (uint32_t)mode };
+
+	return ioctl(fd, METASTORE_IOC_OPEN, &arg);
+}
+
+/* A store of a descriptor made for it, or of -1, what making one ended with. */
+static struct mstore *new_store(int fd)
+{
+	struct mstore *store;
+
+	if (fd < 0)
+		return NULL;
+	store = mstore_open_fd(fd);
+	if (!store)
+		close(fd);
+	return store;
+}
+
+struct mstore *mstore_open(const char *path, int flags)
+{
+	int mode = open_flags(flags);
+	int fd;
+
+	if (mode < 0)
+		return NULL;
+	if (!path)
+		path = default_path();
+	if (names_fd(path, &fd))
+		return new_store(reopen(fd, mode));
+	return new_store(open(path, mode));
+}
+
+struct mstore *mstore_reopen(struct mstore *store, int flags)
+{
+	int mode = open_flags(flags);
+
+	return mode < 0 ? NULL : new_store(reopen(store->fd, mode));
+}
+
+struct mstore *mstore_create(struct mstore *from,
+			     const struct mstore_limits *limits, int flags)
+{
+	int mode = open_flags(flags);
+	struct metastore_create arg = { .open_flags = (uint32_t)mode };
+
+	if (mode < 0)
+		return NULL;
+	if (limits) {
+		if (!RESERVED_IS_ZERO(limits)) {
+			errno = EINVAL;
+			return NULL;
+		}
+		arg.buckets = limits->buckets;
+		arg.max_value = limits->max_value;
+		arg.queue_len = limits->queue_len;
+		arg.queue_bytes = limits->queue_bytes;
+		arg.max_keys = limits->max_keys;
+		arg.max_bytes = limits->max_bytes;
+	}
+	return new_store(ioctl(from->fd, METASTORE_IOC_CREATE, &arg));
+}
+
+struct mstore *mstore_open_fd(int fd)
+{
+	struct mstore *store;
+
+	if (fd < 0) {
+		errno = EBADF;
+		return NULL;
+	}
+
+	store = malloc(sizeof(*store));
+	if (store)
+		store->fd = fd;
+	return store;
+}
+
+void mstore_close(struct mstore *store)
+{
+	if (!store)
+		return;
+	close(store->fd);
+	free(store);
+}
+
+int mstore_fd(const struct mstore *store)
+{
+	return store->fd;
+}
