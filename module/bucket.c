@@ -13,8 +13,7 @@
 #include <linux/timekeeping.h>
 
 #include "bucket.h"
-#include "store.h"
-#include "subscription.h"
+#include "device.h"
 
 /**
  * metastore_bucket_init - make an empty bucket
@@ -35,7 +34,7 @@ void metastore_bucket_init(struct metastore_bucket *bucket,
 /**
  * metastore_bucket_destroy - free the values of a bucket
  * @bucket:	the bucket, which nobody uses any more and which has no
- *		subscriptions
+ *		subscriptions, nor values that belong to anybody
  *
  * Context: may sleep.
  */
@@ -59,13 +58,21 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 	metastore_table_destroy(&bucket->topics);
 }
 
-static struct metastore_value *find(const struct metastore_key *key)
+/**
+ * metastore_bucket_find - look a value up
+ * @key:	the key
+ *
+ * Context: under rcu_read_lock(), or with the bucket's lock held.
+ * Return: the value, whether its time is over or not, or NULL. It stays in the
+ * second case; in the first a reference is needed for most of it.
+ */
+struct metastore_value *metastore_bucket_find(const struct metastore_key *key)
 {
 	return metastore_value_of(metastore_table_find(&key->bucket->values, key));
 }
 
 /**
- * metastore_bucket_get - look a value up
+ * metastore_bucket_get - get a value
  * @key:	the key
  *
  * Context: takes no lock.
@@ -78,7 +85,9 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 	rcu_read_lock();
 	do {
 		/* One that lost its last reference was replaced: look again. */
-		value = find(key);
+		value = metastore_bucket_find(key);
+		if (value && metastore_value_is_over(value))
+			value = NULL;
 	} while (value && !metastore_value_tryget(value));
 	rcu_read_unlock();
 	return value;
@@ -87,131 +96,287 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 /**
  * metastore_bucket_stat - tell what is known of a key
  * @key:	the key
+ * @file:	who asks
  * @stat:	its [out] fields but the bucket are set
  *
  * Context: takes the bucket's lock.
  * Return: 0 or -ENOENT.
  */
 int metastore_bucket_stat(const struct metastore_key *key,
+			  const struct metastore_file *file,
 			  struct metastore_stat *stat)
 {
 	struct metastore_bucket *bucket = key->bucket;
 	struct metastore_value *value;
+	int err = -ENOENT;
 
 	spin_lock(&bucket->lock);
-	value = find(key);
-	if (value) {
+	value = metastore_bucket_find(key);
+	if (value && !metastore_value_is_over(value)) {
 		stat->version = value->version;
 		stat->time = value->time;
 		stat->value_len = value->len;
 		stat->tgid = value->tgid;
 		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
 		stat->subscribers = metastore_topic_subscribers(key);
+		stat->ttl = metastore_value_ttl(value);
+		stat->owner = metastore_value_owner(value, file);
+		err = 0;
 	}
 	spin_unlock(&bucket->lock);
-	return value ? 0 : -ENOENT;
-}
-
-static int charge(struct metastore_bucket *bucket, struct metastore_value *new,
-		  struct metastore_value *old)
-{
-	s64 bytes = (new ? metastore_value_size(new) : 0) -
-		    (s64)(old ? metastore_value_size(old) : 0);
-	int err;
-
-	err = metastore_store_charge(bucket->store, !!new - !!old, bytes);
-	if (!err)
-		bucket->bytes += bytes;
 	return err;
 }
 
+/* Changes */
+
+static void tie(struct metastore_bucket *bucket, struct metastore_value *value)
+{
+	if (!value->tied)
+		return;
+	metastore_owner_add(value);
+	metastore_expiry_add(&bucket->store->expiry, value);
+}
+
+static void untie(struct metastore_bucket *bucket, struct metastore_value *value)
+{
+	if (!value->tied)
+		return;
+	metastore_owner_remove(value);
+	metastore_expiry_remove(&bucket->store->expiry, value);
+}
+
 /**
- * metastore_bucket_set - store a value and tell the subscribers of its key
- * @key:	the key
- * @value:	the value; the caller's reference becomes the table's if this
- *		succeeds
- * @type:	METASTORE_EVENT_SET or METASTORE_EVENT_PUBLISHED
- * @version:	is set to the version it got
- * @queues:	is set to the number of queues that took the event
+ * metastore_change_prepare - allocate what a change may need
+ * @change:	the change
  *
  * Context: may sleep.
- * Return: 0; -ENOSPC if a limit of the store refuses it; -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
-int metastore_bucket_set(const struct metastore_key *key,
-			 struct metastore_value *value, u16 type,
-			 u64 *version, u32 *queues)
+int metastore_change_prepare(const struct metastore_change *change)
 {
-	struct metastore_bucket *bucket = key->bucket;
-	struct metastore_record event = { .value = value, .type = type };
-	struct metastore_garbage garbage = {};
-	struct metastore_value *old;
+	if (!change->value)
+		return 0;
+	return metastore_table_prepare(&change->key->bucket->values);
+}
+
+/**
+ * metastore_change_judge - may a change be made?
+ * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
+ * @old:	the value there is, whose time is not over, or NULL
+ *
+ * Context: with the bucket's lock held.
+ * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
+ * there is nothing to delete; -EBUSY: the value belongs to another open file.
+ */
+int metastore_change_judge(struct metastore_change *change,
+			   const struct metastore_value *old)
+{
+	u64 version = old ? old->version : 0;
+
+	if (change->flags & METASTORE_F_CREATE && old) {
+		change->version = version;
+		return -EEXIST;
+	}
+	if (change->flags & METASTORE_F_IF_VERSION && change->version != version) {
+		change->version = version;
+		return -ESTALE;
+	}
+	if (!old)
+		return !change->value || change->flags & METASTORE_F_REPLACE ? -ENOENT : 0;
+	if (!(change->flags & METASTORE_F_STEAL) &&
+	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER)
+		return -EBUSY;
+	return 0;
+}
+
+/**
+ * metastore_change_bytes - what a change adds to the bytes of the store
+ * @change:	the change
+ * @old:	the value there is, or NULL
+ */
+s64 metastore_change_bytes(const struct metastore_change *change,
+			   const struct metastore_value *old)
+{
+	return (change->value ? metastore_value_size(change->value) : 0) -
+	       (s64)(old ? metastore_value_size(old) : 0);
+}
+
+static int charge(const struct metastore_change *change,
+		  const struct metastore_value *old)
+{
+	return metastore_store_charge(change->key->bucket->store,
+				      !!change->value - !!old,
+				      metastore_change_bytes(change, old));
+}
+
+/**
+ * metastore_change_commit - make a change
+ * @change:	the change, prepared, judged and charged; is told its version. The
+ *		caller's reference to its value becomes the table's
+ * @old:	the value there is, or NULL. The table's reference to it becomes the
+ *		caller's, who keeps it until @notice is delivered
+ * @notice:	is set to what the key's subscribers are to be told
+ *
+ * Context: with the bucket's lock held.
+ */
+void metastore_change_commit(struct metastore_change *change,
+			     struct metastore_value *old,
+			     struct metastore_notice *notice)
+{
+	struct metastore_bucket *bucket = change->key->bucket;
+	struct metastore_value *value = change->value;
+
+	change->version = ++bucket->version;
+	*notice = (struct metastore_notice) {
+		.record = {
+			.value = value ?: old,
+			.version = change->version,
+			.type = change->type,
+			.flags = change->event_flags,
+		},
+	};
+	if (change->by && old &&
+	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
+		notice->record.flags |= METASTORE_EVENT_F_STOLEN;
+		notice->former = &metastore_tie_of(old)->owner->subs;
+	}
+
+	bucket->bytes += metastore_change_bytes(change, old);
+	if (old)
+		untie(bucket, old);
+	if (value) {
+		value->version = change->version;
+		value->time = ktime_get_real_ns();
+		/* Readers may see it as soon as it is in the table. */
+		tie(bucket, value);
+	}
+	if (!old)
+		metastore_table_insert(&bucket->values, &value->node);
+	else if (value)
+		metastore_table_replace(&bucket->values, &old->node, &value->node);
+	else
+		metastore_table_remove(&bucket->values, &old->node);
+}
+
+/* Makes a change and tells it. The lock may be released in between. */
+static void carry_out(struct metastore_change *change, struct metastore_value *old,
+		      struct metastore_topic *topic, struct metastore_garbage *garbage)
+{
+	struct metastore_notice notice;
+
+	metastore_change_commit(change, old, &notice);
+	change->queues = metastore_topic_deliver(change->key->bucket, topic, &notice,
+						 garbage);
+	if (old)
+		metastore_value_put_later(old, garbage);
+}
+
+/* Removes a value for a reason of the module's own. */
+static void remove_value(const struct metastore_key *key,
+			 struct metastore_value *value, u16 event_flags,
+			 struct metastore_topic *topic,
+			 struct metastore_garbage *garbage)
+{
+	struct metastore_change change = {
+		.key = key,
+		.type = METASTORE_EVENT_DELETED,
+		.event_flags = event_flags,
+	};
+
+	charge(&change, value);
+	carry_out(&change, value, topic, garbage);
+}
+
+/*
+ * Takes the lock in order to change a key, after removing a value whose time is
+ * over. Sets @value to the one there is, or NULL.
+ */
+static struct metastore_topic *lock_live(const struct metastore_key *key,
+					 struct metastore_value **value,
+					 struct metastore_garbage *garbage)
+	__acquires(&key->bucket->lock)
+{
 	struct metastore_topic *topic;
+
+	for (;;) {
+		topic = metastore_topic_lock(key, garbage);
+		*value = metastore_bucket_find(key);
+		if (!*value || !metastore_value_is_over(*value))
+			return topic;
+		/* That may release the lock: look again at all of it. */
+		remove_value(key, *value, METASTORE_EVENT_F_EXPIRED, topic, garbage);
+		spin_unlock(&key->bucket->lock);
+	}
+}
+
+/**
+ * metastore_bucket_change - change a key and tell its subscribers
+ * @change:	the change; its version and number of queues are set. If this
+ *		succeeds the caller's reference to its value becomes the table's
+ *
+ * Context: may sleep.
+ * Return: 0; what metastore_change_judge() says; -ENOSPC if a limit of the store
+ * refuses it; -ENOMEM.
+ */
+int metastore_bucket_change(struct metastore_change *change)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_topic *topic;
+	struct metastore_value *old;
 	int err;
 
-	err = metastore_table_prepare(&bucket->values);
+	err = metastore_change_prepare(change);
 	if (err)
 		return err;
 
-	topic = metastore_topic_lock(key, &garbage);
-	old = find(key);
-	err = charge(bucket, value, old);
-	if (err)
-		goto unlock;
-	*version = event.version = value->version = ++bucket->version;
-	value->time = ktime_get_real_ns();
-	if (old) {
-		metastore_table_replace(&bucket->values, &old->node, &value->node);
-		metastore_value_put_later(old, &garbage);
-	} else {
-		metastore_table_insert(&bucket->values, &value->node);
-	}
-	*queues = metastore_topic_deliver(bucket, topic, &event, &garbage);
-unlock:
-	spin_unlock(&bucket->lock);
+	topic = lock_live(change->key, &old, &garbage);
+	err = metastore_change_judge(change, old) ?: charge(change, old);
+	if (!err)
+		carry_out(change, old, topic, &garbage);
+	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;
 }
 
 /**
- * metastore_bucket_delete - remove a value and tell the subscribers of its key
+ * metastore_bucket_expire - remove a value if its time is over, and tell
  * @key:	the key
- * @newest:	newest version that may be removed
- * @flags:	METASTORE_EVENT_F_* for the event
- * @version:	is set to the version of the removal
  *
  * Context: may sleep.
- * Return: 0; -ENOENT if there is no value, or only one newer than @newest.
  */
-int metastore_bucket_delete(const struct metastore_key *key, u64 newest,
-			    u16 flags, u64 *version)
+void metastore_bucket_expire(const struct metastore_key *key)
 {
-	struct metastore_bucket *bucket = key->bucket;
-	struct metastore_record event = {
-		.type = METASTORE_EVENT_DELETED,
-		.flags = flags,
-	};
+	struct metastore_garbage garbage = {};
+	struct metastore_value *value;
+
+	lock_live(key, &value, &garbage);
+	spin_unlock(&key->bucket->lock);
+	metastore_garbage_free(&garbage);
+}
+
+/**
+ * metastore_bucket_end - remove a value because its owner is gone, and tell
+ * @key:	its key
+ * @value:	the value; if it is not in the table any more nothing happens
+ * @end:	how the owner went
+ *
+ * Context: may sleep.
+ */
+void metastore_bucket_end(const struct metastore_key *key,
+			  struct metastore_value *value,
+			  const struct metastore_owner_end *end)
+{
 	struct metastore_garbage garbage = {};
 	struct metastore_topic *topic;
-	struct metastore_value *value;
-	int err = 0;
+	struct metastore_value *found;
 
-	topic = metastore_topic_lock(key, &garbage);
-	value = find(key);
-	if (!value || value->version > newest) {
-		err = -ENOENT;
-		goto unlock;
+	topic = lock_live(key, &found, &garbage);
+	if (found == value) {
+		metastore_tie_of(value)->end = *end;
+		remove_value(key, value, METASTORE_EVENT_F_OWNER, topic, &garbage);
 	}
-	charge(bucket, NULL, value);
-	metastore_table_remove(&bucket->values, &value->node);
-	*version = event.version = ++bucket->version;
-	event.value = value;
-	metastore_topic_deliver(bucket, topic, &event, &garbage);
-	/* The table's reference, which kept it until it was delivered. */
-	metastore_value_put_later(value, &garbage);
-unlock:
-	spin_unlock(&bucket->lock);
+	spin_unlock(&key->bucket->lock);
 	metastore_garbage_free(&garbage);
-	return err;
 }
 
 /**

@@ -9,6 +9,8 @@
 #include "table.h"
 #include "value.h"
 
+struct metastore_file;
+struct metastore_notice;
 struct metastore_store;
 
 /**
@@ -25,9 +27,11 @@ struct metastore_store;
  *
  * Lock order of the module:
  *
- *	bucket.lock > file.lock > queue.lock > queue.readers
+ *	store.atomic > bucket.lock > file.belongings.lock, expiry.lock
+ *				   > file.subs.lock > queue.lock > queue.readers
  *
- * All are taken in process context only. Nobody holds two of a kind.
+ * All are taken in process context only. Nobody holds two of a kind, but an
+ * atomic batch, which holds many buckets' locks, in the order of their addresses.
  */
 struct metastore_bucket {
 	spinlock_t lock;	/* see above */
@@ -42,14 +46,47 @@ struct metastore_bucket {
 void metastore_bucket_init(struct metastore_bucket *bucket,
 			   struct metastore_store *store, u64 version);
 void metastore_bucket_destroy(struct metastore_bucket *bucket);
+/**
+ * struct metastore_change - a change of a key, from the wish to what came of it
+ * @key:	the key
+ * @value:	what to store; NULL: remove what is there
+ * @by:		the open file that wants it; NULL: the module itself
+ * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL
+ * @type:	METASTORE_EVENT_* to be told
+ * @event_flags: METASTORE_EVENT_F_* to be told
+ * @version:	what METASTORE_F_IF_VERSION wants; then the change's
+ * @queues:	how many queues took the event
+ */
+struct metastore_change {
+	const struct metastore_key *key;
+	struct metastore_value *value;
+	struct metastore_file *by;
+	u32 flags;
+	u16 type;
+	u16 event_flags;
+	u64 version;
+	u32 queues;
+};
+
+struct metastore_value *metastore_bucket_find(const struct metastore_key *key);
 struct metastore_value *metastore_bucket_get(const struct metastore_key *key);
 int metastore_bucket_stat(const struct metastore_key *key,
+			  const struct metastore_file *file,
 			  struct metastore_stat *stat);
-int metastore_bucket_set(const struct metastore_key *key,
-			 struct metastore_value *value, u16 type,
-			 u64 *version, u32 *queues);
-int metastore_bucket_delete(const struct metastore_key *key, u64 newest,
-			    u16 flags, u64 *version);
+int metastore_bucket_change(struct metastore_change *change);
+void metastore_bucket_expire(const struct metastore_key *key);
+void metastore_bucket_end(const struct metastore_key *key,
+			  struct metastore_value *value,
+			  const struct metastore_owner_end *end);
 u64 metastore_bucket_version(struct metastore_bucket *bucket);
+
+int metastore_change_prepare(const struct metastore_change *change);
+int metastore_change_judge(struct metastore_change *change,
+			   const struct metastore_value *old);
+s64 metastore_change_bytes(const struct metastore_change *change,
+			   const struct metastore_value *old);
+void metastore_change_commit(struct metastore_change *change,
+			     struct metastore_value *old,
+			     struct metastore_notice *notice);
 
 #endif /* METASTORE_BUCKET_H */

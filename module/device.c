@@ -2,7 +2,10 @@
 /*
  * /dev/metastore: open, release, read, poll, fdinfo.
  */
+#include <linux/anon_inodes.h>
 #include <linux/cred.h>
+#include <linux/err.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/miscdevice.h>
@@ -23,18 +26,39 @@
 /* What the device's open files mean. Set before it is registered. */
 static struct metastore_store *default_store;
 
-static int metastore_open(struct inode *inode, struct file *filp)
+/* What an open file has beyond struct file. */
+static struct metastore_file *file_create(struct metastore_store *store, fmode_t mode)
 {
-	struct metastore_store *store = default_store;
 	struct metastore_file *file;
 
 	file = kzalloc(sizeof(*file), METASTORE_GFP);
 	if (!file)
-		return -ENOMEM;
-	file->store = store;
+		return NULL;
+	file->store = metastore_store_get(store);
+	file->mode = mode & (FMODE_READ | FMODE_WRITE);
 	metastore_queue_init(&file->queue, store->limits.queue_len,
 			     store->limits.queue_bytes);
 	metastore_subscriptions_init(&file->subs);
+	metastore_belongings_init(&file->belongings);
+	return file;
+}
+
+static void file_destroy(struct metastore_file *file)
+{
+	metastore_belongings_destroy(file);
+	/* Nothing is pushed once there are no subscriptions. */
+	metastore_subscriptions_destroy(&file->subs);
+	metastore_queue_destroy(&file->queue);
+	metastore_store_put(file->store);
+	kfree(file);
+}
+
+static int metastore_open(struct inode *inode, struct file *filp)
+{
+	struct metastore_file *file = file_create(default_store, filp->f_mode);
+
+	if (!file)
+		return -ENOMEM;
 	filp->private_data = file;
 	filp->f_mode |= FMODE_NOWAIT;
 	return stream_open(inode, filp);
@@ -42,12 +66,7 @@ static int metastore_open(struct inode *inode, struct file *filp)
 
 static int metastore_release(struct inode *inode, struct file *filp)
 {
-	struct metastore_file *file = filp->private_data;
-
-	/* Nothing is pushed once there are no subscriptions. */
-	metastore_subscriptions_destroy(&file->subs);
-	metastore_queue_destroy(&file->queue);
-	kfree(file);
+	file_destroy(filp->private_data);
 	return 0;
 }
 
@@ -56,14 +75,25 @@ static bool put(const void *bytes, size_t len, struct iov_iter *to)
 	return copy_to_iter(bytes, len, to) == len;
 }
 
+static bool put_owner_end(const struct metastore_record *record, struct iov_iter *to)
+{
+	const struct metastore_owner_end *end;
+
+	if (!(record->flags & METASTORE_EVENT_F_OWNER))
+		return true;
+	end = &metastore_tie_of(record->value)->end;
+	return put(end, sizeof(*end), to);
+}
+
 static bool copy_record(const struct metastore_record *record,
 			struct iov_iter *to)
 {
 	const struct metastore_value *value = record->value;
 	size_t size = metastore_record_size(record);
+	size_t header = metastore_record_header_size(record);
 	struct metastore_event event = {
 		.len = size,
-		.header_len = sizeof(event),
+		.header_len = header,
 		.type = record->type,
 		.cookie = record->source ? record->source->cookie : 0,
 		.version = record->version,
@@ -78,8 +108,9 @@ static bool copy_record(const struct metastore_record *record,
 	event.key_len = value->node.key_len;
 	event.tgid = value->tgid;
 	event.uid = from_kuid_munged(current_user_ns(), value->uid);
-	size -= sizeof(event) + event.key_len + event.value_len;
+	size -= header + event.key_len + event.value_len;
 	return put(&event, sizeof(event), to) &&
+	       put_owner_end(record, to) &&
 	       metastore_value_to_iter(value, to) &&
 	       put(zeros, size, to);
 }
@@ -210,4 +241,43 @@ int metastore_device_register(struct metastore_store *store)
 void metastore_device_unregister(void)
 {
 	misc_deregister(&metastore_device);
+}
+
+/**
+ * metastore_device_open_fd - open a store as /dev/metastore is opened
+ * @store:	the store; the open file takes a reference of its own
+ * @flags:	O_RDONLY, O_WRONLY or O_RDWR, O_NONBLOCK and O_CLOEXEC
+ *
+ * Context: may sleep.
+ * Return: a descriptor of the current task; -ENOMEM, -EMFILE or -ENFILE.
+ */
+int metastore_device_open_fd(struct metastore_store *store, u32 flags)
+{
+	struct metastore_file *file;
+	struct file *filp;
+	int fd, err;
+
+	fd = get_unused_fd_flags(flags & O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	err = -ENOMEM;
+	file = file_create(store, OPEN_FMODE(flags));
+	if (!file)
+		goto put_fd;
+	filp = anon_inode_getfile("[metastore]", &metastore_fops, file,
+				  flags & (O_ACCMODE | O_NONBLOCK));
+	if (IS_ERR(filp)) {
+		err = PTR_ERR(filp);
+		goto destroy_file;
+	}
+	filp->f_mode |= FMODE_NOWAIT;
+	stream_open(file_inode(filp), filp);
+	fd_install(fd, filp);
+	return fd;
+
+destroy_file:
+	file_destroy(file);
+put_fd:
+	put_unused_fd(fd);
+	return err;
 }

@@ -2,23 +2,31 @@
 #ifndef METASTORE_DEVICE_H
 #define METASTORE_DEVICE_H
 
+#include <linux/fs.h>
+
+#include "owner.h"
 #include "queue.h"
 #include "store.h"
 #include "subscription.h"
 
 /**
  * struct metastore_file - an open file
- * @store:	the store it means; never changes
+ * @store:	the store it means, with a reference; never changes
+ * @mode:	FMODE_READ, FMODE_WRITE: what it is open for; never changes
  * @queue:	its events
  * @subs:	what it is subscribed to
+ * @belongings:	the values that belong to it
  */
 struct metastore_file {
 	struct metastore_store *store;
+	fmode_t mode;
 	struct metastore_queue queue;
 	struct metastore_subscriptions subs;
+	struct metastore_belongings belongings;
 };
 
 int metastore_device_register(struct metastore_store *store);
 void metastore_device_unregister(void);
+int metastore_device_open_fd(struct metastore_store *store, u32 flags);
 
 #endif /* METASTORE_DEVICE_H */

@@ -13,24 +13,30 @@
 
 #include <asm/ioctls.h>
 
+#include "batch.h"
 #include "bucket.h"
 #include "device.h"
 #include "ioctl.h"
-#include "store.h"
-#include "subscription.h"
+#include "operation.h"
 
 /* Most that LIST fills in one call, so that its buffer is easily allocated. */
 #define LIST_MAX	(64 << 10)
+
+#define FLUSH_FLAGS	(METASTORE_FLUSH_SUBSCRIPTIONS | METASTORE_FLUSH_STEAL)
+
+#define FEATURES \
+	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
+	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE)
 
 #define EVENTS_ALL \
 	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | METASTORE_EVENT_DELETED)
 
 /* The same for every compiler and every kernel, 32-bit programs included. */
-static_assert(sizeof(struct metastore_set) == 40);
+static_assert(sizeof(struct metastore_set) == 48);
 static_assert(offsetof(struct metastore_set, version) == 32);
-static_assert(sizeof(struct metastore_get) == 40);
+static_assert(sizeof(struct metastore_get) == 48);
 static_assert(offsetof(struct metastore_get, version) == 32);
-static_assert(sizeof(struct metastore_stat) == 56);
+static_assert(sizeof(struct metastore_stat) == 72);
 static_assert(offsetof(struct metastore_stat, value_len) == 32);
 static_assert(sizeof(struct metastore_delete) == 24);
 static_assert(sizeof(struct metastore_flush) == 40);
@@ -41,17 +47,17 @@ static_assert(sizeof(struct metastore_subscribers) == 24);
 static_assert(sizeof(struct metastore_key_bucket) == 24);
 static_assert(sizeof(struct metastore_list) == 48);
 static_assert(sizeof(struct metastore_list_entry) == 24);
-static_assert(sizeof(struct metastore_info) == 80);
+static_assert(sizeof(struct metastore_info) == 88);
+static_assert(sizeof(struct metastore_op) == 56);
+static_assert(offsetof(struct metastore_op, version) == 40);
+static_assert(sizeof(struct metastore_batch) == 24);
+static_assert(sizeof(struct metastore_create) == 40);
+static_assert(sizeof(struct metastore_open) == 8);
+static_assert(sizeof(struct metastore_owner_end) == 8);
 static_assert(sizeof(struct metastore_event) == 48);
 static_assert(offsetof(struct metastore_event, value_len) == 32);
 static_assert(METASTORE_LIST_MIN >=
 	      sizeof(struct metastore_list_entry) + METASTORE_KEY_MAX);
-
-/* A key, or prefix, copied from user space. */
-struct key_buffer {
-	struct metastore_key key;
-	u8 bytes[METASTORE_KEY_MAX];
-};
 
 static __always_inline int copy_args(void *args, size_t size,
 				     const void __user *uargs, size_t usize)
@@ -67,27 +73,6 @@ static int copy_result(void __user *uargs, const void *args, size_t size)
 	return copy_to_user(uargs, args, size) ? -EFAULT : 0;
 }
 
-static int check_key_len(u32 len)
-{
-	return len && len <= METASTORE_KEY_MAX ? 0 : -EINVAL;
-}
-
-/* Copies a key in and finds out where it belongs. */
-static int copy_key(struct metastore_file *file, struct key_buffer *buffer,
-		    u64 key, u32 len)
-{
-	int err = check_key_len(len);
-
-	if (err)
-		return err;
-	if (copy_from_user(buffer->bytes, u64_to_user_ptr(key), len))
-		return -EFAULT;
-	buffer->key.bytes = buffer->bytes;
-	buffer->key.len = len;
-	metastore_store_locate(file->store, &buffer->key);
-	return 0;
-}
-
 /* Copies a prefix in and finds out which buckets are meant. */
 static int copy_range(struct metastore_file *file, struct metastore_range *range,
 		      u8 *bytes, u64 prefix, u32 len, u32 bucket)
@@ -101,113 +86,116 @@ static int copy_range(struct metastore_file *file, struct metastore_range *range
 	return metastore_store_range(file->store, bucket, range);
 }
 
+/* Does the member of a structure lie within the caller's, maybe older one? */
+#define HAS(type, member, size)	((size) >= offsetofend(type, member))
+
 static long get(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_get __user *uargs = arg;
 	struct metastore_get args;
-	struct key_buffer buffer;
-	struct metastore_value *value;
-	u32 room;
+	struct metastore_op op;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags || args.reserved)
-		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
-	if (err)
+	op = (struct metastore_op) {
+		.op = METASTORE_OP_GET,
+		.key = args.key,
+		.value = args.value,
+		.key_len = args.key_len,
+		.value_len = args.value_len,
+		.flags = args.flags,
+		.owner = args.owner,
+	};
+	err = metastore_op_run(file, &op);
+	if (err && err != -ERANGE)
 		return err;
-	value = metastore_bucket_get(&buffer.key);
-	if (!value)
-		return -ENOENT;
-
-	room = args.value_len;
-	if (room < value->len)
-		err = -ERANGE;
-	else
-		err = metastore_value_to_user(value, u64_to_user_ptr(args.value));
-	args.value_len = value->len;
-	args.version = value->version;
-	metastore_value_put(value);
-	if (err == -EFAULT || put_user(args.value_len, &uargs->value_len) ||
-	    put_user(args.version, &uargs->version))
+	if (put_user(op.value_len, &uargs->value_len) ||
+	    put_user(op.owner, &uargs->owner) ||
+	    put_user(op.version, &uargs->version))
+		return -EFAULT;
+	if (HAS(struct metastore_get, ttl, size) && put_user(op.ttl, &uargs->ttl))
 		return -EFAULT;
 	return err;
 }
 
 static long store_value(struct metastore_file *file, void __user *arg,
-			size_t size, u16 type)
+			size_t size, u32 which)
 {
 	struct metastore_set __user *uargs = arg;
 	struct metastore_set args;
-	struct metastore_value *value;
-	struct metastore_key key;
-	u64 version;
-	u32 queues;
+	struct metastore_op op;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags)
-		return -EINVAL;
-	err = check_key_len(args.key_len);
-	if (err)
-		return err;
-	if (args.value_len > file->store->limits.max_value)
-		return -EMSGSIZE;
-
-	value = metastore_value_create(u64_to_user_ptr(args.key), args.key_len,
-				       u64_to_user_ptr(args.value), args.value_len);
-	if (IS_ERR(value))
-		return PTR_ERR(value);
-	key.bytes = value->node.key;
-	key.len = value->node.key_len;
-	metastore_store_locate(file->store, &key);
-	value->node.hash = key.hash;
-	err = metastore_bucket_set(&key, value, type, &version, &queues);
-	if (err) {
-		metastore_value_put(value);
-		return err;
-	}
-	if (type == METASTORE_EVENT_SET)
-		queues = 0;
-	if (put_user(queues, &uargs->queues) || put_user(version, &uargs->version))
+	op = (struct metastore_op) {
+		.op = which,
+		.key = args.key,
+		.value = args.value,
+		.key_len = args.key_len,
+		.value_len = args.value_len,
+		.flags = args.flags,
+		.version = args.version,
+		.ttl = args.ttl,
+	};
+	err = metastore_op_run(file, &op);
+	if (!err && put_user(op.queues, &uargs->queues))
 		return -EFAULT;
-	return 0;
+	if ((!err || err == -EEXIST || err == -ESTALE) &&
+	    put_user(op.version, &uargs->version))
+		return -EFAULT;
+	return err;
 }
 
 static long set(struct metastore_file *file, void __user *arg, size_t size)
 {
-	return store_value(file, arg, size, METASTORE_EVENT_SET);
+	return store_value(file, arg, size, METASTORE_OP_SET);
 }
 
 static long publish(struct metastore_file *file, void __user *arg, size_t size)
 {
-	return store_value(file, arg, size, METASTORE_EVENT_PUBLISHED);
+	return store_value(file, arg, size, METASTORE_OP_PUBLISH);
 }
 
 static long delete(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_delete __user *uargs = arg;
 	struct metastore_delete args;
-	struct key_buffer buffer;
-	u64 version;
+	struct metastore_op op;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags)
-		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
+	op = (struct metastore_op) {
+		.op = METASTORE_OP_DELETE,
+		.key = args.key,
+		.key_len = args.key_len,
+		.flags = args.flags,
+		.version = args.version,
+	};
+	err = metastore_op_run(file, &op);
+	if ((!err || err == -ESTALE) && put_user(op.version, &uargs->version))
+		return -EFAULT;
+	return err;
+}
+
+static long batch(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_batch __user *uargs = arg;
+	struct metastore_batch args;
+	int err;
+
+	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	err = metastore_bucket_delete(&buffer.key, U64_MAX, 0, &version);
-	if (err)
-		return err;
-	return put_user(version, &uargs->version);
+	err = metastore_batch_run(file, &args);
+	if ((!err || err == -ECANCELED) && put_user(args.failed, &uargs->failed))
+		return -EFAULT;
+	return err;
 }
 
 static long flush(struct metastore_file *file, void __user *arg, size_t size)
@@ -222,16 +210,18 @@ static long flush(struct metastore_file *file, void __user *arg, size_t size)
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags & ~METASTORE_FLUSH_SUBSCRIPTIONS || args.reserved)
+	if (args.flags & ~FLUSH_FLAGS || args.reserved)
 		return -EINVAL;
 	err = copy_range(file, &range, prefix, args.prefix, args.prefix_len,
 			 args.bucket);
 	if (err)
 		return err;
-	if (args.flags & METASTORE_FLUSH_SUBSCRIPTIONS && !capable(CAP_SYS_ADMIN))
+	if (args.flags & METASTORE_FLUSH_SUBSCRIPTIONS &&
+	    !metastore_store_is_owned(file->store))
 		return -EPERM;
 
-	err = metastore_store_flush(file->store, &range, &values);
+	err = metastore_store_flush(file, &range, args.flags & METASTORE_FLUSH_STEAL,
+				    &values);
 	if (!err && args.flags & METASTORE_FLUSH_SUBSCRIPTIONS)
 		err = metastore_store_flush_subscriptions(file->store, &range,
 							  &subscriptions);
@@ -246,7 +236,7 @@ static long flush(struct metastore_file *file, void __user *arg, size_t size)
 static long subscribe(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_subscribe args;
-	struct key_buffer buffer;
+	struct metastore_key_buffer buffer;
 	int err;
 
 	err = copy_args(&args, sizeof(args), arg, size);
@@ -254,7 +244,7 @@ static long subscribe(struct metastore_file *file, void __user *arg, size_t size
 		return err;
 	if (args.flags || args.reserved || args.events & ~EVENTS_ALL)
 		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
 	if (err)
 		return err;
 	return metastore_subscribe(&file->subs, &file->queue, &buffer.key,
@@ -265,7 +255,7 @@ static long subscribe(struct metastore_file *file, void __user *arg, size_t size
 static long unsubscribe(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_unsubscribe args;
-	struct key_buffer buffer;
+	struct metastore_key_buffer buffer;
 	int err;
 
 	err = copy_args(&args, sizeof(args), arg, size);
@@ -273,7 +263,7 @@ static long unsubscribe(struct metastore_file *file, void __user *arg, size_t si
 		return err;
 	if (args.flags)
 		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
 	if (err)
 		return err;
 	return metastore_unsubscribe(&file->subs, &buffer.key);
@@ -283,7 +273,7 @@ static long subscribers(struct metastore_file *file, void __user *arg, size_t si
 {
 	struct metastore_subscribers __user *uargs = arg;
 	struct metastore_subscribers args;
-	struct key_buffer buffer;
+	struct metastore_key_buffer buffer;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
@@ -291,7 +281,7 @@ static long subscribers(struct metastore_file *file, void __user *arg, size_t si
 		return err;
 	if (args.flags || args.reserved)
 		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
 	if (err)
 		return err;
 	spin_lock(&buffer.key.bucket->lock);
@@ -304,7 +294,7 @@ static long bucket(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_key_bucket __user *uargs = arg;
 	struct metastore_key_bucket args;
-	struct key_buffer buffer;
+	struct metastore_key_buffer buffer;
 	u32 index;
 	int err;
 
@@ -313,7 +303,7 @@ static long bucket(struct metastore_file *file, void __user *arg, size_t size)
 		return err;
 	if (args.flags)
 		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
 	if (err)
 		return err;
 	index = metastore_store_bucket_index(file->store, &buffer.key);
@@ -327,18 +317,18 @@ static long stat(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_stat __user *uargs = arg;
 	struct metastore_stat args;
-	struct key_buffer buffer;
+	struct metastore_key_buffer buffer;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags || args.reserved)
+	if (args.flags || args.reserved || args.reserved2)
 		return -EINVAL;
-	err = copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
 	if (err)
 		return err;
-	err = metastore_bucket_stat(&buffer.key, &args);
+	err = metastore_bucket_stat(&buffer.key, file, &args);
 	if (err)
 		return err;
 	args.bucket = metastore_store_bucket_index(file->store, &buffer.key);
@@ -391,7 +381,7 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_list args;
 	struct metastore_range range;
 	struct metastore_iter *iter;
-	struct key_buffer *cursor;
+	struct metastore_key_buffer *cursor;
 	u8 prefix[METASTORE_KEY_MAX];
 	void *buffer;
 	size_t room, used;
@@ -419,7 +409,7 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 
 	metastore_iter_init(iter, file->store, &range, false);
 	if (args.cursor_len) {
-		err = copy_key(file, cursor, args.cursor, args.cursor_len);
+		err = metastore_copy_key(file, cursor, args.cursor, args.cursor_len);
 		if (err)
 			goto free;
 		metastore_iter_skip_to(iter, &cursor->key);
@@ -454,7 +444,7 @@ static long info(struct metastore_file *file, void __user *arg, size_t size)
 	err = metastore_store_range(file->store, args.bucket, &range);
 	if (err)
 		return err;
-	args.features = 0;
+	args.features = FEATURES;
 	args.buckets = limits->buckets;
 	args.key_max = METASTORE_KEY_MAX;
 	args.max_value = limits->max_value;
@@ -463,8 +453,61 @@ static long info(struct metastore_file *file, void __user *arg, size_t size)
 	args.max_subscriptions = METASTORE_MAX_SUBSCRIPTIONS;
 	args.max_keys = limits->max_keys;
 	args.max_bytes = limits->max_bytes;
+	args.private_bytes = metastore_private_bytes();
 	metastore_store_count(file->store, &range, &args);
 	return copy_result(uargs, &args, min(size, sizeof(args)));
+}
+
+static int check_open_flags(u32 flags)
+{
+	if (flags & ~(O_ACCMODE | O_NONBLOCK | O_CLOEXEC) ||
+	    (flags & O_ACCMODE) == O_ACCMODE)
+		return -EINVAL;
+	return 0;
+}
+
+static long create(struct metastore_file *file, void __user *arg, size_t size)
+{
+	const struct metastore_limits *like = &file->store->limits;
+	struct metastore_limits limits;
+	struct metastore_create args;
+	struct metastore_store *store;
+	int ret;
+
+	ret = copy_args(&args, sizeof(args), arg, size);
+	if (ret)
+		return ret;
+	if (args.flags || check_open_flags(args.open_flags))
+		return -EINVAL;
+	limits = (struct metastore_limits) {
+		.buckets = args.buckets ?: like->buckets,
+		.max_value = args.max_value ?: like->max_value,
+		.queue_len = args.queue_len ?: like->queue_len,
+		.queue_bytes = args.queue_bytes ?: like->queue_bytes,
+		.max_keys = args.max_keys ?: like->max_keys,
+		.max_bytes = args.max_bytes ?: like->max_bytes,
+	};
+	store = metastore_store_create(&limits, true);
+	if (IS_ERR(store))
+		return PTR_ERR(store);
+	ret = metastore_device_open_fd(store, args.open_flags);
+	metastore_store_put(store);
+	return ret;
+}
+
+static long open(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_open args;
+	int err;
+
+	err = copy_args(&args, sizeof(args), arg, size);
+	if (err)
+		return err;
+	if (args.flags || check_open_flags(args.open_flags))
+		return -EINVAL;
+	if (OPEN_FMODE(args.open_flags) & ~file->mode)
+		return -EACCES;
+	return metastore_device_open_fd(file->store, args.open_flags);
 }
 
 /*
@@ -497,6 +540,9 @@ static const struct command commands[] = {
 	COMMAND(STAT, 56, FMODE_READ, stat),
 	COMMAND(LIST, 48, FMODE_READ, list),
 	COMMAND(FLUSH, 40, FMODE_WRITE, flush),
+	COMMAND(BATCH, 24, 0, batch),
+	COMMAND(CREATE, 40, FMODE_WRITE, create),
+	COMMAND(OPEN, 8, 0, open),
 };
 
 /* Finds a command, whatever the size of its structure. */
@@ -532,7 +578,7 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	command = find_command(cmd);
 	if (!command)
 		return -ENOTTY;
-	if ((filp->f_mode & command->mode) != command->mode)
+	if ((file->mode & command->mode) != command->mode)
 		return -EBADF;
 	if (_IOC_SIZE(cmd) < command->size)
 		return -EINVAL;

@@ -5,6 +5,7 @@
  * Loading and unloading.
  */
 #include <linux/err.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
@@ -34,6 +35,10 @@ static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0444);
 MODULE_PARM_DESC(max_bytes, "Bytes that keys and values may take, 48 each included, at least 4096 (0, the default: an eighth of the RAM)");
 
+static unsigned long private_bytes;
+module_param(private_bytes, ulong, 0444);
+MODULE_PARM_DESC(private_bytes, "Bytes that all private stores together may take, at least 1 (0, the default: an eighth of the RAM)");
+
 static unsigned int queue_len = 1024;
 module_param(queue_len, uint, 0444);
 MODULE_PARM_DESC(queue_len, "Events that an open file's queue holds, 1 to 1048576 (default 1024)");
@@ -50,6 +55,9 @@ static int __init metastore_init(void)
 	BUILD_BUG_ON(!IS_ENABLED(CONFIG_64BIT));
 	if (!max_bytes)
 		max_bytes = totalram_pages() / RAM_SHARE * PAGE_SIZE;
+	if (!private_bytes)
+		private_bytes = totalram_pages() / RAM_SHARE * PAGE_SIZE;
+	metastore_private_limit(min_t(u64, private_bytes, S64_MAX));
 	limits = (struct metastore_limits) {
 		.buckets = buckets,
 		.max_value = max_value,
@@ -60,7 +68,7 @@ static int __init metastore_init(void)
 	};
 	if (max_value + METASTORE_KEY_MAX + METASTORE_VALUE_OVERHEAD > queue_bytes)
 		pr_warn("metastore: subscribers cannot get the longest values: max_value is above queue_bytes\n");
-	store = metastore_store_create(&limits);
+	store = metastore_store_create(&limits, false);
 	if (IS_ERR(store)) {
 		err = PTR_ERR(store);
 		if (err == -EINVAL)
@@ -69,18 +77,18 @@ static int __init metastore_init(void)
 	}
 	err = metastore_device_register(store);
 	if (err)
-		goto destroy_store;
+		goto put_store;
 	return 0;
 
-destroy_store:
-	metastore_store_destroy(store);
+put_store:
+	metastore_store_put(store);
 	return err;
 }
 
 static void __exit metastore_exit(void)
 {
 	metastore_device_unregister();
-	metastore_store_destroy(store);
+	metastore_store_put(store);
 	/*
 	 * What kfree_rcu() still has to free needs nothing of the module. A
 	 * callback of our own would; this waits for it.

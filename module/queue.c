@@ -173,6 +173,28 @@ static bool make_room(struct metastore_queue *queue, u32 charge,
 	return true;
 }
 
+/* Returns false if there is no room for it whatever is dropped. */
+static bool push(struct metastore_queue *queue, struct metastore_source *source,
+		 const struct metastore_record *event,
+		 struct metastore_garbage *garbage)
+{
+	u32 charge = charge_of(queue, event->value);
+	struct metastore_record *record;
+
+	if (!make_room(queue, charge, garbage)) {
+		queue->lost++;
+		count_lost(source, 1);
+		return false;
+	}
+	metastore_value_get(event->value);
+	record = record_at(queue, queue->len++);
+	*record = *event;
+	record->source = source;
+	queue->bytes += charge;
+	source->pending++;
+	return true;
+}
+
 /**
  * metastore_queue_push - queue an event
  * @source:	the subscription
@@ -189,26 +211,47 @@ bool metastore_queue_push(struct metastore_source *source,
 			  struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = source->queue;
-	u32 charge = charge_of(queue, event->value);
-	struct metastore_record *record;
 	bool taken;
 
 	spin_lock(&queue->lock);
-	taken = make_room(queue, charge, garbage);
-	if (taken) {
-		metastore_value_get(event->value);
-		record = record_at(queue, queue->len++);
-		*record = *event;
-		record->source = source;
-		queue->bytes += charge;
-		source->pending++;
-	} else {
-		queue->lost++;
-		count_lost(source, 1);
-	}
+	taken = push(queue, source, event, garbage);
 	wake(queue);
 	spin_unlock(&queue->lock);
 	return taken;
+}
+
+/**
+ * metastore_queue_push_group - queue events one right behind the other
+ * @queue:	the queue
+ * @pushes:	the events, as in metastore_queue_push()
+ * @nr:		their number
+ * @garbage:	takes values of events that were dropped for them
+ *
+ * Those that are taken have METASTORE_EVENT_F_MORE but for the last.
+ *
+ * Context: with a bucket's lock held; takes the queue's.
+ */
+void metastore_queue_push_group(struct metastore_queue *queue,
+				struct metastore_push *pushes, u32 nr,
+				struct metastore_garbage *garbage)
+{
+	bool more = false;
+	u32 i;
+
+	spin_lock(&queue->lock);
+	for (i = 0; i < nr; i++) {
+		pushes[i].taken = push(queue, pushes[i].source, pushes[i].event,
+				       garbage);
+		if (!pushes[i].taken)
+			continue;
+		/* Unless it was dropped again for this one. */
+		if (more && queue->len > 1)
+			record_at(queue, queue->len - 2)->flags |=
+				METASTORE_EVENT_F_MORE;
+		more = true;
+	}
+	wake(queue);
+	spin_unlock(&queue->lock);
 }
 
 static bool flush_is_next(const struct metastore_queue *queue)
@@ -272,6 +315,21 @@ static bool overdraws(const struct metastore_queue *queue,
 }
 
 /**
+ * metastore_record_header_size - length of what is ahead of a record's key
+ * @record:	the record
+ *
+ * Return: bytes, a multiple of 8.
+ */
+size_t metastore_record_header_size(const struct metastore_record *record)
+{
+	size_t size = sizeof(struct metastore_event);
+
+	if (record->flags & METASTORE_EVENT_F_OWNER)
+		size += sizeof(struct metastore_owner_end);
+	return size;
+}
+
+/**
  * metastore_record_size - length of a record as read() returns it
  * @record:	the record
  *
@@ -279,7 +337,7 @@ static bool overdraws(const struct metastore_queue *queue,
  */
 size_t metastore_record_size(const struct metastore_record *record)
 {
-	size_t size = sizeof(struct metastore_event);
+	size_t size = metastore_record_header_size(record);
 
 	if (record->value)
 		size += record->value->node.key_len + record->value->len;

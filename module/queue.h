@@ -91,6 +91,18 @@ struct metastore_queue {
 };
 
 /**
+ * struct metastore_push - an event to be queued together with others
+ * @source:	its subscription
+ * @event:	the event
+ * @taken:	is set to whether the queue took it
+ */
+struct metastore_push {
+	struct metastore_source *source;
+	const struct metastore_record *event;
+	bool taken;
+};
+
+/**
  * struct metastore_queue_stat - what show_fdinfo() tells of a queue
  * @len:	events waiting
  * @bytes:	what counts against max_bytes
@@ -114,11 +126,15 @@ void metastore_source_cancel(struct metastore_source *source, bool flushed);
 bool metastore_queue_push(struct metastore_source *source,
 			  const struct metastore_record *event,
 			  struct metastore_garbage *garbage);
+void metastore_queue_push_group(struct metastore_queue *queue,
+				struct metastore_push *pushes, u32 nr,
+				struct metastore_garbage *garbage);
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room);
 void metastore_queue_finish(struct metastore_queue *queue,
 			    struct metastore_record *records, int nr,
 			    int delivered);
+size_t metastore_record_header_size(const struct metastore_record *record);
 size_t metastore_record_size(const struct metastore_record *record);
 size_t metastore_queue_next_size(struct metastore_queue *queue);
 bool metastore_queue_has_record(struct metastore_queue *queue);

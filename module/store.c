@@ -2,6 +2,8 @@
 /*
  * A store's life, its limits, and going over its keys.
  */
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
@@ -11,8 +13,7 @@
 #include <linux/timekeeping.h>
 
 #include "bucket.h"
-#include "store.h"
-#include "subscription.h"
+#include "device.h"
 
 static bool limits_are_sane(const struct metastore_limits *limits)
 {
@@ -26,52 +27,150 @@ static bool limits_are_sane(const struct metastore_limits *limits)
 	       limits->max_bytes <= S64_MAX;
 }
 
-/**
- * metastore_store_create - make an empty store
- * @limits:	what it shall be like
- *
- * Context: may sleep.
- * Return: the store; -EINVAL if a limit makes no sense; -ENOMEM.
- */
-struct metastore_store *metastore_store_create(const struct metastore_limits *limits)
+/* Adds to a counter what fits. Nobody sees it above @max, not for a moment. */
+static bool add_within(atomic64_t *counter, s64 n, s64 max)
 {
-	struct metastore_store *store;
+	s64 sum = atomic64_read(counter);
+
+	if (!n)
+		return true;
+	do {
+		if (n > 0 && n > max - sum)
+			return false;
+	} while (!atomic64_try_cmpxchg(counter, &sum, sum + n));
+	return true;
+}
+
+/*
+ * What private stores take, all of them together. Anybody who can write to a store
+ * can make one, so that a limit of each would be none.
+ */
+static struct {
+	atomic64_t used;
+	s64 max;
+} private_stores;
+
+/**
+ * metastore_private_limit - say what private stores may take
+ * @bytes:	bytes of all of them, at most S64_MAX
+ */
+void metastore_private_limit(u64 bytes)
+{
+	private_stores.max = bytes;
+}
+
+/** metastore_private_bytes - what private stores may take, in bytes */
+u64 metastore_private_bytes(void)
+{
+	return private_stores.max;
+}
+
+static bool charge_private(const struct metastore_store *store, s64 bytes)
+{
+	return !store->private ||
+	       add_within(&private_stores.used, bytes, private_stores.max);
+}
+
+static s64 bytes_of_buckets(const struct metastore_store *store)
+{
+	return (s64)store->limits.buckets * METASTORE_BUCKET_BYTES;
+}
+
+static int create_buckets(struct metastore_store *store)
+{
 	/* One change a ns is not reached, so older stores' versions are smaller. */
 	u64 version = ktime_get_real_ns();
 	u32 i;
 
+	if (!charge_private(store, bytes_of_buckets(store)))
+		return -ENOSPC;
+	store->buckets = kvcalloc(store->limits.buckets, sizeof(*store->buckets),
+				  METASTORE_GFP);
+	if (!store->buckets) {
+		charge_private(store, -bytes_of_buckets(store));
+		return -ENOMEM;
+	}
+	for (i = 0; i < store->limits.buckets; i++)
+		metastore_bucket_init(&store->buckets[i], store, version);
+	return 0;
+}
+
+/**
+ * metastore_store_create - make an empty store
+ * @limits:	what it shall be like
+ * @private:	whether it is a private one, of the current task's user
+ *
+ * Context: may sleep.
+ * Return: the store, with one reference; -EINVAL if a limit makes no sense;
+ * -ENOSPC if there is no room for one more private store; -ENOMEM.
+ */
+struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
+					       bool private)
+{
+	struct metastore_store *store;
+	int err;
+
 	if (!limits_are_sane(limits))
 		return ERR_PTR(-EINVAL);
-	store = kzalloc(sizeof(*store), GFP_KERNEL);
+	store = kzalloc(sizeof(*store), METASTORE_GFP);
 	if (!store)
 		return ERR_PTR(-ENOMEM);
-	store->buckets = kvcalloc(limits->buckets, sizeof(*store->buckets),
-				  GFP_KERNEL);
-	if (!store->buckets) {
-		kfree(store);
-		return ERR_PTR(-ENOMEM);
-	}
+	refcount_set(&store->refs, 1);
 	store->limits = *limits;
+	store->private = private;
+	store->maker = current_euid();
 	get_random_bytes(&store->secret, sizeof(store->secret));
-	for (i = 0; i < limits->buckets; i++)
-		metastore_bucket_init(&store->buckets[i], store, version);
+	metastore_expiry_init(&store->expiry);
+	mutex_init(&store->atomic);
+	err = create_buckets(store);
+	if (err) {
+		kfree(store);
+		return ERR_PTR(err);
+	}
 	return store;
 }
 
 /**
- * metastore_store_destroy - free a store and its values
- * @store:	the store, which no open file means any more
+ * metastore_store_get - take a further reference
+ * @store:	a store to which there is a reference
+ *
+ * Return: @store.
+ */
+struct metastore_store *metastore_store_get(struct metastore_store *store)
+{
+	refcount_inc(&store->refs);
+	return store;
+}
+
+/**
+ * metastore_store_put - drop a reference; with the last the store and its values go
+ * @store:	the store
  *
  * Context: may sleep.
  */
-void metastore_store_destroy(struct metastore_store *store)
+void metastore_store_put(struct metastore_store *store)
 {
 	u32 i;
 
+	if (!refcount_dec_and_test(&store->refs))
+		return;
+	metastore_expiry_stop(&store->expiry);
+	charge_private(store, -atomic64_read(&store->bytes));
 	for (i = 0; i < store->limits.buckets; i++)
 		metastore_bucket_destroy(&store->buckets[i]);
+	charge_private(store, -bytes_of_buckets(store));
 	kvfree(store->buckets);
 	kfree(store);
+}
+
+/**
+ * metastore_store_is_owned - may the current task do what only its owner may?
+ * @store:	the store
+ */
+bool metastore_store_is_owned(const struct metastore_store *store)
+{
+	return (store->private && uid_eq(store->maker, current_euid())) ||
+	       capable(CAP_SYS_ADMIN);
 }
 
 /**
@@ -98,6 +197,21 @@ void metastore_store_locate(struct metastore_store *store,
 }
 
 /**
+ * metastore_store_locate_value - find out where in a store a value belongs
+ * @store:	the store
+ * @value:	the value, to which the caller has a reference
+ * @key:	is set to its key; the bytes are the value's
+ */
+void metastore_store_locate_value(struct metastore_store *store,
+				  const struct metastore_value *value,
+				  struct metastore_key *key)
+{
+	key->bytes = value->node.key;
+	key->len = value->node.key_len;
+	metastore_store_locate(store, key);
+}
+
+/**
  * metastore_store_bucket_index - number of the bucket a key falls in
  * @store:	the store
  * @key:	the key, after metastore_store_locate()
@@ -106,20 +220,6 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
 				 const struct metastore_key *key)
 {
 	return key->bucket - store->buckets;
-}
-
-/* Adds to a counter what fits. Nobody sees it above @max, not for a moment. */
-static bool add_within(atomic64_t *counter, s64 n, s64 max)
-{
-	s64 sum = atomic64_read(counter);
-
-	if (!n)
-		return true;
-	do {
-		if (n > 0 && n > max - sum)
-			return false;
-	} while (!atomic64_try_cmpxchg(counter, &sum, sum + n));
-	return true;
 }
 
 /**
@@ -137,11 +237,17 @@ int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
 {
 	if (!add_within(&store->keys, keys, store->limits.max_keys))
 		return -ENOSPC;
-	if (!add_within(&store->bytes, bytes, store->limits.max_bytes)) {
-		atomic64_sub(keys, &store->keys);
-		return -ENOSPC;
-	}
+	if (!add_within(&store->bytes, bytes, store->limits.max_bytes))
+		goto uncharge_keys;
+	if (!charge_private(store, bytes))
+		goto uncharge_bytes;
 	return 0;
+
+uncharge_bytes:
+	atomic64_sub(bytes, &store->bytes);
+uncharge_keys:
+	atomic64_sub(keys, &store->keys);
+	return -ENOSPC;
 }
 
 /**
@@ -166,25 +272,37 @@ int metastore_store_range(struct metastore_store *store, u32 bucket,
 	return 0;
 }
 
-static int flush_bucket(struct metastore_store *store,
-			const struct metastore_range *range, u64 *values)
+static int flush_bucket(struct metastore_file *file,
+			const struct metastore_range *range, bool steal,
+			u64 *values)
 {
-	u64 version, newest = metastore_bucket_version(&store->buckets[range->first]);
+	u64 newest = metastore_bucket_version(&file->store->buckets[range->first]);
 	struct metastore_iter iter;
 	int err;
 
-	metastore_iter_init(&iter, store, range, false);
-	while ((err = metastore_iter_next(&iter)) > 0)
-		if (!metastore_bucket_delete(&iter.key, newest,
-					     METASTORE_EVENT_F_FLUSH, &version))
+	metastore_iter_init(&iter, file->store, range, false);
+	while ((err = metastore_iter_next(&iter)) > 0) {
+		struct metastore_change change = {
+			.key = &iter.key,
+			.by = file,
+			.flags = METASTORE_F_IF_VERSION |
+				 (steal ? METASTORE_F_STEAL : 0),
+			.type = METASTORE_EVENT_DELETED,
+			.event_flags = METASTORE_EVENT_F_FLUSH,
+			.version = iter.version,
+		};
+
+		if (iter.version <= newest && !metastore_bucket_change(&change))
 			++*values;
+	}
 	return err;
 }
 
 /**
  * metastore_store_flush - delete values
- * @store:	the store
+ * @file:	the open file that wants it; its store is meant
  * @range:	of which keys
+ * @steal:	those of other open files as well
  * @values:	is increased by the number of values deleted
  *
  * A bucket's values that are newer than when its turn came stay, so that this
@@ -193,15 +311,16 @@ static int flush_bucket(struct metastore_store *store,
  * Context: may sleep.
  * Return: 0; -EINTR: a fatal signal.
  */
-int metastore_store_flush(struct metastore_store *store,
-			  const struct metastore_range *range, u64 *values)
+int metastore_store_flush(struct metastore_file *file,
+			  const struct metastore_range *range, bool steal,
+			  u64 *values)
 {
 	struct metastore_range one = *range;
 	int err = 0;
 
 	for (; one.first <= range->last && !err; one.first++) {
 		one.last = one.first;
-		err = flush_bucket(store, &one, values);
+		err = flush_bucket(file, &one, steal, values);
 	}
 	return err;
 }
@@ -273,6 +392,7 @@ void metastore_iter_init(struct metastore_iter *iter,
 	iter->store = store;
 	iter->range = range;
 	iter->topics = topics;
+	iter->over = false;
 	iter->bucket = &store->buckets[range->first];
 	metastore_position_set(&iter->pos, 0, NULL, 0);
 }
@@ -302,6 +422,7 @@ static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
 	if (!iter->topics) {
 		iter->version = metastore_value_of(node)->version;
 		iter->value_len = metastore_value_of(node)->len;
+		iter->over = metastore_value_is_over(metastore_value_of(node));
 	}
 }
 
@@ -337,7 +458,7 @@ int metastore_iter_next(struct metastore_iter *iter)
 
 	for (; iter->bucket <= last; iter->bucket++) {
 		while (iter->pos.order < METASTORE_ORDER_END) {
-			if (step(iter))
+			if (step(iter) && !iter->over)
 				return 1;
 			if (fatal_signal_pending(current))
 				return -EINTR;

@@ -4,11 +4,18 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/siphash.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 
+#include "expiry.h"
 #include "table.h"
+
+struct metastore_file;
+struct metastore_value;
 
 /*
  * Bounds of what a store can be made with.
@@ -30,6 +37,9 @@
 #define METASTORE_MIN_BYTES		SZ_4K
 #define METASTORE_MAX_SUBSCRIPTIONS	SZ_64K
 
+/** METASTORE_BUCKET_BYTES - what a bucket counts against @private_bytes */
+#define METASTORE_BUCKET_BYTES		128
+
 /**
  * struct metastore_limits - what a store is made with
  * @buckets:	number of buckets
@@ -50,18 +60,32 @@ struct metastore_limits {
 
 /**
  * struct metastore_store - a key space, split over buckets
+ * @refs:	open files that mean it; the module is one for the machine's store
  * @limits:	what it was made with; never changes
+ * @private:	whether it counts against what private stores may take; never
+ *		changes
+ * @maker:	who made it, if @private; never changes
  * @secret:	of the hash that places keys; never changes
  * @keys:	number of keys
  * @bytes:	bytes that their values take
  * @buckets:	@limits.buckets of them
+ * @expiry:	values that have an end
+ * @atomic:	held by an atomic batch from before it locks its buckets until its
+ *		events are in the queues, so that such batches take turns
+ * @groups:	atomic batches so far; protected by @atomic
  */
 struct metastore_store {
+	refcount_t refs;
 	struct metastore_limits limits;
+	bool private;
+	kuid_t maker;
 	siphash_key_t secret;
 	atomic64_t keys;
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
+	struct metastore_expiry expiry;
+	struct mutex atomic;	/* see above */
+	u64 groups;
 };
 
 /**
@@ -88,8 +112,9 @@ struct metastore_range {
  * @key:	the key it is at, whose bytes are in @pos
  * @version:	version of its value
  * @value_len:	length of its value
+ * @over:	whether its time is over
  *
- * The order is by bucket, then as the tables have it. The last two are not set
+ * The order is by bucket, then as the tables have it. The last three are not set
  * where @topics is.
  */
 struct metastore_iter {
@@ -101,19 +126,29 @@ struct metastore_iter {
 	struct metastore_key key;
 	u64 version;
 	u32 value_len;
+	bool over;
 };
 
-struct metastore_store *metastore_store_create(const struct metastore_limits *limits);
-void metastore_store_destroy(struct metastore_store *store);
+struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
+					       bool private);
+struct metastore_store *metastore_store_get(struct metastore_store *store);
+void metastore_store_put(struct metastore_store *store);
+bool metastore_store_is_owned(const struct metastore_store *store);
+void metastore_private_limit(u64 bytes);
+u64 metastore_private_bytes(void);
 void metastore_store_locate(struct metastore_store *store,
 			    struct metastore_key *key);
+void metastore_store_locate_value(struct metastore_store *store,
+				  const struct metastore_value *value,
+				  struct metastore_key *key);
 u32 metastore_store_bucket_index(struct metastore_store *store,
 				 const struct metastore_key *key);
 int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes);
 int metastore_store_range(struct metastore_store *store, u32 bucket,
 			  struct metastore_range *range);
-int metastore_store_flush(struct metastore_store *store,
-			  const struct metastore_range *range, u64 *values);
+int metastore_store_flush(struct metastore_file *file,
+			  const struct metastore_range *range, bool steal,
+			  u64 *values);
 int metastore_store_flush_subscriptions(struct metastore_store *store,
 					const struct metastore_range *range,
 					u64 *subscriptions);

@@ -19,7 +19,15 @@
  *   not mind what happens to its neighbours.
  *
  * A topic with a delivery is not freed, and only the delivery walks its list.
+ *
+ * The events of an atomic batch are a group: each queue shall get those it is
+ * subscribed to one right behind the other. So all keys of the batch have a
+ * delivery under way, and whichever of these comes to a subscription first gives
+ * its queue the whole group. Whoever subscribed after the batch is told by the
+ * version that the bucket had then, and gets none of it.
  */
+#include <linux/err.h>
+#include <linux/kernel.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -35,34 +43,18 @@
 #define CHUNK	64
 
 /*
- * An event on its way to very many. Belongs to the publisher, which does not
- * return before it is done.
- *
- * @event:	the event
- * @bookmark:	in the topic's list, behind those who have it
- * @queues:	how many queues took it
- * @done:	there is nobody left
- */
-struct delivery {
-	const struct metastore_record *event;
-	struct list_head bookmark;
-	u32 queues;
-	bool done;
-};
-
-/*
  * One key's subscriptions. Exists while there are any, or a delivery.
  *
  * @subs:	struct metastore_subscription
  * @nr:		their number
- * @delivery:	under way, or NULL
+ * @delivery:	under way, or NULL; with it nobody but its helpers changes the key
  * @rcu:	for freeing: iterators look at @node without the lock
  * @node:	in the bucket's topics
  */
 struct metastore_topic {
 	struct list_head subs;
 	u32 nr;
-	struct delivery *delivery;
+	struct metastore_delivery *delivery;
 	struct rcu_head rcu;
 	struct metastore_node node;
 };
@@ -75,6 +67,7 @@ struct metastore_topic {
  * @in_topic:	in the topic's list
  * @subs:	what the open file is subscribed to; never changes
  * @in_file:	in its tree
+ * @since:	the bucket's last version when it began; never changes
  */
 struct metastore_subscription {
 	struct metastore_source source;
@@ -84,6 +77,7 @@ struct metastore_subscription {
 	struct list_head in_topic;
 	struct metastore_subscriptions *subs;
 	struct rb_node in_file;
+	u64 since;
 };
 
 static_assert(offsetof(struct metastore_subscription, source) == 0);
@@ -141,40 +135,133 @@ u32 metastore_topic_subscribers(const struct metastore_key *key)
 	return topic ? topic->nr : 0;
 }
 
+/* The subscriptions of an open file */
+
+/**
+ * metastore_subscriptions_init - make an empty set
+ * @subs:	the set
+ */
+void metastore_subscriptions_init(struct metastore_subscriptions *subs)
+{
+	spin_lock_init(&subs->lock);
+	subs->tree = RB_ROOT;
+	subs->nr = 0;
+	subs->group = 0;
+}
+
+static int compare(const struct metastore_key *key, const struct rb_node *rb)
+{
+	const struct metastore_node *node =
+		&rb_entry(rb, struct metastore_subscription, in_file)->topic->node;
+
+	if (key->len != node->key_len)
+		return key->len < node->key_len ? -1 : 1;
+	return memcmp(key->bytes, node->key, key->len);
+}
+
+static int compare_key(const void *key, const struct rb_node *rb)
+{
+	return compare(key, rb);
+}
+
+static int compare_node(struct rb_node *new, const struct rb_node *rb)
+{
+	const struct metastore_node *node =
+		&rb_entry(new, struct metastore_subscription, in_file)->topic->node;
+	struct metastore_key key = { .bytes = node->key, .len = node->key_len };
+
+	return compare(&key, rb);
+}
+
+/* The subscription to a key, or NULL. With the file's lock held. */
+static struct metastore_subscription *
+find_subscription(const struct metastore_subscriptions *subs,
+		  const struct metastore_key *key)
+{
+	struct rb_node *rb = rb_find(key, &subs->tree, compare_key);
+
+	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
+}
+
 /* Delivery */
 
+static bool wants(const struct metastore_subscription *sub,
+		  const struct metastore_notice *notice)
+{
+	return sub->events & notice->record.type || sub->subs == notice->former;
+}
+
 static u32 deliver(struct metastore_subscription *sub,
-		   const struct metastore_record *event,
+		   const struct metastore_notice *notice,
 		   struct metastore_garbage *garbage)
 {
-	if (!(sub->events & event->type))
+	if (!wants(sub, notice))
 		return 0;
-	return metastore_queue_push(&sub->source, event, garbage);
+	return metastore_queue_push(&sub->source, &notice->record, garbage);
+}
+
+/* Gives an open file its events of a group, unless it has them. */
+static void deliver_group(struct metastore_subscriptions *subs,
+			  struct metastore_group *group,
+			  struct metastore_garbage *garbage)
+{
+	struct metastore_push pushes[METASTORE_ATOMIC_MAX];
+	u8 index[METASTORE_ATOMIC_MAX];
+	struct metastore_subscription *sub;
+	u32 i, nr = 0;
+
+	/* The lock keeps the subscriptions, whatever buckets they are in. */
+	spin_lock(&subs->lock);
+	for (i = 0; subs->group < group->id && i < group->nr; i++) {
+		struct metastore_group_event *event = &group->events[i];
+
+		sub = find_subscription(subs, event->key);
+		if (!sub || sub->since >= event->notice.record.version ||
+		    !wants(sub, &event->notice))
+			continue;
+		pushes[nr].source = &sub->source;
+		pushes[nr].event = &event->notice.record;
+		index[nr++] = i;
+	}
+	subs->group = group->id;
+	if (nr)
+		metastore_queue_push_group(pushes[0].source->queue, pushes, nr, garbage);
+	spin_unlock(&subs->lock);
+	for (i = 0; i < nr; i++)
+		if (pushes[i].taken)
+			atomic_inc(&group->events[index[i]].queues);
 }
 
 /*
- * Goes on with a topic's delivery, to the next @nr subscriptions. Returns whether
- * that was the end of it; then the topic may be gone.
+ * Goes on with a topic's delivery, to the next @nr subscriptions, or fewer if each
+ * gets several events. Returns whether that was the end of it; then the topic may
+ * be gone.
  */
 static bool deliver_chunk(struct metastore_bucket *bucket,
 			  struct metastore_topic *topic, u32 nr,
 			  struct metastore_garbage *garbage)
 {
-	struct delivery *delivery = topic->delivery;
+	struct metastore_delivery *delivery = topic->delivery;
 	struct metastore_subscription *sub;
 
+	if (delivery->group)
+		nr = DIV_ROUND_UP(nr, delivery->group->nr);
 	while (nr-- && !list_is_last(&delivery->bookmark, &topic->subs)) {
 		sub = list_entry(delivery->bookmark.next,
 				 struct metastore_subscription, in_topic);
 		list_move(&delivery->bookmark, &sub->in_topic);
-		delivery->queues += deliver(sub, delivery->event, garbage);
+		if (delivery->group)
+			deliver_group(sub->subs, delivery->group, garbage);
+		else
+			delivery->queues += deliver(sub, delivery->notice, garbage);
 	}
 	if (!list_is_last(&delivery->bookmark, &topic->subs))
 		return false;
 	list_del(&delivery->bookmark);
-	delivery->done = true;
 	topic->delivery = NULL;
 	free_if_unused(bucket, topic);
+	/* From here on its owner may let go of it. */
+	delivery->done = true;
 	return true;
 }
 
@@ -188,19 +275,38 @@ static void take_breath(struct metastore_bucket *bucket,
 	spin_lock(&bucket->lock);
 }
 
-static u32 deliver_in_chunks(struct metastore_bucket *bucket,
-			     struct metastore_topic *topic,
-			     const struct metastore_record *event,
-			     struct metastore_garbage *garbage)
+/**
+ * metastore_topic_begin - begin to give an event to the subscribers of a key
+ * @topic:	the key's topic, which has no delivery
+ * @delivery:	the delivery, with notice and group
+ *
+ * Context: with the bucket's lock held.
+ */
+void metastore_topic_begin(struct metastore_topic *topic,
+			   struct metastore_delivery *delivery)
 {
-	struct delivery delivery = { .event = event };
+	topic->delivery = delivery;
+	list_add(&delivery->bookmark, &topic->subs);
+}
 
-	topic->delivery = &delivery;
-	list_add(&delivery.bookmark, &topic->subs);
-	/* Somebody who waits for the key may do the rest: then the topic may go. */
-	while (!delivery.done && !deliver_chunk(bucket, topic, CHUNK, garbage))
+/**
+ * metastore_topic_finish - give an event to the rest of the subscribers of a key
+ * @bucket:	the key's bucket
+ * @topic:	the key's topic; it is only there if @delivery is not done
+ * @delivery:	what metastore_topic_begin() was told; somebody who waits for the
+ *		key may have done some or all of it
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Context: with the bucket's lock held, which is released and taken again if
+ * there are many. May sleep.
+ */
+void metastore_topic_finish(struct metastore_bucket *bucket,
+			    struct metastore_topic *topic,
+			    struct metastore_delivery *delivery,
+			    struct metastore_garbage *garbage)
+{
+	while (!delivery->done && !deliver_chunk(bucket, topic, CHUNK, garbage))
 		take_breath(bucket, garbage);
-	return delivery.queues;
 }
 
 /**
@@ -227,7 +333,7 @@ struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
 
 	spin_lock(&bucket->lock);
 	while ((topic = find_topic(key)) && topic->delivery) {
-		version = topic->delivery->event->version;
+		version = topic->delivery->notice->record.version;
 		if (last && last != version)
 			nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
 		last = version;
@@ -239,11 +345,35 @@ struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
 }
 
 /**
+ * metastore_topic_settle - go on with a delivery in order to change a key
+ * @key:	the key
+ * @nr:		to how many subscriptions
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * As metastore_topic_lock(), for who holds other locks too.
+ *
+ * Context: with the bucket's lock held.
+ * Return: the key's topic, or NULL if there is none; -EAGAIN: its delivery is still
+ * under way.
+ */
+struct metastore_topic *metastore_topic_settle(const struct metastore_key *key, u32 nr,
+					       struct metastore_garbage *garbage)
+{
+	struct metastore_topic *topic = find_topic(key);
+
+	if (!topic || !topic->delivery)
+		return topic;
+	if (!deliver_chunk(key->bucket, topic, nr, garbage))
+		return ERR_PTR(-EAGAIN);
+	/* The delivery may have been all that kept it. */
+	return find_topic(key);
+}
+
+/**
  * metastore_topic_deliver - give an event to the subscribers of a key
  * @bucket:	the key's bucket
  * @topic:	what metastore_topic_lock() returned
- * @event:	the event, without source; the caller sees to it that its value
- *		stays meanwhile
+ * @notice:	the event; the caller sees to it that its value stays meanwhile
  * @garbage:	takes values to be freed when the lock is released
  *
  * Context: with the bucket's lock held, which is released and taken again if
@@ -252,57 +382,27 @@ struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
  */
 u32 metastore_topic_deliver(struct metastore_bucket *bucket,
 			    struct metastore_topic *topic,
-			    const struct metastore_record *event,
+			    const struct metastore_notice *notice,
 			    struct metastore_garbage *garbage)
 {
+	struct metastore_delivery delivery;
 	struct metastore_subscription *sub;
 	u32 queues = 0;
 
 	if (!topic)
 		return 0;
-	if (topic->nr > CHUNK)
-		return deliver_in_chunks(bucket, topic, event, garbage);
+	if (topic->nr > CHUNK) {
+		delivery = (struct metastore_delivery) { .notice = notice };
+		metastore_topic_begin(topic, &delivery);
+		metastore_topic_finish(bucket, topic, &delivery, garbage);
+		return delivery.queues;
+	}
 	list_for_each_entry(sub, &topic->subs, in_topic)
-		queues += deliver(sub, event, garbage);
+		queues += deliver(sub, notice, garbage);
 	return queues;
 }
 
-/* The subscriptions of an open file */
-
-/**
- * metastore_subscriptions_init - make an empty set
- * @subs:	the set
- */
-void metastore_subscriptions_init(struct metastore_subscriptions *subs)
-{
-	spin_lock_init(&subs->lock);
-	subs->tree = RB_ROOT;
-	subs->nr = 0;
-}
-
-static int compare(const struct metastore_key *key, const struct rb_node *rb)
-{
-	const struct metastore_node *node =
-		&rb_entry(rb, struct metastore_subscription, in_file)->topic->node;
-
-	if (key->len != node->key_len)
-		return key->len < node->key_len ? -1 : 1;
-	return memcmp(key->bytes, node->key, key->len);
-}
-
-static int compare_key(const void *key, const struct rb_node *rb)
-{
-	return compare(key, rb);
-}
-
-static int compare_node(struct rb_node *new, const struct rb_node *rb)
-{
-	const struct metastore_node *node =
-		&rb_entry(new, struct metastore_subscription, in_file)->topic->node;
-	struct metastore_key key = { .bytes = node->key, .len = node->key_len };
-
-	return compare(&key, rb);
-}
+/* Coming and going */
 
 /* Enters a subscription in both sets, with the bucket's lock held. */
 static int link_subscription(struct metastore_subscription *sub)
@@ -387,6 +487,7 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 		metastore_table_insert(&bucket->topics, &topic->node);
 	}
 	sub->topic = topic;
+	sub->since = bucket->version;
 	err = link_subscription(sub);
 	if (!err)
 		sub = NULL;
@@ -411,18 +512,18 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 			  const struct metastore_key *key)
 {
 	struct metastore_subscription *sub;
-	struct rb_node *rb;
+	int err = -ENOENT;
 
 	spin_lock(&key->bucket->lock);
 	spin_lock(&subs->lock);
-	rb = rb_find(key, &subs->tree, compare_key);
-	if (rb) {
-		sub = rb_entry(rb, struct metastore_subscription, in_file);
+	sub = find_subscription(subs, key);
+	if (sub) {
 		remove_subscription(sub, false);
+		err = 0;
 	}
 	spin_unlock(&subs->lock);
 	spin_unlock(&key->bucket->lock);
-	return rb ? 0 : -ENOENT;
+	return err;
 }
 
 static struct metastore_subscription *

@@ -25,6 +25,7 @@
 #define INLINE_MAX	512
 
 static_assert(sizeof(struct metastore_value) <= METASTORE_VALUE_OVERHEAD);
+static_assert(sizeof(struct metastore_tie) <= METASTORE_TIE_OVERHEAD);
 
 static bool fits_inline(u32 key_len, u32 len)
 {
@@ -50,7 +51,26 @@ static void *bytes_of(const struct metastore_value *value)
 	return (void *)value->node.key + value->node.key_len;
 }
 
-static struct metastore_value *value_alloc(u32 key_len, u32 len)
+/* Header, key and what follows them, with the tie ahead if there is one. */
+static struct metastore_value *header_alloc(size_t size, bool tied)
+{
+	struct metastore_tied_value *both;
+
+	/* The compiler may copy or clear the struct, its padding included. */
+	size = max(size, sizeof(struct metastore_value));
+	if (!tied)
+		return kmalloc(size, METASTORE_GFP);
+	both = kmalloc(offsetof(struct metastore_tied_value, value) + size,
+		       METASTORE_GFP);
+	if (!both)
+		return NULL;
+	timerqueue_init(&both->tie.expiry);
+	both->tie.expiry.expires = KTIME_MAX;
+	both->tie.owner = NULL;
+	return &both->value;
+}
+
+static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 {
 	size_t size = HEADER + key_len;
 	struct metastore_value *value;
@@ -64,14 +84,14 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len)
 	} else {
 		size += len;
 	}
-	/* The compiler may copy or clear the struct, its padding included. */
-	value = kmalloc(max(size, sizeof(*value)), METASTORE_GFP);
+	value = header_alloc(size, tied);
 	if (!value) {
 		kvfree(bytes);
 		return NULL;
 	}
 	value->node.key_len = key_len;
 	value->len = len;
+	value->tied = tied;
 	if (bytes)
 		*large_bytes(value) = bytes;
 	return value;
@@ -82,7 +102,25 @@ static void value_free(struct metastore_value *value)
 {
 	if (is_large(value))
 		kvfree(*large_bytes(value));
-	kfree(value);
+	if (value->tied)
+		kfree(container_of(value, struct metastore_tied_value, value));
+	else
+		kfree(value);
+}
+
+/* Readers of the table may be on the header, not on the bytes of a large value. */
+static void value_free_rcu(struct metastore_value *value)
+{
+	struct metastore_tied_value *both;
+
+	if (is_large(value))
+		kvfree(*large_bytes(value));
+	if (value->tied) {
+		both = container_of(value, struct metastore_tied_value, value);
+		kfree_rcu(both, value.rcu);
+	} else {
+		kfree_rcu(value, rcu);
+	}
 }
 
 /**
@@ -91,6 +129,8 @@ static void value_free(struct metastore_value *value)
  * @key_len:	its length in bytes, 1 to METASTORE_KEY_MAX, checked by the caller
  * @bytes:	user address of the value
  * @len:	its length in bytes, checked by the caller
+ * @tied:	whether it gets a struct metastore_tie, as yet without owner and
+ *		without an end
  *
  * The current task becomes the writer. Each byte is copied once.
  *
@@ -99,9 +139,10 @@ static void value_free(struct metastore_value *value)
  * -ENOMEM, or -EFAULT from copying.
  */
 struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
-					       const void __user *bytes, u32 len)
+					       const void __user *bytes, u32 len,
+					       bool tied)
 {
-	struct metastore_value *value = value_alloc(key_len, len);
+	struct metastore_value *value = value_alloc(key_len, len, tied);
 
 	if (!value)
 		return ERR_PTR(-ENOMEM);
@@ -163,10 +204,7 @@ void metastore_garbage_free(struct metastore_garbage *garbage)
 
 	while ((value = garbage->first)) {
 		garbage->first = value->garbage;
-		/* Readers of the table may be on the header, not on these. */
-		if (is_large(value))
-			kvfree(*large_bytes(value));
-		kfree_rcu(value, rcu);
+		value_free_rcu(value);
 		cond_resched();
 	}
 }
@@ -189,12 +227,13 @@ void metastore_value_put(struct metastore_value *value)
  * metastore_value_size - what a value counts against limits
  * @value:	the value
  *
- * Return: bytes, at most METASTORE_VALUE_OVERHEAD + METASTORE_KEY_MAX + the
- * largest max_value, which is far below U32_MAX.
+ * Return: bytes, at most METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
+ * METASTORE_KEY_MAX + the largest max_value, which is far below U32_MAX.
  */
 u32 metastore_value_size(const struct metastore_value *value)
 {
-	return METASTORE_VALUE_OVERHEAD + value->node.key_len + value->len;
+	return METASTORE_VALUE_OVERHEAD + value->node.key_len + value->len +
+	       (value->tied ? METASTORE_TIE_OVERHEAD : 0);
 }
 
 /**

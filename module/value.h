@@ -5,12 +5,14 @@
 #include <linux/gfp.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/timerqueue.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
 #include "table.h"
 
 struct iov_iter;
+struct metastore_file;
 
 /**
  * METASTORE_GFP - how memory that users cause is allocated
@@ -19,6 +21,26 @@ struct iov_iter;
  * the OOM killer is not called for it.
  */
 #define METASTORE_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/**
+ * struct metastore_tie - what may end a value's life; stands ahead of the value
+ * @expiry:	in its store's queue by the end of its time, CLOCK_BOOTTIME;
+ *		@expiry.expires is KTIME_MAX if it has none
+ * @owner:	the open file it belongs to, or NULL
+ * @in_owner:	in that one's list
+ * @end:	how the owner went, once it took this with it
+ *
+ * Only few values have one. Times and owner never change once the value is in a
+ * table; an owner is there as long as a value of its is in a table and the bucket's
+ * lock is held, after that the pointer is only good for comparing. Links are
+ * protected by the lock of what they link to, and by the bucket's lock.
+ */
+struct metastore_tie {
+	struct timerqueue_node expiry;
+	struct metastore_file *owner;
+	struct list_head in_owner;
+	struct metastore_owner_end end;
+};
 
 /**
  * struct metastore_value - a stored value, and the body of events that tell it
@@ -31,6 +53,7 @@ struct iov_iter;
  *		reference
  * @refs:	references; the table's is one
  * @len:	length of the value in bytes
+ * @tied:	whether it has a struct metastore_tie
  * @node:	link and key; the value's bytes, or for a large one a pointer to
  *		them, follow the key. Only value.c looks there
  *
@@ -50,8 +73,15 @@ struct metastore_value {
 		struct metastore_value *garbage;
 	};
 	refcount_t refs;
-	u32 len;
+	u32 len : 31;
+	u32 tied : 1;
 	struct metastore_node node;
+};
+
+/** struct metastore_tied_value - a value with its tie, as they are allocated */
+struct metastore_tied_value {
+	struct metastore_tie tie;
+	struct metastore_value value;
 };
 
 /**
@@ -63,7 +93,8 @@ struct metastore_garbage {
 };
 
 struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
-					       const void __user *bytes, u32 len);
+					       const void __user *bytes, u32 len,
+					       bool tied);
 bool metastore_value_tryget(struct metastore_value *value);
 void metastore_value_get(struct metastore_value *value);
 void metastore_value_put(struct metastore_value *value);
@@ -80,6 +111,13 @@ static inline struct metastore_value *
 metastore_value_of(struct metastore_node *node)
 {
 	return node ? container_of(node, struct metastore_value, node) : NULL;
+}
+
+/* The tie of a value that has one. */
+static inline struct metastore_tie *
+metastore_tie_of(const struct metastore_value *value)
+{
+	return &container_of(value, struct metastore_tied_value, value)->tie;
 }
 
 #endif /* METASTORE_VALUE_H */

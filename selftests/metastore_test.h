@@ -242,6 +242,7 @@ static inline int ms_stat(int fd, const char *key, struct metastore_stat *arg)
 	arg->key_len = strlen(key);
 	arg->flags = 0;
 	arg->reserved = 0;
+	arg->reserved2 = 0;
 	return ms_ioctl(fd, METASTORE_IOC_STAT, arg);
 }
 

@@ -459,7 +459,7 @@ struct metastore_info {
 #define METASTORE_VALUE_OVERHEAD	48
 
 /** METASTORE_TIE_OVERHEAD - and beyond that, if it has an owner or a time to live */
-#define METASTORE_TIE_OVERHEAD		56
+#define METASTORE_TIE_OVERHEAD		64
 
 /* What a batch can do; see struct metastore_op */
 #define METASTORE_OP_GET	1

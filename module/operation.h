@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_OPERATION_H
+#define METASTORE_OPERATION_H
+
+#include <linux/types.h>
+
+#include "table.h"
+
+struct metastore_change;
+struct metastore_file;
+struct metastore_value;
+
+/**
+ * struct metastore_key_buffer - a key copied from user space
+ * @key:	the key; its bytes are in @bytes, or in a value made of it
+ * @bytes:	room for them
+ */
+struct metastore_key_buffer {
+	struct metastore_key key;
+	u8 bytes[METASTORE_KEY_MAX];
+};
+
+int metastore_copy_key(struct metastore_file *file,
+		       struct metastore_key_buffer *buffer, u64 key, u32 len);
+
+int metastore_op_run(struct metastore_file *file, struct metastore_op *op);
+int metastore_op_check(struct metastore_file *file, const struct metastore_op *op);
+int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
+			 struct metastore_key_buffer *buffer,
+			 struct metastore_change *change);
+void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change);
+int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
+		      const struct metastore_value *value);
+
+#endif /* METASTORE_OPERATION_H */
