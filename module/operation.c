@@ -18,7 +18,8 @@
 #define STORE_FLAGS	(CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL)
 #define DELETE_FLAGS	(METASTORE_F_IF_VERSION | METASTORE_F_STEAL)
 
-static_assert(METASTORE_TTL_MAX < KTIME_MAX / NSEC_PER_MSEC / 2);
+/* Counted from any time of the clock it does not overflow. */
+static_assert(METASTORE_TTL_MAX <= (KTIME_MAX / 2) / NSEC_PER_MSEC);
 
 static int check_key_len(u32 len)
 {

@@ -63,10 +63,12 @@
 #define METASTORE_F_OWNED	0x0008	/* it belongs to this open file */
 #define METASTORE_F_STEAL	0x0010	/* even if it belongs to another one */
 
-/** METASTORE_TTL_MAX - longest time to live in ms; in ns, and counted from now,
- * it fits into 63 bits
+/**
+ * METASTORE_TTL_MAX - longest time to live in ms: 34 years, 2 to the 40th
+ *
+ * In ns, and counted from now, that still fits into 63 bits.
  */
-#define METASTORE_TTL_MAX	(1ULL << 40)
+#define METASTORE_TTL_MAX	0x10000000000ULL
 
 /**
  * struct metastore_set - arguments of SET and PUBLISH
