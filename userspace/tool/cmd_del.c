@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 /* metastore del */
-#include <errno.h>
 #include <limits.h>
 
 #include "tool.h"
 
-static int delete_key(struct mstore *store, struct bytes key)
+static int print_deleted(const struct operation *op)
 {
-	uint64_t version;
-
-	if (mstore_delete(store, key.data, key.len, &version))
-		return key_failed(key, errno);
-	if (settings.json) {
-		json_begin();
-		json_bytes("key", key);
-		json_exact("version", version);
-		json_end();
-	}
+	if (op->error)
+		return operation_failed(op);
+	if (settings.json)
+		json_result(op);
 	return STATUS_YES;
 }
 
 static int del(int argc, char **argv)
 {
-	int status = STATUS_YES;
+	static const struct option options[] = {
+		LONG_IF_VERSION, LONG_STEAL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
 	struct mstore *store;
+	int status;
 
-	parse_key_options(&cmd_del, argc, argv);
-	want_operands(&cmd_del, argc, 1, INT_MAX);
+	next_option(&cmd_del, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	want_operands(&cmd_del, argc, 1,
+		      settings.write.flags & MSTORE_IF_VERSION ? 1 : INT_MAX);
 	store = open_store(MSTORE_WRITE);
-	for (int i = optind; i < argc; i++)
-		status |= delete_key(store, operand_key(&cmd_del, argv[i]));
+	status = run_keys(&cmd_del, store, OP_DELETE, argc, argv, print_deleted);
 	mstore_close(store);
 	return status;
 }
@@ -39,5 +35,5 @@ const struct command cmd_del = {
 	.run = del,
 	.operands = "KEY...",
 	.summary = "Remove keys and their values; subscriptions to them stay",
-	.help = HELP_JSON HELP_ESCAPED,
+	.help = HELP_IF_VERSION HELP_STEAL HELP_JSON HELP_ESCAPED,
 };

@@ -19,7 +19,7 @@ static void parse_options(struct flush_request *request, int argc, char **argv)
 		{ "all", no_argument, NULL, OPT_ALL },
 		{ "subscriptions", no_argument, NULL, OPT_SUBSCRIPTIONS },
 		{ "bucket", required_argument, NULL, OPT_BUCKET },
-		LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+		LONG_STEAL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
 	};
 	static const char letters[] = SHORT_COMMON SHORT_ESCAPED;
 	int option;
@@ -28,10 +28,12 @@ static void parse_options(struct flush_request *request, int argc, char **argv)
 		if (option == OPT_ALL)
 			request->all = true;
 		else if (option == OPT_SUBSCRIPTIONS)
-			request->flags = MSTORE_FLUSH_SUBSCRIPTIONS;
+			request->flags |= MSTORE_FLUSH_SUBSCRIPTIONS;
 		else
 			request->bucket = parse_bucket(&cmd_flush, optarg);
 	}
+	if (settings.write.flags & MSTORE_STEAL)
+		request->flags |= MSTORE_FLUSH_STEAL;
 }
 
 static void parse_prefix(struct flush_request *request, int argc, char **argv)
@@ -85,5 +87,6 @@ const struct command cmd_flush = {
 	.summary = "Remove all keys, or those that start with PREFIX",
 	.help = "      --all            all keys\n"
 		"      --subscriptions  then remove the subscriptions to such keys too\n"
+		"      --steal          keys that belong to other open files too\n"
 		HELP_BUCKET HELP_JSON HELP_ESCAPED,
 };

@@ -1,81 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
 /* metastore get */
-#include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 #include "tool.h"
 
-enum { OPT_RAW = OPT_OWN };
+enum { OPT_VERSION = OPT_OWN };
 
-static bool raw;
+static bool only;	/* one key: its name need not be printed */
+static bool version;	/* in place of the value */
 
-static void print_json(struct bytes key, struct bytes value, uint64_t version)
+static void print_version(const struct operation *op)
 {
-	json_begin();
-	json_bytes("key", key);
-	json_bytes("value", value);
-	json_exact("version", version);
-	json_end();
-}
-
-/* The only value needs no escapes: all up to the last newline is the value. */
-static void print_only(struct bytes value)
-{
-	buffer_add(&out, value.data, value.len);
-	if (!raw)
-		out_end();
-}
-
-static void print_pair(struct bytes key, struct bytes value)
-{
-	out_key(key);
-	if (settings.null)
-		out_end();
-	else
+	if (!only) {
+		out_key(op->key);
 		buffer_text(&out, " ");
-	out_value(value);
+	}
+	buffer_number(&out, op->version);
 	out_end();
 }
 
-static int get_key(struct mstore *store, struct bytes key, bool only)
+static int print_found(const struct operation *op)
 {
-	struct bytes value;
-	uint64_t version;
-	char *data = mstore_get_alloc(store, key.data, key.len, &value.len, &version);
-
-	if (!data)
-		return key_failed(key, errno);
-	value.data = data;
+	if (op->error)
+		return operation_failed(op);
 	if (settings.json)
-		print_json(key, value, version);
+		json_result(op);
+	else if (version)
+		print_version(op);
 	else if (only)
-		print_only(value);
+		print_value(op->value);
 	else
-		print_pair(key, value);
-	free(data);
+		print_pair(op->key, op->value);
 	return STATUS_YES;
 }
 
 static int get(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "raw", no_argument, NULL, OPT_RAW },
-		LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+		{ "version", no_argument, NULL, OPT_VERSION },
+		LONG_RAW, LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
 	};
 	static const char letters[] = SHORT_COMMON SHORT_NULL SHORT_ESCAPED;
-	int status = STATUS_YES;
 	struct mstore *store;
-	bool only;
+	int status;
 
-	while (next_option(&cmd_get, argc, argv, letters, options) == OPT_RAW)
-		raw = true;
-	want_one_form(&cmd_get, raw + settings.json + settings.null);
-	want_operands(&cmd_get, argc, 1, raw ? 1 : INT_MAX);
+	while (next_option(&cmd_get, argc, argv, letters, options) == OPT_VERSION)
+		version = true;
+	want_one_form(&cmd_get, settings.raw + version + settings.json + settings.null);
+	want_operands(&cmd_get, argc, 1, settings.raw ? 1 : INT_MAX);
 	only = argc - optind == 1;
 	store = open_store(MSTORE_READ);
-	for (int i = optind; i < argc; i++)
-		status |= get_key(store, operand_key(&cmd_get, argv[i]), only);
+	status = run_keys(&cmd_get, store, OP_GET, argc, argv, print_found);
 	mstore_close(store);
 	return status;
 }
@@ -86,5 +61,6 @@ const struct command cmd_get = {
 	.operands = "KEY...",
 	.summary = "Print the value of a key; of several keys, KEY VALUE a line",
 	.help = "      --raw            print the value of one key without a newline\n"
+		"      --version        print the version in place of the value\n"
 		HELP_NULL HELP_JSON HELP_ESCAPED,
 };

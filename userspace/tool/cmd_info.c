@@ -21,6 +21,7 @@ static void print_json(const struct mstore_info *info)
 	json_number("queue_len", info->queue_len);
 	json_number("queue_bytes", info->queue_bytes);
 	json_number("max_subscriptions", info->max_subscriptions);
+	json_number("private_bytes", info->private_bytes);
 	json_exact("features", info->features);
 	json_end();
 }
@@ -44,6 +45,7 @@ static void print_plain(const struct mstore_info *info)
 	print_line("longest value", info->max_value, " bytes");
 	print_line("queue of an open file", info->queue_len, " events");
 	print_line("  at most", info->queue_bytes, " bytes");
+	print_line("private stores, at most", info->private_bytes, " bytes");
 	buffer_format(&out, "%-24s%#llx\n", "features",
 		      (unsigned long long)info->features);
 }

@@ -13,6 +13,10 @@ static void print_json(struct bytes key, const struct mstore_stat *stat)
 	json_exact("version", stat->version);
 	json_number("size", stat->value_len);
 	json_writer(stat->tgid, stat->uid, stat->time);
+	if (stat->ttl_ms)
+		json_number("ttl_ms", stat->ttl_ms);
+	if (stat->owner != MSTORE_OWNER_NONE)
+		json_flag("owned");
 	json_number("subscribers", stat->subscribers);
 	json_number("bucket", stat->bucket);
 	json_end();
@@ -34,6 +38,16 @@ static void print_writer(const struct mstore_stat *stat)
 	buffer_number(&out, stat->time);
 }
 
+static void print_life(const struct mstore_stat *stat)
+{
+	buffer_text(&out, "\nttl_ms: ");
+	if (stat->ttl_ms)
+		buffer_number(&out, stat->ttl_ms);
+	else
+		buffer_text(&out, "none");
+	buffer_format(&out, "\nowned: %s", stat->owner == MSTORE_OWNER_NONE ? "no" : "yes");
+}
+
 static void print_plain(struct bytes key, const struct mstore_stat *stat)
 {
 	buffer_text(&out, "key: ");
@@ -42,6 +56,7 @@ static void print_plain(struct bytes key, const struct mstore_stat *stat)
 	buffer_number(&out, stat->version);
 	buffer_format(&out, "\nsize: %u\n", stat->value_len);
 	print_writer(stat);
+	print_life(stat);
 	buffer_format(&out, "\nsubscribers: %u\n", stat->subscribers);
 	buffer_format(&out, "bucket: %u\n", stat->bucket);
 }

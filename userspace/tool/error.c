@@ -53,6 +53,17 @@ void die(int status, const char *what, const char *why, ...)
 	exit(status);
 }
 
+/* A line of standard input is to blame rather than the command line. */
+static noreturn void die_line(const struct command *cmd, const char *why)
+{
+	char what[32];
+
+	snprintf(what, sizeof(what), "line %lu", settings.line);
+	if (settings.before_wrong_line)
+		settings.before_wrong_line();
+	die(STATUS_USAGE, what, "%s: %s", cmd->name, why);
+}
+
 void die_usage(const struct command *cmd, const char *why, ...)
 {
 	char text[1024];
@@ -61,13 +72,21 @@ void die_usage(const struct command *cmd, const char *why, ...)
 	va_start(args, why);
 	vsnprintf(text, sizeof(text), why, args);
 	va_end(args);
+	if (settings.line)
+		die_line(cmd, text);
 	die(STATUS_USAGE, cmd->name, "%s; see metastore %s --help", text, cmd->name);
 }
 
 /* What the library's errors mean where the C library's words would mislead. */
-static const char *reason(int error)
+const char *reason(int error)
 {
 	switch (error) {
+	case EBUSY:
+		return "it belongs to another open file (--steal takes it)";
+	case EEXIST:
+		return "it exists already";
+	case ESTALE:
+		return "it has another version";
 	case ENOENT:
 		return "no such key";
 	case ENOSPC:
@@ -83,15 +102,33 @@ static const char *reason(int error)
 	}
 }
 
-/* A key that is absent is an answer; after anything else it is no use to go on. */
+/* That a key is absent, or a condition not met, is an answer. */
+int status_of(int error)
+{
+	switch (error) {
+	case 0:
+		return STATUS_YES;
+	case ENOENT:
+	case EEXIST:
+	case ESTALE:
+	case EBUSY:
+		return STATUS_NO;
+	default:
+		return STATUS_COULD_NOT;
+	}
+}
+
+/* After anything but an answer it is no use to go on. */
 int key_failed(struct bytes key, int error)
 {
-	if (error != ENOENT)
+	int status = status_of(error);
+
+	if (status != STATUS_NO)
 		out_flush();
 	report_key(key, "%s", reason(error));
-	if (error != ENOENT)
-		exit(STATUS_COULD_NOT);
-	return STATUS_NO;
+	if (status != STATUS_NO)
+		exit(status);
+	return status;
 }
 
 void call_failed(const char *what, int error)

@@ -30,9 +30,10 @@ static struct bytes event_value(const struct mstore_event *event)
 	return value;
 }
 
-static const char *event_kind(const struct mstore_event *event)
+/* What happened, by the event's type. */
+const char *event_kind(int type)
 {
-	switch (mstore_event_type(event)) {
+	switch (type) {
 	case MSTORE_EVENT_PUBLISHED:
 		return "published";
 	case MSTORE_EVENT_SET:
@@ -40,6 +41,69 @@ static const char *event_kind(const struct mstore_event *event)
 	default:
 		return "deleted";
 	}
+}
+
+static const char *const ends[] = {
+	[MSTORE_END_CLOSED] = "closed",
+	[MSTORE_END_EXITED] = "exited",
+	[MSTORE_END_KILLED] = "killed",
+};
+
+static const char *end_word(int how)
+{
+	return (size_t)how < ARRAY_SIZE(ends) ? ends[how] : "gone";
+}
+
+static void add_owner_end(struct buffer *buf, const struct mstore_event *event)
+{
+	int32_t tgid;
+	int code, how = mstore_event_end(event, &tgid, &code);
+
+	buffer_format(buf, "owner %d %s", tgid, end_word(how));
+	if (how == MSTORE_END_EXITED || how == MSTORE_END_KILLED)
+		buffer_format(buf, " %d", code);
+}
+
+/* Why it happened, where that is more than that somebody asked for it. */
+void event_why(struct buffer *buf, const struct mstore_event *event)
+{
+	int flags = mstore_event_flags(event);
+
+	if (flags & MSTORE_EVENT_F_OWNER)
+		add_owner_end(buf, event);
+	if (flags & MSTORE_EVENT_F_EXPIRED)
+		buffer_text(buf, "expired");
+	if (flags & MSTORE_EVENT_F_FLUSH)
+		buffer_text(buf, "flushed");
+	if (flags & MSTORE_EVENT_F_STOLEN)
+		buffer_text(buf, flags & MSTORE_EVENT_F_FLUSH ? " stolen" : "stolen");
+}
+
+static void json_owner_end(const struct mstore_event *event)
+{
+	int32_t tgid;
+	int code, how = mstore_event_end(event, &tgid, &code);
+
+	json_number("owner_pid", tgid);
+	json_text("owner_end", end_word(how));
+	if (how == MSTORE_END_EXITED || how == MSTORE_END_KILLED)
+		json_number("owner_code", code);
+}
+
+static void json_why(const struct mstore_event *event)
+{
+	int flags = mstore_event_flags(event);
+
+	if (flags & MSTORE_EVENT_F_OWNER)
+		json_owner_end(event);
+	if (flags & MSTORE_EVENT_F_EXPIRED)
+		json_flag("expired");
+	if (flags & MSTORE_EVENT_F_FLUSH)
+		json_flag("flush");
+	if (flags & MSTORE_EVENT_F_STOLEN)
+		json_flag("stolen");
+	if (flags & MSTORE_EVENT_F_MORE)
+		json_flag("more");
 }
 
 /* `KEY VALUE`, an empty value `KEY ` and a deletion `KEY`. */
@@ -55,7 +119,7 @@ static void print_plain(const struct mstore_event *event)
 
 static void print_fields(const struct mstore_event *event)
 {
-	buffer_text(&out, event_kind(event));
+	buffer_text(&out, event_kind(mstore_event_type(event)));
 	out_end();
 	out_key(event_key(event));
 	out_end();
@@ -66,7 +130,7 @@ static void print_fields(const struct mstore_event *event)
 static void print_json(const struct mstore_event *event)
 {
 	json_begin();
-	json_text("event", event_kind(event));
+	json_text("event", event_kind(mstore_event_type(event)));
 	json_bytes("key", event_key(event));
 	if (!is_deletion(event))
 		json_bytes("value", event_value(event));
@@ -74,8 +138,7 @@ static void print_json(const struct mstore_event *event)
 	if (!is_deletion(event))
 		json_writer(mstore_event_tgid(event), mstore_event_uid(event),
 			    mstore_event_time(event));
-	if (mstore_event_flags(event) & MSTORE_EVENT_F_FLUSH)
-		json_true("flush");
+	json_why(event);
 	json_end();
 }
 
@@ -95,7 +158,7 @@ static void print_time(const struct mstore_event *event)
 	buffer_text(&out, text);
 }
 
-static const char directives[] = "%kervstTpuUc";
+static const char directives[] = "%kervstTpuUcw";
 
 /* Those about a value, which a deletion leaves none of. */
 static const char value_directives[] = "vstTpuUc";
@@ -110,7 +173,7 @@ static void print_directive(char directive, const struct mstore_event *event)
 	case 'v':
 		return out_value(event_value(event));
 	case 'e':
-		return buffer_text(&out, event_kind(event));
+		return buffer_text(&out, event_kind(mstore_event_type(event)));
 	case 'r':
 		return buffer_number(&out, mstore_event_version(event));
 	case 's':
@@ -127,6 +190,8 @@ static void print_directive(char directive, const struct mstore_event *event)
 		return buffer_text(&out, user_name(mstore_event_uid(event)));
 	case 'c':
 		return print_command(event);
+	case 'w':
+		return event_why(&out, event);
 	default:
 		return buffer_add(&out, &directive, 1);
 	}

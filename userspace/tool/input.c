@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Values that come from a file. */
+/* What comes from files: values, and lines of standard input. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,47 +10,137 @@
 
 #define CHUNK	65536
 
-static size_t longest_value(struct mstore *store)
+static const char standard_input[] = "standard input";
+
+size_t longest_value(struct mstore *store)
 {
+	static size_t longest;
 	struct mstore_info info;
 
+	if (longest)
+		return longest;
 	if (mstore_info(store, MSTORE_ANY_BUCKET, &info))
 		call_failed(store_path(), errno);
-	return info.max_value;
+	longest = info.max_value;
+	return longest;
 }
 
-static size_t read_chunk(int fd, char *data, const char *path)
+/* Adds what comes next to @buf. Returns false at the end. */
+static bool read_chunk(struct buffer *buf, int fd, const char *name)
 {
 	for (;;) {
-		ssize_t count = read(fd, data, CHUNK);
+		ssize_t count = read(fd, buffer_reserve(buf, CHUNK), CHUNK);
 
-		if (count >= 0)
+		if (count >= 0) {
+			buf->len += count;
 			return count;
+		}
 		if (errno != EINTR)
-			die(STATUS_COULD_NOT, path, "%s", strerror(errno));
+			die(STATUS_COULD_NOT, name, "%s", strerror(errno));
 	}
 }
 
 /* Stops where the store would refuse: a file may have no end. */
-struct bytes read_value(struct mstore *store, const char *path)
+struct bytes read_to_end(int fd, const char *name, size_t most)
 {
-	bool standard = !strcmp(path, "-");
-	const char *name = standard ? "standard input" : path;
-	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	size_t most = longest_value(store);
 	struct buffer buf = { 0 };
-	size_t count;
 
-	if (fd < 0)
-		die(STATUS_COULD_NOT, name, "%s", strerror(errno));
-	do {
-		count = read_chunk(fd, buffer_reserve(&buf, CHUNK), name);
-		buf.len += count;
+	while (read_chunk(&buf, fd, name))
 		if (buf.len > most)
 			die(STATUS_COULD_NOT, name, "longer than the store takes, %zu bytes",
 			    most);
-	} while (count);
+	return (struct bytes){ buf.data, buf.len };
+}
+
+struct bytes read_value(struct mstore *store, const char *path)
+{
+	bool standard = !strcmp(path, "-");
+	const char *name = standard ? standard_input : path;
+	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	struct bytes value;
+
+	if (fd < 0)
+		die(STATUS_COULD_NOT, name, "%s", strerror(errno));
+	value = read_to_end(fd, name, longest_value(store));
 	if (!standard)
 		close(fd);
-	return (struct bytes){ buf.data, buf.len };
+	return value;
+}
+
+/**
+ * struct lines - standard input, a line at a time
+ * @buf:	what has been read
+ * @at:		where the next line starts in it
+ * @searched:	how far there is no end of that line
+ * @ended:	there is no more to read
+ */
+static struct lines {
+	struct buffer buf;
+	size_t at;
+	size_t searched;
+	bool ended;
+} lines;
+
+/* The end of the next line; NULL if that has not been read yet. */
+static char *find_end(void)
+{
+	char *end = NULL;
+
+	if (lines.searched < lines.buf.len)
+		end = memchr(lines.buf.data + lines.searched, '\n',
+			     lines.buf.len - lines.searched);
+	if (!end)
+		lines.searched = lines.buf.len;
+	return end;
+}
+
+static void read_more(void)
+{
+	size_t kept = lines.buf.len - lines.at;
+
+	if (lines.at) {
+		memmove(lines.buf.data, lines.buf.data + lines.at, kept);
+		lines.buf.len = kept;
+		lines.searched -= lines.at;
+		lines.at = 0;
+	}
+	lines.ended = !read_chunk(&lines.buf, STDIN_FILENO, standard_input);
+}
+
+/*
+ * Returns false when there are no more lines. The line is without its newline,
+ * which the last one need not have, with a NUL behind it instead, and valid until
+ * the next call of this or line_waits().
+ */
+bool next_line(struct bytes *line)
+{
+	char *start, *end;
+
+	while (!(end = find_end()) && !lines.ended)
+		read_more();
+	if (!end && lines.at == lines.buf.len)
+		return false;
+	if (!end) {
+		buffer_reserve(&lines.buf, 1);
+		end = lines.buf.data + lines.buf.len++;
+	}
+	*end = 0;
+	start = lines.buf.data + lines.at;
+	*line = (struct bytes){ start, end - start };
+	lines.at += line->len + 1;
+	lines.searched = lines.at;
+	return true;
+}
+
+/* Whether next_line() would return without waiting for whoever writes. */
+bool line_waits(void)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	while (!find_end() && !lines.ended) {
+		if (poll(&input, 1, 0) <= 0)
+			return false;
+		read_more();
+	}
+	return true;
 }

@@ -14,44 +14,31 @@ void json_begin(void)
 
 static void name_field(const char *name, const char *suffix)
 {
-	buffer_format(&out, "%s\"%s%s\":", first ? "" : ",", name, suffix);
+	buffer_text(&out, first ? "\"" : ",\"");
+	buffer_text(&out, name);
+	buffer_text(&out, suffix);
+	buffer_text(&out, "\":");
 	first = false;
+}
+
+static bool is_plain(unsigned char byte)
+{
+	return byte >= 0x20 && byte != '"' && byte != '\\';
 }
 
 static void add_string(struct bytes bytes)
 {
 	const unsigned char *s = bytes.data;
+	size_t plain;
 
 	buffer_text(&out, "\"");
-	for (size_t i = 0; i < bytes.len; i++) {
-		if (s[i] < 0x20)
-			buffer_format(&out, "\\u%04x", s[i]);
-		else if (s[i] == '"' || s[i] == '\\')
-			buffer_format(&out, "\\%c", s[i]);
-		else
-			buffer_add(&out, s + i, 1);
-	}
-	buffer_text(&out, "\"");
-}
-
-static void add_base64(struct bytes bytes)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *s = bytes.data;
-
-	buffer_text(&out, "\"");
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		size_t left = bytes.len - i;
-		uint32_t bits = s[i] << 16 | (left > 1 ? s[i + 1] << 8 : 0) |
-				(left > 2 ? s[i + 2] : 0);
-		char group[4] = {
-			digits[bits >> 18], digits[bits >> 12 & 63],
-			left > 1 ? digits[bits >> 6 & 63] : '=',
-			left > 2 ? digits[bits & 63] : '=',
-		};
-
-		buffer_add(&out, group, sizeof(group));
+	for (size_t i = 0; i < bytes.len; i += plain + 1) {
+		for (plain = 0; i + plain < bytes.len && is_plain(s[i + plain]);)
+			plain++;
+		buffer_add(&out, s + i, plain);
+		if (i + plain == bytes.len)
+			break;
+		buffer_format(&out, s[i + plain] < 0x20 ? "\\u%04x" : "\\%c", s[i + plain]);
 	}
 	buffer_text(&out, "\"");
 }
@@ -64,7 +51,9 @@ void json_bytes(const char *name, struct bytes bytes)
 		add_string(bytes);
 	} else {
 		name_field(name, "_base64");
-		add_base64(bytes);
+		buffer_text(&out, "\"");
+		base64_encode(&out, bytes);
+		buffer_text(&out, "\"");
 	}
 }
 
@@ -88,7 +77,7 @@ void json_exact(const char *name, uint64_t number)
 	buffer_text(&out, "\"");
 }
 
-void json_true(const char *name)
+void json_flag(const char *name)
 {
 	name_field(name, "");
 	buffer_text(&out, "true");
@@ -96,5 +85,6 @@ void json_true(const char *name)
 
 void json_end(void)
 {
-	buffer_text(&out, "}\n");
+	buffer_text(&out, "}");
+	out_end();
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The command metastore: finds the subcommand and runs it. */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,13 +41,15 @@ static void print_usage(void)
 
 /*
  * A descriptor that is not open would be given to the store, and output would
- * end up there. These fail on use as a closed one does.
+ * end up there. These fail on use as a closed one does, and commands that are run
+ * find theirs closed.
  */
 static void occupy_standard_descriptors(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+			open("/dev/null",
+			     O_CLOEXEC | (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
 }
 
 static const struct command *find_command(const char *name)
@@ -105,7 +106,7 @@ int main(int argc, char **argv)
 	int status;
 
 	occupy_standard_descriptors();
-	signal(SIGPIPE, SIG_IGN);
+	ignore_broken_pipes();
 	status = parse_options(argc, argv);
 	if (status < 0)
 		status = run_command(argc - optind, argv + optind);

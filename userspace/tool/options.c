@@ -38,6 +38,83 @@ static void unknown_option(const struct command *cmd, char **argv)
 	die_usage(cmd, "unknown option %s", word);
 }
 
+static void set_condition(const struct command *cmd, int flag)
+{
+	const int conditions = MSTORE_CREATE | MSTORE_REPLACE | MSTORE_IF_VERSION;
+
+	if (settings.write.flags & conditions & ~flag)
+		die_usage(cmd, "only one of --create, --replace and --if-version can be given");
+	settings.write.flags |= flag;
+}
+
+/* Reads seconds, with a fraction if need be; returns nanoseconds. */
+static uint64_t parse_seconds(const struct command *cmd, const char *option, const char *text)
+{
+	const char *s = text;
+	uint64_t seconds = 0, fraction = 0, unit = NS_PER_SEC;
+
+	for (; isdigit((unsigned char)*s) && seconds < NS_PER_SEC; s++)
+		seconds = seconds * 10 + (*s - '0');
+	if (*s == '.')
+		for (s++; isdigit((unsigned char)*s); s++) {
+			unit /= 10;
+			fraction += unit * (*s - '0');
+		}
+	if (*s || s == text || !strcmp(text, "."))
+		die_usage(cmd, "%s takes seconds, such as 2 or 0.5, not '%s'", option, text);
+	return seconds * NS_PER_SEC + fraction;
+}
+
+/* Options that several subcommands have. Returns false if @option is none. */
+static bool shared_option(const struct command *cmd, int option)
+{
+	struct mstore_options *write = &settings.write;
+
+	switch (option) {
+	case OPT_STORE:
+		settings.store = optarg;
+		return true;
+	case OPT_JSON:
+		settings.json = true;
+		return true;
+	case '0':
+		settings.null = true;
+		return true;
+	case 'e':
+		settings.escaped = true;
+		return true;
+	case OPT_RAW:
+		settings.raw = true;
+		return true;
+	case OPT_FILE:
+		settings.file = optarg;
+		return true;
+	case OPT_CREATE:
+		set_condition(cmd, MSTORE_CREATE);
+		return true;
+	case OPT_REPLACE:
+		set_condition(cmd, MSTORE_REPLACE);
+		return true;
+	case OPT_IF_VERSION:
+		set_condition(cmd, MSTORE_IF_VERSION);
+		write->version = parse_number(cmd, "--if-version", optarg, 0, UINT64_MAX);
+		return true;
+	case OPT_STEAL:
+		write->flags |= MSTORE_STEAL;
+		return true;
+	case OPT_TTL:
+		write->ttl_ms = parse_number(cmd, "--ttl", optarg, 1, MSTORE_TTL_MAX);
+		return true;
+	case OPT_TIMEOUT:
+		settings.timed = true;
+		settings.deadline = now_ns(CLOCK_MONOTONIC) +
+				    parse_seconds(cmd, "--timeout", optarg);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
  * Returns the next option that is the subcommand's own, or -1 where operands
  * start, at argv[optind].
@@ -48,19 +125,9 @@ int next_option(const struct command *cmd, int argc, char **argv, const char *le
 	for (;;) {
 		int option = getopt_long(argc, argv, letters, options, NULL);
 
+		if (shared_option(cmd, option))
+			continue;
 		switch (option) {
-		case OPT_STORE:
-			settings.store = optarg;
-			break;
-		case OPT_JSON:
-			settings.json = true;
-			break;
-		case '0':
-			settings.null = true;
-			break;
-		case 'e':
-			settings.escaped = true;
-			break;
 		case 'h':
 			print_help(cmd);
 			break;
@@ -132,6 +199,31 @@ struct bytes operand_key(const struct command *cmd, const char *text)
 	return key;
 }
 
+/* How many operands KEY VALUE, or with --file KEY alone, are. */
+int value_operands(void)
+{
+	return settings.file ? 1 : 2;
+}
+
+/* The value that an operand, or the file that is there in its stead, holds. */
+struct bytes operand_value(const struct command *cmd, struct mstore *store, const char *text)
+{
+	if (settings.file)
+		return read_value(store, settings.file);
+	return operand_bytes(cmd, text);
+}
+
+/* The command to run: what follows @operands operands and "--". */
+char **operand_command(const struct command *cmd, int argc, char **argv, int operands)
+{
+	int at = optind + operands;
+
+	want_operands(cmd, argc, operands + 2, INT_MAX);
+	if (strcmp(argv[at], "--"))
+		die_usage(cmd, "'--' must follow the operands, then a command");
+	return argv + at + 1;
+}
+
 /* Digits and nothing else: strtoull() alone would take " -1". */
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
 		      uint64_t least, uint64_t most)
@@ -145,24 +237,6 @@ uint64_t parse_number(const struct command *cmd, const char *option, const char 
 		die_usage(cmd, "%s takes a number of at least %llu, not '%s'", option,
 			  (unsigned long long)least, text);
 	return number;
-}
-
-/* Reads seconds, with a fraction if need be; returns nanoseconds. */
-uint64_t parse_seconds(const struct command *cmd, const char *option, const char *text)
-{
-	const char *s = text;
-	uint64_t seconds = 0, fraction = 0, unit = NS_PER_SEC;
-
-	for (; isdigit((unsigned char)*s) && seconds < NS_PER_SEC; s++)
-		seconds = seconds * 10 + (*s - '0');
-	if (*s == '.')
-		for (s++; isdigit((unsigned char)*s); s++) {
-			unit /= 10;
-			fraction += unit * (*s - '0');
-		}
-	if (*s || s == text || !strcmp(text, "."))
-		die_usage(cmd, "%s takes seconds, such as 2 or 0.5, not '%s'", option, text);
-	return seconds * NS_PER_SEC + fraction;
 }
 
 int parse_bucket(const struct command *cmd, const char *text)

@@ -17,11 +17,18 @@ const char *store_path(void)
 	return path && *path ? path : "/dev/metastore";
 }
 
+static bool is_inherited(const char *path)
+{
+	return !strncmp(path, "fd:", 3);
+}
+
 static noreturn void die_denied(const char *path)
 {
 	struct stat st;
 	struct group *group;
 
+	if (is_inherited(path))
+		die(STATUS_COULD_NOT, path, "the descriptor is not open for that");
 	if (stat(path, &st))
 		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
 	group = getgrgid(st.st_gid);
@@ -45,6 +52,11 @@ struct mstore *open_store(int flags)
 		    "no such store; load the module: modprobe metastore, or insmod metastore.ko");
 	case EACCES:
 		die_denied(path);
+	case EBADF:
+		die(STATUS_COULD_NOT, path,
+		    "no such descriptor; some command on the way here has closed it");
+	case ENOTTY:
+		call_failed(path, errno);
 	default:
 		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
 	}

@@ -11,11 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
+#include <sys/types.h>
+#include <time.h>
 
 /* The compiler checks the arguments of functions that take a format as printf() does. */
 #define PRINTF_LIKE(format_arg, first_arg) \
 	__attribute__((__format__(__printf__, \
 				  format_arg, first_arg)))
+
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
 /** struct bytes - a key or a value: any bytes, with a length */
 struct bytes {
@@ -52,13 +56,21 @@ extern const struct command cmd_get;
 extern const struct command cmd_set;
 extern const struct command cmd_del;
 extern const struct command cmd_pub;
+extern const struct command cmd_update;
+extern const struct command cmd_batch;
 extern const struct command cmd_sub;
+extern const struct command cmd_wait;
+extern const struct command cmd_hold;
+extern const struct command cmd_lock;
 extern const struct command cmd_stat;
 extern const struct command cmd_bucket;
 extern const struct command cmd_subs;
 extern const struct command cmd_ls;
 extern const struct command cmd_flush;
 extern const struct command cmd_info;
+extern const struct command cmd_dump;
+extern const struct command cmd_load;
+extern const struct command cmd_private;
 
 /* options.c: what the command line says */
 
@@ -68,12 +80,27 @@ extern const struct command cmd_info;
  * @json:	print JSON, one object a line
  * @null:	end fields by NUL and escape nothing
  * @escaped:	operands are written as the tool prints keys
+ * @raw:	values are printed, or taken, without a newline more or less
+ * @file:	the value is in this file, NULL: it is an operand
+ * @write:	under what conditions and how a value is stored or removed
+ * @timed:	there is a --timeout: until @deadline
+ * @deadline:	of CLOCK_MONOTONIC, in ns
+ * @line:	line of standard input that is read as a command line, 0: none
+ * @before_wrong_line: does what the lines before ask for, before the message about
+ *		a wrong one; or NULL
  */
 struct settings {
 	const char *store;
 	bool json;
 	bool null;
 	bool escaped;
+	bool raw;
+	const char *file;
+	struct mstore_options write;
+	bool timed;
+	uint64_t deadline;
+	unsigned long line;
+	void (*before_wrong_line)(void);
 };
 
 extern struct settings settings;
@@ -82,6 +109,14 @@ extern struct settings settings;
 enum {
 	OPT_STORE = 256,
 	OPT_JSON,
+	OPT_RAW,
+	OPT_FILE,
+	OPT_CREATE,
+	OPT_REPLACE,
+	OPT_IF_VERSION,
+	OPT_STEAL,
+	OPT_TTL,
+	OPT_TIMEOUT,
 	OPT_OWN,
 };
 
@@ -95,12 +130,26 @@ enum {
 #define LONG_JSON	{ "json", no_argument, NULL, OPT_JSON }
 #define LONG_ESCAPED	{ "escaped", no_argument, NULL, 'e' }
 #define LONG_NULL	{ "null", no_argument, NULL, '0' }
+#define LONG_RAW	{ "raw", no_argument, NULL, OPT_RAW }
+#define LONG_FILE	{ "file", required_argument, NULL, OPT_FILE }
+#define LONG_CREATE	{ "create", no_argument, NULL, OPT_CREATE }
+#define LONG_REPLACE	{ "replace", no_argument, NULL, OPT_REPLACE }
+#define LONG_IF_VERSION	{ "if-version", required_argument, NULL, OPT_IF_VERSION }
+#define LONG_STEAL	{ "steal", no_argument, NULL, OPT_STEAL }
+#define LONG_TTL	{ "ttl", required_argument, NULL, OPT_TTL }
+#define LONG_TIMEOUT	{ "timeout", required_argument, NULL, OPT_TIMEOUT }
 
 /* The lines of the help texts that several subcommands share. */
 #define HELP_JSON	"      --json           print JSON, one object a line\n"
 #define HELP_ESCAPED	"  -e, --escaped        operands have escapes, as this tool prints keys\n"
 #define HELP_NULL	"  -0, --null           end fields by NUL, escape nothing\n"
 #define HELP_BUCKET	"      --bucket N       only keys of this bucket\n"
+#define HELP_FILE	"      --file FILE      take the value from FILE, - is standard input\n"
+#define HELP_CREATE	"      --create         only if the key is absent\n"
+#define HELP_REPLACE	"      --replace        only if it is there\n"
+#define HELP_IF_VERSION	"      --if-version V   only if its value has this version\n"
+#define HELP_STEAL	"      --steal          even if it belongs to another open file\n"
+#define HELP_TTL	"      --ttl MS         the value ends after so many milliseconds\n"
 
 int next_option(const struct command *cmd, int argc, char **argv, const char *letters,
 		const struct option *options);
@@ -110,9 +159,11 @@ void want_one_form(const struct command *cmd, int forms);
 struct bytes operand_bytes(const struct command *cmd, const char *text);
 struct bytes operand_key(const struct command *cmd, const char *text);
 struct bytes operand_prefix(const struct command *cmd, const char *text);
+int value_operands(void);
+struct bytes operand_value(const struct command *cmd, struct mstore *store, const char *text);
+char **operand_command(const struct command *cmd, int argc, char **argv, int operands);
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
 		      uint64_t least, uint64_t most);
-uint64_t parse_seconds(const struct command *cmd, const char *option, const char *text);
 int parse_bucket(const struct command *cmd, const char *text);
 
 /* error.c: messages of the form `metastore: what: why` */
@@ -121,6 +172,8 @@ PRINTF_LIKE(2, 3) void report(const char *what, const char *why, ...);
 PRINTF_LIKE(2, 3) void report_key(struct bytes key, const char *why, ...);
 PRINTF_LIKE(3, 4) noreturn void die(int status, const char *what, const char *why, ...);
 PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char *why, ...);
+const char *reason(int error);
+int status_of(int error);
 int key_failed(struct bytes key, int error);
 noreturn void call_failed(const char *what, int error);
 
@@ -171,7 +224,7 @@ void json_bytes(const char *name, struct bytes bytes);
 void json_text(const char *name, const char *text);
 void json_number(const char *name, uint64_t number);
 void json_exact(const char *name, uint64_t number);
-void json_true(const char *name);
+void json_flag(const char *name);
 void json_end(void);
 
 /* writer.c: who wrote a value, and when */
@@ -187,6 +240,8 @@ void json_writer(int32_t pid, uint32_t uid, uint64_t time_ns);
 /* event.c: events as lines */
 
 const char *format_error(const char *format);
+const char *event_kind(int type);
+void event_why(struct buffer *buf, const struct mstore_event *event);
 void print_event(const struct mstore_event *event, const char *format);
 void print_loss(struct bytes key, uint64_t count);
 void print_flushed(uint64_t count);
@@ -196,8 +251,139 @@ void print_flushed(uint64_t count);
 struct mstore *open_store(int flags);
 const char *store_path(void);
 
-/* input.c: values that come from a file */
+/* input.c: values that come from a file, and lines of standard input */
 
+size_t longest_value(struct mstore *store);
+struct bytes read_to_end(int fd, const char *name, size_t most);
 struct bytes read_value(struct mstore *store, const char *path);
+bool next_line(struct bytes *line);
+bool line_waits(void);
+
+/* operation.c: gets and changes of keys, many in one call */
+
+enum operation_kind { OP_GET, OP_SET, OP_PUBLISH, OP_DELETE };
+
+/**
+ * struct operation - a get or a change of a key, and what became of it
+ * @kind:	which
+ * @key:	key
+ * @value:	value to be stored; GET: [out] the value found, valid until
+ *		operations are run again
+ * @options:	of a change
+ * @line:	line of standard input that asked for it, 0: none did
+ * @error:	[out] 0 or an errno
+ * @version:	[out] version read or made; after EEXIST and ESTALE the present one,
+ *		0 if there is no value
+ * @ttl_ms:	[out] GET: what is left of its time to live, 0: it has no end
+ * @owned:	[out] GET: it belongs to an open file
+ * @queues:	[out] PUBLISH: number of queues that took it
+ */
+struct operation {
+	enum operation_kind kind;
+	struct bytes key;
+	struct bytes value;
+	struct mstore_options options;
+	unsigned long line;
+	int error;
+	uint64_t version;
+	uint64_t ttl_ms;
+	bool owned;
+	int queues;
+};
+
+int run_operations(struct mstore *store, struct operation *ops, size_t count, int flags,
+		   int (*done)(const struct operation *op));
+void run_operation(struct mstore *store, struct operation *op);
+int run_keys(const struct command *cmd, struct mstore *store, enum operation_kind kind, int argc,
+	     char **argv, int (*done)(const struct operation *op));
+int run_listed(struct mstore *store, struct bytes prefix, const struct operation *model,
+	       bool (*wanted)(struct bytes key), int (*done)(const struct operation *op));
+
+/* result.c: what became of them */
+
+int operation_failed(const struct operation *op);
+void print_value(struct bytes value);
+void print_pair(struct bytes key, struct bytes value);
+void json_result(const struct operation *op);
+
+/* watch.c: waiting for what happens to keys */
+
+uint64_t now_ns(clockid_t clock);
+int time_left_ms(void);
+void end_on_signals(int status);
+
+/**
+ * struct watch - a subscription to one key
+ * @store:	open store that it belongs to
+ * @buffer:	the events that watch_events() has read
+ * @key:	key
+ * @events:	mask of what is waited for
+ * @over:	the time was over when last looked
+ */
+struct watch {
+	struct mstore *store;
+	struct mstore_event_buffer *buffer;
+	struct bytes key;
+	int events;
+	bool over;
+};
+
+void watch_begin(struct watch *watch);
+bool watch_events(struct watch *watch);
+void watch_end(struct watch *watch);
+bool read_events(struct mstore *store, struct mstore_event_buffer *buffer);
+
+/* child.c: other commands, in place of this one or beside it */
+
+void ignore_broken_pipes(void);
+int inherit_store(struct mstore *store);
+noreturn void become(char *const *argv);
+pid_t start_command(char *const *argv, struct bytes input, int output);
+int wait_for_command(pid_t pid);
+
+/* cmd_sub.c and sub_exec.c: changes printed, or a command run for each */
+
+/**
+ * struct follow - what sub was asked for, and how far it has come
+ * @store:	open store, which is subscribed to @keys; cookies are indexes
+ * @keys:	keys
+ * @operands:	the same as they were typed
+ * @count:	their number
+ * @events:	mask of what is followed
+ * @format:	format of each line, or NULL
+ * @command:	command to run for each change, or NULL
+ * @strict:	end when changes were lost
+ * @counted:	end after @wanted changes
+ * @wanted:	see there
+ * @seen:	changes printed, or commands run
+ */
+struct follow {
+	struct mstore *store;
+	struct bytes *keys;
+	char **operands;
+	int count;
+	int events;
+	const char *format;
+	char *command;
+	bool strict;
+	bool counted;
+	uint64_t wanted;
+	uint64_t seen;
+};
+
+bool is_complete(const struct follow *follow);
+int changes_lost(const struct follow *follow, const struct mstore_event *event);
+noreturn void subscriptions_flushed(const struct mstore_event *event);
+int follow_with_command(struct follow *follow, struct mstore_event_buffer *buffer);
+
+/* base64.c */
+
+void base64_encode(struct buffer *buf, struct bytes bytes);
+bool base64_decode(struct buffer *buf, struct bytes text);
+
+/* progress.c: how far a long command is, for whoever sits at a terminal */
+
+void progress(const char *what, uint64_t count);
+void progress_end(void);
 
 #endif

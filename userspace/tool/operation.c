@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Gets and changes of keys, as many in one call as go into it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/*
+ * Each get has room for the longest value: a batch cannot be repeated because a
+ * value was longer than expected. The kernel gives memory only to what is used.
+ */
+#define ROOM_MAX	(64UL << 20)
+
+static char *get_room(size_t size)
+{
+	static char *room;
+	static size_t room_size;
+
+	if (room_size < size) {
+		free(room);
+		room = malloc(size);
+		if (!room)
+			call_failed("memory", ENOMEM);
+		room_size = size;
+	}
+	return room;
+}
+
+static bool is_get(const struct operation *op)
+{
+	return op->kind == OP_GET;
+}
+
+/*
+ * How many of the operations go into one call, all of them if they are to be
+ * done at one moment, and how much room their gets need.
+ */
+static size_t fitting(struct mstore *store, const struct operation *ops, size_t count, int flags,
+		      size_t *room)
+{
+	size_t n;
+
+	*room = 0;
+	for (n = 0; n < count && n < MSTORE_BATCH_MAX; n++) {
+		if (!is_get(&ops[n]))
+			continue;
+		if (*room && *room + longest_value(store) > ROOM_MAX && !flags)
+			break;
+		*room += longest_value(store);
+	}
+	return n;
+}
+
+static int add_operation(struct mstore_batch *batch, struct operation *op)
+{
+	struct bytes key = op->key, value = op->value;
+
+	switch (op->kind) {
+	case OP_GET:
+		return mstore_batch_get(batch, key.data, key.len, (void *)value.data, value.len);
+	case OP_SET:
+		return mstore_batch_set(batch, key.data, key.len, value.data, value.len,
+					&op->options);
+	case OP_PUBLISH:
+		return mstore_batch_publish(batch, key.data, key.len, value.data, value.len,
+					    &op->options);
+	default:
+		return mstore_batch_delete(batch, key.data, key.len, &op->options);
+	}
+}
+
+static void collect_result(struct operation *op, const struct mstore_batch *batch, int index)
+{
+	op->error = mstore_batch_result(batch, index);
+	op->version = mstore_batch_version(batch, index);
+	op->queues = mstore_batch_queues(batch, index);
+	if (!is_get(op))
+		return;
+	op->value.len = mstore_batch_value_len(batch, index);
+	op->ttl_ms = mstore_batch_ttl(batch, index);
+	op->owned = mstore_batch_owner(batch, index) != MSTORE_OWNER_NONE;
+}
+
+/* Why nothing was done at all is told by each result. */
+static void run_call(struct mstore *store, struct operation *ops, size_t count, char *room,
+		     int flags)
+{
+	static struct mstore_batch *batch;
+
+	if (!batch)
+		batch = mstore_batch_new();
+	if (!batch)
+		call_failed("memory", errno);
+	mstore_batch_clear(batch);
+	for (size_t i = 0; i < count; i++) {
+		if (is_get(&ops[i])) {
+			ops[i].value = (struct bytes){ room, longest_value(store) };
+			room += ops[i].value.len;
+		}
+		if (add_operation(batch, &ops[i]) < 0)
+			call_failed("batch", errno);
+	}
+	mstore_batch_run(store, batch, flags);
+	for (size_t i = 0; i < count; i++)
+		collect_result(&ops[i], batch, i);
+}
+
+/*
+ * Runs operations in their order and hands each to @done, which returns a status.
+ * @flags is MSTORE_BATCH_ATOMIC for at most MSTORE_ATOMIC_MAX of them. Returns the
+ * statuses together.
+ */
+int run_operations(struct mstore *store, struct operation *ops, size_t count, int flags,
+		   int (*done)(const struct operation *op))
+{
+	int status = STATUS_YES;
+	size_t n, room;
+
+	for (; count; ops += n, count -= n) {
+		n = fitting(store, ops, count, flags, &room);
+		run_call(store, ops, n, get_room(room), flags);
+		for (size_t i = 0; i < n; i++)
+			status |= done(&ops[i]);
+	}
+	return status;
+}
+
+static int no_status(const struct operation *op)
+{
+	(void)op;
+	return STATUS_YES;
+}
+
+void run_operation(struct mstore *store, struct operation *op)
+{
+	run_operations(store, op, 1, 0, no_status);
+}
+
+/* The same with each of the keys that are the operands. */
+int run_keys(const struct command *cmd, struct mstore *store, enum operation_kind kind, int argc,
+	     char **argv, int (*done)(const struct operation *op))
+{
+	size_t count = argc - optind;
+	struct operation *ops = calloc(count, sizeof(*ops));
+	int status;
+
+	if (!ops)
+		call_failed("memory", ENOMEM);
+	for (size_t i = 0; i < count; i++) {
+		ops[i].kind = kind;
+		ops[i].key = operand_key(cmd, argv[optind + i]);
+		ops[i].options = settings.write;
+	}
+	status = run_operations(store, ops, count, 0, done);
+	free(ops);
+	return status;
+}
+
+/**
+ * struct listed - keys that were listed and wait for an operation
+ * @ops:	the operations
+ * @keys:	their keys
+ * @count:	their number
+ */
+static struct listed {
+	struct operation ops[MSTORE_BATCH_MAX];
+	char keys[MSTORE_BATCH_MAX][MSTORE_KEY_MAX];
+	size_t count;
+} listed;
+
+static void add_listed(struct bytes key, const struct operation *model)
+{
+	struct operation *op = &listed.ops[listed.count];
+	char *copy = listed.keys[listed.count];
+
+	memcpy(copy, key.data, key.len);
+	*op = *model;
+	op->key = (struct bytes){ copy, key.len };
+	listed.count++;
+}
+
+/*
+ * Runs an operation like @model for each key there is that starts with @prefix,
+ * and is @wanted unless that is NULL. The rest as in run_operations().
+ */
+int run_listed(struct mstore *store, struct bytes prefix, const struct operation *model,
+	       bool (*wanted)(struct bytes key), int (*done)(const struct operation *op))
+{
+	struct mstore_list *list;
+	int more, status = STATUS_YES;
+
+	list = mstore_list_new(store, prefix.data, prefix.len, MSTORE_ANY_BUCKET);
+	if (!list)
+		call_failed("memory", errno);
+	do {
+		struct bytes key;
+
+		more = mstore_list_next(list);
+		if (more < 0)
+			call_failed(store_path(), errno);
+		if (more) {
+			key.data = mstore_list_key(list, &key.len);
+			if (!wanted || wanted(key))
+				add_listed(key, model);
+		}
+		if (listed.count && (!more || listed.count == MSTORE_BATCH_MAX)) {
+			status |= run_operations(store, listed.ops, listed.count, 0, done);
+			listed.count = 0;
+		}
+	} while (more);
+	mstore_list_free(list);
+	return status;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Waiting for what happens to keys, as long as --timeout says. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define NS_PER_SEC	1000000000ULL
+#define NS_PER_MS	1000000ULL
+
+uint64_t now_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+}
+
+/* As poll() takes it: -1 for ever, 0 when the time is over. */
+int time_left_ms(void)
+{
+	uint64_t now, ms;
+
+	if (!settings.timed)
+		return -1;
+	now = now_ns(CLOCK_MONOTONIC);
+	if (now >= settings.deadline)
+		return 0;
+	ms = (settings.deadline - now + NS_PER_MS - 1) / NS_PER_MS;
+	return ms < INT_MAX ? ms : INT_MAX;
+}
+
+static void end_with_yes(int signal)
+{
+	(void)signal;
+	_exit(STATUS_YES);
+}
+
+static void end_with_no(int signal)
+{
+	(void)signal;
+	_exit(STATUS_NO);
+}
+
+/* Signals that are ignored stay so: they are meant for somebody else. */
+static void end_on_signal(int signal, void (*end)(int))
+{
+	struct sigaction action;
+
+	sigaction(signal, NULL, &action);
+	if (action.sa_handler == SIG_IGN)
+		return;
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = end;
+	sigaction(signal, &action, NULL);
+}
+
+/*
+ * Ctrl-C ends at once, whether in a wait or in a write to a pipe that nobody
+ * empties: nothing complete is kept back at either place.
+ */
+void end_on_signals(int status)
+{
+	void (*end)(int) = status == STATUS_YES ? end_with_yes : end_with_no;
+
+	end_on_signal(SIGINT, end);
+	end_on_signal(SIGTERM, end);
+}
+
+/* Returns false when there was nothing to read after all. */
+bool read_events(struct mstore *store, struct mstore_event_buffer *buffer)
+{
+	if (mstore_read_events(store, buffer) >= 0)
+		return true;
+	if (errno != EAGAIN)
+		call_failed(store_path(), errno);
+	return false;
+}
+
+static void subscribe(struct watch *watch)
+{
+	if (mstore_subscribe(watch->store, watch->key.data, watch->key.len, watch->events, 0) &&
+	    errno != EEXIST)
+		key_failed(watch->key, errno);
+}
+
+/* Subscribes to @key for @events, which the caller has written. */
+void watch_begin(struct watch *watch)
+{
+	watch->store = open_store(MSTORE_READ | MSTORE_NONBLOCK);
+	watch->buffer = mstore_event_buffer_new(0);
+	if (!watch->buffer)
+		call_failed("memory", errno);
+	subscribe(watch);
+}
+
+/*
+ * Waits for events and reads them. Returns false when the time is over. Somebody
+ * who removed the subscription did not mean to end the wait for the key.
+ */
+bool watch_events(struct watch *watch)
+{
+	const struct mstore_event *event = NULL;
+	int ready, timeout = time_left_ms();
+
+	/* A time of 0 was the last look: a busy key must not prolong it. */
+	if (watch->over)
+		return false;
+	watch->over = !timeout;
+	do {
+		ready = mstore_wait(watch->store, timeout);
+		if (ready < 0)
+			call_failed(store_path(), errno);
+		if (!ready)
+			return false;
+	} while (!read_events(watch->store, watch->buffer));
+	while ((event = mstore_event_next(watch->buffer, event)))
+		if (mstore_event_type(event) == MSTORE_EVENT_FLUSHED)
+			subscribe(watch);
+	return true;
+}
+
+void watch_end(struct watch *watch)
+{
+	mstore_event_buffer_free(watch->buffer);
+	mstore_close(watch->store);
+}
