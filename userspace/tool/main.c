@@ -16,13 +16,19 @@ static const struct command *const commands[] = {
 	&cmd_set,
 	&cmd_del,
 	&cmd_pub,
+	&cmd_update,
+	&cmd_batch,
 	&cmd_sub,
+	&cmd_wait,
+	&cmd_hold,
+	&cmd_lock,
 	&cmd_ls,
 	&cmd_stat,
 	&cmd_subs,
 	&cmd_bucket,
 	&cmd_flush,
 	&cmd_info,
+	&cmd_private,
 	NULL
 };
 

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore batch: a small shell of gets and changes */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+enum { OPT_ATOMIC = OPT_OWN };
+
+/* Words of a line that are looked at: a command, options, a key. */
+#define WORDS_MAX	16
+
+static const struct option no_options[] = { { } };
+
+static const struct option delete_options[] = { LONG_IF_VERSION, LONG_STEAL, { } };
+
+static const struct option write_options[] = {
+	LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_TTL, { }
+};
+
+/* The commands that a line may have: those of the tool by the same names. */
+static const struct line_command {
+	const struct command *cmd;
+	enum operation_kind kind;
+	const struct option *options;
+	bool valued;
+} line_commands[] = {
+	{ &cmd_get, OP_GET, no_options, false },
+	{ &cmd_set, OP_SET, write_options, true },
+	{ &cmd_pub, OP_PUBLISH, write_options, true },
+	{ &cmd_del, OP_DELETE, delete_options, false },
+};
+
+/* Operations that were read and not run yet. */
+static struct operation waiting[MSTORE_BATCH_MAX];
+static int waiting_count;
+static struct mstore *store;
+static int status;
+
+static const struct line_command *find_line_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(line_commands); i++)
+		if (!strcmp(line_commands[i].cmd->name, name))
+			return &line_commands[i];
+	die_usage(&cmd_batch, "'%s' is none of get, set, pub and del", name);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Splits a line at blanks, the first words of it. Returns their number. */
+static int split_words(char *line, char *words[WORDS_MAX + 1])
+{
+	int count = 0;
+
+	while (count < WORDS_MAX) {
+		while (is_blank(*line))
+			line++;
+		if (!*line)
+			break;
+		words[count++] = line;
+		while (*line && !is_blank(*line))
+			line++;
+		if (*line)
+			*line++ = 0;
+	}
+	words[count] = NULL;
+	return count;
+}
+
+/* The value is all of the line that follows the key and one blank. */
+static struct bytes line_value(const struct line_command *command, struct bytes line,
+			       size_t key_end)
+{
+	if (key_end >= line.len)
+		die_usage(command->cmd, "too few operands");
+	return operand_bytes(command->cmd, (const char *)line.data + key_end + 1);
+}
+
+/* Key and value are in memory of their own, since they had escapes. */
+static void parse_words(struct operation *op, struct bytes line, int count, char **words,
+			const char *copy)
+{
+	const struct line_command *command = find_line_command(words[0]);
+	const struct command *cmd = command->cmd;
+
+	memset(&settings.write, 0, sizeof(settings.write));
+	optind = 0;
+	next_option(cmd, count, words, "+:", command->options);
+	want_operands(cmd, count, 1, command->valued ? INT_MAX : 1);
+	*op = (struct operation){
+		.kind = command->kind,
+		.key = operand_key(cmd, words[optind]),
+		.options = settings.write,
+		.line = settings.line,
+	};
+	if (command->valued)
+		op->value = line_value(command, line,
+				       words[optind] - copy + strlen(words[optind]));
+}
+
+/* Returns false if the line is empty or a comment. */
+static bool parse_line(struct operation *op, struct bytes line)
+{
+	static struct buffer copy;
+	char *words[WORDS_MAX + 1];
+	int count;
+
+	if (memchr(line.data, 0, line.len))
+		die_usage(&cmd_batch, "a NUL byte, which is written \\x00");
+	copy.len = 0;
+	buffer_add(&copy, line.data, line.len + 1);
+	count = split_words(copy.data, words);
+	if (!count || words[0][0] == '#')
+		return false;
+	parse_words(op, line, count, words, copy.data);
+	return true;
+}
+
+static int print_done(const struct operation *op)
+{
+	if (settings.json)
+		json_result(op);
+	if (op->error)
+		return operation_failed(op);
+	if (op->kind == OP_GET && !settings.json)
+		print_pair(op->key, op->value);
+	return STATUS_YES;
+}
+
+static void run_waiting(int flags)
+{
+	status |= run_operations(store, waiting, waiting_count, flags, print_done);
+	out_flush();
+	for (int i = 0; i < waiting_count; i++) {
+		struct operation *op = &waiting[i];
+
+		free((void *)op->key.data);
+		if (op->kind != OP_GET)
+			free((void *)op->value.data);
+	}
+	waiting_count = 0;
+}
+
+static void run_lines_before(void)
+{
+	run_waiting(0);
+}
+
+/* What the kernel would refuse without saying which line it means. */
+static void check_atomic(void)
+{
+	struct bytes key = waiting[waiting_count].key;
+	const struct operation *op;
+
+	if (waiting_count == MSTORE_ATOMIC_MAX)
+		die_usage(&cmd_batch, "more than %d operations at one moment", MSTORE_ATOMIC_MAX);
+	for (op = waiting; op < waiting + waiting_count; op++)
+		if (op->key.len == key.len && !memcmp(op->key.data, key.data, key.len))
+			die_usage(&cmd_batch, "the same key as in line %lu", op->line);
+}
+
+/* Whoever writes the lines may wait for an answer before writing the next one. */
+static void run_lines(int flags)
+{
+	struct bytes line;
+
+	while (next_line(&line)) {
+		settings.line++;
+		if (!parse_line(&waiting[waiting_count], line))
+			continue;
+		if (flags)
+			check_atomic();
+		waiting_count++;
+		if (!flags && (waiting_count == MSTORE_BATCH_MAX || !line_waits()))
+			run_waiting(0);
+	}
+	settings.line = 0;
+	run_waiting(flags);
+}
+
+static int batch(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "atomic", no_argument, NULL, OPT_ATOMIC },
+		LONG_JSON, LONG_NULL, LONG_STORE, LONG_HELP, { }
+	};
+	int flags = 0;
+
+	while (next_option(&cmd_batch, argc, argv, SHORT_COMMON SHORT_NULL, options) == OPT_ATOMIC)
+		flags = MSTORE_BATCH_ATOMIC;
+	want_one_form(&cmd_batch, settings.json + settings.null);
+	want_operands(&cmd_batch, argc, 0, 0);
+	settings.escaped = true;
+	if (!flags)
+		settings.before_wrong_line = run_lines_before;
+	store = open_store(MSTORE_RDWR);
+	run_lines(flags);
+	mstore_close(store);
+	return status;
+}
+
+const struct command cmd_batch = {
+	.name = "batch",
+	.run = batch,
+	.operands = "",
+	.summary = "Do the gets and changes that standard input has, one a line",
+	.help = "      --atomic         all of them or none, at one moment\n"
+		HELP_NULL HELP_JSON
+		"\nLines: get KEY, set [OPTION...] KEY VALUE, pub [OPTION...] KEY VALUE,\n"
+		"del [OPTION...] KEY, with the conditions of these commands, escapes as -e\n"
+		"takes them, and the value up to the end of the line.\n\n",
+};

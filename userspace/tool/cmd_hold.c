@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore hold */
+#include "tool.h"
+
+static int hold(int argc, char **argv)
+{
+	static const struct option options[] = {
+		LONG_FILE, LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_ESCAPED,
+		LONG_STORE, LONG_HELP, { }
+	};
+	struct operation op = { .kind = OP_SET };
+	struct mstore *store;
+	char **command;
+
+	next_option(&cmd_hold, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	command = operand_command(&cmd_hold, argc, argv, value_operands());
+	op.key = operand_key(&cmd_hold, argv[optind]);
+	op.options = settings.write;
+	op.options.flags |= MSTORE_OWNED;
+	store = open_store(MSTORE_WRITE);
+	op.value = operand_value(&cmd_hold, store, argv[optind + 1]);
+	run_operation(store, &op);
+	if (op.error)
+		return operation_failed(&op);
+	inherit_store(store);
+	become(command);
+}
+
+const struct command cmd_hold = {
+	.name = "hold",
+	.run = hold,
+	.operands = "{KEY VALUE | --file FILE KEY} -- COMMAND [ARGUMENT...]",
+	.summary = "Store a value that lives as long as a command runs",
+	.help = HELP_FILE HELP_CREATE HELP_REPLACE HELP_IF_VERSION HELP_STEAL HELP_ESCAPED,
+};

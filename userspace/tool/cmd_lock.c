@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore lock */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+enum { OPT_VALUE = OPT_OWN };
+
+/* What the lock's holder is known by: "PID COMMAND ARGUMENT...", as much as is taken. */
+static struct bytes holder(struct mstore *store, char **command)
+{
+	size_t most = longest_value(store);
+	struct buffer buf = { 0 };
+
+	buffer_format(&buf, "%d", getpid());
+	for (; *command; command++) {
+		buffer_text(&buf, " ");
+		buffer_text(&buf, *command);
+	}
+	return (struct bytes){ buf.data, buf.len < most ? buf.len : most };
+}
+
+/*
+ * Creates the key. Whoever has it is awaited: subscribed first, then tried, so that
+ * its end cannot be missed. Returns a status.
+ */
+static int take(struct mstore *store, struct operation *op)
+{
+	struct watch watch = { .key = op->key, .events = MSTORE_EVENT_DELETED };
+	int status;
+
+	watch_begin(&watch);
+	for (;;) {
+		run_operation(store, op);
+		if (op->error != EEXIST) {
+			status = op->error ? operation_failed(op) : STATUS_YES;
+			break;
+		}
+		if (!watch_events(&watch)) {
+			status = STATUS_TIMED_OUT;
+			break;
+		}
+	}
+	watch_end(&watch);
+	return status;
+}
+
+static int lock(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "value", required_argument, NULL, OPT_VALUE },
+		LONG_TIMEOUT, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
+	struct operation op = {
+		.kind = OP_SET, .options.flags = MSTORE_CREATE | MSTORE_OWNED
+	};
+	const char *value = NULL;
+	struct mstore *store;
+	char **command;
+	int status;
+
+	while (next_option(&cmd_lock, argc, argv, SHORT_COMMON SHORT_ESCAPED, options) ==
+	       OPT_VALUE)
+		value = optarg;
+	command = operand_command(&cmd_lock, argc, argv, 1);
+	op.key = operand_key(&cmd_lock, argv[optind]);
+	store = open_store(MSTORE_WRITE);
+	op.value = value ? operand_bytes(&cmd_lock, value) : holder(store, command);
+	status = take(store, &op);
+	if (status != STATUS_YES)
+		return status;
+	inherit_store(store);
+	become(command);
+}
+
+const struct command cmd_lock = {
+	.name = "lock",
+	.run = lock,
+	.operands = "KEY -- COMMAND [ARGUMENT...]",
+	.summary = "Run a command that is alone in having a key, wait until it can",
+	.help = "      --timeout SECONDS\n"
+		"                       wait no longer, then end with status 124\n"
+		"      --value VALUE    the key's value, in place of process and command\n"
+		HELP_ESCAPED,
+};

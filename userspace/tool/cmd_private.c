@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore private */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tool.h"
+
+enum {
+	OPT_BUCKETS = OPT_OWN, OPT_MAX_VALUE, OPT_QUEUE_LEN, OPT_QUEUE_BYTES, OPT_MAX_KEYS,
+	OPT_MAX_BYTES,
+};
+
+static void set_limit(struct mstore_limits *limits, int option)
+{
+	switch (option) {
+	case OPT_BUCKETS:
+		limits->buckets = parse_number(&cmd_private, "--buckets", optarg, 1, UINT32_MAX);
+		break;
+	case OPT_MAX_VALUE:
+		limits->max_value = parse_number(&cmd_private, "--max-value", optarg, 1,
+						 UINT32_MAX);
+		break;
+	case OPT_QUEUE_LEN:
+		limits->queue_len = parse_number(&cmd_private, "--queue-len", optarg, 1,
+						 UINT32_MAX);
+		break;
+	case OPT_QUEUE_BYTES:
+		limits->queue_bytes = parse_number(&cmd_private, "--queue-bytes", optarg, 1,
+						   UINT32_MAX);
+		break;
+	case OPT_MAX_KEYS:
+		limits->max_keys = parse_number(&cmd_private, "--max-keys", optarg, 1, UINT64_MAX);
+		break;
+	case OPT_MAX_BYTES:
+		limits->max_bytes = parse_number(&cmd_private, "--max-bytes", optarg, 1,
+						 UINT64_MAX);
+		break;
+	}
+}
+
+static struct mstore *make_store(const struct mstore_limits *limits)
+{
+	struct mstore *from = open_store(MSTORE_RDWR);
+	struct mstore *store = mstore_create(from, limits, MSTORE_RDWR);
+
+	mstore_close(from);
+	if (store)
+		return store;
+	switch (errno) {
+	case EINVAL:
+		die(STATUS_COULD_NOT, "private",
+		    "a limit is out of its range; they are those of the module's parameters");
+	case ENOSPC:
+		die(STATUS_COULD_NOT, "private",
+		    "private stores take all the memory they may (see metastore info)");
+	default:
+		call_failed("private", errno);
+	}
+}
+
+static int private(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "buckets", required_argument, NULL, OPT_BUCKETS },
+		{ "max-value", required_argument, NULL, OPT_MAX_VALUE },
+		{ "queue-len", required_argument, NULL, OPT_QUEUE_LEN },
+		{ "queue-bytes", required_argument, NULL, OPT_QUEUE_BYTES },
+		{ "max-keys", required_argument, NULL, OPT_MAX_KEYS },
+		{ "max-bytes", required_argument, NULL, OPT_MAX_BYTES },
+		LONG_STORE, LONG_HELP, { }
+	};
+	struct mstore_limits limits = { 0 };
+	char name[16];
+	int option;
+
+	while ((option = next_option(&cmd_private, argc, argv, SHORT_COMMON, options)) != -1)
+		set_limit(&limits, option);
+	want_operands(&cmd_private, argc, 1, INT_MAX);
+	snprintf(name, sizeof(name), "fd:%d", inherit_store(make_store(&limits)));
+	if (setenv("METASTORE_STORE", name, 1))
+		call_failed("memory", errno);
+	become(argv + optind);
+}
+
+const struct command cmd_private = {
+	.name = "private",
+	.run = private,
+	.operands = "-- COMMAND [ARGUMENT...]",
+	.summary = "Run a command that has a new store to itself and its children",
+	.help = "      --buckets N      this many buckets\n"
+		"      --max-value N    values of at most N bytes\n"
+		"      --max-keys N     at most N keys\n"
+		"      --max-bytes N    that take at most N bytes\n"
+		"      --queue-len N    at most N events waiting for a reader\n"
+		"      --queue-bytes N  that take at most N bytes\n",
+};

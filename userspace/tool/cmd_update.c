@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore update */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define NS_PER_MS	1000000ULL
+
+static bool ends_line(struct bytes value)
+{
+	return value.len && ((const char *)value.data)[value.len - 1] == '\n';
+}
+
+/*
+ * Text tools end their last line. Where the value had no such newline it is not to
+ * get one, as with $() of the shell.
+ */
+static struct bytes without_new_newline(struct bytes value, struct bytes before)
+{
+	if (!settings.raw && ends_line(value) && !ends_line(before))
+		value.len--;
+	return value;
+}
+
+/* Pipes @before through the command. Returns its exit status. */
+static int filter(char **command, struct mstore *store, struct bytes before, struct bytes *after)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		call_failed("pipe", errno);
+	pid = start_command(command, before, ends[1]);
+	close(ends[1]);
+	*after = read_to_end(ends[0], command[0], longest_value(store));
+	close(ends[0]);
+	*after = without_new_newline(*after, before);
+	return wait_for_command(pid);
+}
+
+/*
+ * Writes the value if the key still is as @get found it. What is left of its time to
+ * live is kept, unless another one is asked for.
+ */
+static int write_back(struct mstore *store, struct operation *set, const struct operation *get,
+		      uint64_t end)
+{
+	uint64_t now = now_ns(CLOCK_BOOTTIME);
+
+	set->options = settings.write;
+	set->options.flags |= MSTORE_IF_VERSION;
+	set->options.version = get->version;
+	if (get->ttl_ms && !set->options.ttl_ms)
+		set->options.ttl_ms = end > now ? (end - now + NS_PER_MS - 1) / NS_PER_MS : 1;
+	run_operation(store, set);
+	return set->error;
+}
+
+/* Returns the filter's status if that is not 0, else the one of the last try. */
+static int try_until_unchanged(struct mstore *store, struct operation *set, char **command)
+{
+	struct operation get;
+	uint64_t end;
+	int status;
+
+	do {
+		free((void *)set->value.data);
+		get = (struct operation){ .kind = OP_GET, .key = set->key };
+		run_operation(store, &get);
+		if (get.error && get.error != ENOENT)
+			return operation_failed(&get);
+		end = now_ns(CLOCK_BOOTTIME) + get.ttl_ms * NS_PER_MS;
+		status = filter(command, store, get.value, &set->value);
+		if (status)
+			return status;
+	} while (write_back(store, set, &get, end) == ESTALE);
+	return set->error ? operation_failed(set) : STATUS_YES;
+}
+
+static int update(int argc, char **argv)
+{
+	static const struct option options[] = {
+		LONG_RAW, LONG_STEAL, LONG_TTL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
+	struct operation set = { .kind = OP_SET };
+	struct mstore *store;
+	char **command;
+	int status;
+
+	next_option(&cmd_update, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	command = operand_command(&cmd_update, argc, argv, 1);
+	set.key = operand_key(&cmd_update, argv[optind]);
+	store = open_store(MSTORE_RDWR);
+	status = try_until_unchanged(store, &set, command);
+	mstore_close(store);
+	if (status == STATUS_YES && settings.json)
+		json_result(&set);
+	return status;
+}
+
+const struct command cmd_update = {
+	.name = "update",
+	.run = update,
+	.operands = "KEY -- FILTER [ARGUMENT...]",
+	.summary = "Pipe a value through a command and store what comes out",
+	.help = "      --raw            keep a newline that the filter adds at the end\n"
+		HELP_STEAL HELP_TTL HELP_JSON HELP_ESCAPED,
+};
