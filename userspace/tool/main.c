@@ -28,6 +28,8 @@ static const struct command *const commands[] = {
 	&cmd_bucket,
 	&cmd_flush,
 	&cmd_info,
+	&cmd_dump,
+	&cmd_load,
 	&cmd_private,
 	NULL
 };

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore dump */
+#include <errno.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+static uint64_t dumped;
+static bool to_terminal;	/* the lines themselves show that it goes on */
+
+/* Owned keys would come back without their owner: they are left out. */
+static int print_line(const struct operation *op)
+{
+	/* It went since it was listed. */
+	if (op->error == ENOENT)
+		return STATUS_YES;
+	if (op->error) {
+		progress_end();
+		key_failed(op->key, op->error);
+	}
+	if (op->owned)
+		return STATUS_YES;
+	json_begin();
+	json_bytes("key", op->key);
+	json_bytes("value", op->value);
+	if (op->ttl_ms)
+		json_number("ttl_ms", op->ttl_ms);
+	json_end();
+	if (!to_terminal)
+		progress("dump", ++dumped);
+	return STATUS_YES;
+}
+
+static int dump(int argc, char **argv)
+{
+	static const struct option options[] = { LONG_ESCAPED, LONG_STORE, LONG_HELP, { } };
+	static const struct operation get = { .kind = OP_GET };
+	struct bytes prefix = { 0 };
+	struct mstore *store;
+
+	next_option(&cmd_dump, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	want_operands(&cmd_dump, argc, 0, 1);
+	if (optind < argc)
+		prefix = operand_prefix(&cmd_dump, argv[optind]);
+	to_terminal = isatty(STDOUT_FILENO);
+	store = open_store(MSTORE_READ);
+	run_listed(store, prefix, &get, NULL, print_line);
+	progress_end();
+	mstore_close(store);
+	return STATUS_YES;
+}
+
+const struct command cmd_dump = {
+	.name = "dump",
+	.run = dump,
+	.operands = "[PREFIX]",
+	.summary = "Print all keys, or those with PREFIX, as lines for load",
+	.help = HELP_ESCAPED,
+};

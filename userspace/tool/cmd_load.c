@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * metastore load. All lines are read and checked before the first key is written:
+ * they take about the memory that the store will.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL };
+
+/* A key of a line, in @contents from @at on with its value behind it. */
+struct entry {
+	size_t at;
+	uint32_t key_len;
+	uint32_t value_len;
+	uint64_t ttl_ms;
+};
+
+static struct buffer contents;
+static struct buffer entries;
+
+static struct bytes prefix;
+static uint64_t stored;
+static uint64_t removed;
+static bool gave_up;
+
+static size_t entry_count(void)
+{
+	return entries.len / sizeof(struct entry);
+}
+
+static const struct entry *entry_at(size_t index)
+{
+	return (const struct entry *)entries.data + index;
+}
+
+static struct bytes entry_key(const struct entry *entry)
+{
+	return (struct bytes){ contents.data + entry->at, entry->key_len };
+}
+
+static struct bytes entry_value(const struct entry *entry)
+{
+	return (struct bytes){ contents.data + entry->at + entry->key_len, entry->value_len };
+}
+
+static const json_t *string_field(const json_t *object, const char *name)
+{
+	const json_t *field = json_object_get(object, name);
+
+	if (field && !json_is_string(field))
+		die_usage(&cmd_load, "\"%s\" is no string", name);
+	return field;
+}
+
+/* Adds a field, in either of the forms that json_bytes() writes. Returns its length. */
+static size_t add_field(const json_t *object, const char *name, const char *name_base64)
+{
+	const json_t *text = string_field(object, name);
+	const json_t *base64 = string_field(object, name_base64);
+	const json_t *field = text ? text : base64;
+	size_t before = contents.len;
+	struct bytes bytes;
+
+	if (!text == !base64)
+		die_usage(&cmd_load, "either \"%s\" or \"%s\" is needed", name, name_base64);
+	bytes = (struct bytes){ json_string_value(field), json_string_length(field) };
+	if (text)
+		buffer_add(&contents, bytes.data, bytes.len);
+	else if (!base64_decode(&contents, bytes))
+		die_usage(&cmd_load, "\"%s\" is not base64", name_base64);
+	return contents.len - before;
+}
+
+static uint64_t time_to_live(const json_t *object)
+{
+	const json_t *field = json_object_get(object, "ttl_ms");
+	json_int_t number = json_integer_value(field);
+
+	if (!field)
+		return 0;
+	if (!json_is_integer(field) || number < 1 || (uint64_t)number > MSTORE_TTL_MAX)
+		die_usage(&cmd_load, "\"ttl_ms\" is no number of milliseconds");
+	return number;
+}
+
+static void check_lengths(struct mstore *store, size_t key_len, size_t value_len)
+{
+	if (!key_len || key_len > MSTORE_KEY_MAX)
+		die_usage(&cmd_load, "a key has 1 to %d bytes, this one has %zu", MSTORE_KEY_MAX,
+			  key_len);
+	if (value_len > longest_value(store))
+		die_usage(&cmd_load, "the value is longer than the store takes, %zu bytes",
+			  longest_value(store));
+}
+
+static void add_entry(struct mstore *store, const json_t *object)
+{
+	size_t at = contents.len;
+	size_t key_len = add_field(object, "key", "key_base64");
+	size_t value_len = add_field(object, "value", "value_base64");
+	const struct entry entry = {
+		.at = at,
+		.key_len = key_len,
+		.value_len = value_len,
+		.ttl_ms = time_to_live(object),
+	};
+
+	check_lengths(store, key_len, value_len);
+	if (key_len < prefix.len || memcmp(contents.data + at, prefix.data, prefix.len))
+		contents.len = at;
+	else
+		buffer_add(&entries, &entry, sizeof(entry));
+}
+
+static bool is_empty(struct bytes line)
+{
+	const char *s = line.data;
+
+	return strspn(s, " \t\r") == line.len;
+}
+
+static void read_entries(struct mstore *store)
+{
+	struct bytes line;
+	json_error_t error;
+	json_t *object;
+
+	while (next_line(&line)) {
+		settings.line++;
+		if (is_empty(line))
+			continue;
+		object = json_loadb(line.data, line.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+				    &error);
+		if (!object)
+			die_usage(&cmd_load, "no JSON object, at byte %d: %s", error.position,
+				  error.text);
+		add_entry(store, object);
+		json_decref(object);
+		progress("load: reading", settings.line);
+	}
+	settings.line = 0;
+}
+
+/*
+ * A key that belongs to another open file is left to it and named. After any other
+ * failure it is no use to go on; one is named.
+ */
+static int note_stored(const struct operation *op)
+{
+	if (!op->error) {
+		stored++;
+		return STATUS_YES;
+	}
+	if (gave_up)
+		return STATUS_COULD_NOT;
+	progress_end();
+	gave_up = status_of(op->error) == STATUS_COULD_NOT;
+	return operation_failed(op);
+}
+
+/* Prepares operations for entries from @first on. Returns how many. */
+static size_t prepare(struct operation ops[MSTORE_BATCH_MAX], size_t first)
+{
+	size_t n;
+
+	for (n = 0; n < MSTORE_BATCH_MAX && first + n < entry_count(); n++) {
+		const struct entry *entry = entry_at(first + n);
+
+		ops[n] = (struct operation){
+			.kind = OP_SET,
+			.key = entry_key(entry),
+			.value = entry_value(entry),
+			.options = settings.write,
+		};
+		ops[n].options.ttl_ms = entry->ttl_ms;
+	}
+	return n;
+}
+
+static int store_entries(struct mstore *store)
+{
+	static struct operation ops[MSTORE_BATCH_MAX];
+	int status = STATUS_YES;
+	size_t done, n;
+
+	for (done = 0; done < entry_count(); done += n) {
+		n = prepare(ops, done);
+		status |= run_operations(store, ops, n, 0, note_stored);
+		if (gave_up)
+			die(STATUS_COULD_NOT, "load", "gave up when %llu of %zu keys were stored",
+			    (unsigned long long)stored, entry_count());
+		progress("load: storing", done);
+	}
+	return status;
+}
+
+static int compare_keys(const void *one, const void *other)
+{
+	const struct bytes *a = one, *b = other;
+	int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+
+	return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+static struct bytes *sorted_keys;
+
+static void sort_keys(void)
+{
+	sorted_keys = calloc(entry_count() + 1, sizeof(*sorted_keys));
+	if (!sorted_keys)
+		call_failed("memory", ENOMEM);
+	for (size_t i = 0; i < entry_count(); i++)
+		sorted_keys[i] = entry_key(entry_at(i));
+	qsort(sorted_keys, entry_count(), sizeof(*sorted_keys), compare_keys);
+}
+
+static bool is_not_loaded(struct bytes key)
+{
+	return !bsearch(&key, sorted_keys, entry_count(), sizeof(key), compare_keys);
+}
+
+/* Owned keys are in no dump, so that it does not say they should go. */
+static int note_removed(const struct operation *op)
+{
+	if (status_of(op->error) == STATUS_COULD_NOT) {
+		progress_end();
+		key_failed(op->key, op->error);
+	}
+	if (!op->error)
+		removed++;
+	progress("load: removing", removed);
+	return STATUS_YES;
+}
+
+static void remove_others(struct mstore *store)
+{
+	const struct operation remove = { .kind = OP_DELETE, .options = settings.write };
+
+	sort_keys();
+	run_listed(store, prefix, &remove, is_not_loaded, note_removed);
+}
+
+static void print_summary(bool replace)
+{
+	progress_end();
+	if (settings.json) {
+		json_begin();
+		json_text("mode", replace ? "replace" : "merge");
+		json_number("stored", stored);
+		json_number("removed", removed);
+		json_end();
+	} else if (isatty(STDERR_FILENO)) {
+		report("load", "%s: %llu stored, %llu removed", replace ? "replaced" : "merged",
+		       (unsigned long long)stored, (unsigned long long)removed);
+	}
+}
+
+static int load(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "merge", no_argument, NULL, OPT_MERGE },
+		{ "replace", no_argument, NULL, OPT_REPLACE_ALL },
+		LONG_STEAL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
+	bool replace = false;
+	struct mstore *store;
+	int option, status;
+
+	while ((option = next_option(&cmd_load, argc, argv, SHORT_COMMON SHORT_ESCAPED,
+				     options)) != -1)
+		replace = option == OPT_REPLACE_ALL;
+	want_operands(&cmd_load, argc, 0, 1);
+	if (optind < argc)
+		prefix = operand_prefix(&cmd_load, argv[optind]);
+	store = open_store(MSTORE_RDWR);
+	read_entries(store);
+	status = store_entries(store);
+	if (replace)
+		remove_others(store);
+	print_summary(replace);
+	mstore_close(store);
+	return status;
+}
+
+const struct command cmd_load = {
+	.name = "load",
+	.run = load,
+	.operands = "[PREFIX]",
+	.summary = "Store the keys that dump printed, or those with PREFIX",
+	.help = "      --merge          leave other keys as they are: without options\n"
+		"      --replace        remove all other keys, or those with PREFIX\n"
+		"      --steal          write keys that belong to other open files too\n"
+		HELP_JSON HELP_ESCAPED,
+};
