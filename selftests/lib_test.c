@@ -3,20 +3,19 @@
  * libmetastore, function by function. What the kernel does is not its business
  * here, but that each function asks for the right thing and hands out what it
  * got. Where the kernel cannot be brought to do something wrong, or at the right
- * moment, a pipe or an ioctl() of our own takes its place.
+ * moment, a pipe or an ioctl() of our own takes its place. Conditions, owners and
+ * private stores are in lib_keys_test.c, batches in lib_batch_test.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,51 +23,7 @@
 #include <linux/metastore.h>
 #include <metastore.h>
 
-#include "slowness.h"
-
-#define DEVICE	"/dev/metastore"
-
-/* All keys of these tests start with it. */
-#define PREFIX	"lib_test/"
-#define KEY	PREFIX "key"
-
-#define POISON	0xccccccccccccccccULL
-
-#define ALL	(MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED)
-
-/* Expects a call to fail, with this errno. */
-#define EXPECT_ERRNO(expected, call) do {	\
-	errno = 0;				\
-	EXPECT_EQ(-1, call);			\
-	EXPECT_EQ(expected, errno);		\
-} while (0)
-
-#define EXPECT_NULL_ERRNO(expected, call) do {	\
-	errno = 0;				\
-	EXPECT_EQ(NULL, call);			\
-	EXPECT_EQ(expected, errno);		\
-} while (0)
-
-/* The kernel's place, while set: returns 0 or a negative errno. */
-static int (*fake_kernel)(void *arg);
-
-int ioctl(int fd, unsigned long command, ...)
-{
-	va_list args;
-	void *arg;
-	int ret;
-
-	va_start(args, command);
-	arg = va_arg(args, void *);
-	va_end(args);
-	if (!fake_kernel)
-		return (int)syscall(SYS_ioctl, fd, command, arg);
-	ret = fake_kernel(arg);
-	if (!ret)
-		return 0;
-	errno = -ret;
-	return -1;
-}
+#include "lib_test.h"
 
 /* Opening */
 
@@ -193,29 +148,6 @@ TEST(not_a_store)
 }
 
 /* What the real store does for each function */
-
-FIXTURE(store) {
-	struct mstore *store;
-	struct mstore_event_buffer *buffer;
-};
-
-FIXTURE_SETUP(store)
-{
-	self->store = mstore_open(DEVICE, MSTORE_RDWR | MSTORE_NONBLOCK);
-	ASSERT_NE(NULL, self->store);
-	self->buffer = mstore_event_buffer_new(0);
-	ASSERT_NE(NULL, self->buffer);
-	ASSERT_EQ(0, mstore_flush(self->store, PREFIX, MSTORE_STRLEN, MSTORE_ANY_BUCKET, 0,
-				  NULL, NULL));
-}
-
-FIXTURE_TEARDOWN(store)
-{
-	EXPECT_EQ(0, mstore_flush(self->store, PREFIX, MSTORE_STRLEN, MSTORE_ANY_BUCKET, 0,
-				  NULL, NULL));
-	mstore_event_buffer_free(self->buffer);
-	mstore_close(self->store);
-}
 
 TEST_F(store, set_get)
 {
@@ -1054,6 +986,49 @@ TEST_F(fake, malformed)
 		EXPECT_EQ(EPROTO, errno);
 		EXPECT_EQ(NULL, mstore_event_next(self->buffer, NULL));
 	}
+}
+
+TEST_F(fake, owner_end)
+{
+	struct {
+		struct metastore_event record;
+		struct metastore_owner_end end;
+		char body[8];
+	} message = {
+		{
+			.len = 64, .header_len = 56, .key_len = 3, .value_len = 5,
+			.type = METASTORE_EVENT_DELETED, .flags = METASTORE_EVENT_F_OWNER,
+		}, { -5, METASTORE_END_KILLED, 9 }, "keyvalue",
+	};
+	const struct mstore_event *event;
+	int32_t tgid = 0;
+	int code = 0;
+
+	ASSERT_EQ(64, write(self->kernel, &message, sizeof(message)));
+	ASSERT_EQ(1, mstore_read_events(self->store, self->buffer));
+	event = mstore_event_next(self->buffer, NULL);
+	EXPECT_EQ(MSTORE_EVENT_F_OWNER, mstore_event_flags(event));
+	EXPECT_EQ(MSTORE_END_KILLED, mstore_event_end(event, &tgid, &code));
+	EXPECT_EQ(-5, tgid);
+	EXPECT_EQ(9, code);
+	EXPECT_EQ(MSTORE_END_KILLED, mstore_event_end(event, NULL, NULL));
+	EXPECT_EQ(0, memcmp("key", mstore_event_key(event, NULL), 3));
+	EXPECT_EQ(0, memcmp("value", mstore_event_value(event, NULL), 5));
+
+	/* The same bytes as an event of another kind, and one that says too little. */
+	message.record.flags = 0;
+	ASSERT_EQ(64, write(self->kernel, &message, sizeof(message)));
+	ASSERT_EQ(1, mstore_read_events(self->store, self->buffer));
+	errno = ENOENT;
+	EXPECT_EQ(-1, mstore_event_end(mstore_event_next(self->buffer, NULL), &tgid, &code));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(-5, tgid);
+	EXPECT_EQ(9, code);
+
+	message.record.flags = METASTORE_EVENT_F_OWNER;
+	message.record.header_len = 48;
+	ASSERT_EQ(64, write(self->kernel, &message, sizeof(message)));
+	EXPECT_ERRNO(EPROTO, mstore_read_events(self->store, self->buffer));
 }
 
 TEST_F(fake, end_of_file)

@@ -717,7 +717,8 @@ int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,
  * @batch:	batch
  *
  * Return: its index; -1 if none did when the batch was run last. Of an atomic
- * batch it is the one that was the reason.
+ * batch that failed it is the one that was the reason. A get that found no value
+ * counts, of one that did not fail too.
  */
 int mstore_batch_failed(const struct mstore_batch *batch);
 
@@ -731,7 +732,7 @@ int mstore_batch_failed(const struct mstore_batch *batch);
  *
  * Return: 0, or the (positive) errno that the function for one key would have
  * given: mstore_get(), mstore_set_with(), mstore_publish_with(),
- * mstore_delete_with().
+ * mstore_delete_with(). EINVAL also for an index that no operation has.
  */
 int mstore_batch_result(const struct mstore_batch *batch, int index);
 
@@ -757,7 +758,7 @@ size_t mstore_batch_value_len(const struct mstore_batch *batch, int index);
 /**
  * mstore_batch_ttl() - what is left of the time to live of a value
  * @batch:	batch
- * @index:	that of a get
+ * @index:	that of a get that has copied it
  *
  * Return: milliseconds, rounded up; 0: no end.
  */
@@ -766,7 +767,7 @@ uint64_t mstore_batch_ttl(const struct mstore_batch *batch, int index);
 /**
  * mstore_batch_owner() - whose a value is
  * @batch:	batch
- * @index:	that of a get
+ * @index:	that of a get that has copied it
  *
  * Return: one of enum mstore_owner.
  */

@@ -194,35 +194,34 @@ uint64_t mstore_batch_version(const struct mstore_batch *batch, int index)
 	}
 }
 
-/* Likewise: only a get that found a value tells about it. */
-static bool found(const struct metastore_op *op)
+/* Likewise: what others than these gets have there was asked for. */
+static bool did_get(const struct metastore_op *op)
 {
-	return op->op == METASTORE_OP_GET &&
-	       (!op->result || op->result == -ERANGE);
+	return op->op == METASTORE_OP_GET && !op->result;
 }
 
 size_t mstore_batch_value_len(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);
 
-	return found(op) ? op->value_len : 0;
+	return did_get(op) || op->result == -ERANGE ? op->value_len : 0;
 }
 
 uint64_t mstore_batch_ttl(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);
 
-	return found(op) ? op->ttl : 0;
+	return did_get(op) ? op->ttl : 0;
 }
 
 int mstore_batch_owner(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);
 
-	return found(op) ? (int)op->owner : MSTORE_OWNER_NONE;
+	return did_get(op) ? (int)op->owner : MSTORE_OWNER_NONE;
 }
 
-/* In the place of the owner that a get found. */
+/* In the place of the owner that a get tells. */
 int mstore_batch_queues(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);

@@ -1,0 +1,949 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * libmetastore: conditions, owners, times to live and private stores. Like
+ * lib_test.c, about what the library makes of them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/metastore.h>
+#include <metastore.h>
+
+#include "lib_test.h"
+
+/* How long to wait for what must come: a loaded machine is slow. */
+#define PATIENCE_MS	60000
+
+static int set_with(struct mstore *store, const char *value,
+		    const struct mstore_options *options, uint64_t *version)
+{
+	return mstore_set_with(store, KEY, strlen(KEY), value, strlen(value), options,
+			       version);
+}
+
+static int delete_with(struct mstore *store, const struct mstore_options *options,
+		       uint64_t *version)
+{
+	return mstore_delete_with(store, KEY, strlen(KEY), options, version);
+}
+
+/* Whether the key has this value; NULL: none. */
+static bool holds(struct mstore *store, const char *value)
+{
+	char *found = mstore_get_alloc(store, KEY, strlen(KEY), NULL, NULL);
+	bool same;
+
+	if (!found || !value)
+		same = !found && !value && errno == ENOENT;
+	else
+		same = !strcmp(found, value);
+	free(found);
+	return same;
+}
+
+static int owner_of(struct mstore *store)
+{
+	struct mstore_stat stat;
+
+	return mstore_stat(store, KEY, strlen(KEY), &stat) ? -errno : (int)stat.owner;
+}
+
+/* Waits for the next event, which must be alone. */
+static const struct mstore_event *one_event(struct mstore *store,
+					    struct mstore_event_buffer *buffer)
+{
+	if (mstore_wait(store, PATIENCE_MS) != 1 || mstore_read_events(store, buffer) != 1)
+		return NULL;
+	return mstore_event_next(buffer, NULL);
+}
+
+/* A child that does not outlive a test that failed. */
+static pid_t fork_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+/* Its exit status; -1 if it had none. */
+static int join(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* Conditions */
+
+TEST_F(store, create_only)
+{
+	const struct mstore_options create = { .flags = MSTORE_CREATE };
+	uint64_t first = 0, version = POISON;
+
+	EXPECT_EQ(0, set_with(self->store, "first", &create, &first));
+	EXPECT_ERRNO(EEXIST, set_with(self->store, "second", &create, &version));
+	EXPECT_EQ(first, version);
+	EXPECT_ERRNO(EEXIST, set_with(self->store, "second", &create, NULL));
+	EXPECT_TRUE(holds(self->store, "first"));
+}
+
+TEST_F(store, replace_only)
+{
+	const struct mstore_options replace = { .flags = MSTORE_REPLACE };
+	uint64_t first = 0, version = POISON;
+
+	EXPECT_ERRNO(ENOENT, set_with(self->store, "first", &replace, &version));
+	EXPECT_EQ(POISON, version);
+	EXPECT_TRUE(holds(self->store, NULL));
+
+	EXPECT_EQ(0, set_with(self->store, "first", NULL, &first));
+	EXPECT_EQ(0, set_with(self->store, "second", &replace, &version));
+	EXPECT_LT(first, version);
+	EXPECT_TRUE(holds(self->store, "second"));
+}
+
+TEST_F(store, if_version)
+{
+	struct mstore_options options = { .flags = MSTORE_IF_VERSION, .version = 1 };
+	uint64_t first = 0, version = POISON;
+
+	EXPECT_ERRNO(ESTALE, set_with(self->store, "first", &options, &version));
+	EXPECT_EQ(0, version);
+
+	options.version = 0;
+	EXPECT_EQ(0, set_with(self->store, "first", &options, &first));
+	EXPECT_NE(0, first);
+	EXPECT_ERRNO(ESTALE, set_with(self->store, "second", &options, &version));
+	EXPECT_EQ(first, version);
+	EXPECT_ERRNO(ESTALE, set_with(self->store, "second", &options, NULL));
+	EXPECT_TRUE(holds(self->store, "first"));
+
+	options.version = first;
+	EXPECT_EQ(0, set_with(self->store, "second", &options, &version));
+	EXPECT_LT(first, version);
+	EXPECT_TRUE(holds(self->store, "second"));
+}
+
+TEST_F(store, publish_with)
+{
+	struct mstore_options options = { .flags = MSTORE_CREATE };
+	const struct mstore_event *event;
+	uint64_t first = 0, version = POISON;
+
+	ASSERT_EQ(0, mstore_subscribe(self->store, KEY, strlen(KEY), ALL, 0));
+	EXPECT_EQ(1, mstore_publish_with(self->store, KEY, strlen(KEY), "first", 5, &options,
+					 &first));
+	event = one_event(self->store, self->buffer);
+	ASSERT_NE(NULL, event);
+	EXPECT_EQ(MSTORE_EVENT_PUBLISHED, mstore_event_type(event));
+	EXPECT_EQ(first, mstore_event_version(event));
+
+	EXPECT_ERRNO(EEXIST, mstore_publish_with(self->store, KEY, MSTORE_STRLEN, "second",
+						 MSTORE_STRLEN, &options, &version));
+	EXPECT_EQ(first, version);
+	options.flags = MSTORE_IF_VERSION;
+	EXPECT_ERRNO(ESTALE, mstore_publish_with(self->store, KEY, strlen(KEY), "second", 6,
+						 &options, NULL));
+	EXPECT_EQ(0, mstore_wait(self->store, 0));
+
+	options.version = first;
+	EXPECT_EQ(1, mstore_publish_with(self->store, KEY, strlen(KEY), "second", 6, &options,
+					 NULL));
+	EXPECT_EQ(1, mstore_publish_with(self->store, KEY, MSTORE_STRLEN, "third",
+					 MSTORE_STRLEN, NULL, NULL));
+	EXPECT_TRUE(holds(self->store, "third"));
+}
+
+TEST_F(store, set_with_none)
+{
+	const struct mstore_options none = { 0 }, unused = { .version = 12345 };
+	uint64_t version = 0;
+
+	EXPECT_EQ(0, mstore_set_with(self->store, KEY, MSTORE_STRLEN, "value", MSTORE_STRLEN,
+				     NULL, NULL));
+	EXPECT_TRUE(holds(self->store, "value"));
+	EXPECT_EQ(0, set_with(self->store, "", &none, NULL));
+	EXPECT_TRUE(holds(self->store, ""));
+	EXPECT_EQ(0, set_with(self->store, "other", &unused, &version));
+	EXPECT_LT(12345, version);
+	EXPECT_TRUE(holds(self->store, "other"));
+	EXPECT_EQ(0, delete_with(self->store, &unused, NULL));
+
+	EXPECT_ERRNO(EINVAL, mstore_set_with(self->store, KEY, 0, "v", 1, &none, NULL));
+	EXPECT_ERRNO(EINVAL, mstore_set_with(self->store, KEY, MSTORE_KEY_MAX + 1, "v", 1,
+					     &none, NULL));
+	EXPECT_ERRNO(EMSGSIZE, mstore_set_with(self->store, KEY, strlen(KEY), "v", SIZE_MAX,
+					       &none, NULL));
+	EXPECT_ERRNO(EFAULT, mstore_set_with(self->store, KEY, strlen(KEY), (void *)1, 1,
+					     &none, NULL));
+}
+
+TEST_F(store, delete_with)
+{
+	struct mstore_options options = { .flags = MSTORE_IF_VERSION };
+	uint64_t first = 0, version = POISON;
+
+	EXPECT_ERRNO(ENOENT, delete_with(self->store, NULL, &version));
+	EXPECT_EQ(POISON, version);
+	options.version = 1;
+	EXPECT_ERRNO(ESTALE, delete_with(self->store, &options, &version));
+	EXPECT_EQ(0, version);
+
+	ASSERT_EQ(0, set_with(self->store, "value", NULL, &first));
+	EXPECT_ERRNO(ESTALE, delete_with(self->store, &options, &version));
+	EXPECT_EQ(first, version);
+	EXPECT_ERRNO(ESTALE, delete_with(self->store, &options, NULL));
+	EXPECT_TRUE(holds(self->store, "value"));
+
+	options.version = first;
+	EXPECT_EQ(0, delete_with(self->store, &options, &version));
+	EXPECT_LT(first, version);
+	EXPECT_TRUE(holds(self->store, NULL));
+
+	ASSERT_EQ(0, set_with(self->store, "value", NULL, NULL));
+	EXPECT_EQ(0, mstore_delete_with(self->store, KEY, MSTORE_STRLEN, NULL, NULL));
+}
+
+TEST_F(store, bad_options)
+{
+	static const struct mstore_options bad[] = {
+		{ .flags = MSTORE_CREATE | MSTORE_REPLACE },
+		{ .flags = MSTORE_CREATE | MSTORE_IF_VERSION },
+		{ .flags = MSTORE_REPLACE | MSTORE_IF_VERSION },
+		{ .flags = 32 },
+		{ .flags = -1 },
+		{ .reserved1 = 1 },
+		{ .ttl_ms = MSTORE_TTL_MAX + 1 },
+		{ .ttl_ms = UINT64_MAX },
+	}, bad_delete[] = {
+		{ .flags = MSTORE_CREATE },
+		{ .flags = MSTORE_REPLACE },
+		{ .flags = MSTORE_OWNED },
+		{ .flags = 32 },
+		{ .reserved1 = 1 },
+		{ .ttl_ms = 1 },
+	};
+	struct mstore_options options;
+	uint64_t version = POISON;
+
+	ASSERT_EQ(0, set_with(self->store, "value", NULL, NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(-1, set_with(self->store, "v", &bad[i], &version))
+			TH_LOG("options %zu", i);
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_ERRNO(EINVAL, mstore_publish_with(self->store, KEY, strlen(KEY), "v", 1,
+							 &bad[i], &version));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad_delete); i++) {
+		EXPECT_EQ(-1, delete_with(self->store, &bad_delete[i], &version))
+			TH_LOG("options %zu", i);
+		EXPECT_EQ(EINVAL, errno);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(options.reserved); i++) {
+		memset(&options, 0, sizeof(options));
+		options.reserved[i] = 1ULL << 40;
+		EXPECT_ERRNO(EINVAL, set_with(self->store, "v", &options, &version));
+		EXPECT_ERRNO(EINVAL, mstore_publish_with(self->store, KEY, strlen(KEY), "v", 1,
+							 &options, &version));
+		EXPECT_ERRNO(EINVAL, delete_with(self->store, &options, &version));
+	}
+	EXPECT_EQ(POISON, version);
+	EXPECT_TRUE(holds(self->store, "value"));
+}
+
+/* What each command gets to see of the options */
+static union {
+	struct metastore_set set;
+	struct metastore_delete delete;
+} seen;
+static size_t seen_size;
+
+static int record(void *arg)
+{
+	memcpy(&seen, arg, seen_size);
+	return -ESTALE;
+}
+
+TEST(options_as_asked)
+{
+	const struct mstore_options options = {
+		.flags = MSTORE_IF_VERSION | MSTORE_OWNED | MSTORE_STEAL,
+		.version = 0x1122334455667788, .ttl_ms = 0x99aabbccdd,
+	};
+	struct mstore *store = mstore_open("/dev/null", MSTORE_WRITE);
+
+	fake_kernel = record;
+	seen_size = sizeof(seen.set);
+	EXPECT_ERRNO(ESTALE, mstore_set_with(store, "key", 3, "value", 5, &options, NULL));
+	EXPECT_EQ(METASTORE_F_IF_VERSION | METASTORE_F_OWNED | METASTORE_F_STEAL, seen.set.flags);
+	EXPECT_EQ(options.version, seen.set.version);
+	EXPECT_EQ(options.ttl_ms, seen.set.ttl);
+	EXPECT_EQ(3, seen.set.key_len);
+	EXPECT_EQ(5, seen.set.value_len);
+	EXPECT_ERRNO(ESTALE, mstore_set(store, "key", 3, "value", 5, NULL));
+	EXPECT_EQ(0, seen.set.flags);
+	EXPECT_EQ(0, seen.set.version);
+	EXPECT_EQ(0, seen.set.ttl);
+
+	seen_size = sizeof(seen.delete);
+	EXPECT_ERRNO(EINVAL, mstore_delete_with(store, "key", 3, &options, NULL));
+	EXPECT_ERRNO(ESTALE, mstore_delete_with(store, "key", 3, &(struct mstore_options) {
+			.flags = MSTORE_IF_VERSION | MSTORE_STEAL, .version = options.version,
+		}, NULL));
+	EXPECT_EQ(METASTORE_F_IF_VERSION | METASTORE_F_STEAL, seen.delete.flags);
+	EXPECT_EQ(options.version, seen.delete.version);
+	EXPECT_EQ(3, seen.delete.key_len);
+	mstore_close(store);
+}
+
+/* Owners */
+
+static const struct mstore_options owned = { .flags = MSTORE_OWNED };
+static const struct mstore_options steal = { .flags = MSTORE_STEAL };
+
+/* Two open stores, of which one watches the other. */
+FIXTURE(owner) {
+	struct mstore *owner;
+	struct mstore *watcher;
+	struct mstore_event_buffer *buffer;
+};
+
+FIXTURE_SETUP(owner)
+{
+	self->owner = mstore_open(DEVICE, MSTORE_RDWR | MSTORE_NONBLOCK);
+	ASSERT_NE(NULL, self->owner);
+	self->watcher = mstore_open(DEVICE, MSTORE_RDWR | MSTORE_NONBLOCK);
+	ASSERT_NE(NULL, self->watcher);
+	self->buffer = mstore_event_buffer_new(0);
+	ASSERT_NE(NULL, self->buffer);
+	ASSERT_EQ(0, mstore_flush(self->watcher, PREFIX, MSTORE_STRLEN, MSTORE_ANY_BUCKET,
+				  MSTORE_FLUSH_STEAL, NULL, NULL));
+	ASSERT_EQ(0, mstore_subscribe(self->watcher, KEY, strlen(KEY), MSTORE_EVENT_DELETED, 7));
+}
+
+FIXTURE_TEARDOWN(owner)
+{
+	mstore_close(self->owner);
+	EXPECT_EQ(0, mstore_flush(self->watcher, PREFIX, MSTORE_STRLEN, MSTORE_ANY_BUCKET, 0,
+				  NULL, NULL));
+	mstore_event_buffer_free(self->buffer);
+	mstore_close(self->watcher);
+}
+
+TEST_F(owner, refuses_others)
+{
+	uint64_t version = POISON;
+
+	ASSERT_EQ(0, set_with(self->owner, "mine", &owned, NULL));
+	EXPECT_EQ(MSTORE_OWNER_SELF, owner_of(self->owner));
+	EXPECT_EQ(MSTORE_OWNER_OTHER, owner_of(self->watcher));
+	EXPECT_TRUE(holds(self->watcher, "mine"));
+
+	EXPECT_ERRNO(EBUSY, mstore_set(self->watcher, KEY, strlen(KEY), "v", 1, &version));
+	EXPECT_ERRNO(EBUSY, mstore_publish(self->watcher, KEY, strlen(KEY), "v", 1, &version));
+	EXPECT_ERRNO(EBUSY, mstore_delete(self->watcher, KEY, strlen(KEY), &version));
+	EXPECT_ERRNO(EBUSY, set_with(self->watcher, "v", &owned, &version));
+	EXPECT_ERRNO(EBUSY, delete_with(self->watcher, NULL, &version));
+	EXPECT_EQ(POISON, version);
+	EXPECT_TRUE(holds(self->owner, "mine"));
+
+	/* The next value gets an owner of its own, or none. */
+	EXPECT_EQ(0, mstore_set(self->owner, KEY, strlen(KEY), "anybody's", 9, NULL));
+	EXPECT_EQ(MSTORE_OWNER_NONE, owner_of(self->owner));
+	EXPECT_EQ(0, set_with(self->watcher, "theirs", &owned, NULL));
+	EXPECT_EQ(MSTORE_OWNER_OTHER, owner_of(self->owner));
+	EXPECT_EQ(MSTORE_OWNER_SELF, owner_of(self->watcher));
+}
+
+TEST_F(owner, is_told_of_theft)
+{
+	const struct mstore_options both = { .flags = MSTORE_OWNED | MSTORE_STEAL };
+	const struct mstore_event *event;
+
+	/* It did not ask for what happens. */
+	ASSERT_EQ(0, mstore_subscribe(self->owner, KEY, strlen(KEY), 0, 8));
+	ASSERT_EQ(0, set_with(self->owner, "mine", &owned, NULL));
+	EXPECT_EQ(0, set_with(self->watcher, "stolen", &both, NULL));
+	event = one_event(self->owner, self->buffer);
+	ASSERT_NE(NULL, event);
+	EXPECT_EQ(MSTORE_EVENT_SET, mstore_event_type(event));
+	EXPECT_EQ(MSTORE_EVENT_F_STOLEN, mstore_event_flags(event));
+	EXPECT_EQ(8, mstore_event_cookie(event));
+	EXPECT_EQ(0, memcmp("stolen", mstore_event_value(event, NULL), 6));
+	EXPECT_EQ(-1, mstore_event_end(event, NULL, NULL));
+	EXPECT_EQ(MSTORE_OWNER_SELF, owner_of(self->watcher));
+
+	EXPECT_ERRNO(EBUSY, delete_with(self->owner, NULL, NULL));
+	EXPECT_EQ(0, delete_with(self->owner, &steal, NULL));
+	event = one_event(self->watcher, self->buffer);
+	ASSERT_NE(NULL, event);
+	EXPECT_EQ(MSTORE_EVENT_DELETED, mstore_event_type(event));
+	EXPECT_EQ(MSTORE_EVENT_F_STOLEN, mstore_event_flags(event));
+}
+
+TEST_F(owner, flush)
+{
+	uint64_t values = POISON;
+
+	ASSERT_EQ(0, set_with(self->owner, "mine", &owned, NULL));
+	EXPECT_EQ(0, mstore_flush(self->watcher, KEY, strlen(KEY), MSTORE_ANY_BUCKET, 0, &values,
+				  NULL));
+	EXPECT_EQ(0, values);
+	EXPECT_TRUE(holds(self->owner, "mine"));
+	EXPECT_EQ(0, mstore_flush(self->watcher, KEY, strlen(KEY), MSTORE_ANY_BUCKET,
+				  MSTORE_FLUSH_STEAL, &values, NULL));
+	EXPECT_EQ(1, values);
+	EXPECT_TRUE(holds(self->owner, NULL));
+}
+
+/* Expects the watcher to be told how the key's owner went. */
+#define EXPECT_END(how, pid, number) do {					\
+	const struct mstore_event *_event = one_event(self->watcher, self->buffer); \
+	int32_t _tgid = -1;							\
+	int _code = -1;								\
+										\
+	ASSERT_NE(NULL, _event);						\
+	EXPECT_EQ(MSTORE_EVENT_DELETED, mstore_event_type(_event));		\
+	EXPECT_EQ(MSTORE_EVENT_F_OWNER, mstore_event_flags(_event));		\
+	EXPECT_EQ(7, mstore_event_cookie(_event));				\
+	EXPECT_EQ(how, mstore_event_end(_event, &_tgid, &_code));		\
+	EXPECT_EQ(pid, _tgid);							\
+	EXPECT_EQ(number, _code);						\
+	EXPECT_EQ(0, memcmp("mine", mstore_event_value(_event, NULL), 4));	\
+	EXPECT_TRUE(holds(self->watcher, NULL));				\
+} while (0)
+
+TEST_F(owner, closes)
+{
+	struct mstore *store = mstore_open(DEVICE, MSTORE_RDWR);
+
+	ASSERT_NE(NULL, store);
+	ASSERT_EQ(0, set_with(store, "mine", &owned, NULL));
+	mstore_close(store);
+	EXPECT_END(MSTORE_END_CLOSED, getpid(), 0);
+}
+
+/* Lets a child own the key, then end by this signal, or exit by itself. */
+static pid_t owning_child(int signal)
+{
+	struct mstore *store;
+	pid_t pid = fork_child();
+
+	if (pid)
+		return pid;
+	store = mstore_open(DEVICE, MSTORE_RDWR);
+	if (!store || set_with(store, "mine", &owned, NULL))
+		_exit(99);
+	if (signal)
+		kill(getpid(), signal);
+	_exit(42);
+}
+
+TEST_F(owner, exits)
+{
+	pid_t pid = owning_child(0);
+
+	ASSERT_LT(0, pid);
+	EXPECT_EQ(42, join(pid));
+	EXPECT_END(MSTORE_END_EXITED, pid, 42);
+}
+
+TEST_F(owner, is_killed)
+{
+	pid_t pid = owning_child(SIGKILL);
+
+	ASSERT_LT(0, pid);
+	EXPECT_EQ(-1, join(pid));
+	EXPECT_END(MSTORE_END_KILLED, pid, SIGKILL);
+}
+
+/* The open file owns, not the process: a child that has it too prolongs it. */
+TEST_F(owner, lives_on_in_a_child)
+{
+	struct mstore *store = mstore_open(DEVICE, MSTORE_RDWR);
+	int pipes[2];
+	char byte;
+	pid_t pid;
+
+	ASSERT_NE(NULL, store);
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, set_with(store, "mine", &owned, NULL));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(pipes[1]);
+		_exit(read(pipes[0], &byte, 1) == 0 &&
+		      owner_of(store) == MSTORE_OWNER_SELF ? 3 : 99);
+	}
+	mstore_close(store);
+	EXPECT_EQ(0, mstore_wait(self->watcher, 100));
+	EXPECT_TRUE(holds(self->watcher, "mine"));
+
+	close(pipes[1]);
+	EXPECT_EQ(3, join(pid));
+	EXPECT_END(MSTORE_END_EXITED, pid, 3);
+	close(pipes[0]);
+}
+
+/* Times to live */
+
+static uint64_t boottime_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+TEST_F(store, ttl_is_told)
+{
+	struct mstore_options options = { .ttl_ms = 1000000 };
+	struct mstore_stat stat;
+
+	ASSERT_EQ(0, set_with(self->store, "value", &options, NULL));
+	ASSERT_EQ(0, mstore_stat(self->store, KEY, strlen(KEY), &stat));
+	EXPECT_GE(1000000, stat.ttl_ms);
+	EXPECT_LT(1000000 - PATIENCE_MS, stat.ttl_ms);
+
+	options.ttl_ms = MSTORE_TTL_MAX;
+	ASSERT_EQ(0, mstore_publish_with(self->store, KEY, strlen(KEY), "v", 1, &options, NULL));
+	ASSERT_EQ(0, mstore_stat(self->store, KEY, strlen(KEY), &stat));
+	EXPECT_GE(MSTORE_TTL_MAX, stat.ttl_ms);
+	EXPECT_LT(MSTORE_TTL_MAX - PATIENCE_MS, stat.ttl_ms);
+
+	ASSERT_EQ(0, mstore_set(self->store, KEY, strlen(KEY), "value", 5, NULL));
+	ASSERT_EQ(0, mstore_stat(self->store, KEY, strlen(KEY), &stat));
+	EXPECT_EQ(0, stat.ttl_ms);
+}
+
+TEST_F(store, expires)
+{
+	const struct mstore_options options = { .ttl_ms = 50 };
+	const struct mstore_event *event;
+	uint64_t before;
+
+	ASSERT_EQ(0, mstore_subscribe(self->store, KEY, strlen(KEY), MSTORE_EVENT_DELETED, 7));
+	before = boottime_ms();
+	ASSERT_EQ(0, set_with(self->store, "value", &options, NULL));
+	event = one_event(self->store, self->buffer);
+	EXPECT_LE(before + 50, boottime_ms());
+	ASSERT_NE(NULL, event);
+	EXPECT_EQ(MSTORE_EVENT_DELETED, mstore_event_type(event));
+	EXPECT_EQ(MSTORE_EVENT_F_EXPIRED, mstore_event_flags(event));
+	EXPECT_EQ(7, mstore_event_cookie(event));
+	EXPECT_EQ(0, memcmp("value", mstore_event_value(event, NULL), 5));
+	EXPECT_EQ(-1, mstore_event_end(event, NULL, NULL));
+	EXPECT_TRUE(holds(self->store, NULL));
+}
+
+/* What the module can do */
+
+TEST_F(store, features)
+{
+	struct mstore_info info;
+
+	ASSERT_EQ(0, mstore_info(self->store, MSTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(MSTORE_FEATURE_CONDITIONS | MSTORE_FEATURE_OWNERS | MSTORE_FEATURE_TTL |
+		  MSTORE_FEATURE_BATCH | MSTORE_FEATURE_PRIVATE,
+		  info.features & 0x1f);
+	EXPECT_LT(0, info.private_bytes);
+}
+
+/* Private stores, which the fixture's store is made from */
+
+TEST_F(store, private)
+{
+	struct mstore *private = mstore_create(self->store, NULL, MSTORE_RDWR), *other;
+	struct mstore_info info, from;
+
+	ASSERT_NE(NULL, private);
+	EXPECT_EQ(O_RDWR, fcntl(mstore_fd(private), F_GETFL) & (O_ACCMODE | O_NONBLOCK));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(mstore_fd(private), F_GETFD));
+	ASSERT_EQ(0, mstore_info(self->store, MSTORE_ANY_BUCKET, &from));
+	ASSERT_EQ(0, mstore_info(private, MSTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(0, info.keys);
+	EXPECT_EQ(0, info.subscriptions);
+	EXPECT_EQ(from.buckets, info.buckets);
+	EXPECT_EQ(from.max_value, info.max_value);
+	EXPECT_EQ(from.queue_len, info.queue_len);
+	EXPECT_EQ(from.queue_bytes, info.queue_bytes);
+	EXPECT_EQ(from.max_keys, info.max_keys);
+	EXPECT_EQ(from.max_bytes, info.max_bytes);
+
+	/* Three stores, three values of one key */
+	other = mstore_create(private, NULL, MSTORE_RDWR);
+	ASSERT_NE(NULL, other);
+	EXPECT_EQ(0, set_with(self->store, "default", NULL, NULL));
+	EXPECT_EQ(0, set_with(private, "private", NULL, NULL));
+	EXPECT_TRUE(holds(other, NULL));
+	EXPECT_TRUE(holds(private, "private"));
+	EXPECT_EQ(0, mstore_delete(private, KEY, strlen(KEY), NULL));
+	EXPECT_TRUE(holds(self->store, "default"));
+	mstore_close(other);
+	mstore_close(private);
+}
+
+TEST_F(store, create_limits)
+{
+	const struct mstore_limits limits = {
+		.buckets = 3, .max_value = 10, .queue_len = 4, .queue_bytes = 8192,
+		.max_keys = 2, .max_bytes = 5000,
+	};
+	struct mstore *private = mstore_create(self->store, &limits, MSTORE_RDWR);
+	struct mstore_info info;
+
+	ASSERT_NE(NULL, private);
+	ASSERT_EQ(0, mstore_info(private, MSTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(3, info.buckets);
+	EXPECT_EQ(10, info.max_value);
+	EXPECT_EQ(4, info.queue_len);
+	EXPECT_EQ(8192, info.queue_bytes);
+	EXPECT_EQ(2, info.max_keys);
+	EXPECT_EQ(5000, info.max_bytes);
+
+	EXPECT_ERRNO(EMSGSIZE, mstore_set(private, "1", 1, "12345678901", 11, NULL));
+	EXPECT_EQ(0, mstore_set(private, "1", 1, "1234567890", 10, NULL));
+	EXPECT_EQ(0, mstore_set(private, "2", 1, "2", 1, NULL));
+	EXPECT_ERRNO(ENOSPC, mstore_set(private, "3", 1, "3", 1, NULL));
+	mstore_close(private);
+}
+
+TEST_F(store, create_refused)
+{
+	static const struct mstore_limits bad[] = {
+		{ .buckets = 65537 },
+		{ .max_value = 16777217 },
+		{ .queue_len = 1048577 },
+		{ .queue_bytes = 4095 },
+		{ .queue_bytes = 1073741825 },
+		{ .max_keys = 2147483649 },
+		{ .max_bytes = 4095 },
+	};
+	static const int bad_flags[] = { 0, MSTORE_NONBLOCK, MSTORE_READ | 8, -1 };
+	struct mstore *reader = mstore_open(DEVICE, MSTORE_READ);
+	struct mstore_limits limits;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(NULL, mstore_create(self->store, &bad[i], MSTORE_RDWR))
+			TH_LOG("limits %zu", i);
+		EXPECT_EQ(EINVAL, errno);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(limits.reserved); i++) {
+		memset(&limits, 0, sizeof(limits));
+		limits.reserved[i] = 1ULL << 40;
+		EXPECT_NULL_ERRNO(EINVAL, mstore_create(self->store, &limits, MSTORE_RDWR));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad_flags); i++) {
+		EXPECT_NULL_ERRNO(EINVAL, mstore_create(self->store, NULL, bad_flags[i]));
+		EXPECT_NULL_ERRNO(EINVAL, mstore_reopen(self->store, bad_flags[i]));
+	}
+
+	ASSERT_NE(NULL, reader);
+	EXPECT_NULL_ERRNO(EBADF, mstore_create(reader, NULL, MSTORE_READ));
+	mstore_close(reader);
+}
+
+TEST_F(store, too_many_descriptors)
+{
+	struct rlimit limit;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = 0;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	EXPECT_NULL_ERRNO(EMFILE, mstore_create(self->store, NULL, MSTORE_RDWR));
+	EXPECT_NULL_ERRNO(EMFILE, mstore_reopen(self->store, MSTORE_RDWR));
+	limit.rlim_cur = limit.rlim_max;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+/* Private stores share what they may take, and give it back when they go. */
+TEST_F(store, private_bytes)
+{
+	static const struct mstore_limits limits = { .buckets = 1 };
+	struct mstore *first, *second;
+	struct mstore_info info;
+	char *value, key[16];
+	int ret, turn, i;
+
+	ASSERT_EQ(0, mstore_info(self->store, MSTORE_ANY_BUCKET, &info));
+	value = calloc(1, info.max_value);
+	ASSERT_NE(NULL, value);
+	for (turn = 0; turn < 2; turn++) {
+		first = mstore_create(self->store, &limits, MSTORE_RDWR);
+		ASSERT_NE(NULL, first);
+		second = mstore_create(self->store, &limits, MSTORE_RDWR);
+		ASSERT_NE(NULL, second);
+		for (i = 0, ret = 0; !ret && i < 1000000; i++) {
+			snprintf(key, sizeof(key), "%d", i);
+			ret = mstore_set(i % 2 ? first : second, key, MSTORE_STRLEN, value,
+					 info.max_value, NULL);
+		}
+		EXPECT_EQ(-1, ret);
+		EXPECT_EQ(ENOSPC, errno);
+		EXPECT_LT(info.private_bytes / (info.max_value + 1000), i);
+		EXPECT_GT(info.private_bytes / info.max_value, i - 1);
+		mstore_close(first);
+		mstore_close(second);
+	}
+	free(value);
+}
+
+TEST_F(store, private_flush)
+{
+	struct mstore *private, *reader;
+	uint64_t subscriptions = POISON;
+
+	ASSERT_EQ(0, seteuid(65534));
+	private = mstore_create(self->store, NULL, MSTORE_RDWR);
+	ASSERT_NE(NULL, private);
+	reader = mstore_reopen(private, MSTORE_READ);
+	ASSERT_NE(NULL, reader);
+	ASSERT_EQ(0, mstore_subscribe(reader, KEY, strlen(KEY), 0, 0));
+
+	EXPECT_EQ(0, mstore_flush(private, NULL, 0, MSTORE_ANY_BUCKET,
+				  MSTORE_FLUSH_SUBSCRIPTIONS, NULL, &subscriptions));
+	EXPECT_EQ(1, subscriptions);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(65533));
+	EXPECT_ERRNO(EPERM, mstore_flush(private, NULL, 0, MSTORE_ANY_BUCKET,
+					 MSTORE_FLUSH_SUBSCRIPTIONS, NULL, NULL));
+	ASSERT_EQ(0, seteuid(0));
+	mstore_close(reader);
+	mstore_close(private);
+}
+
+TEST_F(store, reopen)
+{
+	struct mstore *private = mstore_create(self->store, NULL, MSTORE_RDWR), *again;
+
+	ASSERT_NE(NULL, private);
+	again = mstore_reopen(private, MSTORE_RDWR | MSTORE_NONBLOCK);
+	ASSERT_NE(NULL, again);
+	EXPECT_EQ(O_RDWR | O_NONBLOCK,
+		  fcntl(mstore_fd(again), F_GETFL) & (O_ACCMODE | O_NONBLOCK));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(mstore_fd(again), F_GETFD));
+
+	/* One store, but a queue, subscriptions and keys of its own */
+	ASSERT_EQ(0, mstore_subscribe(again, KEY, strlen(KEY), MSTORE_EVENT_SET, 0));
+	ASSERT_EQ(0, set_with(private, "value", &owned, NULL));
+	EXPECT_TRUE(holds(again, "value"));
+	EXPECT_EQ(0, mstore_wait(private, 0));
+	EXPECT_EQ(1, mstore_wait(again, 0));
+	EXPECT_EQ(MSTORE_OWNER_OTHER, owner_of(again));
+
+	/* The store is there as long as one of them is */
+	mstore_close(private);
+	EXPECT_TRUE(holds(again, NULL));
+	EXPECT_EQ(0, set_with(again, "value", NULL, NULL));
+	mstore_close(again);
+}
+
+TEST_F(store, reopen_narrower)
+{
+	struct mstore *reader = mstore_reopen(self->store, MSTORE_READ);
+	struct mstore *writer = mstore_reopen(self->store, MSTORE_WRITE), *again;
+	size_t size = 0;
+
+	ASSERT_NE(NULL, reader);
+	ASSERT_NE(NULL, writer);
+	EXPECT_EQ(0, set_with(writer, "", NULL, NULL));
+	EXPECT_EQ(0, mstore_get(reader, KEY, strlen(KEY), NULL, &size, NULL));
+	EXPECT_ERRNO(EBADF, set_with(reader, "", NULL, NULL));
+	EXPECT_ERRNO(EBADF, mstore_get(writer, KEY, strlen(KEY), NULL, &size, NULL));
+
+	EXPECT_NULL_ERRNO(EACCES, mstore_reopen(reader, MSTORE_RDWR));
+	EXPECT_NULL_ERRNO(EACCES, mstore_reopen(reader, MSTORE_WRITE));
+	EXPECT_NULL_ERRNO(EACCES, mstore_reopen(writer, MSTORE_READ));
+	again = mstore_reopen(reader, MSTORE_READ);
+	EXPECT_NE(NULL, again);
+	mstore_close(again);
+	mstore_close(writer);
+	mstore_close(reader);
+}
+
+static void name_fd(char *name, size_t size, int fd)
+{
+	snprintf(name, size, "fd:%d", fd);
+}
+
+TEST_F(store, open_fd_name)
+{
+	struct mstore *private = mstore_create(self->store, NULL, MSTORE_RDWR), *store;
+	char name[16];
+
+	ASSERT_NE(NULL, private);
+	ASSERT_EQ(0, set_with(private, "private", NULL, NULL));
+	name_fd(name, sizeof(name), mstore_fd(private));
+	store = mstore_open(name, MSTORE_READ | MSTORE_NONBLOCK);
+	ASSERT_NE(NULL, store);
+	EXPECT_NE(mstore_fd(private), mstore_fd(store));
+	EXPECT_EQ(O_RDONLY | O_NONBLOCK,
+		  fcntl(mstore_fd(store), F_GETFL) & (O_ACCMODE | O_NONBLOCK));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(mstore_fd(store), F_GETFD));
+	EXPECT_TRUE(holds(store, "private"));
+
+	/* What it was opened from is neither taken nor needed. */
+	mstore_close(private);
+	EXPECT_TRUE(holds(store, "private"));
+	name_fd(name, sizeof(name), mstore_fd(store));
+	EXPECT_NULL_ERRNO(EACCES, mstore_open(name, MSTORE_RDWR));
+	EXPECT_NULL_ERRNO(EINVAL, mstore_open(name, 0));
+	mstore_close(store);
+	EXPECT_NULL_ERRNO(EBADF, mstore_open(name, MSTORE_READ));
+}
+
+/* As a program finds the store that its parent made for it */
+TEST_F(store, open_fd_by_environment)
+{
+	struct mstore *private = mstore_create(self->store, NULL, MSTORE_RDWR), *store;
+	char name[16];
+	pid_t pid;
+
+	ASSERT_NE(NULL, private);
+	ASSERT_EQ(0, set_with(private, "private", &owned, NULL));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		name_fd(name, sizeof(name), dup(mstore_fd(private)));
+		setenv("METASTORE_STORE", name, 1);
+		store = mstore_open(NULL, MSTORE_RDWR);
+		_exit(store && holds(store, "private") &&
+		      owner_of(store) == MSTORE_OWNER_OTHER ? 0 : 1);
+	}
+	EXPECT_EQ(0, join(pid));
+	mstore_close(private);
+}
+
+TEST(open_fd_bad_names)
+{
+	static const char *const paths[] = {
+		"fd:", "fd:x", "fd:0x", "fd:-1", "fd:+0", "fd: 0", "fd:0 ", "fd:0/", "fd", "FD:0",
+	};
+	char name[16];
+	int fd = open("/dev/null", O_RDWR);
+
+	ASSERT_LE(0, fd);
+	name_fd(name, sizeof(name), fd);
+	EXPECT_NULL_ERRNO(ENOTTY, mstore_open(name, MSTORE_READ));
+	EXPECT_EQ(0, fcntl(fd, F_GETFD));
+	close(fd);
+	EXPECT_NULL_ERRNO(EBADF, mstore_open(name, MSTORE_READ));
+	EXPECT_NULL_ERRNO(EBADF, mstore_open("fd:4294967296", MSTORE_READ));
+	EXPECT_NULL_ERRNO(EBADF, mstore_open("fd:99999999999999999999999", MSTORE_READ));
+
+	/* These name files, which are not there. */
+	ASSERT_EQ(0, chdir("/sys"));
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		EXPECT_EQ(NULL, mstore_open(paths[i], MSTORE_READ))
+			TH_LOG("%s", paths[i]);
+		EXPECT_EQ(ENOENT, errno);
+	}
+}
+
+static void send_fd(int via, int fd)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(fd))] = "";
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	sendmsg(via, &message, 0);
+}
+
+static int receive_fd(int via)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header;
+	int fd = -1;
+
+	if (recvmsg(via, &message, MSG_CMSG_CLOEXEC) != 1)
+		return -1;
+	header = CMSG_FIRSTHDR(&message);
+	if (header)
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+/*
+ * A child gets a store that has no name in any other way than over a socket, to read
+ * alone. It lives on in the child when all others have closed it.
+ */
+TEST_F(store, over_a_socket)
+{
+	struct mstore *private, *reader, *received;
+	int sockets[2];
+	char byte = 0;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(sockets[0]);
+		received = mstore_open_fd(receive_fd(sockets[1]));
+		/* Until the parent has closed its descriptors */
+		if (!received || recv(sockets[1], &byte, 1, 0) != 1)
+			_exit(1);
+		if (!holds(received, "private"))
+			_exit(2);
+		if (set_with(received, "v", NULL, NULL) != -1 || errno != EBADF)
+			_exit(3);
+		_exit(mstore_reopen(received, MSTORE_RDWR) ? 4 : 0);
+	}
+	close(sockets[1]);
+	private = mstore_create(self->store, NULL, MSTORE_RDWR);
+	ASSERT_NE(NULL, private);
+	ASSERT_EQ(0, set_with(private, "private", NULL, NULL));
+	reader = mstore_reopen(private, MSTORE_READ);
+	ASSERT_NE(NULL, reader);
+	send_fd(sockets[0], mstore_fd(reader));
+	mstore_close(reader);
+	mstore_close(private);
+	EXPECT_EQ(1, send(sockets[0], &byte, 1, 0));
+	EXPECT_EQ(0, join(pid));
+	close(sockets[0]);
+}
+
+TEST(keys_not_a_store)
+{
+	struct mstore *store = mstore_open("/dev/null", MSTORE_RDWR);
+	uint64_t version = POISON;
+
+	EXPECT_ERRNO(ENOTTY, mstore_set_with(store, "k", 1, "v", 1, &owned, &version));
+	EXPECT_ERRNO(ENOTTY, mstore_publish_with(store, "k", 1, "v", 1, &owned, &version));
+	EXPECT_ERRNO(ENOTTY, mstore_delete_with(store, "k", 1, &steal, &version));
+	EXPECT_NULL_ERRNO(ENOTTY, mstore_create(store, NULL, MSTORE_RDWR));
+	EXPECT_NULL_ERRNO(ENOTTY, mstore_reopen(store, MSTORE_RDWR));
+	EXPECT_EQ(POISON, version);
+	mstore_close(store);
+}
+
+TEST_HARNESS_MAIN
