@@ -24,7 +24,7 @@ offers()
 test_commands()
 {
 	offers 'metastore s' set stat sub subs
-	offers 'metastore b' bucket
+	offers 'metastore b' batch bucket
 	offers 'metastore x' ''
 }
 
@@ -38,9 +38,9 @@ test_every_option_of_the_tool_is_known()
 {
 	local command
 
-	for command in get set del pub sub ls stat subs bucket flush info; do
+	for command in $(metastore --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
 		run complete_line "metastore $command --"
-		metastore "$command" --help | sed -n 's/^  .*\(--[a-z]*\).*/\1/p' | sort |
+		metastore "$command" --help | sed -n 's/^  .*\(--[a-z-]*\).*/\1/p' | sort |
 			cmp - "$out"
 	done
 }
@@ -66,6 +66,17 @@ test_only_where_a_key_belongs()
 	offers 'metastore info te' ''
 	offers 'metastore sub --format te' ''
 	offers 'metastore get -- te' temp
+}
+
+test_commands_to_run()
+{
+	metastore set timeout/key 1
+	offers 'metastore lock timeou' timeout/key
+	offers 'metastore lock k -- timeou' timeout
+	offers 'metastore hold k v -- timeou' timeout
+	offers 'metastore private -- timeou' timeout
+	offers 'metastore lock k -- timeout ./cli_h' ./cli_helpers.sh ./cli_hold_test.sh
+	offers 'metastore set k -- timeou' ''
 }
 
 test_keys_that_bash_would_split()

@@ -153,14 +153,20 @@ pause()
 	read -rt 0.02 -u "$never" || :
 }
 
-# Starts metastore sub in the background and waits until it has subscribed to the
-# last key given. Its output goes to $work/sub and $work/sub_err, its number is
-# $sub. It can be interrupted even where job control is off.
+# Starts a command in the background. Its output goes to $work/sub and
+# $work/sub_err, its number is $sub. It can be interrupted even where job control is
+# off.
+start()
+{
+	last_command=$*
+	env --default-signal=INT,TERM "$@" >"$work/sub" 2>"$work/sub_err" &
+	sub=$!
+}
+
+# Starts metastore sub so and waits until it has subscribed to the last key given.
 start_sub()
 {
-	last_command="metastore sub $*"
-	env --default-signal=INT,TERM metastore sub "$@" >"$work/sub" 2>"$work/sub_err" &
-	sub=$!
+	start metastore sub "$@"
 	await_subscribers "${*: -1}" 1
 }
 
@@ -189,7 +195,13 @@ await_line()
 	fail "no line ${2-} in $1"
 }
 
-# Waits for the end of what start_sub started; then the expect_ functions see it.
+# Waits until a key is there, and has the value $2 if that is given.
+await_key()
+{
+	metastore wait --timeout 60 "$@" >/dev/null || fail "$* is not there"
+}
+
+# Waits for the end of what start started; then the expect_ functions see it.
 end_sub()
 {
 	local i
@@ -218,7 +230,7 @@ run_test()
 {
 	local status
 
-	metastore flush --all
+	metastore flush --steal --all
 	# Not in a condition: there set -e would mean nothing.
 	set +e
 	(

@@ -181,13 +181,15 @@ test_stat_has_a_name_and_value_a_line()
 	expect_status 0
 	expect_err ''
 	run sed 's/:.*//' "$out"
-	expect_out $'key\nversion\nsize\nwriter\ntime\ntime_ns\nsubscribers\nbucket\n'
+	expect_out $'key\nversion\nsize\nwriter\ntime\ntime_ns\nttl_ms\nowned\nsubscribers\nbucket\n'
 	run metastore stat temp
 	expect_line 'key: temp'
 	expect_line 'size: 2'
 	expect_line 'subscribers: 0'
 	expect_line "bucket: $(metastore bucket temp)"
 	expect_line 'writer: pid [0-9]+, uid 0 \(root\)'
+	expect_line 'ttl_ms: none'
+	expect_line 'owned: no'
 }
 
 test_stat_tells_the_time_of_writing()
@@ -276,7 +278,7 @@ test_stat_of_several_keys()
 	run metastore stat a nope b
 	expect_status 1
 	expect_err 'metastore: nope: no such key'
-	expect_lines 17
+	expect_lines 21
 }
 
 test_versions_rise()

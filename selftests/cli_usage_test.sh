@@ -4,7 +4,8 @@
 set -e
 . ./cli_helpers.sh
 
-commands='get set del pub sub ls stat subs bucket flush info'
+commands='get set del pub update batch sub wait hold lock ls stat subs bucket flush info dump
+	load private'
 
 test_help()
 {
@@ -54,7 +55,7 @@ test_operands_that_are_missing()
 {
 	local command
 
-	for command in get set del pub sub stat subs bucket; do
+	for command in get set del pub update sub wait hold lock stat subs bucket private; do
 		run metastore "$command"
 		expect 2 '' "metastore: $command: too few operands*"
 	done
@@ -62,6 +63,14 @@ test_operands_that_are_missing()
 	expect 2 '' 'metastore: set: too few operands*'
 	run metastore pub k
 	expect 2 '' 'metastore: pub: too few operands*'
+	run metastore hold k v
+	expect 2 '' 'metastore: hold: too few operands*'
+	run metastore hold k v --
+	expect 2 '' 'metastore: hold: too few operands*'
+	run metastore lock k true true
+	expect 2 '' "metastore: lock: '--' must follow the operands*"
+	run metastore update k true true
+	expect 2 '' "metastore: update: '--' must follow the operands*"
 	run metastore ls
 	expect 0 ''
 }
@@ -71,11 +80,12 @@ test_operands_that_are_too_many()
 	local line
 
 	for line in 'set k v w' 'pub k v w' 'set --file /dev/null k v' 'ls a b' 'subs a b' \
-		'bucket a b' 'flush a b' 'info a'; do
+		'bucket a b' 'flush a b' 'info a' 'batch a' 'wait a b c' 'wait --gone a b' \
+		'del --if-version 1 a b' 'dump a b' 'load a b'; do
 		# shellcheck disable=SC2086
 		run metastore $line
 		expect 2 '' "metastore: ${line%% *}: too many operands*"
-	done
+	done </dev/null
 	run metastore ls
 	expect 0 ''
 }
@@ -110,6 +120,16 @@ test_numbers_are_read_strictly()
 		run_limited metastore sub --timeout "$number" k
 		expect 2 '' 'metastore: sub: --timeout takes seconds*'
 	done
+	for number in '' x -1 1.5 18446744073709551616; do
+		run metastore set --if-version "$number" k v
+		expect 2 '' 'metastore: set: --if-version takes a number*'
+	done
+	for number in '' x -1 0 1.5 1099511627777; do
+		run metastore set --ttl "$number" k v
+		expect 2 '' 'metastore: set: --ttl takes a number*'
+		run metastore private --max-keys "${number/#109*/-}" -- true
+		expect 2 '' 'metastore: private: --max-keys takes a number*'
+	done
 	for number in '' x -1 1.5 99999999999; do
 		run metastore ls --bucket "$number"
 		expect 2 '' 'metastore: ls: --bucket takes a number*'
@@ -121,7 +141,8 @@ test_without_the_module_it_says_what_to_do()
 	local line
 
 	for line in 'get k' 'set k v' 'del k' 'pub k v' 'sub k' ls 'stat k' 'subs k' 'bucket k' \
-		'flush --all' info; do
+		'flush --all' info 'update k -- cat' batch 'wait k' 'hold k v -- true' \
+		'lock k -- true' dump load 'private true'; do
 		# shellcheck disable=SC2086
 		METASTORE_STORE=/nonexistent run metastore $line
 		expect 3 '' 'metastore: /nonexistent: no such store*modprobe metastore*insmod*'

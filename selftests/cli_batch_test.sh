@@ -1,0 +1,229 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The tool: batch.
+set -e
+. ./cli_helpers.sh
+
+# Runs a batch with these lines.
+run_batch()
+{
+	run metastore batch "${@:2}" <<<"$1"
+}
+
+test_operations_in_order()
+{
+	run_batch $'set a 1\nget a\nset a 2\nget a\npub b two  words\nget b\ndel a\nget b'
+	expect 0 $'a 1\na 2\nb two  words\nb two  words\n'
+	run metastore ls
+	expect 0 $'b\n'
+}
+
+test_values_go_to_the_end_of_the_line()
+{
+	run_batch $'set a  leading and trailing \nset b \nset -- -c --json'
+	expect 0 ''
+	run metastore get -- a b -c
+	expect 0 $'a  leading and trailing \nb \n-c --json\n'
+}
+
+test_escapes()
+{
+	run_batch 'set a\x20b \\ \x00\n\t é'
+	expect 0 ''
+	run metastore get --raw 'a b'
+	printf '\\ \0\n\t é' | cmp - "$out"
+	run_batch 'get a\x20b'
+	expect 0 'a\x20b \\ \x00\n\t é'$'\n'
+	run_batch 'get a\x20b' -0
+	printf 'a b\0\\ \0\n\t é\0' | cmp - "$out"
+}
+
+test_what_get_prints_is_a_line_to_set()
+{
+	metastore set a 'x  \ y'
+	metastore set 'b c' $'\n'
+	metastore get a 'b c' >"$work/lines"
+	sed 's/^/set copy\//' "$work/lines" | metastore batch
+	run metastore get copy/a 'copy/b c'
+	sed 's/^/copy\//' "$work/lines" | cmp - "$out"
+}
+
+test_empty_lines_and_comments()
+{
+	run_batch $'\n# a comment\n   \n  set   a 1\n\tget a'
+	expect 0 $'a 1\n'
+	run_batch ''
+	expect 0 ''
+	run metastore batch </dev/null
+	expect 0 ''
+}
+
+test_the_last_line_needs_no_newline()
+{
+	run metastore batch < <(printf 'set a 1\nget a')
+	expect 0 $'a 1\n'
+}
+
+test_refused_operations_do_not_stop_the_others()
+{
+	run_batch $'get nope\nset --replace nope 1\nset a 1\nset --create a 2\ndel --if-version 5 a\nget a'
+	expect 1 $'a 1\n' "metastore: line 1: nope: no such key
+metastore: line 2: nope: no such key
+metastore: line 4: a: it exists already, $(metastore get --version a)
+metastore: line 5: a: it has another version, $(metastore get --version a)"
+}
+
+test_conditions_and_lifetimes()
+{
+	metastore set a 1
+	run_batch "set --if-version $(metastore get --version a) --ttl 100000 a 2
+pub --create --steal b 3
+set --ttl=100000 c 4"
+	expect 0 ''
+	run metastore stat a
+	expect_line 'ttl_ms: [0-9]+'
+	run metastore stat c
+	expect_line 'ttl_ms: [0-9]+'
+	run metastore stat b
+	expect_line 'ttl_ms: none'
+}
+
+test_wrong_lines()
+{
+	local line
+
+	for line in frobnicate 'get' 'get a b' 'set a' 'set' 'del a b' 'get --create a' 'set --json a 1' \
+		'set --create --replace a 1' 'set --ttl x a 1' 'set --if-version' 'set a \q' 'del --ttl 1 a' \
+		'pub -e a 1' 'set -h a 1' "get $(printf %256s '' | tr ' ' k)"; do
+		run_batch $'set first 1\n'"$line"$'\nset last 1'
+		expect 2 '' 'metastore: line 2: *: *'
+		run metastore ls
+		expect 0 $'first\n'
+		metastore del first
+	done
+	run metastore batch < <(printf 'get a\0b\n')
+	expect 2 '' 'metastore: line 1: batch: a NUL byte*'
+	run_batch 'frobnicate a'
+	expect 2 '' "metastore: line 1: batch: 'frobnicate' is none of get, set, pub and del"
+	run_batch 'set --ttl 0 a 1'
+	expect 2 '' 'metastore: line 1: set: --ttl takes a number of at least 1*'
+}
+
+test_json()
+{
+	run_batch $'set a 1\nget a\npub a 2\nget nope\nset --create a 3\ndel a' --json
+	expect_status 1
+	expect_json "o['op'] == 'set' and o['key'] == 'a' and int(o['version']) > 0" \
+		"o['op'] == 'get' and o['value'] == '1'" \
+		"o['op'] == 'pub' and o['queues'] == 0" \
+		"o == { 'op': 'get', 'key': 'nope', 'error': 'ENOENT' }" \
+		"o['error'] == 'EEXIST' and int(o['version']) > 0" \
+		"o['op'] == 'del' and 'error' not in o"
+}
+
+test_many_lines()
+{
+	local i
+
+	for ((i = 0; i < 1000; i++)); do
+		echo "set k$i v$i"
+		echo "get k$i"
+	done >"$work/lines"
+	run metastore batch <"$work/lines"
+	expect_status 0
+	sed -n 's/^set //p' "$work/lines" | cmp - "$out"
+}
+
+test_long_values()
+{
+	head -c 65536 /dev/zero | tr '\0' x >"$work/value"
+	{
+		echo "set a $(<"$work/value")"
+		for _ in {1..50}; do
+			echo "get a"
+		done
+	} >"$work/lines"
+	run metastore batch <"$work/lines"
+	expect_status 0
+	expect_lines 50
+	run_batch "set a $(<"$work/value")x"
+	expect 3 '' 'metastore: line 1: a: the value is longer*'
+}
+
+test_atomic_does_all()
+{
+	metastore set a 1
+	run_batch $'get a\nset b 2\npub c 3\nset d 4' --atomic
+	expect 0 $'a 1\n'
+	run metastore get b c d
+	expect 0 $'b 2\nc 3\nd 4\n'
+	run_batch $'del b\nget nope\ndel c' --atomic
+	expect 1 '' 'metastore: line 2: nope: no such key'
+	run metastore ls
+	expect_lines 2
+}
+
+test_atomic_does_nothing()
+{
+	metastore set a 1
+	run_batch $'set a 2\nset b 2\nset --create a2 1\ndel nope\nget a3' --atomic
+	expect 1 '' 'metastore: line 4: nope: no such key'
+	run metastore ls
+	expect 0 $'a\n'
+	run metastore get a
+	expect 0 $'1\n'
+	run_batch $'set b 2\nset --replace nope 1' --atomic --json
+	expect_status 1
+	expect_json "o['error'] == 'ECANCELED'" "o['error'] == 'ENOENT'"
+}
+
+test_atomic_with_a_wrong_line_does_nothing()
+{
+	run_batch $'set a 1\nset b' --atomic
+	expect 2 '' 'metastore: line 2: set: too few operands'
+	run metastore ls
+	expect 0 ''
+}
+
+test_atomic_has_its_limits()
+{
+	run metastore batch --atomic < <(printf 'set k%s 1\n' {1..33})
+	expect 2 '' 'metastore: line 33: batch: more than 32 operations at one moment'
+	run_batch $'set a 1\nset b 1\nget a' --atomic
+	expect 2 '' 'metastore: line 3: batch: the same key as in line 1'
+	run metastore ls
+	expect 0 ''
+	run metastore batch --atomic < <(printf 'set k%s 1\n' {1..32})
+	expect 0 ''
+	run metastore ls
+	expect_lines 32
+}
+
+test_events_of_an_atomic_batch_are_together()
+{
+	start_sub --json -n 3 a b
+	run_batch $'set a 1\nset b 2' --atomic
+	metastore set b 3
+	end_sub
+	expect_json "o['more'] is True" "'more' not in o" "'more' not in o"
+}
+
+test_answers_come_at_once()
+{
+	local answers key value
+
+	coproc metastore batch
+	exec {answers}<&"${COPROC[0]}"
+	echo 'set a 1' >&"${COPROC[1]}"
+	echo 'get a' >&"${COPROC[1]}"
+	read -rt 60 -u "$answers" key value
+	[[ $key == a && $value == 1 ]]
+	printf 'set a 2\nget' >&"${COPROC[1]}"
+	await_key a 2
+	echo ' a' >&"${COPROC[1]}"
+	read -rt 60 -u "$answers" key value
+	[[ $key == a && $value == 2 ]]
+}
+
+start_json
+run_tests

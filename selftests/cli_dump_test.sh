@@ -1,0 +1,240 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The tool: dump, load. FULL=1 does so with a million keys.
+set -e
+. ./cli_helpers.sh
+
+# The same in any order of lines.
+same()
+{
+	cmp <(sort "$1") <(sort "$2")
+}
+
+# Loads these lines.
+run_load()
+{
+	run metastore load "${@:2}" <<<"$1"
+}
+
+test_a_dump_is_json()
+{
+	metastore set a $'1 "\\\n\001'
+	run metastore dump
+	expect_json "o == { 'key': 'a', 'value': '1 \"\\\\\n\x01' }"
+	metastore del a
+	run metastore dump
+	expect 0 ''
+}
+
+test_any_bytes_come_back()
+{
+	local i
+
+	for i in {0..255}; do
+		printf 'set k\\x%02x\\x00%s v\\xff\\x%02x%s\n' "$i" "$i" "$i" "${i/#*[02468]/}"
+	done | metastore batch
+	head -c 65536 /dev/urandom | metastore set --file - big
+	metastore set empty ''
+	metastore set $'\342\202\254' $'\303\244\000'
+	metastore dump >"$work/dump"
+	metastore flush --all
+	run metastore load <"$work/dump"
+	expect 0 ''
+	metastore dump >"$work/again"
+	same "$work/dump" "$work/again"
+	run wc -l "$work/dump"
+	expect_line '259 .*'
+}
+
+test_a_prefix()
+{
+	metastore set a/1 x
+	metastore set a/2 y
+	metastore set b z
+	run metastore dump a/
+	expect_lines 2
+	metastore dump >"$work/dump"
+	metastore flush --all
+	run metastore load a/ <"$work/dump"
+	expect 0 ''
+	run sh -c 'metastore ls | sort'
+	expect 0 $'a/1\na/2\n'
+	run metastore dump -e 'a\x2f1'
+	expect_json "o['key'] == 'a/1'"
+}
+
+test_owned_keys_are_left_out()
+{
+	metastore set free 1
+	metastore hold mine 1 -- sleep 600 &
+	await_key mine
+	run metastore dump
+	expect_json "o['key'] == 'free'"
+}
+
+test_what_is_left_of_a_time_to_live()
+{
+	metastore set --ttl 100000 k 1
+	run metastore dump
+	expect_json "0 < o['ttl_ms'] <= 100000"
+	metastore flush --all
+	run metastore load <"$out"
+	expect 0 ''
+	run metastore stat --json k
+	expect_json "0 < o['ttl_ms'] <= 100000"
+	run_load '{"key":"k","value":"2"}'
+	run metastore stat k
+	expect_line 'ttl_ms: none'
+}
+
+test_merge_and_replace()
+{
+	metastore set old 1
+	metastore set both 1
+	run_load '{"key":"both","value":"2"}' --merge
+	expect 0 ''
+	run metastore get old both
+	expect 0 $'old 1\nboth 2\n'
+	run_load '{"key":"new","value":"3"}' --json
+	expect_json "o == { 'mode': 'merge', 'stored': 1, 'removed': 0 }"
+	run_load $'{"key":"both","value":"4"}\n{"key":"newer","value":"4"}' --json --replace
+	expect_json "o == { 'mode': 'replace', 'stored': 2, 'removed': 2 }"
+	run sh -c 'metastore ls | sort'
+	expect 0 $'both\nnewer\n'
+}
+
+test_replace_keeps_to_its_prefix()
+{
+	metastore set a/old 1
+	metastore set b 1
+	run_load $'{"key":"a/new","value":"2"}\n{"key":"b","value":"2"}' --replace a/
+	expect 0 ''
+	run sh -c 'metastore ls | sort'
+	expect 0 $'a/new\nb\n'
+	run metastore get b
+	expect 0 $'1\n'
+	run metastore load --replace </dev/null
+	expect 0 ''
+	run metastore ls
+	expect 0 ''
+}
+
+test_the_last_line_of_a_key_counts()
+{
+	run_load $'{"key":"k","value":"1"}\n\n{"key":"k","value":"2"}'
+	expect 0 ''
+	run metastore get k
+	expect 0 $'2\n'
+}
+
+test_what_get_prints_can_be_loaded()
+{
+	metastore set k 1
+	run metastore get --json k
+	metastore del k
+	run metastore load <"$out"
+	expect 0 ''
+	run metastore get k
+	expect 0 $'1\n'
+}
+
+test_a_wrong_line_writes_nothing()
+{
+	local line key
+
+	key=$(printf %256s '' | tr ' ' k)
+	metastore set old 1
+	for line in 'x' '{' '[]' '{"key":"k"}' '{"value":"v"}' '{"key":"k","value":1}' \
+		'{"key":"","value":"v"}' '{"key":"k","key_base64":"aw==","value":"v"}' \
+		'{"key":"k","value_base64":"a"}' '{"key":"k","value_base64":"ab=="}' \
+		'{"key":"k","value_base64":"a==="}' '{"key":"k","value_base64":"aw==aw=="}' \
+		'{"key":"k","value":"v","ttl_ms":0}' '{"key":"k","value":"v","ttl_ms":1.5}' \
+		'{"key":"k","value":"v","ttl_ms":"1"}' '{"key":"k","value":"v","ttl_ms":1099511627777}' \
+		'{"key":"k","key":"l","value":"v"}' '{"key":"k","value":"v"}}' '{"key":"k","value":"\ud800"}' \
+		"{\"key\":\"$key\",\"value\":\"v\"}" $'{"key":"k","value":"\377"}'; do
+		run_load $'{"key":"first","value":"1"}\n'"$line"$'\n{"key":"last","value":"1"}' --replace
+		expect 2 '' 'metastore: line 2: load: *'
+	done
+	head -c 65537 /dev/zero | tr '\0' x >"$work/value"
+	run_load "{\"key\":\"k\",\"value\":\"$(<"$work/value")\"}"
+	expect 2 '' 'metastore: line 1: load: the value is longer*'
+	run metastore ls
+	expect 0 $'old\n'
+}
+
+test_keys_that_belong_to_others()
+{
+	metastore hold mine 1 -- sleep 600 &
+	await_key mine
+	run_load $'{"key":"mine","value":"2"}\n{"key":"k","value":"2"}' --replace
+	expect 1 '' 'metastore: mine: it belongs to another open file*'
+	run metastore get mine k
+	expect 0 $'mine 1\nk 2\n'
+	run_load '{"key":"other","value":"2"}' --replace
+	expect 0 ''
+	run metastore get mine
+	expect 0 $'1\n'
+	run_load '{"key":"mine","value":"2"}' --steal
+	expect 0 ''
+	run metastore get mine
+	expect 0 $'2\n'
+}
+
+test_a_store_that_is_full()
+{
+	printf '{"key":"k%d","value":"1"}\n' {1..600} >"$work/dump"
+	# shellcheck disable=SC2016
+	run metastore private --max-keys 300 -- sh -c 'metastore set old 1
+		metastore load --replace; echo $?; metastore ls | wc -l; metastore get old' <"$work/dump"
+	expect 0 $'3\n300\n1\n' 'metastore: k300: the store is full*gave up when 299 of 600 keys were stored'
+}
+
+test_dumps_while_others_write()
+{
+	local writer
+
+	for ((i = 0; i < 2000; i++)); do
+		echo "set steady$i $i"
+	done | metastore batch
+	metastore dump steady | sort >"$work/steady"
+	while :; do
+		for ((i = 0; i < 500; i++)); do
+			echo "set busy$i $i"
+			echo "del busy$i"
+		done
+	done | metastore batch &
+	writer=$!
+	await_key busy0
+	for _ in {1..5}; do
+		run metastore dump
+		expect_status 0
+		expect_err ''
+		grep '"steady' "$out" | sort | cmp - "$work/steady"
+	done
+	kill -0 "$writer"
+}
+
+# $1 keys of 16 bytes with values of 64.
+many_keys()
+{
+	python3 -c '
+for i in range('"$1"'):
+    print("{\"key\":\"key/%012d\",\"value\":\"%064d\"}" % (i, i))'
+}
+
+test_many_keys_come_back()
+{
+	local keys=20000
+
+	[[ ! ${FULL:-} ]] || keys=1000000
+	many_keys "$keys" | sort >"$work/keys"
+	run metastore load --json <"$work/keys"
+	expect_json "o['stored'] == $keys"
+	# shellcheck disable=SC2016
+	run metastore private -- sh -c 'metastore --store /dev/metastore dump | metastore load && metastore dump'
+	expect_status 0
+	sort "$out" | cmp - "$work/keys"
+}
+
+start_json
+run_tests

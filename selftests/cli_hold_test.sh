@@ -1,0 +1,341 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The tool: hold, lock, private; keys that belong to others.
+set -e
+. ./cli_helpers.sh
+
+# Starts the holder of a key.
+start_hold()
+{
+	start metastore hold "$1" "$2" -- sleep 600
+	await_key "$1"
+}
+
+test_hold_becomes_the_command()
+{
+	# shellcheck disable=SC2016
+	run metastore hold k 'a value' -- sh -c 'echo $$; metastore get k; metastore stat k; exit 5'
+	expect_status 5
+	expect_line 'a value'
+	expect_line 'owned: yes'
+	expect_line "writer: pid $(head -n 1 "$out") \(sh\), uid 0 \(root\)"
+	run metastore get k
+	expect 1 '' 'metastore: k: no such key'
+}
+
+test_hold_ends_however_the_command_ends()
+{
+	start_sub --format '%e %w' -n 6 k
+	metastore hold k 1 -- true
+	metastore hold k 1 -- sh -c 'exit 3' || :
+	# shellcheck disable=SC2016
+	metastore hold k 1 -- sh -c 'kill -KILL $$' || :
+	end_sub
+	expect_status 0
+	run sed -E 's/owner [0-9]+ /owner /' "$out"
+	expect 0 $'set \ndeleted owner exited 0\nset \ndeleted owner exited 3\nset \ndeleted owner killed 9\n'
+}
+
+test_json_tells_how_an_owner_ended()
+{
+	local holder
+
+	metastore hold k 1 -- sleep 600 &
+	holder=$!
+	await_key k
+	start_sub --json -n 1 k
+	kill -KILL "$holder"
+	end_sub
+	expect_json "o['event'] == 'deleted' and o['owner_pid'] == $holder and \
+		o['owner_end'] == 'killed' and o['owner_code'] == 9"
+}
+
+test_descriptors_prolong_ownership()
+{
+	metastore hold k 1 -- sh -c 'sleep 600 >/dev/null 2>&1 & echo $!' >"$work/child"
+	run metastore get k
+	expect 0 $'1\n'
+	kill "$(cat "$work/child")"
+	run metastore wait --gone --timeout 60 k
+	expect 0 ''
+}
+
+test_the_owned_descriptor_is_out_of_the_way()
+{
+	# shellcheck disable=SC2016
+	run metastore hold k 1 -- sh -c 'exec 3>/dev/null 9>/dev/null; metastore get k; ls /proc/$$/fd'
+	expect_status 0
+	expect_line 1
+	expect_line '1[0-9][0-9]'
+	run sh -c 'ulimit -n 50; exec metastore hold k 1 -- metastore get k'
+	expect 0 $'1\n'
+}
+
+test_what_belongs_to_others_is_refused()
+{
+	start_hold k 1
+	run metastore set k 2
+	expect 1 '' 'metastore: k: it belongs to another open file (--steal takes it)'
+	run metastore pub k 2
+	expect 1 '' 'metastore: k: it belongs*'
+	run metastore del k
+	expect 1 '' 'metastore: k: it belongs*'
+	run metastore update k -- cat
+	expect 1 '' 'metastore: k: it belongs*'
+	run metastore hold k 2 -- true
+	expect 1 '' 'metastore: k: it belongs*'
+	run sh -c 'echo "set k 2" | metastore batch'
+	expect 1 '' 'metastore: line 1: k: it belongs*'
+	run metastore flush --json --all
+	expect_json "o['values'] == 0"
+	run metastore get k
+	expect 0 $'1\n'
+	run metastore get --json k
+	expect_json "o['owned'] is True"
+	run metastore stat --json k
+	expect_json "o['owned'] is True"
+}
+
+test_what_belongs_to_others_is_stolen_on_demand()
+{
+	start_hold k 1
+	run metastore set --steal k 2
+	expect 0 ''
+	run metastore stat k
+	expect_line 'owned: no'
+	kill "$sub"
+	end_sub
+	run metastore get k
+	expect 0 $'2\n'
+	start_hold k2 1
+	run metastore del --steal k2
+	expect 0 ''
+	end_jobs
+	start_hold k3 1
+	run metastore update --steal k3 -- sed s/1/3/
+	expect 0 ''
+	run metastore get k3
+	expect 0 $'3\n'
+	end_jobs
+	start_hold k4 1
+	run metastore flush --steal --json k4
+	expect_json "o['values'] == 1"
+}
+
+test_sub_says_that_a_key_was_stolen()
+{
+	local events
+
+	start_hold k 1
+	metastore sub --format '%e %v %w' -n 2 k >"$work/events" &
+	events=$!
+	await_subscribers k 1
+	metastore set --steal k 2
+	metastore set k 3
+	wait "$events"
+	run cat "$work/events"
+	expect 0 $'set 2 stolen\nset 3 \n'
+}
+
+test_hold_has_conditions()
+{
+	metastore set k 1
+	run metastore hold --create k 2 -- echo no
+	expect 1 '' 'metastore: k: it exists already,*'
+	run metastore hold --if-version "$(metastore get --version k)" k 2 -- metastore get k
+	expect 0 $'2\n'
+	run metastore hold --replace k 2 -- echo no
+	expect 1 '' 'metastore: k: no such key'
+}
+
+test_hold_takes_the_value_from_a_file()
+{
+	printf 'a\0b' >"$work/value"
+	run metastore hold --file "$work/value" k -- metastore get --raw k
+	expect_status 0
+	printf 'a\0b' | cmp - "$out"
+	run sh -c 'echo input | metastore hold --file - k -- metastore get k'
+	expect 0 $'input\n\n'
+}
+
+test_commands_that_do_not_run()
+{
+	local line
+
+	for line in 'hold k v --' 'lock k --' 'private --'; do
+		# shellcheck disable=SC2086
+		run metastore $line /nonexistent
+		expect 127 '' 'metastore: /nonexistent: No such file or directory'
+		# shellcheck disable=SC2086
+		run metastore $line /
+		expect 126 '' 'metastore: /: Permission denied'
+	done
+	run metastore ls
+	expect 0 ''
+}
+
+test_commands_find_files_and_signals_as_they_were()
+{
+	run sh -c 'metastore hold k v -- sh -c "echo input >&0" <&- 2>&1'
+	[[ $status != 0 ]]
+	run env --default-signal=PIPE metastore hold k v -- sh -c 'grep SigIgn /proc/self/status'
+	expect_line 'SigIgn:.0+'
+	run env --ignore-signal=PIPE metastore hold k v -- sh -c 'grep SigIgn /proc/self/status'
+	expect_line 'SigIgn:.0*1000'
+}
+
+test_lock_says_who_has_it()
+{
+	# shellcheck disable=SC2016
+	run metastore lock k -- sh -c 'metastore get k; echo $$; exit 4'
+	expect_status 4
+	expect_line "$(tail -n 1 "$out") sh -c metastore get k; echo .*; exit 4"
+	run metastore lock --value me k -- metastore get k
+	expect 0 $'me\n'
+	run metastore lock -e --value 'two\nlines' k -- metastore get k
+	expect 0 $'two\nlines\n'
+	# As much of it as the store takes.
+	run metastore private --max-value 10 -- metastore lock k -- metastore get k
+	expect_status 0
+	expect_line '[0-9]+ metas.*'
+}
+
+test_lock_waits_for_its_turn()
+{
+	start_hold k 1
+	metastore lock k -- echo mine >"$work/mine" &
+	await_subscribers k 1
+	[[ ! -s $work/mine ]]
+	kill -KILL "$sub"
+	await_line "$work/mine" mine
+	wait $! || :
+	run metastore wait --gone --timeout 60 k
+	expect 0 ''
+}
+
+test_lock_waits_for_values_without_owner_too()
+{
+	metastore set --ttl 300 k 1
+	run metastore lock --timeout 60 k -- echo mine
+	expect 0 $'mine\n'
+}
+
+test_lock_with_a_timeout()
+{
+	start_hold k 1
+	run metastore lock --timeout 0 k -- echo mine
+	expect 124 ''
+	run metastore lock --timeout 0.3 k -- echo mine
+	expect 124 ''
+	kill "$sub"
+	metastore wait --gone k
+	run metastore lock --timeout 0 k -- echo mine
+	expect 0 $'mine\n'
+}
+
+test_lock_outlives_a_flush_of_subscriptions()
+{
+	start_hold k 1
+	metastore lock k -- echo mine >"$work/mine" &
+	await_subscribers k 1
+	metastore flush --subscriptions --all
+	await_subscribers k 1
+	kill -KILL "$sub"
+	await_line "$work/mine" mine
+}
+
+# Takes the lock again and again. A second lock, of files, would notice two at once.
+take_turns()
+{
+	local i ended
+
+	for ((i = 0; i < $1; i++)); do
+		ended=0
+		metastore lock turn -- flock -nFE 99 "$work/witness" sleep 0.05 || ended=$?
+		echo "$ended" >>"$work/turns"
+	done
+}
+
+test_a_lock_is_never_held_twice_nor_stuck()
+{
+	local takers=() i
+
+	for _ in {1..5}; do
+		take_turns 8 &
+		takers+=($!)
+	done
+	for ((i = 0; i < 5; i++)); do
+		sleep 0.5
+		kill -KILL "$(metastore get turn 2>/dev/null | cut -d ' ' -f 1)" 2>/dev/null || :
+	done
+	for sub in "${takers[@]}"; do
+		wait "$sub"
+	done
+	run sort -u "$work/turns"
+	[[ $(<"$out") == 0 || $(<"$out") == $'0\n137' ]]
+	run wc -l "$work/turns"
+	expect_line '40 .*'
+}
+
+test_private_is_a_store_of_its_own()
+{
+	metastore set k common
+	# shellcheck disable=SC2016
+	run metastore private -- sh -c 'metastore ls; metastore set k private; metastore get k; echo $METASTORE_STORE'
+	expect 0 $'private\nfd:100\n'
+	run metastore get k
+	expect 0 $'common\n'
+}
+
+test_private_is_a_whole_store()
+{
+	# shellcheck disable=SC2016
+	run metastore private -- sh -c '
+		metastore set k 1
+		metastore sub -n 2 k &
+		until [ "$(metastore subs k)" = 1 ]; do :; done
+		metastore pub k 2
+		metastore update k -- sed s/2/3/
+		wait
+		metastore hold h 1 -- metastore lock l -- metastore ls | sort
+		echo "del k" | metastore batch --atomic
+		metastore flush --subscriptions --json --all
+		exit 6'
+	expect 6 $'k 2\nk 3\nh\nk\nl\n{"values":0,"subscriptions":0}\n'
+}
+
+test_private_in_private()
+{
+	run metastore private -- sh -c '
+		metastore set k outer
+		metastore private -- sh -c "metastore set k inner; metastore ls; metastore get k"
+		metastore get k'
+	expect 0 $'k\ninner\nouter\n'
+}
+
+test_private_has_limits_of_its_own()
+{
+	run metastore private --buckets 3 --max-value 10 --max-keys 2 --max-bytes 10000 \
+		--queue-len 7 --queue-bytes 5000 -- metastore info --json
+	expect_json "o['buckets'] == 3 and o['max_value'] == 10 and o['max_keys'] == 2 and \
+		o['max_bytes'] == 10000 and o['queue_len'] == 7 and o['queue_bytes'] == 5000"
+	run metastore private --max-keys 1 -- sh -c 'metastore set a 1; metastore set b 1'
+	expect 3 '' 'metastore: b: the store is full*'
+	run metastore private --max-value 1 -- sh -c 'metastore set a 22'
+	expect 3 '' 'metastore: a: the value is longer*'
+	run metastore private --buckets 1000000 -- true
+	expect 3 '' 'metastore: private: a limit is out of its range*'
+}
+
+test_a_store_that_was_not_inherited()
+{
+	METASTORE_STORE=fd:77 run metastore get k
+	expect 3 '' 'metastore: fd:77: no such descriptor*'
+	METASTORE_STORE=fd:0 run metastore get k </dev/null
+	expect 3 '' 'metastore: fd:0: not a metastore*'
+	METASTORE_STORE=fd:5 run sh -c 'exec metastore set k 1 5</dev/metastore'
+	expect 3 '' 'metastore: fd:5: the descriptor is not open for that'
+}
+
+start_json
+run_tests
