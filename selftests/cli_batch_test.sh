@@ -69,8 +69,8 @@ test_refused_operations_do_not_stop_the_others()
 	run_batch $'get nope\nset --replace nope 1\nset a 1\nset --create a 2\ndel --if-version 5 a\nget a'
 	expect 1 $'a 1\n' "metastore: line 1: nope: no such key
 metastore: line 2: nope: no such key
-metastore: line 4: a: it exists already, $(metastore get --version a)
-metastore: line 5: a: it has another version, $(metastore get --version a)"
+metastore: line 4: a: it exists already, with version $(metastore get --version a)
+metastore: line 5: a: it has another version: $(metastore get --version a)"
 }
 
 test_conditions_and_lifetimes()

@@ -14,9 +14,9 @@ test_create_only_what_is_absent()
 	run metastore set --create k 1
 	expect 0 ''
 	run metastore set --create k 2
-	expect 1 '' "metastore: k: it exists already, $(version_of k)"
+	expect 1 '' "metastore: k: it exists already, with version $(version_of k)"
 	run metastore pub --create k 3
-	expect 1 '' 'metastore: k: it exists already,*'
+	expect 1 '' 'metastore: k: it exists already, with version *'
 	run metastore get k
 	expect 0 $'1\n'
 	run metastore pub --create other 4
@@ -45,11 +45,11 @@ test_write_only_a_version()
 	run metastore set --if-version "$version" k 2
 	expect 0 ''
 	run metastore set --if-version "$version" k 3
-	expect 1 '' "metastore: k: it has another version, $(version_of k)"
+	expect 1 '' "metastore: k: it has another version: $(version_of k)"
 	run metastore pub --if-version "$version" k 3
 	expect_status 1
 	run metastore del --if-version "$version" k
-	expect 1 '' "metastore: k: it has another version, $(version_of k)"
+	expect 1 '' "metastore: k: it has another version: $(version_of k)"
 	run metastore get k
 	expect 0 $'2\n'
 	run metastore del --if-version "$(version_of k)" k
@@ -61,7 +61,7 @@ test_version_0_is_an_absent_key()
 	run metastore set --if-version 0 k 1
 	expect 0 ''
 	run metastore set --if-version 0 k 2
-	expect 1 '' "metastore: k: it has another version, $(version_of k)"
+	expect 1 '' "metastore: k: it has another version: $(version_of k)"
 	run metastore set --if-version 5 other 2
 	expect 1 '' 'metastore: other: no such key'
 	run metastore get k other

@@ -141,7 +141,7 @@ test_hold_has_conditions()
 {
 	metastore set k 1
 	run metastore hold --create k 2 -- echo no
-	expect 1 '' 'metastore: k: it exists already,*'
+	expect 1 '' 'metastore: k: it exists already, with version *'
 	run metastore hold --if-version "$(metastore get --version k)" k 2 -- metastore get k
 	expect 0 $'2\n'
 	run metastore hold --replace k 2 -- echo no

@@ -9,11 +9,14 @@
 
 static void add_reason(struct buffer *buf, const struct operation *op)
 {
-	bool absent = op->error == ESTALE && !op->version;
+	unsigned long long version = op->version;
 
-	buffer_text(buf, reason(absent ? ENOENT : op->error));
-	if (op->version)
-		buffer_format(buf, ", %llu", (unsigned long long)op->version);
+	if (op->error == EEXIST)
+		buffer_format(buf, "%s, with version %llu", reason(EEXIST), version);
+	else if (op->error == ESTALE && version)
+		buffer_format(buf, "%s: %llu", reason(ESTALE), version);
+	else
+		buffer_text(buf, reason(op->error == ESTALE ? ENOENT : op->error));
 }
 
 /*
