@@ -92,8 +92,8 @@ static int copy_range(struct metastore_file *file, struct metastore_range *range
 static long get(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_get __user *uargs = arg;
-	struct metastore_get args;
-	struct metastore_op op;
+	struct metastore_get args __uninitialized;
+	struct metastore_op op __uninitialized;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
@@ -124,8 +124,8 @@ static long store_value(struct metastore_file *file, void __user *arg,
 			size_t size, u32 which)
 {
 	struct metastore_set __user *uargs = arg;
-	struct metastore_set args;
-	struct metastore_op op;
+	struct metastore_set args __uninitialized;
+	struct metastore_op op __uninitialized;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);

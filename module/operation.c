@@ -194,7 +194,7 @@ int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 
 static int get(struct metastore_file *file, struct metastore_op *op)
 {
-	struct metastore_key_buffer buffer;
+	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_value *value;
 	int err;
 
@@ -211,7 +211,7 @@ static int get(struct metastore_file *file, struct metastore_op *op)
 
 static int change(struct metastore_file *file, struct metastore_op *op)
 {
-	struct metastore_key_buffer buffer;
+	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_change change;
 	int err;
 
