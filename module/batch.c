@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Batches: several operations in one call, one after the other or all at one
- * moment.
+ * Batches: several operations in one call, one after the other, or all at one
+ * moment: a transaction.
  *
- * An atomic batch does everything that can fail before it changes anything: it
- * copies all in, allocates, locks every bucket it is about, and judges. Then it
- * changes the tables and unlocks. Its events are delivered after that, to each queue
- * all of them at once; until then its keys have a delivery under way, so that nobody
- * changes them again (see subscription.c).
+ * A transaction does everything that can fail before it changes anything: it copies
+ * all in, allocates, locks every bucket it is about, and judges. Then it changes the
+ * tables and unlocks. Its events are delivered after that, to each queue all of them
+ * at once (see subscription.c). The lock that lets transactions take turns is held
+ * until then.
  */
 #include <linux/err.h>
 #include <linux/mutex.h>
@@ -22,14 +22,23 @@
 #include "device.h"
 #include "operation.h"
 
-/* Subscriptions that get an event with all locks held, at the first attempt. */
-#define FIRST_CHUNK	64
+/* Size of struct metastore_op in the header's first version that had it. */
+#define OP_SIZE_FIRST	56
+
+/*
+ * How often others may begin the next delivery of a key before a transaction goes on
+ * with it although it holds the locks of other keys, and to how many subscriptions;
+ * twice as many each further time.
+ */
+#define PATIENCE	16
+#define FIRST_HURRY	64
 
 static void __user *op_address(const struct metastore_batch *batch, u32 i)
 {
 	return u64_to_user_ptr(batch->ops) + (size_t)i * batch->op_size;
 }
 
+/* Returns -E2BIG if the operation says something that is not known here. */
 static int copy_op(const struct metastore_batch *batch, u32 i, struct metastore_op *op)
 {
 	return copy_struct_from_user(op, sizeof(*op), op_address(batch, i),
@@ -39,26 +48,47 @@ static int copy_op(const struct metastore_batch *batch, u32 i, struct metastore_
 static int copy_result(const struct metastore_batch *batch, u32 i,
 		       const struct metastore_op *op)
 {
-	return copy_to_user(op_address(batch, i), op, sizeof(*op)) ? -EFAULT : 0;
+	size_t size = min_t(size_t, batch->op_size, sizeof(*op));
+
+	return copy_to_user(op_address(batch, i), op, size) ? -EFAULT : 0;
+}
+
+/* The result alone, where the rest was not understood. */
+static int put_result(const struct metastore_batch *batch, u32 i, int result)
+{
+	struct metastore_op __user *uop = op_address(batch, i);
+
+	return put_user(result, &uop->result);
 }
 
 /* One after the other */
 
-static int run_in_turn(struct metastore_file *file, struct metastore_batch *batch)
+static int run_op(struct metastore_file *file, struct metastore_batch *batch, u32 i)
 {
 	struct metastore_op op;
+	int result = copy_op(batch, i, &op);
+
+	if (result == -EFAULT)
+		return result;
+	if (!result) {
+		result = metastore_op_run(file, &op);
+		op.result = result;
+	}
+	if (result && batch->failed == batch->nr)
+		batch->failed = i;
+	return result == -E2BIG ? put_result(batch, i, result) :
+				  copy_result(batch, i, &op);
+}
+
+static int run_in_turn(struct metastore_file *file, struct metastore_batch *batch)
+{
 	int err;
 	u32 i;
 
 	for (i = 0; i < batch->nr; i++) {
-		err = copy_op(batch, i, &op);
+		err = run_op(file, batch, i);
 		if (err)
 			return err;
-		op.result = metastore_op_run(file, &op);
-		if (op.result && batch->failed == batch->nr)
-			batch->failed = i;
-		if (copy_result(batch, i, &op))
-			return -EFAULT;
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -73,14 +103,16 @@ static int run_in_turn(struct metastore_file *file, struct metastore_batch *batc
  * @buffer:	its key
  * @change:	what it is to change, if it is no GET
  * @found:	the value there was; of a GET with a reference
+ * @stored:	the value that @change stored, with a reference
  * @topic:	who is subscribed to the key, while its bucket is locked
  * @delivery:	of the change
  */
-struct atomic_op {
+struct txn_op {
 	struct metastore_op op;
 	struct metastore_key_buffer buffer;
 	struct metastore_change change;
 	struct metastore_value *found;
+	struct metastore_value *stored;
 	struct metastore_topic *topic;
 	struct metastore_delivery delivery;
 };
@@ -88,47 +120,47 @@ struct atomic_op {
 /*
  * @file:	who wants it
  * @nr:		number of @ops
+ * @failed:	index of the first one that is a reason why nothing is done, or @nr
  * @nr_buckets:	number of @buckets
  * @buckets:	those of all keys, in the order in which they are locked
  * @group:	the events
  * @ops:	the operations
  */
-struct atomic {
+struct txn {
 	struct metastore_file *file;
 	u32 nr;
+	u32 failed;
 	u32 nr_buckets;
 	struct metastore_bucket *buckets[METASTORE_ATOMIC_MAX];
 	struct metastore_group group;
-	struct atomic_op ops[];
+	struct txn_op ops[];
 };
 
-static bool is_get(const struct atomic_op *aop)
+static bool is_get(const struct txn_op *top)
 {
-	return aop->op.op == METASTORE_OP_GET;
+	return top->op.op == METASTORE_OP_GET;
 }
 
-/* Notes why nothing is done. */
-static int refuse(struct atomic_op *aop, int err)
+/* Notes an operation that is a reason why nothing is done. */
+static int refuse(struct txn *txn, struct txn_op *top, int err)
 {
-	aop->op.result = err;
+	if (txn->failed == txn->nr)
+		txn->failed = top - txn->ops;
+	top->op.result = err;
 	return -ECANCELED;
 }
 
-static int prepare_op(struct metastore_file *file, struct atomic_op *aop)
+static int prepare_op(struct metastore_file *file, struct txn_op *top)
 {
-	int err = metastore_op_check(file, &aop->op);
+	int err = metastore_op_check(file, &top->op);
 
 	if (err)
 		return err;
-	if (is_get(aop))
-		return metastore_copy_key(file, &aop->buffer, aop->op.key,
-					  aop->op.key_len);
-	err = metastore_op_prepare(file, &aop->op, &aop->buffer, &aop->change);
-	if (err) {
-		aop->change.value = NULL;
-		return err;
-	}
-	return metastore_change_prepare(&aop->change);
+	if (is_get(top))
+		return metastore_copy_key(file, &top->buffer, top->op.key,
+					  top->op.key_len);
+	return metastore_op_prepare(file, &top->op, &top->buffer, &top->change) ?:
+	       metastore_change_prepare(&top->change);
 }
 
 static bool same_key(const struct metastore_key *a, const struct metastore_key *b)
@@ -137,25 +169,36 @@ static bool same_key(const struct metastore_key *a, const struct metastore_key *
 	       !memcmp(a->bytes, b->bytes, a->len);
 }
 
-/* Copies everything in and allocates what the changes need. */
-static int prepare(struct atomic *atomic, const struct metastore_batch *batch)
+/* Copies them all, also if one is not understood: all get a result. */
+static int copy_ops(struct txn *txn, const struct metastore_batch *batch)
+{
+	int err, refused = 0;
+	u32 i;
+
+	for (i = 0; i < txn->nr; i++) {
+		err = copy_op(batch, i, &txn->ops[i].op);
+		txn->ops[i].op.result = 0;
+		if (err == -E2BIG)
+			refused = refuse(txn, &txn->ops[i], err);
+		else if (err)
+			return err;
+	}
+	return refused;
+}
+
+/* Copies keys and values in and allocates what the changes need. */
+static int prepare(struct txn *txn)
 {
 	u32 i, j;
 	int err;
 
-	for (i = 0; i < atomic->nr; i++) {
-		err = copy_op(batch, i, &atomic->ops[i].op);
+	for (i = 0; i < txn->nr; i++) {
+		err = prepare_op(txn->file, &txn->ops[i]);
 		if (err)
-			return err;
-		atomic->ops[i].op.result = 0;
-	}
-	for (i = 0; i < atomic->nr; i++) {
-		err = prepare_op(atomic->file, &atomic->ops[i]);
-		if (err)
-			return refuse(&atomic->ops[i], err);
+			return refuse(txn, &txn->ops[i], err);
 		for (j = 0; j < i; j++)
-			if (same_key(&atomic->ops[i].buffer.key,
-				     &atomic->ops[j].buffer.key))
+			if (same_key(&txn->ops[i].buffer.key,
+				     &txn->ops[j].buffer.key))
 				return -EINVAL;
 	}
 	return 0;
@@ -169,271 +212,304 @@ static int compare_addresses(const void *a, const void *b)
 	return first < second ? -1 : first > second;
 }
 
-static void sort_buckets(struct atomic *atomic)
+static void sort_buckets(struct txn *txn)
 {
 	u32 i;
 
-	for (i = 0; i < atomic->nr; i++)
-		atomic->buckets[i] = atomic->ops[i].buffer.key.bucket;
-	sort(atomic->buckets, atomic->nr, sizeof(atomic->buckets[0]),
+	for (i = 0; i < txn->nr; i++)
+		txn->buckets[i] = txn->ops[i].buffer.key.bucket;
+	sort(txn->buckets, txn->nr, sizeof(txn->buckets[0]),
 	     compare_addresses, NULL);
-	for (i = 0; i < atomic->nr; i++)
-		if (!i || atomic->buckets[i] != atomic->buckets[i - 1])
-			atomic->buckets[atomic->nr_buckets++] = atomic->buckets[i];
+	for (i = 0; i < txn->nr; i++)
+		if (!i || txn->buckets[i] != txn->buckets[i - 1])
+			txn->buckets[txn->nr_buckets++] = txn->buckets[i];
 }
 
 /* For sparse the two leave the locks as they are: it cannot count in loops. */
-static void lock_all(struct atomic *atomic)
+static void lock_all(struct txn *txn)
 {
 	u32 i;
 
-	for (i = 0; i < atomic->nr_buckets; i++) {
-		spin_lock_nest_lock(&atomic->buckets[i]->lock,
-				    &atomic->file->store->atomic);
-		__release(&atomic->buckets[i]->lock);
+	for (i = 0; i < txn->nr_buckets; i++) {
+		spin_lock_nest_lock(&txn->buckets[i]->lock,
+				    &txn->file->store->atomic);
+		__release(&txn->buckets[i]->lock);
 	}
 }
 
-static void unlock_all(struct atomic *atomic)
+static void unlock_all(struct txn *txn)
 {
-	u32 i = atomic->nr_buckets;
+	u32 i = txn->nr_buckets;
 
 	while (i--) {
-		__acquire(&atomic->buckets[i]->lock);
-		spin_unlock(&atomic->buckets[i]->lock);
+		__acquire(&txn->buckets[i]->lock);
+		spin_unlock(&txn->buckets[i]->lock);
 	}
 }
 
-/*
- * Is a key ready to be changed? If it has a delivery under way, that is continued
- * to @nr subscriptions. If not, returns with the locks released.
- */
-static bool settle(struct atomic *atomic, struct atomic_op *aop, u32 nr,
-		   struct metastore_garbage *garbage)
+/* Finds what there is of a key. Returns whether it is ready for the operation. */
+static bool look(struct txn_op *top, bool *busy)
 {
-	const struct metastore_key *key = &aop->buffer.key;
+	bool over;
 
-	aop->topic = metastore_topic_settle(key, nr, garbage);
-	aop->found = metastore_bucket_find(key);
-	if (!IS_ERR(aop->topic) &&
-	    !(aop->found && metastore_value_is_over(aop->found)))
+	*busy = false;
+	top->found = metastore_bucket_find(&top->buffer.key);
+	over = top->found && metastore_value_is_over(top->found);
+	if (is_get(top)) {
+		if (over)
+			top->found = NULL;
 		return true;
-	unlock_all(atomic);
-	metastore_garbage_free(garbage);
-	if (!IS_ERR(aop->topic))
-		metastore_bucket_expire(key);
-	cond_resched();
-	return false;
+	}
+	top->topic = metastore_topic_find(&top->buffer.key, busy);
+	return !*busy && !over;
+}
+
+/* The first operation whose key is not ready, or NULL. */
+static struct txn_op *first_unready(struct txn *txn, bool *busy)
+{
+	u32 i;
+
+	for (i = 0; i < txn->nr; i++)
+		if (!look(&txn->ops[i], busy))
+			return &txn->ops[i];
+	return NULL;
 }
 
 /*
- * Locks all buckets, with every key ready to be changed. Others might begin the
- * next delivery of a key each time that the locks are released, so each attempt
- * does twice as much with the locks held.
+ * Locks all buckets, with every key ready to be changed: no delivery under way, no
+ * value whose time is over. A key that is not is made so with the locks released,
+ * and others may get ahead again; who loses too often does it with them held.
  */
-static void lock_settled(struct atomic *atomic, struct metastore_garbage *garbage)
+static int lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 {
-	u32 i = 0, nr = FIRST_CHUNK;
+	u32 nr = FIRST_HURRY, rounds = 0;
+	struct txn_op *top;
+	bool busy;
 
-	while (i < atomic->nr) {
-		lock_all(atomic);
-		for (i = 0; i < atomic->nr; i++)
-			if (!settle(atomic, &atomic->ops[i], nr, garbage))
-				break;
-		nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
+	lock_all(txn);
+	while ((top = first_unready(txn, &busy))) {
+		if (busy && ++rounds > PATIENCE) {
+			if (metastore_topic_hurry(&top->buffer.key, nr, garbage))
+				continue;
+			nr = min(2 * nr, U32_MAX / 2);
+		}
+		unlock_all(txn);
+		metastore_garbage_free(garbage);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		/* That completes a delivery first. */
+		metastore_bucket_expire(&top->buffer.key);
+		lock_all(txn);
 	}
+	return 0;
 }
 
-static int judge_op(struct atomic_op *aop)
+static int judge_op(struct txn_op *top)
 {
 	int err;
 
-	if (!is_get(aop)) {
-		err = metastore_change_judge(&aop->change, aop->found);
+	if (!is_get(top)) {
+		err = metastore_change_judge(&top->change, top->found);
 		if (err)
-			metastore_op_tell(&aop->op, &aop->change);
+			metastore_op_tell(&top->op, &top->change);
 		return err;
 	}
-	if (aop->found && aop->found->len > aop->op.value_len) {
-		aop->op.value_len = aop->found->len;
-		aop->op.version = aop->found->version;
+	if (top->found && top->found->len > top->op.value_len) {
+		top->op.value_len = top->found->len;
+		top->op.version = top->found->version;
 		return -ERANGE;
 	}
 	return 0;
 }
 
 /* May all of it be done? Then its keys and bytes are counted. */
-static int judge(struct atomic *atomic)
+static int judge(struct txn *txn)
 {
-	struct atomic_op *first = NULL;
+	struct txn_op *first = NULL;
 	int err, keys = 0;
 	s64 bytes = 0;
 	u32 i;
 
-	for (i = 0; i < atomic->nr; i++) {
-		struct atomic_op *aop = &atomic->ops[i];
+	for (i = 0; i < txn->nr; i++) {
+		struct txn_op *top = &txn->ops[i];
 
-		err = judge_op(aop);
+		err = judge_op(top);
 		if (err)
-			return refuse(aop, err);
-		if (is_get(aop))
+			return refuse(txn, top, err);
+		if (is_get(top))
 			continue;
-		keys += !!aop->change.value - !!aop->found;
-		bytes += metastore_change_bytes(&aop->change, aop->found);
-		if (!first && aop->change.value)
-			first = aop;
+		keys += !!top->change.value - !!top->found;
+		bytes += metastore_change_bytes(&top->change, top->found);
+		if (!first && top->change.value)
+			first = top;
 	}
-	err = metastore_store_charge(atomic->file->store, keys, bytes);
+	err = metastore_store_charge(txn->file->store, keys, bytes);
 	/* Only what stores can be too much. */
-	return err ? refuse(first, err) : 0;
+	return err ? refuse(txn, first, err) : 0;
 }
 
-static void commit_op(struct atomic *atomic, struct atomic_op *aop)
+static void commit_op(struct txn *txn, struct txn_op *top)
 {
-	struct metastore_group *group = &atomic->group;
+	struct metastore_group *group = &txn->group;
 	struct metastore_group_event *event;
 
-	if (is_get(aop)) {
-		if (aop->found)
-			metastore_value_get(aop->found);
+	if (is_get(top)) {
+		if (top->found)
+			metastore_value_get(top->found);
 		return;
 	}
 	event = &group->events[group->nr++];
-	event->key = &aop->buffer.key;
-	metastore_change_commit(&aop->change, aop->found, &event->notice);
-	/* The value belongs to the table now. */
-	aop->change.value = NULL;
-	aop->delivery.notice = &event->notice;
-	aop->delivery.group = group;
-	aop->delivery.done = !aop->topic;
-	if (aop->topic)
-		metastore_topic_begin(aop->topic, &aop->delivery);
+	event->key = &top->buffer.key;
+	top->stored = top->change.value;
+	if (top->stored)
+		metastore_value_get(top->stored);
+	metastore_change_commit(&top->change, top->found, &event->notice);
+	/* That reference belongs to the table now. */
+	top->change.value = NULL;
+	top->delivery.notice = &event->notice;
+	top->delivery.group = group;
+	top->delivery.done = !top->topic;
+	if (top->topic)
+		metastore_topic_begin(top->topic, &top->delivery);
 }
 
 /* Gives the events to all subscribers, bucket after bucket. */
-static void deliver(struct atomic *atomic, struct metastore_garbage *garbage)
+static void deliver(struct txn *txn, struct metastore_garbage *garbage)
 {
 	u32 i;
 
-	for (i = 0; i < atomic->nr; i++) {
-		struct atomic_op *aop = &atomic->ops[i];
-		struct metastore_bucket *bucket = aop->buffer.key.bucket;
+	for (i = 0; i < txn->nr; i++) {
+		struct txn_op *top = &txn->ops[i];
+		struct metastore_bucket *bucket = top->buffer.key.bucket;
 
-		if (is_get(aop) || !aop->topic)
+		if (is_get(top) || !top->topic)
 			continue;
 		spin_lock(&bucket->lock);
-		metastore_topic_finish(bucket, aop->topic, &aop->delivery, garbage);
+		metastore_topic_finish(bucket, top->topic, &top->delivery, garbage);
 		spin_unlock(&bucket->lock);
 		metastore_garbage_free(garbage);
 		cond_resched();
 	}
 }
 
-/* Does it, with the locks held, which are released. */
-static void commit(struct atomic *atomic, struct metastore_garbage *garbage)
+/* Lets go of the values that the events tell of. */
+static void put_values(struct txn *txn, struct metastore_garbage *garbage)
 {
 	u32 i;
 
-	atomic->group.id = ++atomic->file->store->groups;
-	for (i = 0; i < atomic->nr; i++)
-		commit_op(atomic, &atomic->ops[i]);
-	unlock_all(atomic);
-	deliver(atomic, garbage);
-	for (i = 0; i < atomic->nr; i++)
-		if (!is_get(&atomic->ops[i]) && atomic->ops[i].found)
-			metastore_value_put_later(atomic->ops[i].found, garbage);
+	for (i = 0; i < txn->nr; i++) {
+		struct txn_op *top = &txn->ops[i];
+
+		if (top->stored)
+			metastore_value_put_later(top->stored, garbage);
+		if (top->found && !is_get(top))
+			metastore_value_put_later(top->found, garbage);
+	}
 }
 
-static int run(struct atomic *atomic)
+/* Does it, with the locks held, which are released. */
+static void commit(struct txn *txn, struct metastore_garbage *garbage)
 {
-	struct mutex *turn = &atomic->file->store->atomic;
+	u32 i;
+
+	txn->group.id = ++txn->file->store->txns;
+	for (i = 0; i < txn->nr; i++)
+		commit_op(txn, &txn->ops[i]);
+	unlock_all(txn);
+	deliver(txn, garbage);
+	put_values(txn, garbage);
+}
+
+static int run(struct txn *txn)
+{
+	struct mutex *turn = &txn->file->store->txn_lock;
 	struct metastore_garbage garbage = {};
 	int err;
 
-	sort_buckets(atomic);
+	sort_buckets(txn);
 	if (mutex_lock_killable(turn))
 		return -EINTR;
-	lock_settled(atomic, &garbage);
-	err = judge(atomic);
-	if (err)
-		unlock_all(atomic);
-	else
-		commit(atomic, &garbage);
+	err = lock_ready(txn, &garbage);
+	if (!err) {
+		err = judge(txn);
+		if (err)
+			unlock_all(txn);
+		else
+			commit(txn, &garbage);
+	}
 	mutex_unlock(turn);
 	metastore_garbage_free(&garbage);
 	return err;
 }
 
 /* What came of a batch that was done. */
-static int tell(struct atomic *atomic)
+static void tell(struct txn *txn)
 {
-	int err = 0;
 	u32 i, nr = 0;
 
-	for (i = 0; i < atomic->nr; i++) {
-		struct atomic_op *aop = &atomic->ops[i];
+	for (i = 0; i < txn->nr; i++) {
+		struct txn_op *top = &txn->ops[i];
 
-		if (!is_get(aop)) {
-			aop->change.queues = atomic_read(&atomic->group.events[nr++].queues);
-			metastore_op_tell(&aop->op, &aop->change);
-		} else if (!aop->found) {
-			aop->op.result = -ENOENT;
+		if (!is_get(top)) {
+			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
+			metastore_op_tell(&top->op, &top->change);
+		} else if (!top->found) {
+			top->op.result = -ENOENT;
 		} else {
-			if (metastore_op_look(atomic->file, &aop->op, aop->found))
-				err = -EFAULT;
-			metastore_value_put(aop->found);
+			top->op.result = metastore_op_look(txn->file, &top->op,
+							   top->found);
+			metastore_value_put(top->found);
 		}
 	}
-	return err;
 }
 
 /* What came of one that was refused. */
-static void cancel(struct atomic *atomic)
+static void cancel(struct txn *txn)
 {
 	u32 i;
 
-	for (i = 0; i < atomic->nr; i++) {
-		if (!atomic->ops[i].op.result)
-			atomic->ops[i].op.result = -ECANCELED;
-		if (atomic->ops[i].change.value)
-			metastore_value_put(atomic->ops[i].change.value);
+	for (i = 0; i < txn->nr; i++) {
+		if (!txn->ops[i].op.result)
+			txn->ops[i].op.result = -ECANCELED;
+		if (txn->ops[i].change.value)
+			metastore_value_put(txn->ops[i].change.value);
 	}
 }
 
 /* Copies the results out, of what was done and of what was refused alike. */
-static int copy_results(struct atomic *atomic, struct metastore_batch *batch)
+static int copy_results(struct txn *txn, struct metastore_batch *batch)
 {
-	int result;
+	int err = 0;
 	u32 i;
 
-	for (i = 0; i < atomic->nr; i++) {
-		if (copy_result(batch, i, &atomic->ops[i].op))
-			return -EFAULT;
-		result = atomic->ops[i].op.result;
-		if (result && result != -ECANCELED && batch->failed == batch->nr)
-			batch->failed = i;
-	}
-	return 0;
+	for (i = 0; i < txn->nr && !err; i++)
+		err = txn->ops[i].op.result == -E2BIG ?
+		      put_result(batch, i, -E2BIG) :
+		      copy_result(batch, i, &txn->ops[i].op);
+	batch->failed = txn->failed;
+	return err;
 }
 
-static int run_atomic(struct metastore_file *file, struct metastore_batch *batch)
+static int run_txn(struct metastore_file *file, struct metastore_batch *batch)
 {
-	struct atomic *atomic;
+	struct txn *txn;
 	int err;
 
-	atomic = kvzalloc(struct_size(atomic, ops, batch->nr), METASTORE_GFP);
-	if (!atomic)
+	txn = kvzalloc(struct_size(txn, ops, batch->nr), METASTORE_GFP);
+	if (!txn)
 		return -ENOMEM;
-	atomic->file = file;
-	atomic->nr = batch->nr;
-	err = prepare(atomic, batch) ?: run(atomic);
+	txn->file = file;
+	txn->nr = batch->nr;
+	txn->failed = batch->nr;
+	err = copy_ops(txn, batch) ?: prepare(txn) ?: run(txn);
 	if (err)
-		cancel(atomic);
+		cancel(txn);
 	else
-		err = tell(atomic);
+		tell(txn);
 	if (!err || err == -ECANCELED)
-		err = copy_results(atomic, batch) ?: err;
-	kvfree(atomic);
+		err = copy_results(txn, batch) ?: err;
+	kvfree(txn);
 	return err;
 }
 
@@ -451,11 +527,11 @@ int metastore_batch_run(struct metastore_file *file, struct metastore_batch *bat
 
 	if (batch->flags & ~METASTORE_BATCH_ATOMIC || !batch->nr ||
 	    batch->nr > (all ? METASTORE_ATOMIC_MAX : METASTORE_BATCH_MAX) ||
-	    batch->op_size < sizeof(struct metastore_op))
+	    batch->op_size < OP_SIZE_FIRST)
 		return -EINVAL;
 	/* All beyond what is known is read, to see that nothing is there. */
 	if (batch->op_size > PAGE_SIZE)
 		return -E2BIG;
 	batch->failed = batch->nr;
-	return all ? run_atomic(file, batch) : run_in_turn(file, batch);
+	return all ? run_txn(file, batch) : run_in_turn(file, batch);
 }

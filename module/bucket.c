@@ -347,9 +347,13 @@ int metastore_bucket_change(struct metastore_change *change)
 void metastore_bucket_expire(const struct metastore_key *key)
 {
 	struct metastore_garbage garbage = {};
+	struct metastore_topic *topic;
 	struct metastore_value *value;
 
-	lock_live(key, &value, &garbage);
+	topic = metastore_topic_lock(key, &garbage);
+	value = metastore_bucket_find(key);
+	if (value && metastore_value_is_over(value))
+		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, topic, &garbage);
 	spin_unlock(&key->bucket->lock);
 	metastore_garbage_free(&garbage);
 }
@@ -368,10 +372,9 @@ void metastore_bucket_end(const struct metastore_key *key,
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_topic *topic;
-	struct metastore_value *found;
 
-	topic = lock_live(key, &found, &garbage);
-	if (found == value) {
+	topic = metastore_topic_lock(key, &garbage);
+	if (metastore_bucket_find(key) == value) {
 		metastore_tie_of(value)->end = *end;
 		remove_value(key, value, METASTORE_EVENT_F_OWNER, topic, &garbage);
 	}

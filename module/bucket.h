@@ -27,11 +27,11 @@ struct metastore_store;
  *
  * Lock order of the module:
  *
- *	store.atomic > bucket.lock > file.belongings.lock, expiry.lock
+ *	store.txn_lock > bucket.lock > file.belongings.lock, expiry.lock
  *				   > file.subs.lock > queue.lock > queue.readers
  *
- * All are taken in process context only. Nobody holds two of a kind, but an
- * atomic batch, which holds many buckets' locks, in the order of their addresses.
+ * All are taken in process context only. Nobody holds two of a kind, but a
+ * transaction, which holds many buckets' locks, in the order of their addresses.
  */
 struct metastore_bucket {
 	spinlock_t lock;	/* see above */
@@ -43,9 +43,6 @@ struct metastore_bucket {
 	u32 nr_subscriptions;
 } ____cacheline_aligned_in_smp;
 
-void metastore_bucket_init(struct metastore_bucket *bucket,
-			   struct metastore_store *store, u64 version);
-void metastore_bucket_destroy(struct metastore_bucket *bucket);
 /**
  * struct metastore_change - a change of a key, from the wish to what came of it
  * @key:	the key
@@ -68,6 +65,9 @@ struct metastore_change {
 	u32 queues;
 };
 
+void metastore_bucket_init(struct metastore_bucket *bucket,
+			   struct metastore_store *store, u64 version);
+void metastore_bucket_destroy(struct metastore_bucket *bucket);
 struct metastore_value *metastore_bucket_find(const struct metastore_key *key);
 struct metastore_value *metastore_bucket_get(const struct metastore_key *key);
 int metastore_bucket_stat(const struct metastore_key *key,

@@ -45,9 +45,9 @@ static struct metastore_file *file_create(struct metastore_store *store, fmode_t
 
 static void file_destroy(struct metastore_file *file)
 {
-	metastore_belongings_destroy(file);
-	/* Nothing is pushed once there are no subscriptions. */
+	/* Nothing is pushed any more, not even the end of what belongs to it. */
 	metastore_subscriptions_destroy(&file->subs);
+	metastore_belongings_destroy(file);
 	metastore_queue_destroy(&file->queue);
 	metastore_store_put(file->store);
 	kfree(file);

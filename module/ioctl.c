@@ -99,6 +99,9 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
+	/* The field was reserved when the structure had no ttl. */
+	if (!HAS(struct metastore_get, ttl, size) && args.owner)
+		return -EINVAL;
 	op = (struct metastore_op) {
 		.op = METASTORE_OP_GET,
 		.key = args.key,
@@ -106,16 +109,15 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 		.key_len = args.key_len,
 		.value_len = args.value_len,
 		.flags = args.flags,
-		.owner = args.owner,
 	};
 	err = metastore_op_run(file, &op);
 	if (err && err != -ERANGE)
 		return err;
 	if (put_user(op.value_len, &uargs->value_len) ||
-	    put_user(op.owner, &uargs->owner) ||
 	    put_user(op.version, &uargs->version))
 		return -EFAULT;
-	if (HAS(struct metastore_get, ttl, size) && put_user(op.ttl, &uargs->ttl))
+	if (HAS(struct metastore_get, ttl, size) &&
+	    (put_user(op.owner, &uargs->owner) || put_user(op.ttl, &uargs->ttl)))
 		return -EFAULT;
 	return err;
 }
@@ -466,6 +468,17 @@ static int check_open_flags(u32 flags)
 	return 0;
 }
 
+/* Who may make a store anew cannot thereby have more than the one there is gives. */
+static bool is_wider(const struct metastore_limits *limits,
+		     const struct metastore_limits *than)
+{
+	return limits->max_value > than->max_value ||
+	       limits->queue_len > than->queue_len ||
+	       limits->queue_bytes > than->queue_bytes ||
+	       limits->max_keys > than->max_keys ||
+	       limits->max_bytes > than->max_bytes;
+}
+
 static long create(struct metastore_file *file, void __user *arg, size_t size)
 {
 	const struct metastore_limits *like = &file->store->limits;
@@ -487,6 +500,8 @@ static long create(struct metastore_file *file, void __user *arg, size_t size)
 		.max_keys = args.max_keys ?: like->max_keys,
 		.max_bytes = args.max_bytes ?: like->max_bytes,
 	};
+	if (is_wider(&limits, like) && !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
 	store = metastore_store_create(&limits, true);
 	if (IS_ERR(store))
 		return PTR_ERR(store);

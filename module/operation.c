@@ -79,7 +79,7 @@ int metastore_op_check(struct metastore_file *file, const struct metastore_op *o
 
 	switch (op->op) {
 	case METASTORE_OP_GET:
-		err = err ?: op->flags || op->owner ? -EINVAL : 0;
+		err = err ?: op->flags ? -EINVAL : 0;
 		break;
 	case METASTORE_OP_SET:
 	case METASTORE_OP_PUBLISH:
@@ -142,6 +142,8 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 			 struct metastore_key_buffer *buffer,
 			 struct metastore_change *change)
 {
+	struct metastore_value *value;
+
 	*change = (struct metastore_change) {
 		.key = &buffer->key,
 		.by = file,
@@ -154,8 +156,11 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 	}
 	change->type = op->op == METASTORE_OP_SET ? METASTORE_EVENT_SET :
 						    METASTORE_EVENT_PUBLISHED;
-	change->value = create_value(file, op, &buffer->key);
-	return PTR_ERR_OR_ZERO(change->value);
+	value = create_value(file, op, &buffer->key);
+	if (IS_ERR(value))
+		return PTR_ERR(value);
+	change->value = value;
+	return 0;
 }
 
 /**

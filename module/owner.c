@@ -8,8 +8,6 @@
  * would have to take the lock to remove the value.
  */
 #include <linux/sched.h>
-#include <linux/sched/signal.h>
-#include <linux/wait.h>
 
 #include "bucket.h"
 #include "device.h"
@@ -28,15 +26,15 @@ void metastore_belongings_init(struct metastore_belongings *belongings)
 
 /*
  * How the process ended that is now closing the file. If it is not about to, it
- * closed the file, or replaced its program. What a process had on its way in a
- * socket a worker of the kernel closes.
+ * closed the file, or replaced its program. What was on its way in a socket, or in
+ * use by io_uring when the process ended, a worker of the kernel closes.
  */
 static struct metastore_owner_end how_it_ends(void)
 {
 	struct metastore_owner_end end = { .how = METASTORE_END_CLOSED };
 	int code = current->exit_code;
 
-	if (current->flags & (PF_KTHREAD | PF_IO_WORKER))
+	if (current->flags & PF_KTHREAD)
 		return end;
 	end.tgid = task_tgid_nr(current);
 	if (!(current->flags & PF_EXITING))

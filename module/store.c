@@ -121,7 +121,7 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	store->maker = current_euid();
 	get_random_bytes(&store->secret, sizeof(store->secret));
 	metastore_expiry_init(&store->expiry);
-	mutex_init(&store->atomic);
+	mutex_init(&store->txn_lock);
 	err = create_buckets(store);
 	if (err) {
 		kfree(store);
@@ -235,18 +235,25 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
  */
 int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
 {
-	if (!add_within(&store->keys, keys, store->limits.max_keys))
+	int more_keys = max(keys, 0);
+	s64 more_bytes = max(bytes, 0LL);
+
+	if (!add_within(&store->keys, more_keys, store->limits.max_keys))
 		return -ENOSPC;
-	if (!add_within(&store->bytes, bytes, store->limits.max_bytes))
+	if (!add_within(&store->bytes, more_bytes, store->limits.max_bytes))
 		goto uncharge_keys;
-	if (!charge_private(store, bytes))
+	if (!charge_private(store, more_bytes))
 		goto uncharge_bytes;
+	/* Only now what goes: others may have its place at once. */
+	add_within(&store->keys, keys - more_keys, 0);
+	add_within(&store->bytes, bytes - more_bytes, 0);
+	charge_private(store, bytes - more_bytes);
 	return 0;
 
 uncharge_bytes:
-	atomic64_sub(bytes, &store->bytes);
+	atomic64_sub(more_bytes, &store->bytes);
 uncharge_keys:
-	atomic64_sub(keys, &store->keys);
+	atomic64_sub(more_keys, &store->keys);
 	return -ENOSPC;
 }
 
@@ -392,7 +399,6 @@ void metastore_iter_init(struct metastore_iter *iter,
 	iter->store = store;
 	iter->range = range;
 	iter->topics = topics;
-	iter->over = false;
 	iter->bucket = &store->buckets[range->first];
 	metastore_position_set(&iter->pos, 0, NULL, 0);
 }
@@ -422,24 +428,27 @@ static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
 	if (!iter->topics) {
 		iter->version = metastore_value_of(node)->version;
 		iter->value_len = metastore_value_of(node)->len;
-		iter->over = metastore_value_is_over(metastore_value_of(node));
 	}
 }
 
-/* Looks at the rest of one slot. */
+/* Looks at the rest of one slot, up to the next node. Is that a key to be told? */
 static bool step(struct metastore_iter *iter)
 {
 	struct metastore_table *table =
 		iter->topics ? &iter->bucket->topics : &iter->bucket->values;
 	struct metastore_node *node;
+	bool told = false;
 
 	rcu_read_lock();
 	node = metastore_table_next(table, &iter->pos, iter->range->prefix,
 				    iter->range->prefix_len);
-	if (node)
+	if (node) {
 		arrive_at(iter, node);
+		told = iter->topics ||
+		       !metastore_value_is_over(metastore_value_of(node));
+	}
 	rcu_read_unlock();
-	return node;
+	return told;
 }
 
 /**
@@ -458,7 +467,7 @@ int metastore_iter_next(struct metastore_iter *iter)
 
 	for (; iter->bucket <= last; iter->bucket++) {
 		while (iter->pos.order < METASTORE_ORDER_END) {
-			if (step(iter) && !iter->over)
+			if (step(iter))
 				return 1;
 			if (fatal_signal_pending(current))
 				return -EINTR;

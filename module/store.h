@@ -20,8 +20,8 @@ struct metastore_value;
 /*
  * Bounds of what a store can be made with.
  *
- * BUCKETS: an empty bucket takes 128 bytes, and 512 more with its first key, so
- *	42 MB for all.
+ * BUCKETS: an empty bucket takes 128 bytes, and 512 more with its first key (a page
+ *	before 6.11), so 42 MB for all (280).
  * VALUE: a value is allocated and copied in one piece.
  * QUEUE_LEN: an event takes 32 bytes of its queue's ring, so 32 MB a file.
  * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
@@ -37,8 +37,13 @@ struct metastore_value;
 #define METASTORE_MIN_BYTES		SZ_4K
 #define METASTORE_MAX_SUBSCRIPTIONS	SZ_64K
 
-/** METASTORE_BUCKET_BYTES - what a bucket counts against @private_bytes */
-#define METASTORE_BUCKET_BYTES		128
+/**
+ * METASTORE_BUCKET_BYTES - what a bucket counts against private_bytes
+ *
+ * It takes 128, and with its first key and first subscription 512 each for a
+ * table; where the kernel's radix tree has nodes of a page, before 6.11, more.
+ */
+#define METASTORE_BUCKET_BYTES		SZ_1K
 
 /**
  * struct metastore_limits - what a store is made with
@@ -70,9 +75,9 @@ struct metastore_limits {
  * @bytes:	bytes that their values take
  * @buckets:	@limits.buckets of them
  * @expiry:	values that have an end
- * @atomic:	held by an atomic batch from before it locks its buckets until its
- *		events are in the queues, so that such batches take turns
- * @groups:	atomic batches so far; protected by @atomic
+ * @txn_lock:	held by a transaction from before it locks its buckets until its
+ *		events are in the queues: they take turns
+ * @txns:	transactions so far; protected by @txn_lock
  */
 struct metastore_store {
 	refcount_t refs;
@@ -84,8 +89,8 @@ struct metastore_store {
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
 	struct metastore_expiry expiry;
-	struct mutex atomic;	/* see above */
-	u64 groups;
+	struct mutex txn_lock;	/* see above */
+	u64 txns;
 };
 
 /**
@@ -112,9 +117,8 @@ struct metastore_range {
  * @key:	the key it is at, whose bytes are in @pos
  * @version:	version of its value
  * @value_len:	length of its value
- * @over:	whether its time is over
  *
- * The order is by bucket, then as the tables have it. The last three are not set
+ * The order is by bucket, then as the tables have it. The last two are not set
  * where @topics is.
  */
 struct metastore_iter {
@@ -126,7 +130,6 @@ struct metastore_iter {
 	struct metastore_key key;
 	u64 version;
 	u32 value_len;
-	bool over;
 };
 
 struct metastore_store *metastore_store_create(const struct metastore_limits *limits,

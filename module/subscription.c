@@ -20,13 +20,13 @@
  *
  * A topic with a delivery is not freed, and only the delivery walks its list.
  *
- * The events of an atomic batch are a group: each queue shall get those it is
- * subscribed to one right behind the other. So all keys of the batch have a
- * delivery under way, and whichever of these comes to a subscription first gives
- * its queue the whole group. Whoever subscribed after the batch is told by the
- * version that the bucket had then, and gets none of it.
+ * The events of a transaction are a group: each queue shall get those it is
+ * subscribed to one right behind the other. So all its keys that have subscribers
+ * have a delivery under way, and whichever of these comes to an open file first
+ * gives its queue the whole group. A subscription that began later is told by the
+ * version that its bucket had then: it gets none of it, since its key's delivery
+ * may be done and the next one may be ahead.
  */
-#include <linux/err.h>
 #include <linux/kernel.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -200,7 +200,10 @@ static u32 deliver(struct metastore_subscription *sub,
 	return metastore_queue_push(&sub->source, &notice->record, garbage);
 }
 
-/* Gives an open file its events of a group, unless it has them. */
+/*
+ * Gives an open file its events of a group, unless it has them. The arrays take
+ * 0.8 KiB of the stack, of whoever waits for one of the keys too.
+ */
 static void deliver_group(struct metastore_subscriptions *subs,
 			  struct metastore_group *group,
 			  struct metastore_garbage *garbage)
@@ -212,7 +215,12 @@ static void deliver_group(struct metastore_subscriptions *subs,
 
 	/* The lock keeps the subscriptions, whatever buckets they are in. */
 	spin_lock(&subs->lock);
-	for (i = 0; subs->group < group->id && i < group->nr; i++) {
+	if (subs->group == group->id) {
+		spin_unlock(&subs->lock);
+		return;
+	}
+	subs->group = group->id;
+	for (i = 0; i < group->nr; i++) {
 		struct metastore_group_event *event = &group->events[i];
 
 		sub = find_subscription(subs, event->key);
@@ -223,7 +231,6 @@ static void deliver_group(struct metastore_subscriptions *subs,
 		pushes[nr].event = &event->notice.record;
 		index[nr++] = i;
 	}
-	subs->group = group->id;
 	if (nr)
 		metastore_queue_push_group(pushes[0].source->queue, pushes, nr, garbage);
 	spin_unlock(&subs->lock);
@@ -345,28 +352,35 @@ struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
 }
 
 /**
- * metastore_topic_settle - go on with a delivery in order to change a key
+ * metastore_topic_find - the topic of a key, for who holds other locks too
  * @key:	the key
- * @nr:		to how many subscriptions
- * @garbage:	takes values to be freed when the lock is released
- *
- * As metastore_topic_lock(), for who holds other locks too.
+ * @busy:	is set to whether it has a delivery under way, so that the key cannot
+ *		be changed
  *
  * Context: with the bucket's lock held.
- * Return: the key's topic, or NULL if there is none; -EAGAIN: its delivery is still
- * under way.
+ * Return: the topic, or NULL if there is none.
  */
-struct metastore_topic *metastore_topic_settle(const struct metastore_key *key, u32 nr,
-					       struct metastore_garbage *garbage)
+struct metastore_topic *metastore_topic_find(const struct metastore_key *key, bool *busy)
 {
 	struct metastore_topic *topic = find_topic(key);
 
-	if (!topic || !topic->delivery)
-		return topic;
-	if (!deliver_chunk(key->bucket, topic, nr, garbage))
-		return ERR_PTR(-EAGAIN);
-	/* The delivery may have been all that kept it. */
-	return find_topic(key);
+	*busy = topic && topic->delivery;
+	return topic;
+}
+
+/**
+ * metastore_topic_hurry - go on with a delivery although other locks are held
+ * @key:	the key, whose topic has a delivery under way
+ * @nr:		to how many subscriptions
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Context: with the bucket's lock held.
+ * Return: whether that was the end of it; then the topic may be gone.
+ */
+bool metastore_topic_hurry(const struct metastore_key *key, u32 nr,
+			   struct metastore_garbage *garbage)
+{
+	return deliver_chunk(key->bucket, find_topic(key), nr, garbage);
 }
 
 /**

@@ -57,8 +57,8 @@ struct metastore_group_event {
 };
 
 /**
- * struct metastore_group - events that each queue gets one right behind the other
- * @id:		greater than those of earlier groups of the store
+ * struct metastore_group - events that a queue gets one right behind the other
+ * @id:		no other group of the store has it, and it is not 0
  * @nr:		number of @events
  * @events:	the events, each of another key
  */
@@ -94,8 +94,9 @@ u32 metastore_topic_subscribers(const struct metastore_key *key);
 struct metastore_topic *metastore_topic_lock(const struct metastore_key *key,
 					     struct metastore_garbage *garbage)
 	__acquires(&key->bucket->lock);
-struct metastore_topic *metastore_topic_settle(const struct metastore_key *key, u32 nr,
-					       struct metastore_garbage *garbage);
+struct metastore_topic *metastore_topic_find(const struct metastore_key *key, bool *busy);
+bool metastore_topic_hurry(const struct metastore_key *key, u32 nr,
+			   struct metastore_garbage *garbage);
 u32 metastore_topic_deliver(struct metastore_bucket *bucket,
 			    struct metastore_topic *topic,
 			    const struct metastore_notice *notice,

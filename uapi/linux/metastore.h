@@ -110,7 +110,8 @@
  * stored. Once it is over no command finds the value. It is removed, and an event
  * of type METASTORE_EVENT_DELETED with the flag METASTORE_EVENT_F_EXPIRED sent, by
  * a timer with a slack of 1 ms and a kernel worker: never early, and so much later
- * as that worker waits for a CPU and for the values whose time ended before.
+ * as that worker waits for a CPU and for the values whose time ended before. Until
+ * then it counts against the limits of the store.
  *
  * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
  * store has max_keys keys, or the value would take it above max_bytes, or the
@@ -141,7 +142,8 @@ struct metastore_set {
  * @key_len:	length of the key in bytes
  * @value_len:	size of the buffer in bytes; [out] length of the value
  * @flags:	none yet, must be 0
- * @owner:	must be 0; [out] METASTORE_OWNER_*: whose the value is
+ * @owner:	[out] METASTORE_OWNER_*: whose the value is. (Where the structure ends
+ *		before @ttl it is reserved and must be 0.)
  * @version:	[out] version of the value
  * @ttl:	[out] what is left of its time to live, in ms, rounded up; 0: it
  *		has no end
@@ -431,7 +433,7 @@ struct metastore_list {
  * @bytes:	[out] bytes that they take, counted as in @max_bytes
  * @subscriptions: [out] subscriptions there are
  * @private_bytes: [out] bytes that all private stores together may take: what
- *		their values count, and 128 for each bucket
+ *		their values count, and 1,024 for each bucket
  *
  * Limits are the store's, whatever @bucket is. Errors: ERANGE: no such bucket.
  */
@@ -473,8 +475,8 @@ struct metastore_info {
  * struct metastore_op - one operation of a BATCH
  * @op:		one METASTORE_OP_*
  * @result:	[out] 0 or the negative errno that the command of that name
- *		would have ended with; -EBADF also for what the descriptor is
- *		not open for
+ *		would have ended with; -E2BIG: the operation is longer than the
+ *		module knows and its unknown part is not zero
  * @key:	as in that command's structure, like all that follows
  * @value:	GET, SET, PUBLISH
  * @key_len:	.
@@ -485,7 +487,7 @@ struct metastore_info {
  * @version:	.
  * @ttl:	SET, PUBLISH; [out] GET
  *
- * Fields that the operation has no use for must be 0.
+ * DELETE: @value, @value_len and @ttl must be 0.
  */
 struct metastore_op {
 	__u32 op;
@@ -515,10 +517,11 @@ struct metastore_op {
  * struct metastore_batch - arguments of BATCH
  * @ops:	address of the operations, each a struct metastore_op
  * @nr:		their number, 1 to METASTORE_BATCH_MAX
- * @op_size:	sizeof(struct metastore_op), which may grow
+ * @op_size:	sizeof(struct metastore_op), which may grow; at most 4096
  * @flags:	METASTORE_BATCH_*
- * @failed:	[out] index of the first operation whose result is not 0 (with
- *		METASTORE_BATCH_ATOMIC: that is the reason); @nr if there is none
+ * @failed:	[out] index of the first operation whose result is not 0; with
+ *		METASTORE_BATCH_ATOMIC of the one that is the reason for ECANCELED;
+ *		@nr if there is none
  *
  * Without METASTORE_BATCH_ATOMIC the operations are done one after the other, as
  * if each were a call of its own; each has its result, and none stops the
@@ -528,17 +531,22 @@ struct metastore_op {
  * same key. They happen at one moment: no other change, and no other atomic
  * batch, reads included, comes between. If one fails none is done, and the call
  * fails with ECANCELED: the result of that one says why, those of the others are
- * -ECANCELED. A GET that finds no value, -ENOENT, is not a failure. A single GET, or
- * a LIST, waits for nobody: in the moment that it takes to store the values it
+ * -ECANCELED. A GET that finds no value, -ENOENT, is not a failure, nor is one
+ * whose buffer is bad, -EFAULT, which is found out when all is done. A single GET,
+ * or a LIST, waits for nobody: in the moment that it takes to store the values it
  * may see some of them stored already and others not yet, each of them whole.
  *
+ * Atomic batches of a store take turns; each waits until the events of the one
+ * before are in the queues.
+ *
  * Each queue gets the events of an atomic batch one right behind the other, with
- * METASTORE_EVENT_F_MORE in all but the last.
+ * METASTORE_EVENT_F_MORE in all but the last. A LOST record says that members may be
+ * missing: with it the batch ends, as far as that flag is concerned.
  *
  * Errors: EINVAL: also @nr is 0 or too large, @op_size too small, a key twice in
- * an atomic batch. E2BIG: a larger @op_size with something in what the module does
- * not know. ECANCELED: see above. EFAULT: @ops is bad; a batch that is not atomic
- * has then been done up to there. EINTR: a fatal signal, likewise.
+ * an atomic batch. E2BIG: also @op_size above 4096. ECANCELED: see above. EFAULT:
+ * @ops is bad; a batch that is not atomic has then been done up to there, an atomic
+ * one may have been done. EINTR: a fatal signal; likewise, but an atomic one has not.
  */
 struct metastore_batch {
 	__aligned_u64 ops;
@@ -564,7 +572,9 @@ struct metastore_batch {
  * with the last descriptor on it, wherever that is. Limits are in the ranges that
  * the module's parameters of the same names have, and INFO tells them.
  *
- * Return: the descriptor. Errors: EINVAL: also a limit out of its range. ENOSPC:
+ * Return: the descriptor. Errors: EINVAL: also a limit out of its range. EPERM: one
+ * but @buckets is above that of the store of this descriptor, without
+ * CAP_SYS_RESOURCE. ENOSPC:
  * private stores have private_bytes already. EMFILE, ENFILE: too many
  * descriptors.
  */
@@ -682,7 +692,7 @@ struct metastore_event {
  * struct metastore_owner_end - who closed the open file that owned a value
  * @tgid:	process that held the last descriptor, as numbered in the initial
  *		PID namespace; 0: the kernel itself closed it, such as one that
- *		was on its way in a socket
+ *		was on its way in a socket, or in use by io_uring at the end
  * @how:	one METASTORE_END_*
  * @code:	EXITED: exit status; KILLED: number of the signal; else 0
  */
