@@ -232,7 +232,7 @@ static void lock_all(struct txn *txn)
 
 	for (i = 0; i < txn->nr_buckets; i++) {
 		spin_lock_nest_lock(&txn->buckets[i]->lock,
-				    &txn->file->store->atomic);
+				    &txn->file->store->txn_lock);
 		__release(&txn->buckets[i]->lock);
 	}
 }
