@@ -154,7 +154,7 @@ TEST_F(batch, failures)
 	mstore_batch_set(self->batch, ONE, strlen(ONE), (void *)1, 1, &if_version);
 	mstore_batch_delete(self->batch, (void *)1, 1, &if_version);
 	mstore_batch_get(self->batch, ONE, strlen(ONE), (void *)1, SIZE_MAX);
-	mstore_batch_get(self->batch, ONE, strlen(ONE), self->buffer, SIZE_MAX);
+	mstore_batch_get(self->batch, ONE, strlen(ONE), self->buffer, SIZE_MAX - UINT32_MAX);
 	ASSERT_EQ(ARRAY_SIZE(want), mstore_batch_count(self->batch));
 
 	EXPECT_EQ(0, mstore_batch_run(self->store, self->batch, 0));
@@ -473,7 +473,7 @@ TEST_F(batch, events_belong_together)
 	static const char *const keys[] = { ONE, TWO, THREE };
 	struct mstore_event_buffer *buffer = mstore_event_buffer_new(0);
 	const struct mstore_event *event = NULL;
-	int i;
+	int i, cookies = 0;
 
 	ASSERT_NE(NULL, buffer);
 	for (i = 0; i < 3; i++) {
@@ -488,7 +488,9 @@ TEST_F(batch, events_belong_together)
 		ASSERT_NE(NULL, event);
 		EXPECT_EQ(MSTORE_EVENT_SET, mstore_event_type(event));
 		EXPECT_EQ(i < 2 ? MSTORE_EVENT_F_MORE : 0, mstore_event_flags(event));
+		cookies |= 1 << mstore_event_cookie(event);
 	}
+	EXPECT_EQ(7, cookies);
 
 	ASSERT_EQ(0, mstore_batch_run(self->store, self->batch, 0));
 	ASSERT_EQ(3, mstore_read_events(self->store, buffer));
@@ -536,7 +538,7 @@ TEST_F(batch, as_asked)
 	const struct mstore_options options = {
 		.flags = MSTORE_IF_VERSION | MSTORE_STEAL, .version = 0x1122334455667788,
 		.ttl_ms = 0x99aabbccdd,
-	}, delete = { .flags = MSTORE_IF_VERSION | MSTORE_STEAL, .version = 0x2233445566778899 };
+	}, delete = { .flags = MSTORE_STEAL, .version = 0x2233445566778899 };
 
 	mstore_batch_publish(self->batch, "one", 3, "value", 5, &options);
 	mstore_batch_delete(self->batch, "three", 5, &delete);
@@ -558,8 +560,8 @@ TEST_F(batch, as_asked)
 	EXPECT_EQ(5, seen_ops[1].key_len);
 	EXPECT_EQ(0, seen_ops[1].value);
 	EXPECT_EQ(0, seen_ops[1].value_len);
-	EXPECT_EQ(METASTORE_F_IF_VERSION | METASTORE_F_STEAL, seen_ops[1].flags);
-	EXPECT_EQ(delete.version, seen_ops[1].version);
+	EXPECT_EQ(METASTORE_F_STEAL, seen_ops[1].flags);
+	EXPECT_EQ(0, seen_ops[1].version);
 	EXPECT_EQ(METASTORE_OP_GET, seen_ops[2].op);
 	EXPECT_EQ(4, seen_ops[2].key_len);
 	EXPECT_EQ((uintptr_t)self->buffer, seen_ops[2].value);

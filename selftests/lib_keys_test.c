@@ -309,6 +309,10 @@ TEST(options_as_asked)
 	EXPECT_EQ(METASTORE_F_IF_VERSION | METASTORE_F_STEAL, seen.delete.flags);
 	EXPECT_EQ(options.version, seen.delete.version);
 	EXPECT_EQ(3, seen.delete.key_len);
+	EXPECT_ERRNO(ESTALE, mstore_delete_with(store, "key", 3, &(struct mstore_options) {
+			.version = options.version,
+		}, NULL));
+	EXPECT_EQ(0, seen.delete.version);
 	mstore_close(store);
 }
 
@@ -942,6 +946,8 @@ TEST(keys_not_a_store)
 	EXPECT_ERRNO(ENOTTY, mstore_delete_with(store, "k", 1, &steal, &version));
 	EXPECT_NULL_ERRNO(ENOTTY, mstore_create(store, NULL, MSTORE_RDWR));
 	EXPECT_NULL_ERRNO(ENOTTY, mstore_reopen(store, MSTORE_RDWR));
+	EXPECT_NULL_ERRNO(EINVAL, mstore_create(store, NULL, 0));
+	EXPECT_NULL_ERRNO(EINVAL, mstore_reopen(store, 0));
 	EXPECT_EQ(POISON, version);
 	mstore_close(store);
 }
