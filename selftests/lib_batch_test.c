@@ -363,7 +363,17 @@ TEST_F(batch, atomic)
 	EXPECT_EQ(two, mstore_batch_version(self->batch, 1));
 	/* Not found, which stops nothing */
 	EXPECT_EQ(ENOENT, mstore_batch_result(self->batch, 2));
-	EXPECT_EQ(2, mstore_batch_failed(self->batch));
+	EXPECT_EQ(-1, mstore_batch_failed(self->batch));
+
+	/* Nor does a bad buffer: all is done when that is found out. */
+	mstore_batch_clear(self->batch);
+	add_set(self->batch, TWO, "3");
+	mstore_batch_get(self->batch, ONE, strlen(ONE), (void *)1, sizeof(self->buffer));
+	EXPECT_EQ(0, mstore_batch_run(self->store, self->batch, ATOMIC));
+	EXPECT_EQ(EFAULT, mstore_batch_result(self->batch, 1));
+	EXPECT_EQ(0, mstore_batch_version(self->batch, 1));
+	EXPECT_EQ(-1, mstore_batch_failed(self->batch));
+	EXPECT_TRUE(holds(self->store, TWO, "3"));
 }
 
 /* Expects an atomic batch of this, between two good ones, to be undone for it. */

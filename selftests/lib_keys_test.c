@@ -663,6 +663,25 @@ TEST_F(store, create_refused)
 	mstore_close(reader);
 }
 
+/* Who is not allowed more gets as much as the store has that his is made from. */
+TEST_F(store, create_wider)
+{
+	struct mstore_limits limits = { .max_keys = 10 };
+	struct mstore *private = mstore_create(self->store, &limits, MSTORE_RDWR), *other;
+
+	ASSERT_NE(NULL, private);
+	limits.max_keys = 11;
+	ASSERT_EQ(0, seteuid(65534));
+	EXPECT_NULL_ERRNO(EPERM, mstore_create(private, &limits, MSTORE_RDWR));
+	limits.max_keys = 10;
+	limits.buckets = 1001;
+	other = mstore_create(private, &limits, MSTORE_RDWR);
+	EXPECT_NE(NULL, other);
+	ASSERT_EQ(0, seteuid(0));
+	mstore_close(other);
+	mstore_close(private);
+}
+
 TEST_F(store, too_many_descriptors)
 {
 	struct rlimit limit;

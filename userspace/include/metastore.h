@@ -178,8 +178,9 @@ struct mstore_limits {
  *
  * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: also
  * @flags as in mstore_open(), or a limit out of the range that the module's
- * parameter of that name has. ENOSPC: private stores have private_bytes already
- * (struct mstore_info). EMFILE, ENFILE: too many descriptors.
+ * parameter of that name has. EPERM: a limit other than @buckets is above that of
+ * @from, without CAP_SYS_RESOURCE. ENOSPC: private stores have private_bytes
+ * already (struct mstore_info). EMFILE, ENFILE: too many descriptors.
  */
 struct mstore *mstore_create(struct mstore *from,
 			     const struct mstore_limits *limits, int flags);
@@ -695,8 +696,10 @@ int mstore_batch_count(const struct mstore_batch *batch);
  * another key. They happen at one moment: no other change, and no other atomic
  * batch, reads included, comes between. If one fails none is done: the result of
  * that one says why, those of the others are ECANCELED. A get that finds no
- * value is not a failure. mstore_get() and lists wait for nobody: they may see
- * some of the values stored already and others not yet.
+ * value (ENOENT) is not a failure, nor is one whose buffer is bad (EFAULT), which
+ * is found out when all is done. mstore_get() and lists wait for nobody: they may
+ * see some of the values stored already and others not yet. Atomic batches of a
+ * store take turns.
  *
  * Each queue gets the events of an atomic batch one right behind the other, with
  * MSTORE_EVENT_F_MORE in all but the last.
@@ -717,8 +720,7 @@ int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,
  * @batch:	batch
  *
  * Return: its index; -1 if none did when the batch was run last. Of an atomic
- * batch that failed it is the one that was the reason. A get that found no value
- * counts, of one that did not fail too.
+ * batch it is the one that was the reason for ECANCELED.
  */
 int mstore_batch_failed(const struct mstore_batch *batch);
 
@@ -882,7 +884,8 @@ enum mstore_event_type {
  * @MSTORE_EVENT_F_OWNER: DELETED: its owner is gone (mstore_event_end())
  * @MSTORE_EVENT_F_STOLEN: it was taken from its owner by MSTORE_STEAL. The owner,
  *		if subscribed to the key, gets this event whatever it asked for
- * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch
+ * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch,
+ *		or LOST, since when others of it may be missing
  */
 enum mstore_event_flags {
 	MSTORE_EVENT_F_FLUSH	= 1 << 0,
