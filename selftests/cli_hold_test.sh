@@ -325,6 +325,9 @@ test_private_has_limits_of_its_own()
 	expect 3 '' 'metastore: a: the value is longer*'
 	run metastore private --buckets 1000000 -- true
 	expect 3 '' 'metastore: private: a limit is out of its range*'
+	run metastore private --max-keys 5 -- \
+		setpriv --bounding-set=-sys_resource metastore private --max-keys 6 -- true
+	expect 3 '' 'metastore: private: a limit above that*CAP_SYS_RESOURCE'
 }
 
 test_a_store_that_was_not_inherited()

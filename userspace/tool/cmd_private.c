@@ -52,6 +52,9 @@ static struct mstore *make_store(const struct mstore_limits *limits)
 	case EINVAL:
 		die(STATUS_COULD_NOT, "private",
 		    "a limit is out of its range; they are those of the module's parameters");
+	case EPERM:
+		die(STATUS_COULD_NOT, "private",
+		    "a limit above that of the store it is made from needs CAP_SYS_RESOURCE");
 	case ENOSPC:
 		die(STATUS_COULD_NOT, "private",
 		    "private stores take all the memory they may (see metastore info)");
