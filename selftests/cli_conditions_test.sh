@@ -248,14 +248,14 @@ test_no_increment_is_lost()
 	local counters=()
 
 	for _ in {1..4}; do
-		count_up 10 &
+		count_up 6 &
 		counters+=($!)
 	done
 	for sub in "${counters[@]}"; do
 		wait "$sub"
 	done
 	run metastore get n
-	expect 0 $'40\n'
+	expect 0 $'24\n'
 }
 
 start_json
