@@ -537,7 +537,7 @@ TEST_F(store, subscribe)
 					      MSTORE_EVENT_LOST, 0));
 }
 
-TEST_F(store, subscribe_too_much)
+TEST_F_TIMEOUT(store, subscribe_too_much, 170)
 {
 	struct mstore_info info;
 	char key[32];
@@ -604,7 +604,7 @@ TEST_F(store, event_mask)
 	EXPECT_EQ(1, mstore_wait(self->store, 0));
 }
 
-TEST_F(store, flush_events)
+TEST_F_TIMEOUT(store, flush_events, 170)
 {
 	const struct mstore_event *event;
 	size_t len;
