@@ -312,7 +312,7 @@ static int judge_op(struct txn_op *top)
 	if (!is_get(top)) {
 		err = metastore_change_judge(&top->change, top->found);
 		if (err)
-			metastore_op_tell(&top->op, &top->change);
+			metastore_op_tell(&top->op, &top->change, true);
 		return err;
 	}
 	if (top->found && top->found->len > top->op.value_len) {
@@ -453,7 +453,7 @@ static void tell(struct txn *txn)
 
 		if (!is_get(top)) {
 			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
-			metastore_op_tell(&top->op, &top->change);
+			metastore_op_tell(&top->op, &top->change, false);
 		} else if (!top->found) {
 			top->op.result = -ENOENT;
 		} else {

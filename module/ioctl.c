@@ -116,7 +116,7 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 	if (put_user(op.value_len, &uargs->value_len) ||
 	    put_user(op.version, &uargs->version))
 		return -EFAULT;
-	if (HAS(struct metastore_get, ttl, size) &&
+	if (!err && HAS(struct metastore_get, ttl, size) &&
 	    (put_user(op.owner, &uargs->owner) || put_user(op.ttl, &uargs->ttl)))
 		return -EFAULT;
 	return err;

@@ -167,11 +167,14 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
  * metastore_op_tell - what came of a change, for the user
  * @op:		its [out] fields are set
  * @change:	the change, made or refused
+ * @refused:	which of the two; then there is no more to tell than a version
  */
-void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change)
+void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
+		       bool refused)
 {
 	op->version = change->version;
-	op->queues = op->op == METASTORE_OP_PUBLISH ? change->queues : 0;
+	if (!refused)
+		op->queues = op->op == METASTORE_OP_PUBLISH ? change->queues : 0;
 }
 
 /**
@@ -190,10 +193,10 @@ int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 
 	op->value_len = value->len;
 	op->version = value->version;
-	op->ttl = metastore_value_ttl(value);
-	op->owner = metastore_value_owner(value, file);
 	if (room < value->len)
 		return -ERANGE;
+	op->ttl = metastore_value_ttl(value);
+	op->owner = metastore_value_owner(value, file);
 	return metastore_value_to_user(value, u64_to_user_ptr(op->value));
 }
 
@@ -226,7 +229,7 @@ static int change(struct metastore_file *file, struct metastore_op *op)
 	err = metastore_bucket_change(&change);
 	if (err && change.value)
 		metastore_value_put(change.value);
-	metastore_op_tell(op, &change);
+	metastore_op_tell(op, &change, err);
 	return err;
 }
 

@@ -28,7 +28,8 @@ int metastore_op_check(struct metastore_file *file, const struct metastore_op *o
 int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
 			 struct metastore_key_buffer *buffer,
 			 struct metastore_change *change);
-void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change);
+void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
+		       bool refused);
 int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value);
 
