@@ -14,7 +14,7 @@
 #define FIELD(type, field, offset) \
 	static_assert(offsetof(struct metastore_##type, field) == (offset), #type "." #field)
 
-SIZE(set, 40);
+SIZE(set, 48);
 FIELD(set, key, 0);
 FIELD(set, value, 8);
 FIELD(set, key_len, 16);
@@ -22,17 +22,19 @@ FIELD(set, value_len, 20);
 FIELD(set, flags, 24);
 FIELD(set, queues, 28);
 FIELD(set, version, 32);
+FIELD(set, ttl, 40);
 
-SIZE(get, 40);
+SIZE(get, 48);
 FIELD(get, key, 0);
 FIELD(get, value, 8);
 FIELD(get, key_len, 16);
 FIELD(get, value_len, 20);
 FIELD(get, flags, 24);
-FIELD(get, reserved, 28);
+FIELD(get, owner, 28);
 FIELD(get, version, 32);
+FIELD(get, ttl, 40);
 
-SIZE(stat, 56);
+SIZE(stat, 72);
 FIELD(stat, key, 0);
 FIELD(stat, key_len, 8);
 FIELD(stat, flags, 12);
@@ -44,6 +46,9 @@ FIELD(stat, uid, 40);
 FIELD(stat, subscribers, 44);
 FIELD(stat, bucket, 48);
 FIELD(stat, reserved, 52);
+FIELD(stat, ttl, 56);
+FIELD(stat, owner, 64);
+FIELD(stat, reserved2, 68);
 
 SIZE(delete, 24);
 FIELD(delete, key, 0);
@@ -108,7 +113,7 @@ FIELD(list, bucket, 36);
 FIELD(list, flags, 40);
 FIELD(list, entries, 44);
 
-SIZE(info, 80);
+SIZE(info, 88);
 FIELD(info, bucket, 0);
 FIELD(info, flags, 4);
 FIELD(info, features, 8);
@@ -123,6 +128,41 @@ FIELD(info, max_bytes, 48);
 FIELD(info, keys, 56);
 FIELD(info, bytes, 64);
 FIELD(info, subscriptions, 72);
+FIELD(info, private_bytes, 80);
+
+SIZE(op, 56);
+FIELD(op, op, 0);
+FIELD(op, result, 4);
+FIELD(op, key, 8);
+FIELD(op, value, 16);
+FIELD(op, key_len, 24);
+FIELD(op, value_len, 28);
+FIELD(op, flags, 32);
+FIELD(op, queues, 36);
+FIELD(op, owner, 36);
+FIELD(op, version, 40);
+FIELD(op, ttl, 48);
+
+SIZE(batch, 24);
+FIELD(batch, ops, 0);
+FIELD(batch, nr, 8);
+FIELD(batch, op_size, 12);
+FIELD(batch, flags, 16);
+FIELD(batch, failed, 20);
+
+SIZE(create, 40);
+FIELD(create, flags, 0);
+FIELD(create, open_flags, 4);
+FIELD(create, buckets, 8);
+FIELD(create, max_value, 12);
+FIELD(create, queue_len, 16);
+FIELD(create, queue_bytes, 20);
+FIELD(create, max_keys, 24);
+FIELD(create, max_bytes, 32);
+
+SIZE(open, 8);
+FIELD(open, flags, 0);
+FIELD(open, open_flags, 4);
 
 SIZE(event, 48);
 FIELD(event, len, 0);
@@ -138,18 +178,26 @@ FIELD(event, flags, 38);
 FIELD(event, tgid, 40);
 FIELD(event, uid, 44);
 
-static_assert(METASTORE_IOC_INFO == 0xc050e600, "INFO");
-static_assert(METASTORE_IOC_GET == 0xc028e601, "GET");
-static_assert(METASTORE_IOC_SET == 0xc028e602, "SET");
+SIZE(owner_end, 8);
+FIELD(owner_end, tgid, 0);
+FIELD(owner_end, how, 4);
+FIELD(owner_end, code, 6);
+
+static_assert(METASTORE_IOC_INFO == 0xc058e600, "INFO");
+static_assert(METASTORE_IOC_GET == 0xc030e601, "GET");
+static_assert(METASTORE_IOC_SET == 0xc030e602, "SET");
 static_assert(METASTORE_IOC_DELETE == 0xc018e603, "DELETE");
-static_assert(METASTORE_IOC_PUBLISH == 0xc028e604, "PUBLISH");
+static_assert(METASTORE_IOC_PUBLISH == 0xc030e604, "PUBLISH");
 static_assert(METASTORE_IOC_SUBSCRIBE == 0xc020e605, "SUBSCRIBE");
 static_assert(METASTORE_IOC_UNSUBSCRIBE == 0xc010e606, "UNSUBSCRIBE");
 static_assert(METASTORE_IOC_SUBSCRIBERS == 0xc018e607, "SUBSCRIBERS");
 static_assert(METASTORE_IOC_BUCKET == 0xc018e608, "BUCKET");
-static_assert(METASTORE_IOC_STAT == 0xc038e609, "STAT");
+static_assert(METASTORE_IOC_STAT == 0xc048e609, "STAT");
 static_assert(METASTORE_IOC_LIST == 0xc030e60a, "LIST");
 static_assert(METASTORE_IOC_FLUSH == 0xc028e60b, "FLUSH");
+static_assert(METASTORE_IOC_BATCH == 0xc018e60c, "BATCH");
+static_assert(METASTORE_IOC_CREATE == 0xc028e60d, "CREATE");
+static_assert(METASTORE_IOC_OPEN == 0xc008e60e, "OPEN");
 
 static_assert(METASTORE_KEY_MAX == 255, "METASTORE_KEY_MAX");
 static_assert(METASTORE_ANY_BUCKET == 0xffffffff, "METASTORE_ANY_BUCKET");
@@ -159,7 +207,36 @@ static_assert(METASTORE_EVENT_SET == 2, "METASTORE_EVENT_SET");
 static_assert(METASTORE_EVENT_DELETED == 4, "METASTORE_EVENT_DELETED");
 static_assert(METASTORE_EVENT_LOST == 0x4000, "METASTORE_EVENT_LOST");
 static_assert(METASTORE_EVENT_FLUSHED == 0x8000, "METASTORE_EVENT_FLUSHED");
-static_assert(METASTORE_EVENT_F_FLUSH == 1, "METASTORE_EVENT_F_FLUSH");
+static_assert(METASTORE_EVENT_F_FLUSH == 0x01, "METASTORE_EVENT_F_FLUSH");
+static_assert(METASTORE_EVENT_F_EXPIRED == 0x02, "METASTORE_EVENT_F_EXPIRED");
+static_assert(METASTORE_EVENT_F_OWNER == 0x04, "METASTORE_EVENT_F_OWNER");
+static_assert(METASTORE_EVENT_F_STOLEN == 0x08, "METASTORE_EVENT_F_STOLEN");
+static_assert(METASTORE_EVENT_F_MORE == 0x10, "METASTORE_EVENT_F_MORE");
+static_assert(METASTORE_F_CREATE == 0x01, "METASTORE_F_CREATE");
+static_assert(METASTORE_F_REPLACE == 0x02, "METASTORE_F_REPLACE");
+static_assert(METASTORE_F_IF_VERSION == 0x04, "METASTORE_F_IF_VERSION");
+static_assert(METASTORE_F_OWNED == 0x08, "METASTORE_F_OWNED");
+static_assert(METASTORE_F_STEAL == 0x10, "METASTORE_F_STEAL");
+static_assert(METASTORE_TTL_MAX == 1ULL << 40, "METASTORE_TTL_MAX");
+static_assert(METASTORE_OWNER_NONE == 0, "METASTORE_OWNER_NONE");
+static_assert(METASTORE_OWNER_SELF == 1, "METASTORE_OWNER_SELF");
+static_assert(METASTORE_OWNER_OTHER == 2, "METASTORE_OWNER_OTHER");
+static_assert(METASTORE_FLUSH_STEAL == 2, "METASTORE_FLUSH_STEAL");
+static_assert(METASTORE_OP_GET == 1, "METASTORE_OP_GET");
+static_assert(METASTORE_OP_SET == 2, "METASTORE_OP_SET");
+static_assert(METASTORE_OP_DELETE == 3, "METASTORE_OP_DELETE");
+static_assert(METASTORE_OP_PUBLISH == 4, "METASTORE_OP_PUBLISH");
+static_assert(METASTORE_BATCH_MAX == 256, "METASTORE_BATCH_MAX");
+static_assert(METASTORE_ATOMIC_MAX == 32, "METASTORE_ATOMIC_MAX");
+static_assert(METASTORE_BATCH_ATOMIC == 1, "METASTORE_BATCH_ATOMIC");
+static_assert(METASTORE_END_CLOSED == 0, "METASTORE_END_CLOSED");
+static_assert(METASTORE_END_EXITED == 1, "METASTORE_END_EXITED");
+static_assert(METASTORE_END_KILLED == 2, "METASTORE_END_KILLED");
+static_assert(METASTORE_FEATURE_CONDITIONS == 0x01, "METASTORE_FEATURE_CONDITIONS");
+static_assert(METASTORE_FEATURE_OWNERS == 0x02, "METASTORE_FEATURE_OWNERS");
+static_assert(METASTORE_FEATURE_TTL == 0x04, "METASTORE_FEATURE_TTL");
+static_assert(METASTORE_FEATURE_BATCH == 0x08, "METASTORE_FEATURE_BATCH");
+static_assert(METASTORE_FEATURE_PRIVATE == 0x10, "METASTORE_FEATURE_PRIVATE");
 static_assert(METASTORE_VALUE_OVERHEAD == 48, "METASTORE_VALUE_OVERHEAD");
 
 FIXTURE(abi)
@@ -259,6 +336,7 @@ TEST_F(abi, stat_bucket_info)
 	EXPECT_EQ(1, info.keys);
 	EXPECT_EQ(7 + 5 + METASTORE_VALUE_OVERHEAD, info.bytes);
 	EXPECT_EQ(0, info.subscriptions);
+	EXPECT_LT(0, info.private_bytes);
 }
 
 TEST_F(abi, list_flush)
@@ -291,6 +369,76 @@ TEST_F(abi, list_flush)
 	EXPECT_EQ(1, flush.values);
 	EXPECT_EQ(0, flush.subscriptions);
 	EXPECT_EQ(-ENOENT, ms_stat(self->fd, "abi.key", &(struct metastore_stat) {}));
+}
+
+TEST_F(abi, owner_and_ttl)
+{
+	struct ms_reader r = ms_reader(self->fd, 4096);
+	struct metastore_set arg = { .flags = METASTORE_F_OWNED, .ttl = 1000000 };
+	int own = ms_open(O_RDWR);
+	struct metastore_stat st;
+	char buf[8];
+	struct metastore_get get = {
+		.key = ms_ptr("abi.key"),
+		.value = ms_ptr(buf),
+		.key_len = 7,
+		.value_len = sizeof(buf),
+	};
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "abi.key", METASTORE_EVENT_DELETED, 1));
+	ASSERT_EQ(0, ms_store_with(own, METASTORE_IOC_SET, "abi.key", "value", &arg));
+	ASSERT_EQ(0, ms_stat(self->fd, "abi.key", &st));
+	EXPECT_EQ(METASTORE_OWNER_OTHER, st.owner);
+	EXPECT_LT(900000, st.ttl);
+	EXPECT_GE(1000000, st.ttl);
+	ASSERT_EQ(0, ms_ioctl(own, METASTORE_IOC_GET, &get));
+	EXPECT_EQ(arg.version, get.version);
+	EXPECT_EQ(METASTORE_OWNER_SELF, get.owner);
+	EXPECT_LT(900000, get.ttl);
+	EXPECT_GE(1000000, get.ttl);
+	close(own);
+	EXPECT_EVENT(&r, MS_ENDED(.tgid = getpid()), .cookie = 1, .newer = arg.version,
+		     .key = "abi.key", .value = "value");
+}
+
+TEST_F(abi, batch)
+{
+	char buf[8];
+	struct metastore_op ops[] = {
+		ms_op_set("abi.a", "1"),
+		ms_op_publish("abi.b", "2"),
+		ms_op_get("abi.c", buf, sizeof(buf)),
+	};
+	__u32 failed;
+
+	ASSERT_EQ(0, ms_batch(self->fd, ops, 3, METASTORE_BATCH_ATOMIC, &failed));
+	EXPECT_EQ(3, failed);
+	EXPECT_EQ(0, ops[0].result);
+	EXPECT_EQ(0, ops[1].result);
+	EXPECT_EQ(-ENOENT, ops[2].result);
+	EXPECT_STREQ("1", ms_str(self->fd, "abi.a"));
+	EXPECT_STREQ("2", ms_str(self->fd, "abi.b"));
+	EXPECT_EQ(ops[0].version, ms_version(self->fd, "abi.a"));
+}
+
+TEST_F(abi, private)
+{
+	int store = ms_create(self->fd, O_RDWR, (struct metastore_create) {
+		.buckets = 7,
+		.max_bytes = 1ULL << 40,
+	});
+	struct metastore_info info;
+	int fd;
+
+	ASSERT_LE(0, store);
+	ASSERT_EQ(0, ms_set(store, "abi.key", "value", NULL));
+	EXPECT_STREQ("ENOENT", ms_str(self->fd, "abi.key"));
+	fd = ms_reopen(store, O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_STREQ("value", ms_str(fd, "abi.key"));
+	ASSERT_EQ(0, ms_info(fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(7, info.buckets);
+	EXPECT_EQ(1ULL << 40, info.max_bytes);
 }
 
 /* A 32-bit program's pointer is all 64 bits of the field, as documented */

@@ -22,6 +22,9 @@ union argument {
 	struct metastore_stat stat;
 	struct metastore_list list;
 	struct metastore_flush flush;
+	struct metastore_batch batch;
+	struct metastore_create create;
+	struct metastore_open open;
 	__u8 bytes[16384];
 };
 
@@ -37,6 +40,7 @@ FIXTURE(command)
 	union argument *copy;
 	char key[16];
 	char value[512];
+	struct metastore_op op;	/* of BATCH */
 	struct metastore_info info;
 	__u64 version;
 };
@@ -46,13 +50,16 @@ FIXTURE_VARIANT(command)
 	unsigned long command;
 	int needs;		/* POLLIN: read, POLLOUT: write */
 	size_t size;
+	size_t first_size;	/* if it has grown since */
 	size_t key;		/* offsets; NONE: has none */
 	size_t key_len;
 	size_t flags;
 	__u32 known_flags;
 	size_t reserved;
+	size_t reserved2;	/* 0: has none */
 	bool may_be_empty;	/* the key, as it is a prefix */
 	bool copies_out;
+	bool changes;		/* the store */
 };
 
 #define KEYED(type) \
@@ -70,6 +77,7 @@ FIXTURE_VARIANT(command)
 FIXTURE_VARIANT_ADD(command, info) {
 	.command = METASTORE_IOC_INFO,
 	.size = sizeof(struct metastore_info),
+	.first_size = 80,
 	.key = NONE,
 	.key_len = NONE,
 	.flags = offsetof(struct metastore_info, flags),
@@ -81,7 +89,8 @@ FIXTURE_VARIANT_ADD(command, get) {
 	.command = METASTORE_IOC_GET,
 	.needs = POLLIN,
 	KEYED(get),
-	.reserved = offsetof(struct metastore_get, reserved),
+	.first_size = 40,
+	.reserved = NONE,
 	.copies_out = true,
 };
 
@@ -89,24 +98,34 @@ FIXTURE_VARIANT_ADD(command, set) {
 	.command = METASTORE_IOC_SET,
 	.needs = POLLOUT,
 	KEYED(set),
+	.first_size = 40,
+	.known_flags = METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION |
+		       METASTORE_F_OWNED | METASTORE_F_STEAL,
 	.reserved = NONE,
 	.copies_out = true,
+	.changes = true,
 };
 
 FIXTURE_VARIANT_ADD(command, delete) {
 	.command = METASTORE_IOC_DELETE,
 	.needs = POLLOUT,
 	KEYED(delete),
+	.known_flags = METASTORE_F_IF_VERSION | METASTORE_F_STEAL,
 	.reserved = NONE,
 	.copies_out = true,
+	.changes = true,
 };
 
 FIXTURE_VARIANT_ADD(command, publish) {
 	.command = METASTORE_IOC_PUBLISH,
 	.needs = POLLOUT,
 	KEYED(set),
+	.first_size = 40,
+	.known_flags = METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION |
+		       METASTORE_F_OWNED | METASTORE_F_STEAL,
 	.reserved = NONE,
 	.copies_out = true,
+	.changes = true,
 };
 
 FIXTURE_VARIANT_ADD(command, subscribe) {
@@ -114,6 +133,7 @@ FIXTURE_VARIANT_ADD(command, subscribe) {
 	.needs = POLLIN,
 	KEYED(subscribe),
 	.reserved = offsetof(struct metastore_subscribe, reserved),
+	.changes = true,
 };
 
 FIXTURE_VARIANT_ADD(command, unsubscribe) {
@@ -121,6 +141,7 @@ FIXTURE_VARIANT_ADD(command, unsubscribe) {
 	.needs = POLLIN,
 	KEYED(unsubscribe),
 	.reserved = NONE,
+	.changes = true,
 };
 
 FIXTURE_VARIANT_ADD(command, subscribers) {
@@ -142,7 +163,9 @@ FIXTURE_VARIANT_ADD(command, stat) {
 	.command = METASTORE_IOC_STAT,
 	.needs = POLLIN,
 	KEYED(stat),
+	.first_size = 56,
 	.reserved = offsetof(struct metastore_stat, reserved),
+	.reserved2 = offsetof(struct metastore_stat, reserved2),
 	.copies_out = true,
 };
 
@@ -158,9 +181,36 @@ FIXTURE_VARIANT_ADD(command, flush) {
 	.command = METASTORE_IOC_FLUSH,
 	.needs = POLLOUT,
 	PREFIXED(flush),
-	.known_flags = METASTORE_FLUSH_SUBSCRIPTIONS,
+	.known_flags = METASTORE_FLUSH_SUBSCRIPTIONS | METASTORE_FLUSH_STEAL,
 	.reserved = offsetof(struct metastore_flush, reserved),
 	.copies_out = true,
+	.changes = true,
+};
+
+#define KEYLESS(type) \
+	.size = sizeof(struct metastore_##type), \
+	.key = NONE, \
+	.key_len = NONE, \
+	.flags = offsetof(struct metastore_##type, flags), \
+	.reserved = NONE
+
+/* Of one GET, which needs nothing to be refused with an errno of its own */
+FIXTURE_VARIANT_ADD(command, batch) {
+	.command = METASTORE_IOC_BATCH,
+	KEYLESS(batch),
+	.known_flags = METASTORE_BATCH_ATOMIC,
+	.copies_out = true,
+};
+
+FIXTURE_VARIANT_ADD(command, create) {
+	.command = METASTORE_IOC_CREATE,
+	.needs = POLLOUT,
+	KEYLESS(create),
+};
+
+FIXTURE_VARIANT_ADD(command, open) {
+	.command = METASTORE_IOC_OPEN,
+	KEYLESS(open),
 };
 
 FIXTURE_SETUP(command)
@@ -211,6 +261,7 @@ FIXTURE_SETUP(command)
 		memset(arg, POISON, variant->size);
 		arg->stat.flags = 0;
 		arg->stat.reserved = 0;
+		arg->stat.reserved2 = 0;
 		break;
 	case METASTORE_IOC_LIST:
 		arg->list.buffer = ms_ptr(self->value);
@@ -223,6 +274,20 @@ FIXTURE_SETUP(command)
 		arg->flush.flags = METASTORE_FLUSH_SUBSCRIPTIONS;
 		arg->flush.values = POISON64;
 		arg->flush.subscriptions = POISON64;
+		break;
+	case METASTORE_IOC_BATCH:
+		self->op = ms_op_get(self->key, self->value, sizeof(self->value));
+		self->op.result = POISON32;
+		arg->batch.ops = ms_ptr(&self->op);
+		arg->batch.nr = 1;
+		arg->batch.op_size = sizeof(self->op);
+		arg->batch.failed = POISON32;
+		break;
+	case METASTORE_IOC_CREATE:
+		arg->create.open_flags = O_RDWR | O_CLOEXEC;
+		break;
+	case METASTORE_IOC_OPEN:
+			arg->open.open_flags = O_RDONLY | O_CLOEXEC;
 		break;
 	}
 	if (variant->key != NONE) {
@@ -256,7 +321,20 @@ static bool unchanged(struct _test_data_command *self)
 	for (i = 0; i < sizeof(self->value); i++)
 		if ((__u8)self->value[i] != POISON)
 			return false;
+	if (self->op.op && self->op.result != (__s32)POISON32)
+		return false;
 	return !memcmp(self->arg, self->copy, sizeof(*self->arg)) && store_unchanged(self);
+}
+
+/* 0 for a descriptor too, which is closed */
+static int call(int fd, unsigned long command, void *arg)
+{
+	int ret = ms_ioctl(fd, command, arg);
+
+	if (ret <= 0)
+		return ret;
+	close(ret);
+	return 0;
 }
 
 static void put32(struct _test_data_command *self, size_t offset, __u32 number)
@@ -274,7 +352,7 @@ static void put64(struct _test_data_command *self, size_t offset, __u64 number)
 /* Without this the rest could be refused for another reason than the one under test */
 TEST_F(command, good)
 {
-	EXPECT_EQ(0, ms_ioctl(self->fd, variant->command, self->arg));
+	EXPECT_EQ(0, call(self->fd, variant->command, self->arg));
 	EXPECT_EQ(variant->copies_out, !!memcmp(self->arg, self->copy, sizeof(*self->arg)));
 }
 
@@ -295,11 +373,12 @@ TEST_F(command, ebadf)
 		fd = ms_open(modes[i].flags);
 		ASSERT_LE(0, fd);
 		if (variant->needs & ~modes[i].gives) {
-			EXPECT_EQ(-EBADF, ms_ioctl(fd, variant->command, self->arg));
+			EXPECT_EQ(-EBADF, call(fd, variant->command, self->arg));
 			EXPECT_TRUE(unchanged(self));
-		} else if (variant->command != METASTORE_IOC_UNSUBSCRIBE) {
+		} else if (variant->command != METASTORE_IOC_UNSUBSCRIBE &&
+			   variant->command != METASTORE_IOC_OPEN) {
 			/* The state the next mode finds matters to nobody: it is refused */
-			EXPECT_EQ(0, ms_ioctl(fd, variant->command, self->arg));
+			EXPECT_EQ(0, call(fd, variant->command, self->arg));
 			memcpy(self->arg, self->copy, sizeof(*self->arg));
 			memset(self->value, POISON, sizeof(self->value));
 			if (variant->needs & POLLOUT)
@@ -314,10 +393,10 @@ TEST_F(command, efault_argument)
 	char *page = ms_guarded(1);
 
 	ASSERT_TRUE(!!page);
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, NULL));
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, page + 4096));
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, (void *)-4096L));
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, (void *)(1L << 62)));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, NULL));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, page + 4096));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, (void *)-4096L));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, (void *)(1L << 62)));
 	EXPECT_TRUE(unchanged(self));
 }
 
@@ -327,7 +406,7 @@ TEST_F(command, efault_argument_half)
 
 	ASSERT_TRUE(!!page);
 	memcpy(p, self->arg, variant->size / 2);
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, p));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, p));
 	EXPECT_TRUE(unchanged(self));
 }
 
@@ -337,7 +416,7 @@ TEST_F(command, efault_longer_argument)
 
 	ASSERT_TRUE(!!page);
 	memcpy(p, self->arg, variant->size);
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, ms_resized(variant->command, variant->size + 8), p));
+	EXPECT_EQ(-EFAULT, call(self->fd, ms_resized(variant->command, variant->size + 8), p));
 	EXPECT_TRUE(unchanged(self));
 }
 
@@ -350,13 +429,13 @@ TEST_F(command, efault_key)
 	if (variant->key == NONE)
 		return;
 	put64(self, variant->key, 0);
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, self->arg));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, self->arg));
 	put64(self, variant->key, ms_ptr(page + 4096));
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, self->arg));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, self->arg));
 	put64(self, variant->key, -4096ULL);
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, self->arg));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, self->arg));
 	put64(self, variant->key, 1ULL << 62);
-	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, self->arg));
+	EXPECT_EQ(-EFAULT, call(self->fd, variant->command, self->arg));
 	EXPECT_TRUE(unchanged(self));
 }
 
@@ -374,7 +453,7 @@ TEST_F(command, efault_key_half)
 		for (len = inside + 1; len < inside + 20; len++) {
 			put64(self, variant->key, ms_ptr(page + 4096 - inside));
 			put32(self, variant->key_len, len);
-			ASSERT_EQ(-EFAULT, ms_ioctl(self->fd, variant->command, self->arg));
+			ASSERT_EQ(-EFAULT, call(self->fd, variant->command, self->arg));
 		}
 	}
 	EXPECT_TRUE(unchanged(self));
@@ -387,11 +466,10 @@ TEST_F(command, efault_copy_out)
 	ASSERT_NE(MAP_FAILED, page);
 	memcpy(page, self->arg, variant->size);
 	ASSERT_EQ(0, mprotect(page, 4096, PROT_READ));
-	EXPECT_EQ(variant->copies_out ? -EFAULT : 0,
-		  ms_ioctl(self->fd, variant->command, page));
+	EXPECT_EQ(variant->copies_out ? -EFAULT : 0, call(self->fd, variant->command, page));
 	EXPECT_EQ(0, memcmp(page, self->copy, variant->size));
 	/* Done, not reported */
-	EXPECT_EQ(!(variant->needs & POLLOUT) && variant->copies_out, store_unchanged(self));
+	EXPECT_EQ(!variant->changes, store_unchanged(self));
 }
 
 TEST_F(command, einval_key_len)
@@ -408,7 +486,7 @@ TEST_F(command, einval_key_len)
 	put64(self, variant->key, ms_ptr(key));
 	for (i = variant->may_be_empty; i < ARRAY_SIZE(lens); i++) {
 		put32(self, variant->key_len, lens[i]);
-		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, variant->command, self->arg));
+		EXPECT_EQ(-EINVAL, call(self->fd, variant->command, self->arg));
 	}
 	EXPECT_TRUE(unchanged(self));
 }
@@ -421,9 +499,9 @@ TEST_F(command, einval_flags)
 		if (variant->known_flags & 1U << bit)
 			continue;
 		put32(self, variant->flags, 1U << bit);
-		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, variant->command, self->arg));
+		EXPECT_EQ(-EINVAL, call(self->fd, variant->command, self->arg));
 		put32(self, variant->flags, variant->known_flags | 1U << bit);
-		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, variant->command, self->arg));
+		EXPECT_EQ(-EINVAL, call(self->fd, variant->command, self->arg));
 	}
 	EXPECT_TRUE(unchanged(self));
 }
@@ -436,7 +514,12 @@ TEST_F(command, einval_reserved)
 		return;
 	for (bit = 0; bit < 32; bit++) {
 		put32(self, variant->reserved, 1U << bit);
-		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, variant->command, self->arg));
+		EXPECT_EQ(-EINVAL, call(self->fd, variant->command, self->arg));
+	}
+	for (bit = 0; variant->reserved2 && bit < 32; bit++) {
+		put32(self, variant->reserved, 0);
+		put32(self, variant->reserved2, 1U << bit);
+		EXPECT_EQ(-EINVAL, call(self->fd, variant->command, self->arg));
 	}
 	EXPECT_TRUE(unchanged(self));
 }
@@ -445,28 +528,40 @@ TEST_F(command, einval_short)
 {
 	size_t size;
 
-	for (size = 0; size < variant->size; size++)
-		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, ms_resized(variant->command, size),
-					    self->arg));
+	for (size = 0; size < (variant->first_size ?: variant->size); size++)
+		EXPECT_EQ(-EINVAL, call(self->fd, ms_resized(variant->command, size), self->arg));
 	EXPECT_TRUE(unchanged(self));
+}
+
+/* Each size from the first to what it is now; what an old program has not is not touched */
+TEST_F(command, older)
+{
+	size_t size, i;
+
+	for (size = variant->first_size ?: variant->size; size < variant->size; size++) {
+		memcpy(self->arg, self->copy, sizeof(*self->arg));
+		memset(self->arg->bytes + size, POISON, variant->size - size);
+		ASSERT_EQ(0, call(self->fd, ms_resized(variant->command, size), self->arg));
+		for (i = size; i < variant->size; i++)
+			ASSERT_EQ(POISON, self->arg->bytes[i]);
+	}
 }
 
 TEST_F(command, longer_by_a_field)
 {
-	EXPECT_EQ(0, ms_ioctl(self->fd, ms_resized(variant->command, variant->size + 8),
-			      self->arg));
+	EXPECT_EQ(0, call(self->fd, ms_resized(variant->command, variant->size + 8), self->arg));
 	EXPECT_EQ(0, *(__u64 *)(self->arg->bytes + variant->size));
-	EXPECT_EQ(variant->needs & POLLOUT || !variant->copies_out, !store_unchanged(self));
+	EXPECT_EQ(variant->changes, !store_unchanged(self));
 }
 
 TEST_F(command, longest)
 {
 	size_t i, size = _IOC_SIZEMASK;
 
-	EXPECT_EQ(0, ms_ioctl(self->fd, ms_resized(variant->command, size), self->arg));
+	EXPECT_EQ(0, call(self->fd, ms_resized(variant->command, size), self->arg));
 	for (i = variant->size; i < size; i++)
 		ASSERT_EQ(0, self->arg->bytes[i]);
-	EXPECT_EQ(variant->needs & POLLOUT || !variant->copies_out, !store_unchanged(self));
+	EXPECT_EQ(variant->changes, !store_unchanged(self));
 }
 
 TEST_F(command, e2big)
@@ -477,12 +572,12 @@ TEST_F(command, e2big)
 	for (i = 0; i < ARRAY_SIZE(more); i++) {
 		last = variant->size + more[i] - 1;
 		self->arg->bytes[last] = 1;
-		EXPECT_EQ(-E2BIG, ms_ioctl(self->fd, ms_resized(variant->command, last + 1),
-					   self->arg));
+		EXPECT_EQ(-E2BIG, call(self->fd, ms_resized(variant->command, last + 1),
+				       self->arg));
 		self->arg->bytes[last] = 0;
 		self->arg->bytes[variant->size] = 0x80;
-		EXPECT_EQ(-E2BIG, ms_ioctl(self->fd, ms_resized(variant->command, last + 1),
-					   self->arg));
+		EXPECT_EQ(-E2BIG, call(self->fd, ms_resized(variant->command, last + 1),
+				       self->arg));
 		self->arg->bytes[variant->size] = 0;
 	}
 	EXPECT_TRUE(unchanged(self));
@@ -492,8 +587,8 @@ TEST_F(command, enotty_magic)
 {
 	unsigned long nr = _IOC_NR(variant->command), dir = _IOC_DIR(variant->command);
 
-	EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(dir, 0xe5, nr, variant->size), self->arg));
-	EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(dir, 0x66, nr, variant->size), self->arg));
+	EXPECT_EQ(-ENOTTY, call(self->fd, _IOC(dir, 0xe5, nr, variant->size), self->arg));
+	EXPECT_EQ(-ENOTTY, call(self->fd, _IOC(dir, 0x66, nr, variant->size), self->arg));
 	EXPECT_TRUE(unchanged(self));
 }
 
@@ -522,7 +617,7 @@ TEST_F(errors, enotty)
 	char arg[256] = "";
 	int nr;
 
-	for (nr = 0x0c; nr < 0x100; nr++) {
+	for (nr = 0x0f; nr < 0x100; nr++) {
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_READ | _IOC_WRITE, 0xe6, nr, 40),
 					    arg));
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_NONE, 0xe6, nr, 0), arg));
@@ -586,7 +681,9 @@ TEST_F(errors, get_enoent)
 		.value = ms_ptr(&arg),
 		.key_len = 1,
 		.value_len = 8,
+		.owner = POISON32,
 		.version = POISON64,
+		.ttl = POISON64,
 	};
 	struct metastore_get copy = arg;
 
@@ -611,12 +708,38 @@ TEST_F(errors, get_erange)
 	for (len = 0; len < 10; len++) {
 		memset(buf, POISON, sizeof(buf));
 		arg.value_len = len;
+		arg.owner = POISON32;
 		arg.version = POISON64;
+		arg.ttl = POISON64;
 		EXPECT_EQ(-ERANGE, ms_ioctl(self->fd, METASTORE_IOC_GET, &arg));
 		EXPECT_EQ(10, arg.value_len);
 		EXPECT_EQ(version, arg.version);
+		EXPECT_EQ(POISON32, arg.owner);
+		EXPECT_EQ(POISON64, arg.ttl);
 		EXPECT_EQ((char)POISON, buf[0]);
 		EXPECT_EQ(0, memcmp(buf, buf + 1, sizeof(buf) - 1));
+	}
+}
+
+/* In the structure as it first was, what is now the owner was reserved */
+TEST_F(errors, get_einval_reserved)
+{
+	struct metastore_get arg = {
+		.key = ms_ptr("k"),
+		.key_len = 1,
+	};
+	size_t size;
+	int bit;
+
+	ASSERT_EQ(0, ms_set(self->fd, "k", "", NULL));
+	for (bit = 0; bit < 32; bit++) {
+		arg.owner = 1U << bit;
+		for (size = 40; size < sizeof(arg); size++)
+			ASSERT_EQ(-EINVAL, ms_ioctl(self->fd,
+						    ms_resized(METASTORE_IOC_GET, size), &arg));
+		EXPECT_EQ(1U << bit, arg.owner);
+		EXPECT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_GET, &arg));
+		EXPECT_EQ(METASTORE_OWNER_NONE, arg.owner);
 	}
 }
 

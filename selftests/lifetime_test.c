@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What happens to subscriptions as descriptors are shared, passed on and closed */
 #include <pthread.h>
-#include <sys/socket.h>
 
 #include "metastore_test.h"
 
@@ -159,43 +158,6 @@ TEST_F(lifetime, fork_shares)
 		     .key = "child", .value = "v");
 }
 
-static int send_fd(int sock, int fd)
-{
-	char c = 0, control[CMSG_SPACE(sizeof(int))] = "";
-	struct iovec iov = { &c, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int receive_fd(int sock)
-{
-	char c, control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { &c, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	int fd;
-
-	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
 /* On its way in a socket nobody has a descriptor for it; it lives all the same */
 TEST_F(lifetime, passed_to_another_process)
 {
@@ -213,7 +175,7 @@ TEST_F(lifetime, passed_to_another_process)
 		close(self->sub);
 		if (read(go[0], &c, 1) != 1)
 			_exit(1);
-		r = ms_reader(receive_fd(socks[1]), 4096);
+		r = ms_reader(ms_receive_fd(socks[1]), 4096);
 		ev = ms_next(&r);
 		if (!ev || ev->cookie != 1)
 			_exit(2);
@@ -224,7 +186,7 @@ TEST_F(lifetime, passed_to_another_process)
 		_exit(0);
 	}
 	close(socks[1]);
-	ASSERT_EQ(0, send_fd(socks[0], self->sub));
+	ASSERT_EQ(0, ms_send_fd(socks[0], self->sub));
 	close(self->sub);
 	EXPECT_EQ(1, ms_subscribers(self->fd, "k"));
 	EXPECT_EQ(1, ms_publish(self->fd, "k", "v", NULL));
@@ -243,7 +205,7 @@ TEST_F(lifetime, in_a_socket_nobody_reads)
 	int socks[2];
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
-	ASSERT_EQ(0, send_fd(socks[0], self->sub));
+	ASSERT_EQ(0, ms_send_fd(socks[0], self->sub));
 	close(self->sub);
 	EXPECT_EQ(1, ms_subscribers(self->fd, "k"));
 	close(socks[0]);

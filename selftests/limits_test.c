@@ -2,7 +2,8 @@
 /*
  * The limits that module parameters set, small enough to be met.
  *
- * vm: MODPARAMS="buckets=3 max_keys=99 max_bytes=99999 max_value=9999 queue_len=4 queue_bytes=4096"
+ * vm: MODPARAMS="buckets=3 max_keys=99 max_bytes=99999 max_value=9999 queue_len=4"
+ * vm: MODPARAMS+=" queue_bytes=4096 private_bytes=200000"
  */
 #include "metastore_test.h"
 
@@ -11,6 +12,8 @@
 #define MAX_VALUE	9999U
 #define QUEUE_LEN	4U
 #define QUEUE_BYTES	4096U
+#define PRIVATE_BYTES	200000U
+#define BUCKET		1024U		/* what one counts against that */
 
 FIXTURE(limits)
 {
@@ -74,6 +77,7 @@ TEST_F(limits, info)
 	EXPECT_EQ(MAX_VALUE, info.max_value);
 	EXPECT_EQ(QUEUE_LEN, info.queue_len);
 	EXPECT_EQ(QUEUE_BYTES, info.queue_bytes);
+	EXPECT_EQ(PRIVATE_BYTES, info.private_bytes);
 }
 
 TEST_F(limits, buckets)
@@ -183,6 +187,264 @@ TEST_F(limits, flush_makes_room)
 	for (i = 0; !set_number(self, i, 900); i++)
 		;
 	EXPECT_EQ(arg.values, i);
+}
+
+/* An owner or a time to live counts as well */
+TEST_F(limits, enospc_ties)
+{
+	__u32 i, left = MAX_BYTES;
+	struct metastore_set arg;
+
+	for (i = 0; left >= cost(9000) + 2 * cost(0); i++) {
+		ASSERT_EQ(0, set_number(self, i, 9000));
+		left -= cost(9000);
+	}
+	left -= cost(0) + METASTORE_TIE_OVERHEAD;
+	arg = (struct metastore_set) {
+		.key = ms_ptr("four"),
+		.value = ms_ptr(self->value),
+		.key_len = 4,
+		.value_len = left + 1,
+		.flags = METASTORE_F_OWNED,
+		.version = POISON64,
+	};
+	EXPECT_EQ(-ENOSPC, ms_ioctl(self->fd, METASTORE_IOC_SET, &arg));
+	arg.flags = 0;
+	arg.ttl = 1000000;
+	EXPECT_EQ(-ENOSPC, ms_ioctl(self->fd, METASTORE_IOC_SET, &arg));
+	EXPECT_EQ(POISON64, arg.version);
+	EXPECT_STREQ("ENOENT", ms_str(self->fd, "four"));
+	arg.value_len = left;
+	EXPECT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_SET, &arg));
+	EXPECT_EQ(MAX_BYTES, info_of(self).bytes);
+	/* With both it is counted once */
+	arg.flags = METASTORE_F_OWNED;
+	EXPECT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_SET, &arg));
+	EXPECT_EQ(MAX_BYTES, info_of(self).bytes);
+}
+
+/* A condition that is not met is told before the limit */
+TEST_F(limits, condition_before_enospc)
+{
+	__u64 version = 1;
+	__u32 i;
+
+	for (i = 0; i < MAX_KEYS; i++)
+		ASSERT_EQ(0, set_number(self, i, 1));
+	EXPECT_EQ(-ENOENT, ms_set_if(self->fd, "k", "v", METASTORE_F_REPLACE, NULL));
+	EXPECT_EQ(-ESTALE, ms_set_if(self->fd, "k", "v", METASTORE_F_IF_VERSION, &version));
+	EXPECT_EQ(-ENOSPC, ms_set_if(self->fd, "k", "v", METASTORE_F_CREATE, NULL));
+}
+
+/* Of a batch that does not fit as a whole nothing is stored, and no room is taken */
+TEST_F(limits, batch_enospc_keys)
+{
+	struct metastore_op ops[] = { ms_op_set("a", "1"), ms_op_set("b", "2") };
+	struct metastore_info info;
+	__u32 i, failed;
+
+	for (i = 0; i < MAX_KEYS - 1; i++)
+		ASSERT_EQ(0, set_number(self, i, 1));
+	info = info_of(self);
+	ASSERT_EQ(0, ms_subscribe(self->fd, "a", EVENTS_ALL, 0));
+	EXPECT_EQ(-ECANCELED, ms_batch(self->fd, ops, 2, METASTORE_BATCH_ATOMIC, &failed));
+	ASSERT_GT(2, failed);
+	EXPECT_EQ(-ENOSPC, ops[failed].result);
+	EXPECT_EQ(-ECANCELED, ops[!failed].result);
+	EXPECT_STREQ("ENOENT", ms_str(self->fd, "a"));
+	EXPECT_EQ(info.keys, info_of(self).keys);
+	EXPECT_EQ(info.bytes, info_of(self).bytes);
+	EXPECT_TRUE(ms_silent(self->fd));
+	/* One after the other the first fits */
+	EXPECT_EQ(0, ms_batch(self->fd, ops, 2, 0, &failed));
+	EXPECT_EQ(1, failed);
+	EXPECT_EQ(0, ops[0].result);
+	EXPECT_EQ(-ENOSPC, ops[1].result);
+	EXPECT_EQ(MAX_KEYS, info_of(self).keys);
+	/* What goes at the same moment makes room for what comes, in either order */
+	ops[0] = ms_op_delete("a");
+	EXPECT_EQ(0, ms_batch(self->fd, ops, 2, METASTORE_BATCH_ATOMIC, NULL));
+	ops[0] = ms_op_set("a", "1");
+	ops[1] = ms_op_delete("b");
+	EXPECT_EQ(0, ms_batch(self->fd, ops, 2, METASTORE_BATCH_ATOMIC, NULL));
+	EXPECT_EQ(MAX_KEYS, info_of(self).keys);
+}
+
+TEST_F(limits, batch_enospc_bytes)
+{
+	__u32 i, failed, room = cost(9000);
+	struct metastore_op ops[] = {
+		ms_op(METASTORE_OP_SET, "four", self->value, 9000),
+		ms_op(METASTORE_OP_PUBLISH, "five", self->value, 0),
+	};
+
+	for (i = 0; set_number(self, i, 9000) == 0; i++)
+		room = MAX_BYTES - info_of(self).bytes;
+	ASSERT_EQ(0, ms_deleten(self->fd, &(__u32) { 0 }, 4, NULL));
+	room += cost(9000);
+	ops[0].value_len = room - 2 * cost(0) + 1;
+	EXPECT_EQ(-ECANCELED, ms_batch(self->fd, ops, 2, METASTORE_BATCH_ATOMIC, &failed));
+	ASSERT_GT(2, failed);
+	EXPECT_EQ(-ENOSPC, ops[failed].result);
+	EXPECT_EQ(MAX_BYTES - room, info_of(self).bytes);
+	EXPECT_EQ(i - 1, info_of(self).keys);
+	ops[0].value_len--;
+	EXPECT_EQ(0, ms_batch(self->fd, ops, 2, METASTORE_BATCH_ATOMIC, NULL));
+	EXPECT_EQ(MAX_BYTES, info_of(self).bytes);
+}
+
+/* Private stores have limits of their own, and one together */
+
+/* As large as may be, with three buckets */
+static int private(struct _test_data_limits *self)
+{
+	return ms_create(self->fd, O_RDWR | O_NONBLOCK, (struct metastore_create) {
+		.max_keys = 100000,
+		.max_bytes = 1 << 30,
+	});
+}
+
+/* Values of 1,000 bytes from key @i on until there is no room; returns their number */
+static __u32 fill_with(int fd, const char *value, __u32 i)
+{
+	__u32 from = i;
+
+	while (!ms_setn(fd, &i, sizeof(i), value, 1000, NULL))
+		i++;
+	return i - from;
+}
+
+TEST_F(limits, private_to_the_byte)
+{
+	__u32 left = PRIVATE_BYTES - 3 * BUCKET, n;
+	struct metastore_set arg;
+	struct metastore_info info;
+	int fd = private(self);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ms_info(fd, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(PRIVATE_BYTES, info.private_bytes);
+	n = fill_with(fd, self->value, 0);
+	EXPECT_EQ(left / cost(1000), n);
+	left %= cost(1000);
+	ASSERT_EQ(0, ms_subscribe(fd, "four", EVENTS_ALL, 0));
+	EXPECT_EQ(-ENOSPC, ms_store(fd, METASTORE_IOC_SET, "four", 4, self->value,
+				    left - cost(0) + 1, &arg));
+	EXPECT_EQ(POISON64, arg.version);
+	EXPECT_EQ(-ENOSPC, ms_store(fd, METASTORE_IOC_PUBLISH, "four", 4, self->value,
+				    left - cost(0) + 1, &arg));
+	EXPECT_EQ(POISON32, arg.queues);
+	EXPECT_STREQ("ENOENT", ms_str(fd, "four"));
+	EXPECT_TRUE(ms_silent(fd));
+	EXPECT_EQ(n, ms_keys(fd));
+	EXPECT_EQ(0, ms_setn(fd, "four", 4, self->value, left - cost(0), NULL));
+	EXPECT_EQ(-ENOSPC, ms_setn(fd, "five", 4, NULL, 0, NULL));
+	/* As large: yes. The machine's store has nothing to do with it */
+	EXPECT_EQ(0, ms_setn(fd, "four", 4, self->value, left - cost(0), NULL));
+	EXPECT_EQ(0, ms_setn(self->fd, "five", 4, self->value, 9000, NULL));
+}
+
+/* All of them take from the same */
+TEST_F(limits, private_together)
+{
+	int fd = private(self), fd2 = private(self);
+	__u32 left = PRIVATE_BYTES - 2 * 3 * BUCKET, n, i;
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, fd2);
+	for (i = 0; i < 50; i++)
+		ASSERT_EQ(0, ms_setn(fd, &i, sizeof(i), self->value, 1000, NULL));
+	n = fill_with(fd2, self->value, 0);
+	EXPECT_EQ(left / cost(1000) - 50, n);
+	EXPECT_EQ(-ENOSPC, ms_setn(fd, &i, sizeof(i), self->value, 1000, NULL));
+	close(fd2);
+	EXPECT_EQ((left + 3 * BUCKET) / cost(1000) - 50, fill_with(fd, self->value, 50));
+}
+
+/* One with too many buckets, or when there is no room for those */
+TEST_F(limits, private_enospc_buckets)
+{
+	struct metastore_create limits = {
+		.buckets = PRIVATE_BYTES / BUCKET + 1,
+		.max_keys = 100000,
+		.max_bytes = 1 << 30,
+	};
+	int fd;
+
+	EXPECT_EQ(-ENOSPC, ms_create(self->fd, O_RDWR, limits));
+	limits.buckets = 65536;
+	EXPECT_EQ(-ENOSPC, ms_create(self->fd, O_RDWR, limits));
+	limits.buckets = PRIVATE_BYTES / BUCKET;
+	fd = ms_create(self->fd, O_RDWR, limits);
+	ASSERT_LE(0, fd);
+	limits.buckets = 1;
+	EXPECT_EQ(-ENOSPC, ms_create(self->fd, O_RDWR, limits));
+	EXPECT_EQ(-ENOSPC, ms_setn(fd, "four", 4, self->value, PRIVATE_BYTES % BUCKET, NULL));
+	close(fd);
+	fd = ms_create(self->fd, O_RDWR, limits);
+	EXPECT_LE(0, fd);
+}
+
+/* What goes is room again, whichever way it goes */
+TEST_F(limits, private_gives_back)
+{
+	const __u32 full = (PRIVATE_BYTES - 3 * BUCKET) / cost(1000);
+	struct metastore_set arg = {
+		.key = ms_ptr("four"),
+		.value = ms_ptr(self->value),
+		.key_len = 4,
+		.value_len = 9000,
+	};
+	struct metastore_flush flush;
+	int fd, own, round;
+	__u32 i;
+
+	for (round = 0; round < 20; round++) {
+		fd = private(self);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(full, fill_with(fd, self->value, 0));
+		/* By DELETE, one by one */
+		for (i = 0; i < 20; i++)
+			ASSERT_EQ(0, ms_deleten(fd, &i, sizeof(i), NULL));
+		/* By its owner's end */
+		own = ms_reopen(fd, O_RDWR);
+		arg.flags = METASTORE_F_OWNED;
+		arg.ttl = 0;
+		ASSERT_EQ(0, ms_ioctl(own, METASTORE_IOC_SET, &arg));
+		close(own);
+		/* By its own end */
+		arg.flags = 0;
+		arg.ttl = 1;
+		ASSERT_EQ(0, ms_ioctl(fd, METASTORE_IOC_SET, &arg));
+		ms_wait_until(ms_now(CLOCK_BOOTTIME) + SECOND / 1000);
+		EXPECT_EQ(-ENOENT, ms_delete(fd, "four", NULL));
+		ASSERT_EQ(20, fill_with(fd, self->value, 1000));
+		/* By FLUSH */
+		ASSERT_EQ(0, ms_flush(fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
+		EXPECT_EQ(full, flush.values);
+		ASSERT_EQ(full, fill_with(fd, self->value, 0));
+		/* With the store */
+		close(fd);
+	}
+}
+
+TEST_F(limits, private_batch_enospc)
+{
+	int fd = private(self);
+	struct metastore_op ops[] = {
+		ms_op(METASTORE_OP_SET, "four", self->value, 1000),
+		ms_op(METASTORE_OP_SET, "five", self->value, 1000),
+	};
+	__u32 n, failed;
+
+	ASSERT_LE(0, fd);
+	n = fill_with(fd, self->value, 0);
+	ASSERT_EQ(0, ms_deleten(fd, &(__u32) { 0 }, 4, NULL));
+	EXPECT_EQ(-ECANCELED, ms_batch(fd, ops, 2, METASTORE_BATCH_ATOMIC, &failed));
+	ASSERT_GT(2, failed);
+	EXPECT_EQ(-ENOSPC, ops[failed].result);
+	EXPECT_EQ(n - 1, ms_keys(fd));
+	EXPECT_EQ(1, fill_with(fd, self->value, 1000));
 }
 
 /* Writers at the limit, together, do not get past it */

@@ -8,7 +8,6 @@
 
 #include "metastore_test.h"
 
-#define ROOT	"/sys/fs/cgroup"
 #define KIB	1024ULL
 #define MIB	(1024 * KIB)
 
@@ -29,19 +28,6 @@ FIXTURE(memory)
 	struct results *results;
 	struct metastore_info info;
 };
-
-static int write_number(const char *group, const char *file, long long number)
-{
-	char path[256], text[32];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "%s/%s", group, file);
-	snprintf(text, sizeof(text), "%lld", number);
-	fd = open(path, O_WRONLY);
-	ret = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
 
 /* The number after @name, or the first one if @name is empty; -1: none */
 static long long read_number(const char *group, const char *file, const char *name)
@@ -72,9 +58,9 @@ FIXTURE_SETUP(memory)
 	ASSERT_EQ(0, ms_reset(self->fd));
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &self->info));
 	self->results = ms_shared(sizeof(*self->results));
-	snprintf(self->group, sizeof(self->group), ROOT "/metastore_test.%d", getpid());
-	if (mkdir(self->group, 0755) || access(ROOT "/cgroup.controllers", R_OK))
-		SKIP(return, "no cgroup2 at " ROOT);
+	snprintf(self->group, sizeof(self->group), MS_CGROUP "/metastore_test.%d", getpid());
+	if (mkdir(self->group, 0755) || access(MS_CGROUP "/cgroup.controllers", R_OK))
+		SKIP(return, "no cgroup2 at " MS_CGROUP);
 	if (read_number(self->group, "memory.current", "") < 0)
 		SKIP(return, "no memory controller");
 }
@@ -96,7 +82,7 @@ static pid_t fork_into(const char *group)
 		return pid;
 	memset(stack, 0, sizeof(stack));
 	__asm__ volatile("" : : "r" (stack) : "memory");
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) || write_number(group, "cgroup.procs", 0))
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) || ms_cgroup_write(group, "cgroup.procs", 0))
 		_exit(1);
 	return 0;
 }
@@ -181,7 +167,7 @@ TEST_F(memory, full_group_of_large_values)
 	pid_t pid;
 
 	ASSERT_LT(64 * MIB, self->info.max_bytes);
-	ASSERT_EQ(0, write_number(self->group, "memory.max", 16 * MIB));
+	ASSERT_EQ(0, ms_cgroup_write(self->group, "memory.max", 16 * MIB));
 	pid = fork_into(self->group);
 	if (!pid)
 		fill(self, VALUE);
@@ -195,7 +181,7 @@ TEST_F(memory, full_group_of_small_values)
 {
 	pid_t pid;
 
-	ASSERT_EQ(0, write_number(self->group, "memory.max", 4 * MIB));
+	ASSERT_EQ(0, ms_cgroup_write(self->group, "memory.max", 4 * MIB));
 	pid = fork_into(self->group);
 	if (!pid)
 		fill(self, 16);
@@ -237,7 +223,7 @@ TEST_F(memory, full_group_of_subscriptions)
 	pid_t pid;
 
 	/* A bucket's first takes a page on 6.1, so 4 MiB go before the rest counts */
-	ASSERT_EQ(0, write_number(self->group, "memory.max", 8 * MIB));
+	ASSERT_EQ(0, ms_cgroup_write(self->group, "memory.max", 8 * MIB));
 	pid = fork_into(self->group);
 	if (!pid)
 		subscribe_until_full(self);
@@ -378,7 +364,7 @@ TEST_F(memory, overwritten_values_are_freed)
 {
 	pid_t pid;
 
-	ASSERT_EQ(0, write_number(self->group, "memory.max", 4 * MIB));
+	ASSERT_EQ(0, ms_cgroup_write(self->group, "memory.max", 4 * MIB));
 	pid = fork_into(self->group);
 	if (!pid)
 		publish_much(self, VALUE, 2000);

@@ -22,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -155,6 +156,57 @@ static inline __u64 ms_version(int fd, const char *key)
 	return ms_get(fd, key, buf, sizeof(buf), &version) < 0 ? 0 : version;
 }
 
+/*
+ * SET or PUBLISH of strings, with the flags, the version and the time to live that
+ * @arg has
+ */
+static inline int ms_store_with(int fd, unsigned long command, const char *key,
+				const char *value, struct metastore_set *arg)
+{
+	arg->key = ms_ptr(key);
+	arg->value = ms_ptr(value);
+	arg->key_len = strlen(key);
+	arg->value_len = strlen(value);
+	arg->queues = POISON32;
+	return ms_ioctl(fd, command, arg);
+}
+
+/* @version: the one that is asked for, then the one that came back */
+static inline int ms_set_if(int fd, const char *key, const char *value, __u32 flags,
+			    __u64 *version)
+{
+	struct metastore_set arg = {
+		.flags = flags,
+		.version = version ? *version : POISON64,
+	};
+	int ret = ms_store_with(fd, METASTORE_IOC_SET, key, value, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
+}
+
+static inline int ms_own(int fd, const char *key, const char *value, __u64 *version)
+{
+	struct metastore_set arg = { .flags = METASTORE_F_OWNED, .version = POISON64 };
+	int ret = ms_store_with(fd, METASTORE_IOC_SET, key, value, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
+}
+
+static inline int ms_set_ttl(int fd, const char *key, const char *value, __u64 ttl,
+			     __u64 *version)
+{
+	struct metastore_set arg = { .version = POISON64, .ttl = ttl };
+	int ret = ms_store_with(fd, METASTORE_IOC_SET, key, value, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
+}
+
 static inline int ms_deleten(int fd, const void *key, __u32 key_len, __u64 *version)
 {
 	struct metastore_delete arg = {
@@ -172,6 +224,22 @@ static inline int ms_deleten(int fd, const void *key, __u32 key_len, __u64 *vers
 static inline int ms_delete(int fd, const char *key, __u64 *version)
 {
 	return ms_deleten(fd, key, strlen(key), version);
+}
+
+/* @version as in ms_set_if() */
+static inline int ms_delete_if(int fd, const char *key, __u32 flags, __u64 *version)
+{
+	struct metastore_delete arg = {
+		.key = ms_ptr(key),
+		.key_len = strlen(key),
+		.flags = flags,
+		.version = version ? *version : POISON64,
+	};
+	int ret = ms_ioctl(fd, METASTORE_IOC_DELETE, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
 }
 
 static inline int ms_subscriben(int fd, const void *key, __u32 key_len, __u32 events,
@@ -246,12 +314,28 @@ static inline int ms_stat(int fd, const char *key, struct metastore_stat *arg)
 	return ms_ioctl(fd, METASTORE_IOC_STAT, arg);
 }
 
+/* METASTORE_OWNER_* */
+static inline int ms_owner(int fd, const char *key)
+{
+	struct metastore_stat st;
+
+	return ms_stat(fd, key, &st) ?: (int)st.owner;
+}
+
 static inline int ms_info(int fd, __u32 bucket, struct metastore_info *arg)
 {
 	memset(arg, POISON, sizeof(*arg));
 	arg->bucket = bucket;
 	arg->flags = 0;
 	return ms_ioctl(fd, METASTORE_IOC_INFO, arg);
+}
+
+/* How many keys there are */
+static inline int ms_keys(int fd)
+{
+	struct metastore_info info;
+
+	return ms_info(fd, METASTORE_ANY_BUCKET, &info) ?: (int)info.keys;
 }
 
 static inline int ms_flush(int fd, const char *prefix, __u32 bucket, __u32 flags,
@@ -273,7 +357,8 @@ static inline int ms_reset(int fd)
 {
 	struct metastore_flush arg;
 
-	return ms_flush(fd, NULL, METASTORE_ANY_BUCKET, METASTORE_FLUSH_SUBSCRIPTIONS, &arg);
+	return ms_flush(fd, NULL, METASTORE_ANY_BUCKET,
+			METASTORE_FLUSH_SUBSCRIPTIONS | METASTORE_FLUSH_STEAL, &arg);
 }
 
 static inline int ms_open(int flags)
@@ -281,6 +366,141 @@ static inline int ms_open(int flags)
 	int fd = open(DEVICE, flags | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
+}
+
+/* A descriptor on a new store; what @limits does not say is as in the store of @fd */
+static inline int ms_create(int fd, __u32 open_flags, struct metastore_create limits)
+{
+	limits.open_flags = open_flags | O_CLOEXEC;
+	return ms_ioctl(fd, METASTORE_IOC_CREATE, &limits);
+}
+
+/* A further descriptor on the same store */
+static inline int ms_reopen(int fd, __u32 open_flags)
+{
+	struct metastore_open arg = { .open_flags = open_flags | O_CLOEXEC };
+
+	return ms_ioctl(fd, METASTORE_IOC_OPEN, &arg);
+}
+
+static inline int ms_batch(int fd, struct metastore_op *ops, __u32 nr, __u32 flags,
+			   __u32 *failed)
+{
+	struct metastore_batch arg = {
+		.ops = ms_ptr(ops),
+		.nr = nr,
+		.op_size = sizeof(*ops),
+		.flags = flags,
+		.failed = POISON32,
+	};
+	int ret;
+	__u32 i;
+
+	for (i = 0; i < nr; i++)
+		ops[i].result = POISON32;
+	ret = ms_ioctl(fd, METASTORE_IOC_BATCH, &arg);
+	if (failed)
+		*failed = arg.failed;
+	return ret;
+}
+
+/* The operations of a batch; flags and version, if wanted, are set afterwards */
+static inline struct metastore_op ms_op(__u32 op, const char *key, const void *value,
+					__u32 value_len)
+{
+	return (struct metastore_op) {
+		.op = op,
+		.key = ms_ptr(key),
+		.value = ms_ptr(value),
+		.key_len = strlen(key),
+		.value_len = value_len,
+	};
+}
+
+static inline struct metastore_op ms_op_get(const char *key, void *buf, __u32 size)
+{
+	return ms_op(METASTORE_OP_GET, key, buf, size);
+}
+
+static inline struct metastore_op ms_op_set(const char *key, const char *value)
+{
+	return ms_op(METASTORE_OP_SET, key, value, strlen(value));
+}
+
+static inline struct metastore_op ms_op_publish(const char *key, const char *value)
+{
+	return ms_op(METASTORE_OP_PUBLISH, key, value, strlen(value));
+}
+
+static inline struct metastore_op ms_op_delete(const char *key)
+{
+	return ms_op(METASTORE_OP_DELETE, key, NULL, 0);
+}
+
+/* So many open files, each subscribed to the key, with its number as the cookie */
+static inline int ms_open_many(int *fds, int count, const char *key, __u32 events)
+{
+	int i, ret;
+
+	for (i = 0; i < count; i++) {
+		fds[i] = ms_open(O_RDONLY | O_NONBLOCK);
+		if (fds[i] < 0)
+			return fds[i];
+		ret = ms_subscribe(fds[i], key, events, i);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static inline void ms_close_many(int *fds, int count)
+{
+	while (count--)
+		close(fds[count]);
+}
+
+static inline int ms_send_fd(int sock, int fd)
+{
+	char c = 0, control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static inline int ms_receive_fd(int sock)
+{
+	char c, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+static inline struct metastore_op ms_op_if(struct metastore_op op, __u64 version)
+{
+	op.flags |= METASTORE_F_IF_VERSION;
+	op.version = version;
+	return op;
 }
 
 /* The size of the next record */
@@ -307,6 +527,12 @@ static inline ssize_t ms_read(int fd, void *buf, size_t size)
 	return ret < 0 ? -errno : ret;
 }
 
+/* Of an event with METASTORE_EVENT_F_OWNER alone */
+static inline struct metastore_owner_end ms_event_end(const struct metastore_event *ev)
+{
+	return *(const struct metastore_owner_end *)(ev + 1);
+}
+
 static inline const char *ms_event_key(const struct metastore_event *ev)
 {
 	return (const char *)ev + ev->header_len;
@@ -317,13 +543,36 @@ static inline const char *ms_event_value(const struct metastore_event *ev)
 	return ms_event_key(ev) + ev->key_len;
 }
 
+/* Why it was deleted is one thing at most, and only DELETE and FLUSH take from an owner */
+static inline bool ms_flags_valid(const struct metastore_event *ev)
+{
+	__u16 flags = ev->flags & ~METASTORE_EVENT_F_MORE;
+
+	switch (flags) {
+	case 0:
+	case METASTORE_EVENT_F_STOLEN:
+		return true;
+	case METASTORE_EVENT_F_FLUSH:
+	case METASTORE_EVENT_F_FLUSH | METASTORE_EVENT_F_STOLEN:
+	case METASTORE_EVENT_F_EXPIRED:
+	case METASTORE_EVENT_F_OWNER:
+		/* None of these is an operation of a batch */
+		return ev->type == METASTORE_EVENT_DELETED && ev->flags == flags;
+	}
+	return false;
+}
+
 /* Whether the record keeps the promises of the header and ends within @left bytes */
 static inline bool ms_event_valid(const struct metastore_event *ev, size_t left)
 {
 	size_t size = sizeof(*ev);
 	const char *pad;
 
-	if (left < size || ev->header_len != size || ev->len > left)
+	if (left < size || ev->len > left)
+		return false;
+	if (ev->flags & METASTORE_EVENT_F_OWNER)
+		size += sizeof(struct metastore_owner_end);
+	if (ev->header_len != size)
 		return false;
 	size += ev->key_len + ev->value_len;
 	if (ev->len != (size + 7) / 8 * 8)
@@ -334,10 +583,8 @@ static inline bool ms_event_valid(const struct metastore_event *ev, size_t left)
 	switch (ev->type) {
 	case METASTORE_EVENT_PUBLISHED:
 	case METASTORE_EVENT_SET:
-		return ev->version && ev->key_len && ev->time && !ev->flags;
 	case METASTORE_EVENT_DELETED:
-		return ev->version && ev->key_len && ev->time &&
-		       !(ev->flags & ~METASTORE_EVENT_F_FLUSH);
+		return ev->version && ev->key_len && ev->time && ms_flags_valid(ev);
 	case METASTORE_EVENT_LOST:
 		return ev->count && !ev->key_len && !ev->value_len && !ev->time && !ev->tgid &&
 		       !ev->uid && !ev->flags;
@@ -392,13 +639,21 @@ static inline const struct metastore_event *ms_next(struct ms_reader *r)
 	return ev;
 }
 
+/* Waits for a record that comes from elsewhere */
+static inline bool ms_await(struct ms_reader *r)
+{
+	return r->pos < r->len || ms_poll(r->fd, ms_limit(20000)) == POLLIN;
+}
+
 struct ms_want {
 	__u16 type;
 	__u16 flags;
 	__u64 cookie;
-	__u64 version;		/* or count */
+	__u64 version;		/* or count; 0: it is not known, but above @newer */
+	__u64 newer;
 	const char *key;
 	const char *value;
+	struct metastore_owner_end end;	/* with METASTORE_EVENT_F_OWNER */
 };
 
 static inline bool ms_event_is(const struct metastore_event *ev, const struct ms_want *want)
@@ -406,8 +661,13 @@ static inline bool ms_event_is(const struct metastore_event *ev, const struct ms
 	const char *key = want->key ?: "";
 	const char *value = want->value ?: "";
 
+	if (ev->flags & METASTORE_EVENT_F_OWNER &&
+	    memcmp(ev + 1, &want->end, sizeof(want->end)))
+		return false;
+	if (want->version ? ev->version != want->version : ev->version <= want->newer)
+		return false;
 	return ev->type == want->type && ev->flags == want->flags &&
-	       ev->cookie == want->cookie && ev->version == want->version &&
+	       ev->cookie == want->cookie &&
 	       ev->key_len == strlen(key) && ev->value_len == strlen(value) &&
 	       !memcmp(ms_event_key(ev), key, ev->key_len) &&
 	       !memcmp(ms_event_value(ev), value, ev->value_len);
@@ -430,12 +690,19 @@ static inline void ms_expect_event(struct __test_metadata *_metadata, int line,
 	TH_LOG("line %d: got    type %#x flags %#x cookie %#llx version %llu \"%.*s\"=\"%.*s\"",
 	       line, ev->type, ev->flags, ev->cookie, ev->version, ev->key_len, ms_event_key(ev),
 	       ev->value_len < 64 ? ev->value_len : 64, ms_event_value(ev));
+	if (ev->flags & METASTORE_EVENT_F_OWNER)
+		TH_LOG("its owner: tgid %d how %u code %u", ms_event_end(ev).tgid,
+		       ms_event_end(ev).how, ms_event_end(ev).code);
 	_metadata->exit_code = KSFT_FAIL;
 }
 
 /* EXPECT_EVENT(&reader, .type = …, .cookie = …, …) */
 #define EXPECT_EVENT(reader, ...) \
 	ms_expect_event(_metadata, __LINE__, reader, (struct ms_want) { __VA_ARGS__ })
+
+/* As above, for a value whose owner is gone; the arguments say how */
+#define MS_ENDED(...) \
+	.type = METASTORE_EVENT_DELETED, .flags = METASTORE_EVENT_F_OWNER, .end = { __VA_ARGS__ }
 
 /* By all three ways to ask; @fd is non-blocking */
 static inline bool ms_silent(int fd)
@@ -515,12 +782,37 @@ static inline long long ms_fdinfo(int fd, const char *field)
 	return found;
 }
 
+/* Control groups */
+#define MS_CGROUP	"/sys/fs/cgroup"
+
+static inline int ms_cgroup_write(const char *group, const char *file, long long number)
+{
+	char path[256], text[32];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	snprintf(text, sizeof(text), "%lld", number);
+	fd = open(path, O_WRONLY);
+	ret = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
 static inline __u64 ms_now(clockid_t clock)
 {
 	struct timespec ts;
 
 	clock_gettime(clock, &ts);
 	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+/* Until this moment of CLOCK_BOOTTIME is over, by which lifetimes are counted */
+static inline void ms_wait_until(__u64 boottime)
+{
+	struct timespec ts = { .tv_sec = boottime / SECOND, .tv_nsec = boottime % SECOND };
+
+	while (ms_now(CLOCK_BOOTTIME) <= boottime)
+		clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &ts, NULL);
 }
 
 static inline void ms_sleep(__u64 ns)

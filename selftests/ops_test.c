@@ -71,7 +71,7 @@ TEST_F(ops, inputs_stay)
 	EXPECT_EQ(ms_ptr(value), get.value);
 	EXPECT_EQ(1, get.key_len);
 	EXPECT_EQ(0, get.flags);
-	EXPECT_EQ(0, get.reserved);
+	EXPECT_EQ(METASTORE_OWNER_NONE, get.owner);
 	EXPECT_STREQ("k", key);
 	EXPECT_STREQ("v", value);
 }
@@ -480,7 +480,9 @@ TEST_F(ops, info_limits)
 {
 	struct metastore_info *info = &self->info;
 
-	EXPECT_EQ(0, info->features);
+	EXPECT_EQ(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS |
+		  METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH |
+		  METASTORE_FEATURE_PRIVATE, info->features);
 	EXPECT_LE(1, info->buckets);
 	EXPECT_NE(POISON32, info->buckets);
 	EXPECT_EQ(METASTORE_KEY_MAX, info->key_max);

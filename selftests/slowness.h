@@ -8,6 +8,7 @@
 #ifndef SLOWNESS_H
 #define SLOWNESS_H
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -33,8 +34,22 @@ static inline unsigned int ms_times(unsigned int times)
 	return times > slowness ? times / slowness : 1;
 }
 
+/* $FULL, of make check FULL=1: all is as large as it is meant to be, and takes its time */
+static inline bool ms_full(void)
+{
+	const char *full = getenv("FULL");
+
+	return full && atoi(full);
+}
+
+/* How much of it: @usual, or @full */
+static inline unsigned int ms_size(unsigned int usual, unsigned int full)
+{
+	return ms_full() ? full : ms_times(usual);
+}
+
 /* By this alone the harness limits the time of a test. */
-#define alarm(seconds)	alarm((seconds) * ms_slowness())
+#define alarm(seconds)	alarm((seconds) * ms_slowness() * (ms_full() ? 10 : 1))
 
 #include "kselftest_harness.h"
 
