@@ -62,6 +62,34 @@ static __u64 children_took(void)
 	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ULL;
 }
 
+#define TICK	(SECOND / 50000)
+
+static int schedule(int policy, int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+
+	return sched_setscheduler(0, policy, &param) ? -errno : 0;
+}
+
+/*
+ * Forks a child on the same CPU and of a lower rank: it goes on only while we sleep,
+ * however busy the machine is. Returns as fork() does.
+ */
+static pid_t fork_below(void)
+{
+	cpu_set_t cpus;
+	pid_t pid;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus) || schedule(SCHED_FIFO, 1))
+		return -1;
+	pid = ms_fork();
+	if (!pid && schedule(SCHED_OTHER, 0))
+		_exit(1);
+	return pid;
+}
+
 /* Goes over all keys, and finds none */
 static pid_t list_in_child(struct _test_data_killed *self)
 {
@@ -76,7 +104,7 @@ static pid_t list_in_child(struct _test_data_killed *self)
 	pid_t pid;
 
 	*self->began = 0;
-	pid = ms_fork();
+	pid = fork_below();
 	if (pid)
 		return pid;
 	*self->began = ms_now(CLOCK_PROCESS_CPUTIME_ID);
@@ -102,7 +130,7 @@ static __u64 list_until(struct _test_data_killed *self, __u64 limit)
 
 	if (limit) {
 		while (taken_by(self, pid) < limit)
-			sched_yield();
+			ms_sleep(TICK);
 		kill(pid, SIGKILL);
 	}
 	ms_join(pid);
@@ -154,16 +182,19 @@ static __u64 count_keys(int fd)
 }
 
 /* Flushes all, and is killed when it has begun to. How far it came is what is tested. */
-static void flush_until(struct _test_data_killed *self, __u64 (*left)(int fd), __u64 all)
+static int flush_until(struct _test_data_killed *self, __u64 (*left)(int fd), __u64 all)
 {
-	pid_t pid = ms_fork();
+	pid_t pid = fork_below();
 
+	if (pid < 0)
+		return -errno;
 	if (!pid)
 		_exit(ms_reset(self->fd) ? 1 : 0);
 	while (left(self->fd) == all)
-		sched_yield();
+		ms_sleep(TICK);
 	kill(pid, SIGKILL);
 	ms_join(pid);
+	return 0;
 }
 
 static __u64 keys_left(int fd)
@@ -189,7 +220,7 @@ TEST_F_TIMEOUT(killed, flush, 170)
 
 	for (i = 0; i < ATTEMPTS && !left; i++) {
 		ASSERT_EQ(0, set_keys(self->fd));
-		flush_until(self, keys_left, KEYS);
+		ASSERT_EQ(0, flush_until(self, keys_left, KEYS));
 		left = keys_left(self->fd);
 	}
 	EXPECT_LT(0, left);
@@ -212,7 +243,7 @@ TEST_F_TIMEOUT(killed, flush_subscriptions, 170)
 	for (i = 0; i < ATTEMPTS && !left; i++) {
 		for (key = 0; key < KEYS; key++)
 			ASSERT_EQ(0, ms_subscriben(r.fd, &key, sizeof(key), 0, key));
-		flush_until(self, subscriptions_left, KEYS);
+		ASSERT_EQ(0, flush_until(self, subscriptions_left, KEYS));
 		left = subscriptions_left(self->fd);
 	}
 	EXPECT_LT(0, left);
@@ -238,7 +269,7 @@ TEST_F_TIMEOUT(killed, flush_subscribers, 170)
 	for (i = 0; i < ATTEMPTS && !left; i++) {
 		for (file = 0; file < FILES; file++)
 			ASSERT_EQ(0, ms_subscribe(fds[file], "k", 0, 0));
-		flush_until(self, subscribers_left, FILES);
+		ASSERT_EQ(0, flush_until(self, subscribers_left, FILES));
 		left = subscribers_left(self->fd);
 	}
 	EXPECT_LT(0, left);

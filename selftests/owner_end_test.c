@@ -143,9 +143,11 @@ FIXTURE_VARIANT_ADD(end, exit_from_thread) { .then = exit_from_thread, EXITED(7)
 FIXTURE_VARIANT_ADD(end, wait_for_signal) {
 	.then = wait_for_signal, .signal = SIGKILL, KILLED(SIGKILL)
 };
+
 FIXTURE_VARIANT_ADD(end, wait_beside_thread) {
 	.then = wait_beside_thread, .signal = SIGTERM, KILLED(SIGTERM)
 };
+
 FIXTURE_VARIANT_ADD(end, crash) { .then = crash, KILLED(SIGSEGV) };
 FIXTURE_VARIANT_ADD(end, dump_core) { .then = dump_core, KILLED(SIGABRT) };
 FIXTURE_VARIANT_ADD(end, exec_closes) { .then = exec_closes, .how = METASTORE_END_CLOSED };
@@ -153,6 +155,7 @@ FIXTURE_VARIANT_ADD(end, exec_inherits) { .then = exec_inherits, EXITED(5) };
 FIXTURE_VARIANT_ADD(end, exec_inherits_to_be_killed) {
 	.then = exec_inherits_to_be_killed, KILLED(SIGKILL)
 };
+
 FIXTURE_VARIANT_ADD(end, close_by_hand) { .then = close_by_hand, .how = METASTORE_END_CLOSED };
 FIXTURE_VARIANT_ADD(end, close_by_dup2) { .then = close_by_dup2, .how = METASTORE_END_CLOSED };
 
