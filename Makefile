@@ -7,8 +7,8 @@ define HELP
 make                module for the running kernel (or KDIR=), library, tool
 make run            a VM with the module loaded shows what it can do
 make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt, or kasan, kcsan,
-                    which find mistakes and leaks, data races; ONLY='a_test';
-                    FULL=1: the large ones in full)
+                    which find mistakes and leaks, data races; ONLY='a_test');
+                    FULL=1: as large as they are meant to be, which takes long
 make coverage       lines and branches of the module that the tests reach
                     (ONLY='a_test'), and those that they do not
 make bench          what each operation costs, beside what else there is

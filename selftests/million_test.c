@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Many keys: all go in, are listed once each, read back and deleted, and what
- * memory they took. $KEYS says how many; a million of them need 2 GiB:
+ * memory they took. $KEYS says how many, a million with FULL=1, which need 2 GiB:
  *
  *   make vm MEM=2G CMD='KEYS=1000000 build/selftests/million_test'
  */
@@ -22,7 +22,7 @@ FIXTURE_SETUP(million)
 	const char *keys = getenv("KEYS");
 	struct metastore_info info;
 
-	self->keys = keys ? strtoul(keys, NULL, 0) : ms_times(100000);
+	self->keys = keys ? strtoul(keys, NULL, 0) : ms_size(100000, 1000000);
 	ASSERT_NE(0, self->keys);
 	self->seen = calloc(self->keys, 1);
 	self->fd = ms_open(O_RDWR);
@@ -185,11 +185,12 @@ TEST_F_TIMEOUT(million, flush, 170)
 
 /*
  * The last one leaves behind all that an unload has to free, which is what
- * module_test.sh runs it for: keys, large values, events and subscriptions.
+ * module_test.sh runs it for: keys, large values, times to live, owners, events and
+ * subscriptions.
  */
 TEST_F_TIMEOUT(million, leave, 170)
 {
-	char *value = calloc(1, 60000), key[KEY_LEN];
+	char *value = calloc(1, 60000), key[KEY_LEN + 1] = "";
 	__u32 i, subscriptions = ms_times(20000);
 
 	ASSERT_EQ(0, set_all(self));
@@ -203,6 +204,11 @@ TEST_F_TIMEOUT(million, leave, 170)
 	for (i = 0; i < 100; i++) {
 		make_key(key, self->keys + i);
 		ASSERT_EQ(0, ms_setn(self->fd, key, KEY_LEN, value, 60000, NULL));
+	}
+	for (i = 0; i < 2000; i++) {
+		make_key(key, i);
+		ASSERT_EQ(0, i % 2 ? ms_set_ttl(self->fd, key, "v", 1000000, NULL) :
+				     ms_own(self->fd, key, "v", NULL));
 	}
 	EXPECT_LT(0, ms_pending(self->fd));
 }

@@ -136,10 +136,15 @@ static void close_by_dup2(void)
 #define KILLED(signal)	.how = METASTORE_END_KILLED, .code = signal
 
 FIXTURE_VARIANT_ADD(end, exit_0) { .then = exit_0, EXITED(0) };
+
 FIXTURE_VARIANT_ADD(end, exit_7) { .then = exit_7, EXITED(7) };
+
 FIXTURE_VARIANT_ADD(end, exit_255) { .then = exit_255, EXITED(255) };
+
 FIXTURE_VARIANT_ADD(end, exit_beside_thread) { .then = exit_beside_thread, EXITED(7) };
+
 FIXTURE_VARIANT_ADD(end, exit_from_thread) { .then = exit_from_thread, EXITED(7) };
+
 FIXTURE_VARIANT_ADD(end, wait_for_signal) {
 	.then = wait_for_signal, .signal = SIGKILL, KILLED(SIGKILL)
 };
@@ -149,14 +154,19 @@ FIXTURE_VARIANT_ADD(end, wait_beside_thread) {
 };
 
 FIXTURE_VARIANT_ADD(end, crash) { .then = crash, KILLED(SIGSEGV) };
+
 FIXTURE_VARIANT_ADD(end, dump_core) { .then = dump_core, KILLED(SIGABRT) };
+
 FIXTURE_VARIANT_ADD(end, exec_closes) { .then = exec_closes, .how = METASTORE_END_CLOSED };
+
 FIXTURE_VARIANT_ADD(end, exec_inherits) { .then = exec_inherits, EXITED(5) };
+
 FIXTURE_VARIANT_ADD(end, exec_inherits_to_be_killed) {
 	.then = exec_inherits_to_be_killed, KILLED(SIGKILL)
 };
 
 FIXTURE_VARIANT_ADD(end, close_by_hand) { .then = close_by_hand, .how = METASTORE_END_CLOSED };
+
 FIXTURE_VARIANT_ADD(end, close_by_dup2) { .then = close_by_dup2, .how = METASTORE_END_CLOSED };
 
 FIXTURE_SETUP(end)
