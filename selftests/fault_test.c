@@ -423,7 +423,7 @@ FIXTURE_VARIANT_ADD(fault, set_new) {
 	ARG(set, KEY("new"), VALUE("new value")),
 	.enomem = 1,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 /* The bytes are apart from the header */
@@ -432,7 +432,7 @@ FIXTURE_VARIANT_ADD(fault, set_new_large) {
 	ARG(set, KEY("new"), VALUE(large_value)),
 	.enomem = 2,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 /* Single pages will do where several in a row are not to be had */
@@ -442,7 +442,7 @@ FIXTURE_VARIANT_ADD(fault, set_new_giant) {
 	.enomem = 1,
 	.efault = 3,
 	.survives = 1,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 FIXTURE_VARIANT_ADD(fault, set_existing) {
@@ -450,7 +450,7 @@ FIXTURE_VARIANT_ADD(fault, set_existing) {
 	ARG(set, KEY("small"), VALUE("another value")),
 	.enomem = 1,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 FIXTURE_VARIANT_ADD(fault, set_existing_large) {
@@ -458,7 +458,7 @@ FIXTURE_VARIANT_ADD(fault, set_existing_large) {
 	ARG(set, KEY("large"), .value = PTR(large_value), .value_len = sizeof(large_value) - 1),
 	.enomem = 2,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 /* The table's first slots must be had */
@@ -468,7 +468,7 @@ FIXTURE_VARIANT_ADD(fault, set_first_of_bucket) {
 	.fresh = "buckets=1",
 	.enomem = 2,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 static int fill_table(struct _test_data_fault *self)
@@ -490,7 +490,7 @@ FIXTURE_VARIANT_ADD(fault, set_when_table_grows) {
 	.enomem = 1,
 	.efault = 3,
 	.survives = 2,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 /* A publish that failed reaches nobody */
@@ -499,7 +499,7 @@ FIXTURE_VARIANT_ADD(fault, publish) {
 	ARG(set, KEY("small"), VALUE("another value")),
 	.enomem = 1,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 FIXTURE_VARIANT_ADD(fault, publish_large) {
@@ -507,7 +507,7 @@ FIXTURE_VARIANT_ADD(fault, publish_large) {
 	ARG(set, KEY("new"), VALUE(large_value)),
 	.enomem = 2,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 static int fill_queues(struct _test_data_fault *self)
@@ -526,7 +526,7 @@ FIXTURE_VARIANT_ADD(fault, publish_to_full_queues) {
 	.prepare = fill_queues,
 	.enomem = 1,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 static int subscribe_many(struct _test_data_fault *self)
@@ -546,7 +546,7 @@ FIXTURE_VARIANT_ADD(fault, publish_to_many) {
 	.prepare = subscribe_many,
 	.enomem = 1,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_set),
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 FIXTURE_VARIANT_ADD(fault, delete) {
