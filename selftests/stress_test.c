@@ -8,6 +8,7 @@
 #define PUBLISHERS	4
 #define SUBSCRIBERS	6
 #define CHILDREN	16
+#define FIRSTS		300
 
 /* What all processes of a test share */
 struct shared {
@@ -687,6 +688,42 @@ TEST_F(stress, one_subscribes)
 	}
 	EXPECT_EQ(shared->counts[0] - shared->counts[4], ms_subscribers(self->fd, "k"));
 	EXPECT_LE(times, shared->counts[0]);
+}
+
+/* Two subscribe a file for the first time, at the same time: it gets one queue for both */
+TEST_F(stress, two_first_subscriptions)
+{
+	struct shared *shared = self->shared;
+	int fds[FIRSTS];
+	__u64 i, n;
+
+	for (n = 0; n < FIRSTS; n++)
+		fds[n] = ms_open(O_RDONLY | O_NONBLOCK);
+	for (i = 0; i < 2; i++) {
+		if (!child(self))
+			continue;
+		for (n = 0; n < FIRSTS; n++) {
+			__atomic_add_fetch(&shared->counts[0], 1, __ATOMIC_RELAXED);
+			while (__atomic_load_n(&shared->counts[0], __ATOMIC_RELAXED) < 2 * (n + 1))
+				sched_yield();
+			CHECK(!ms_subscribe(fds[n], i ? "a" : "b", 0, i));
+		}
+		_exit(0);
+	}
+	start(self);
+	EXPECT_TRUE(join(self, 0, 2));
+	EXPECT_STREQ("", shared->error);
+	EXPECT_EQ(FIRSTS, ms_publish(self->fd, "a", "v", NULL));
+	EXPECT_EQ(FIRSTS, ms_publish(self->fd, "b", "v", NULL));
+	for (n = 0; n < FIRSTS; n++) {
+		struct ms_books books = {};
+		struct ms_reader r = ms_reader(fds[n], 4096);
+
+		EXPECT_EQ(0, ms_drain(&r, &books));
+		EXPECT_EQ(2, books.received);
+		EXPECT_EQ(0, books.lost);
+		close(fds[n]);
+	}
 }
 
 /* Subscriptions come and go, by each way, while their keys are published */
