@@ -24,7 +24,7 @@ static redisContext *connection(void)
 	redisContext *new = redisConnectUnix(SOCKET);
 
 	if (!new || new->err)
-		die("Redis: no connection");
+		die("Redis does not answer");
 	return new;
 }
 
