@@ -122,6 +122,14 @@ static __u64 taken_by(struct _test_data_killed *self, pid_t pid)
 	return ms_now(clock) - began;
 }
 
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = {};
+
+	waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT);
+	return info.si_pid == pid;
+}
+
 /* Returns what the call took; @limit: it is killed when it has taken that */
 static __u64 list_until(struct _test_data_killed *self, __u64 limit)
 {
@@ -129,7 +137,7 @@ static __u64 list_until(struct _test_data_killed *self, __u64 limit)
 	pid_t pid = list_in_child(self);
 
 	if (limit) {
-		while (taken_by(self, pid) < limit)
+		while (taken_by(self, pid) < limit && !has_ended(pid))
 			ms_sleep(TICK);
 		kill(pid, SIGKILL);
 	}
