@@ -6,10 +6,10 @@
  * needed to write a client.
  *
  * Opening the device gives an open file with an event queue of its own. What
- * reads the store (GET, STAT, LIST, SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBERS and
- * read()) needs a descriptor open for reading, what changes it (SET, PUBLISH,
- * DELETE, FLUSH, CREATE) one open for writing; else EBADF. BUCKET, INFO and
- * OPEN need neither, BATCH what its operations need.
+ * reads the store (GET, STAT, LIST, SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBERS, QUEUE,
+ * SUBSCRIPTION and read()) needs a descriptor open for reading, what changes it
+ * (SET, PUBLISH, DELETE, FLUSH, CREATE) one open for writing; else EBADF. BUCKET,
+ * INFO and OPEN need neither, BATCH what its operations need.
  *
  * Rules for every command:
  *
@@ -62,6 +62,12 @@
 #define METASTORE_F_IF_VERSION	0x0004	/* only if it has this version: ESTALE */
 #define METASTORE_F_OWNED	0x0008	/* it belongs to this open file */
 #define METASTORE_F_STEAL	0x0010	/* even if it belongs to another one */
+#define METASTORE_F_WAIT	0x0020	/* PUBLISH: wait for room in the queues
+					 * that are lossless
+					 */
+
+/** METASTORE_WAIT_FOREVER - as timeout: no end */
+#define METASTORE_WAIT_FOREVER	0xffffffffU
 
 /**
  * METASTORE_TTL_MAX - longest time to live in ms: 34 years, 2 to the 40th
@@ -84,6 +90,9 @@
  *		there must be none. [out] version of the stored value; after
  *		EEXIST and ESTALE that of the value there is, 0 if there is none
  * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX; 0: for ever
+ * @timeout:	METASTORE_F_WAIT: how long to wait in ms, METASTORE_WAIT_FOREVER:
+ *		without an end, 0: not at all. Else it must be 0
+ * @reserved:	must be 0
  *
  * Stores the value under the key, over what was there. SET sends an event to
  * the subscribers of the key that asked for METASTORE_EVENT_SET, PUBLISH to
@@ -113,11 +122,23 @@
  * as that worker waits for a CPU and for the values whose time ended before. Until
  * then it counts against the limits of the store.
  *
+ * PUBLISH with METASTORE_F_WAIT waits until every subscriber of the event whose
+ * queue is lossless (see struct metastore_queue_info) has room for it; then all of them
+ * get it, or the call fails and nothing is changed. It waits for no other queue,
+ * and nobody else waits for it: meanwhile the key can be changed, and conditions
+ * are judged again after each wait. A subscription that begins while it waits is
+ * waited for too; one that begins while the event is delivered does not get it.
+ * A queue that can never take the event, since this is larger than it may hold, is
+ * not waited for; that counts as a loss.
+ *
  * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
  * store has max_keys keys, or the value would take it above max_bytes, or the
  * values of all private stores above private_bytes. EEXIST, ENOENT, ESTALE: the
  * condition in @flags is not met. EBUSY: the value belongs to another open file.
- * EINVAL: also two conditions, or @ttl above METASTORE_TTL_MAX.
+ * EINVAL: also two conditions, @ttl above METASTORE_TTL_MAX, or METASTORE_F_WAIT
+ * elsewhere than in PUBLISH. With METASTORE_F_WAIT: EAGAIN: there is no room, and
+ * @timeout is 0 or the descriptor non-blocking. ETIMEDOUT: there was none in
+ * time. EINTR: a signal.
  */
 struct metastore_set {
 	__aligned_u64 key;
@@ -128,6 +149,8 @@ struct metastore_set {
 	__u32 queues;
 	__aligned_u64 version;
 	__aligned_u64 ttl;
+	__u32 timeout;
+	__u32 reserved;
 };
 
 /* Whose a value is */
@@ -175,7 +198,7 @@ struct metastore_get {
  *		namespace
  * @uid:	[out] its effective user as the caller's user namespace
  *		sees it; the overflow uid if it has no name there
- * @subscribers: [out] number of subscriptions to the key
+ * @subscribers: [out] number of subscriptions, as in struct metastore_subscribers
  * @bucket:	[out] bucket the key falls in
  * @reserved:	must be 0
  * @ttl:	[out] what is left of its time to live, as in struct metastore_get
@@ -245,7 +268,8 @@ struct metastore_delete {
  *
  * With METASTORE_FLUSH_SUBSCRIPTIONS (CAP_SYS_ADMIN, or the user who made the
  * private store) the subscriptions to matching keys, of all open files, are
- * removed after that. Each open file that lost some reads one
+ * removed after that, and, unless @bucket narrows it, those to prefixes that
+ * themselves start with @prefix. Each open file that lost some reads one
  * METASTORE_EVENT_FLUSHED, behind the events it had.
  *
  * Errors: EPERM: subscriptions without the right. ERANGE: no such bucket.
@@ -262,31 +286,77 @@ struct metastore_flush {
 };
 
 /*
- * Types of events. Those below METASTORE_EVENT_LOST are asked for in the
- * events mask of SUBSCRIBE; LOST and FLUSHED always come.
+ * Types of events. The first three are asked for in the events mask of SUBSCRIBE,
+ * the others come without.
  */
 #define METASTORE_EVENT_PUBLISHED	0x0001	/* stored by PUBLISH */
 #define METASTORE_EVENT_SET		0x0002	/* stored by SET */
 #define METASTORE_EVENT_DELETED		0x0004	/* removed */
+#define METASTORE_EVENT_SNAPSHOT	0x1000	/* was there already */
+#define METASTORE_EVENT_SNAPSHOT_END	0x2000	/* that was all there was */
 #define METASTORE_EVENT_LOST		0x4000	/* events were lost */
 #define METASTORE_EVENT_FLUSHED		0x8000	/* subscriptions were */
 
+/*
+ * In the events mask, in place of METASTORE_EVENT_DELETED: only what was removed
+ * so. The event's type is METASTORE_EVENT_DELETED; its flags say which it was.
+ */
+#define METASTORE_EVENT_BY_DELETE	0x0008	/* DELETE, by itself or in a batch */
+#define METASTORE_EVENT_BY_FLUSH	0x0010	/* FLUSH */
+#define METASTORE_EVENT_BY_EXPIRY	0x0020	/* its time was over */
+#define METASTORE_EVENT_BY_OWNER	0x0040	/* its owner is gone */
+
+/* Flags of SUBSCRIBE, and what SUBSCRIPTION tells */
+#define METASTORE_SUBSCRIBE_PREFIX	0x0001	/* to all keys that start so */
+#define METASTORE_SUBSCRIBE_SNAPSHOT	0x0002	/* first what is there */
+#define METASTORE_SUBSCRIBE_NEWER	0x0004	/* but only what is newer */
+#define METASTORE_SUBSCRIBE_LATEST	0x0008	/* the newest event of a key alone */
+#define METASTORE_SUBSCRIBE_NO_VALUE	0x0010	/* events without the value */
+
 /**
  * struct metastore_subscribe - arguments of SUBSCRIBE
- * @key:	address of the key
- * @key_len:	length of the key in bytes
- * @events:	mask of METASTORE_EVENT_PUBLISHED, _SET and _DELETED; 0 is
+ * @key:	address of the key, or with METASTORE_SUBSCRIBE_PREFIX of the prefix
+ * @key_len:	length of the key in bytes; a prefix may have 0: all keys
+ * @events:	mask of METASTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0 is
  *		METASTORE_EVENT_PUBLISHED alone
  * @cookie:	any number; it comes back in each event
- * @flags:	none yet, must be 0
+ * @flags:	METASTORE_SUBSCRIBE_*
  * @reserved:	must be 0
+ * @version:	METASTORE_SUBSCRIBE_NEWER: only a value whose version is greater
+ *		is in the snapshot; else it must be 0
  *
  * Subscribes the open file (not the process: a descriptor made by dup() or
- * inherited over fork() shares it) to the key. The key need not exist. Closing
- * the file for the last time unsubscribes.
+ * inherited over fork() shares it) to the key, or to every key with the prefix,
+ * those included that do not exist yet. Closing the file for the last time
+ * unsubscribes. A file can have one subscription to a key and one to each prefix of
+ * it; each of those gets an event of its own.
  *
- * Errors: EEXIST: the file is subscribed to the key already. ENOBUFS: the file
- * has max_subscriptions subscriptions.
+ * With METASTORE_SUBSCRIBE_SNAPSHOT the subscriber first reads the values there
+ * are, each in a METASTORE_EVENT_SNAPSHOT, then one METASTORE_EVENT_SNAPSHOT_END,
+ * also if there were none. Values are looked up as they are read, and take no room
+ * in the queue. Changes of a key come behind its value, and those made before that
+ * was read not at all: whoever applies all events in their order, without loss, has
+ * at each key what the store has, with neither gap nor double. The snapshot is in
+ * the order of LIST, and events of keys that it has passed come in between. Of
+ * values and waiting events read() takes turns. Only the events that the mask asks
+ * for come behind: without METASTORE_EVENT_SET, _PUBLISHED and _DELETED one does
+ * not hear of everything.
+ *
+ * With METASTORE_SUBSCRIBE_LATEST at most one event of each key waits: a further
+ * one takes its place, and the one before is counted as conflated. For an exact
+ * key that place is reserved (the longest key and value, and
+ * METASTORE_VALUE_OVERHEAD and METASTORE_TIE_OVERHEAD, of the queue's bytes, of
+ * which such places may take half), so that no event of it is ever lost. For a
+ * prefix there is a loss only if more keys have events that wait than the queue
+ * holds. Such events do not heed METASTORE_EVENT_F_MORE.
+ *
+ * With METASTORE_SUBSCRIBE_NO_VALUE events have METASTORE_EVENT_F_NO_VALUE, and
+ * value_len 0. They count the value all the same while they wait.
+ *
+ * Errors: EEXIST: the file is subscribed to the key, or the prefix, already.
+ * ENOBUFS: the file has max_subscriptions subscriptions; or there is no place in
+ * its queue that can be reserved. EINVAL: also METASTORE_SUBSCRIBE_NEWER without
+ * METASTORE_SUBSCRIBE_SNAPSHOT or with METASTORE_SUBSCRIBE_PREFIX.
  */
 struct metastore_subscribe {
 	__aligned_u64 key;
@@ -295,17 +365,18 @@ struct metastore_subscribe {
 	__aligned_u64 cookie;
 	__u32 flags;
 	__u32 reserved;
+	__aligned_u64 version;
 };
 
 /**
  * struct metastore_unsubscribe - arguments of UNSUBSCRIBE
- * @key:	address of the key
- * @key_len:	length of the key in bytes
- * @flags:	none yet, must be 0
+ * @key:	address of the key or prefix
+ * @key_len:	its length in bytes
+ * @flags:	METASTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant
  *
  * No event of the subscription is queued once the call returned; those queued
- * by then stay and are read. Errors: ENOENT: the file is not subscribed to the
- * key.
+ * by then stay and are read. Of a snapshot nothing further is read, not even its
+ * end. Errors: ENOENT: the file is not subscribed to it.
  */
 struct metastore_unsubscribe {
 	__aligned_u64 key;
@@ -318,7 +389,8 @@ struct metastore_unsubscribe {
  * @key:	address of the key
  * @key_len:	length of the key in bytes
  * @flags:	none yet, must be 0
- * @subscribers: [out] number of subscriptions to the key, of all open files
+ * @subscribers: [out] number of subscriptions to the key and to prefixes of it, of
+ *		all open files
  * @reserved:	must be 0
  */
 struct metastore_subscribers {
@@ -411,6 +483,10 @@ struct metastore_list {
 #define METASTORE_FEATURE_TTL		0x0004	/* times to live */
 #define METASTORE_FEATURE_BATCH		0x0008	/* BATCH */
 #define METASTORE_FEATURE_PRIVATE	0x0010	/* CREATE, OPEN */
+#define METASTORE_FEATURE_DELIVERY	0x0020	/* METASTORE_SUBSCRIBE_*, _EVENT_BY_*,
+						 * QUEUE, SUBSCRIPTION
+						 */
+#define METASTORE_FEATURE_WAIT		0x0040	/* METASTORE_F_WAIT */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -616,6 +692,7 @@ struct metastore_open {
 #define METASTORE_EVENT_F_MORE		0x0010	/* the next event in this queue is
 						 * of the same atomic batch
 						 */
+#define METASTORE_EVENT_F_NO_VALUE	0x0020	/* the value is left out */
 
 /**
  * struct metastore_event - a record that read() returns
@@ -641,9 +718,10 @@ struct metastore_open {
  * come in the order of versions. Several readers of one open file get different
  * records. DELETED carries the value that was removed, its writer and its time.
  *
- * A queue holds queue_len events and queue_bytes bytes. When it is full the
- * oldest are dropped; an event that does not fit beside what readers are just
- * now copying is not taken. Both are counted to their subscription. Each
+ * A queue holds queue_len events and queue_bytes bytes, or what QUEUE says. When it
+ * is full the oldest are dropped, unless it is lossless; an event that does not fit
+ * beside what readers are just now copying, or that is reserved, is not taken. Both
+ * are counted to their subscription. Each
  * subscription that lost events gets a LOST record before the next event is
  * read, whatever subscription that belongs to. FLUSHED comes behind the events
  * that were queued before subscriptions were removed; several not yet read
@@ -655,9 +733,15 @@ struct metastore_open {
  * With METASTORE_EVENT_F_OWNER a struct metastore_owner_end follows this structure,
  * ahead of the key; @header_len counts it.
  *
- * /proc/PID/fdinfo/FD has a line each of "subscriptions:", "events:" (waiting),
- * "bytes:" (what counts against queue_bytes, with what readers are just now
- * copying) and "lost:" (ever), with a tab and a decimal number.
+ * /proc/PID/fdinfo/FD has a line each of "store:" and "file:" (numbers that tell
+ * stores and open files apart as long as the module is loaded), "subscriptions:",
+ * "events:" (waiting), "bytes:" (what counts against queue_bytes, with what readers
+ * are just now copying), "lost:" (ever) and the rest of struct metastore_queue_info by
+ * the names of its fields, with a tab and a decimal number; "policy:" is a word.
+ * Behind them each subscription has a line "subscription:", with a tab and, apart
+ * by blanks, cookie, events, flags, matched, delivered, conflated, lost, pending, and
+ * the key or prefix; what is no printable ASCII character, a blank or a backslash in
+ * it is a backslash and three octal digits.
  *
  * Errors of read(): EAGAIN: nothing there and the descriptor is non-blocking.
  * EINTR: a signal, before a record came. EMSGSIZE: the buffer is too small for
@@ -702,6 +786,110 @@ struct metastore_owner_end {
 	__u16 code;
 };
 
+/* What happens to an event for which there is no room */
+#define METASTORE_QUEUE_DROP_OLDEST	0	/* the oldest that wait are lost */
+#define METASTORE_QUEUE_LOSSLESS	1	/* who asked to waits; else it is lost
+						 * itself
+						 */
+
+/* What QUEUE is to change */
+#define METASTORE_QUEUE_SET_LEN		0x0001
+#define METASTORE_QUEUE_SET_BYTES	0x0002
+#define METASTORE_QUEUE_SET_POLICY	0x0004
+
+/** METASTORE_QUEUE_FACTOR - how much larger than made a queue can be, unprivileged */
+#define METASTORE_QUEUE_FACTOR		64
+
+/** METASTORE_QUEUE_MOVE_MAX - events that may wait in a queue that gets another size */
+#define METASTORE_QUEUE_MOVE_MAX	65536
+
+/**
+ * struct metastore_queue_info - arguments of QUEUE
+ * @flags:	METASTORE_QUEUE_SET_*; 0: only tell
+ * @policy:	METASTORE_QUEUE_DROP_OLDEST (so it begins) or _LOSSLESS; [out] what
+ *		it is now, here and in the next two
+ * @max_len:	events that the queue holds, from 1
+ * @max_bytes:	bytes that they may take, from 4096; see struct metastore_info
+ * @len:	[out] events that wait
+ * @bytes:	[out] what counts against @max_bytes
+ * @high_len:	[out] most events that ever waited
+ * @subscriptions: [out] subscriptions there are
+ * @matched:	[out] events that subscriptions ever matched, those of snapshots
+ *		included
+ * @delivered:	[out] events that were read
+ * @conflated:	[out] events that a newer one replaced
+ * @lost:	[out] events lost
+ * @pending:	[out] events that wait or are just now being read
+ * @oldest:	[out] for how many ms the oldest event has been waiting, with the
+ *		resolution of the kernel's clock tick; 0: none waits
+ *
+ * Sets and tells what there is of the open file's event queue. The [out] fields are
+ * of one moment. Always @matched = @delivered + @conflated + @lost + @pending, of
+ * which subscriptions that have ended are a part; LOST, FLUSHED and SNAPSHOT_END
+ * are not counted.
+ *
+ * A queue that is made smaller loses its oldest events, by METASTORE_QUEUE_LOSSLESS
+ * its newest, until the rest fits. Fields whose bit in @flags is not set are not
+ * looked at.
+ *
+ * Errors: EINVAL: also an unknown @policy, @max_len or @max_bytes 0 or out of the
+ * range that the module's parameters queue_len and queue_bytes have. EPERM: one
+ * is above METASTORE_QUEUE_FACTOR times that of the store, without
+ * CAP_SYS_RESOURCE. EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, of which
+ * each would be moved under a lock. ENOBUFS: @max_bytes is less than twice what
+ * METASTORE_SUBSCRIBE_LATEST reserved.
+ */
+struct metastore_queue_info {
+	__u32 flags;
+	__u32 policy;
+	__u32 max_len;
+	__u32 max_bytes;
+	__u32 len;
+	__u32 bytes;
+	__u32 high_len;
+	__u32 subscriptions;
+	__aligned_u64 matched;
+	__aligned_u64 delivered;
+	__aligned_u64 conflated;
+	__aligned_u64 lost;
+	__aligned_u64 pending;
+	__aligned_u64 oldest;
+};
+
+/**
+ * struct metastore_subscription_info - arguments of SUBSCRIPTION
+ * @key:	address of the key or prefix
+ * @key_len:	its length in bytes
+ * @flags:	METASTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant.
+ *		[out] METASTORE_SUBSCRIBE_* it was made with; _SNAPSHOT only as
+ *		long as the snapshot's end is not read
+ * @cookie:	[out] its number
+ * @events:	[out] its mask
+ * @reserved:	must be 0
+ * @matched:	[out] events that it ever matched, and so on, as in
+ *		struct metastore_queue_info
+ * @delivered:	[out]
+ * @conflated:	[out]
+ * @lost:	[out]
+ * @pending:	[out]
+ *
+ * Tells the books of one subscription of the open file; they balance as those do.
+ * Errors: ENOENT: the file is not subscribed to it.
+ */
+struct metastore_subscription_info {
+	__aligned_u64 key;
+	__u32 key_len;
+	__u32 flags;
+	__aligned_u64 cookie;
+	__u32 events;
+	__u32 reserved;
+	__aligned_u64 matched;
+	__aligned_u64 delivered;
+	__aligned_u64 conflated;
+	__aligned_u64 lost;
+	__aligned_u64 pending;
+};
+
 #define METASTORE_IOC_MAGIC	0xE6
 
 #define METASTORE_IOC_INFO \
@@ -734,5 +922,9 @@ struct metastore_owner_end {
 	_IOWR(METASTORE_IOC_MAGIC, 0x0d, struct metastore_create)
 #define METASTORE_IOC_OPEN \
 	_IOWR(METASTORE_IOC_MAGIC, 0x0e, struct metastore_open)
+#define METASTORE_IOC_QUEUE \
+	_IOWR(METASTORE_IOC_MAGIC, 0x0f, struct metastore_queue_info)
+#define METASTORE_IOC_SUBSCRIPTION \
+	_IOWR(METASTORE_IOC_MAGIC, 0x10, struct metastore_subscription_info)
 
 #endif /* _UAPI_LINUX_METASTORE_H */
