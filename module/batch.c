@@ -6,7 +6,7 @@
  * A transaction does everything that can fail before it changes anything: it copies
  * all in, allocates, locks every bucket it is about, and judges. Then it changes the
  * tables and unlocks. Its events are delivered after that, to each queue all of them
- * at once (see subscription.c). The lock that lets transactions take turns is held
+ * at once (see delivery.c). The lock that lets transactions take turns is held
  * until then.
  */
 #include <linux/err.h>
@@ -19,6 +19,7 @@
 
 #include "batch.h"
 #include "bucket.h"
+#include "delivery.h"
 #include "device.h"
 #include "operation.h"
 
@@ -104,7 +105,6 @@ static int run_in_turn(struct metastore_file *file, struct metastore_batch *batc
  * @change:	what it is to change, if it is no GET
  * @found:	the value there was; of a GET with a reference
  * @stored:	the value that @change stored, with a reference
- * @topic:	who is subscribed to the key, while its bucket is locked
  * @delivery:	of the change
  */
 struct txn_op {
@@ -113,7 +113,6 @@ struct txn_op {
 	struct metastore_change change;
 	struct metastore_value *found;
 	struct metastore_value *stored;
-	struct metastore_topic *topic;
 	struct metastore_delivery delivery;
 };
 
@@ -163,12 +162,6 @@ static int prepare_op(struct metastore_file *file, struct txn_op *top)
 	       metastore_change_prepare(&top->change);
 }
 
-static bool same_key(const struct metastore_key *a, const struct metastore_key *b)
-{
-	return a->hash == b->hash && a->len == b->len &&
-	       !memcmp(a->bytes, b->bytes, a->len);
-}
-
 /* Copies them all, also if one is not understood: all get a result. */
 static int copy_ops(struct txn *txn, const struct metastore_batch *batch)
 {
@@ -197,8 +190,8 @@ static int prepare(struct txn *txn)
 		if (err)
 			return refuse(txn, &txn->ops[i], err);
 		for (j = 0; j < i; j++)
-			if (same_key(&txn->ops[i].buffer.key,
-				     &txn->ops[j].buffer.key))
+			if (metastore_key_equal(&txn->ops[i].buffer.key,
+						&txn->ops[j].buffer.key))
 				return -EINVAL;
 	}
 	return 0;
@@ -260,7 +253,7 @@ static bool look(struct txn_op *top, bool *busy)
 			top->found = NULL;
 		return true;
 	}
-	top->topic = metastore_topic_find(&top->buffer.key, busy);
+	*busy = metastore_key_is_busy(&top->buffer.key);
 	return !*busy && !over;
 }
 
@@ -289,7 +282,7 @@ static int lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 	lock_all(txn);
 	while ((top = first_unready(txn, &busy))) {
 		if (busy && ++rounds > PATIENCE) {
-			if (metastore_topic_hurry(&top->buffer.key, nr, garbage))
+			if (metastore_key_hurry(&top->buffer.key, nr, garbage))
 				continue;
 			nr = min(2 * nr, U32_MAX / 2);
 		}
@@ -367,11 +360,7 @@ static void commit_op(struct txn *txn, struct txn_op *top)
 	metastore_change_commit(&top->change, top->found, &event->notice);
 	/* That reference belongs to the table now. */
 	top->change.value = NULL;
-	top->delivery.notice = &event->notice;
-	top->delivery.group = group;
-	top->delivery.done = !top->topic;
-	if (top->topic)
-		metastore_topic_begin(top->topic, &top->delivery);
+	metastore_delivery_begin(&top->delivery, event->key, &event->notice, group);
 }
 
 /* Gives the events to all subscribers, bucket after bucket. */
@@ -383,10 +372,10 @@ static void deliver(struct txn *txn, struct metastore_garbage *garbage)
 		struct txn_op *top = &txn->ops[i];
 		struct metastore_bucket *bucket = top->buffer.key.bucket;
 
-		if (is_get(top) || !top->topic)
+		if (is_get(top))
 			continue;
 		spin_lock(&bucket->lock);
-		metastore_topic_finish(bucket, top->topic, &top->delivery, garbage);
+		metastore_delivery_finish(&top->delivery, garbage);
 		spin_unlock(&bucket->lock);
 		metastore_garbage_free(garbage);
 		cond_resched();
@@ -411,9 +400,11 @@ static void put_values(struct txn *txn, struct metastore_garbage *garbage)
 /* Does it, with the locks held, which are released. */
 static void commit(struct txn *txn, struct metastore_garbage *garbage)
 {
+	struct metastore_store *store = txn->file->store;
 	u32 i;
 
-	txn->group.id = ++txn->file->store->txns;
+	WRITE_ONCE(store->txns, store->txns + 1);
+	txn->group.id = store->txns;
 	for (i = 0; i < txn->nr; i++)
 		commit_op(txn, &txn->ops[i]);
 	unlock_all(txn);

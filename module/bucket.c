@@ -6,13 +6,14 @@
  * A change is made and its events are queued under one hold of the bucket's
  * lock, so for each key every queue sees the changes in the order of their
  * versions. The exception, a key with very many subscribers, is explained in
- * subscription.c; there the key's next writer completes the delivery first.
+ * delivery.c; there the key's next writer completes the delivery first.
  */
 #include <linux/cred.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
 
 #include "bucket.h"
+#include "delivery.h"
 #include "device.h"
 
 /**
@@ -27,6 +28,7 @@ void metastore_bucket_init(struct metastore_bucket *bucket,
 	spin_lock_init(&bucket->lock);
 	metastore_table_init(&bucket->values, &bucket->lock);
 	metastore_table_init(&bucket->topics, &bucket->lock);
+	INIT_LIST_HEAD(&bucket->deliveries);
 	bucket->store = store;
 	bucket->version = version;
 }
@@ -118,7 +120,7 @@ int metastore_bucket_stat(const struct metastore_key *key,
 		stat->value_len = value->len;
 		stat->tgid = value->tgid;
 		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
-		stat->subscribers = metastore_topic_subscribers(key);
+		stat->subscribers = metastore_subscribers(key);
 		stat->ttl = metastore_value_ttl(value);
 		stat->owner = metastore_value_owner(value, file);
 		err = 0;
@@ -209,6 +211,20 @@ static int charge(const struct metastore_change *change,
 				      metastore_change_bytes(change, old));
 }
 
+/* What a subscriber can have asked for in order to hear of a change. */
+static u32 mask_of(u16 type, u16 flags)
+{
+	if (type != METASTORE_EVENT_DELETED)
+		return type;
+	if (flags & METASTORE_EVENT_F_FLUSH)
+		return type | METASTORE_EVENT_BY_FLUSH;
+	if (flags & METASTORE_EVENT_F_EXPIRED)
+		return type | METASTORE_EVENT_BY_EXPIRY;
+	if (flags & METASTORE_EVENT_F_OWNER)
+		return type | METASTORE_EVENT_BY_OWNER;
+	return type | METASTORE_EVENT_BY_DELETE;
+}
+
 /**
  * metastore_change_commit - make a change
  * @change:	the change, prepared, judged and charged; is told its version. The
@@ -234,6 +250,7 @@ void metastore_change_commit(struct metastore_change *change,
 			.type = change->type,
 			.flags = change->event_flags,
 		},
+		.mask = mask_of(change->type, change->event_flags),
 	};
 	if (change->by && old &&
 	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
@@ -260,13 +277,15 @@ void metastore_change_commit(struct metastore_change *change,
 
 /* Makes a change and tells it. The lock may be released in between. */
 static void carry_out(struct metastore_change *change, struct metastore_value *old,
-		      struct metastore_topic *topic, struct metastore_garbage *garbage)
+		      struct metastore_garbage *garbage)
 {
+	struct metastore_delivery delivery;
 	struct metastore_notice notice;
 
 	metastore_change_commit(change, old, &notice);
-	change->queues = metastore_topic_deliver(change->key->bucket, topic, &notice,
-						 garbage);
+	metastore_delivery_begin(&delivery, change->key, &notice, NULL);
+	metastore_delivery_finish(&delivery, garbage);
+	change->queues = delivery.queues;
 	if (old)
 		metastore_value_put_later(old, garbage);
 }
@@ -274,7 +293,6 @@ static void carry_out(struct metastore_change *change, struct metastore_value *o
 /* Removes a value for a reason of the module's own. */
 static void remove_value(const struct metastore_key *key,
 			 struct metastore_value *value, u16 event_flags,
-			 struct metastore_topic *topic,
 			 struct metastore_garbage *garbage)
 {
 	struct metastore_change change = {
@@ -284,27 +302,26 @@ static void remove_value(const struct metastore_key *key,
 	};
 
 	charge(&change, value);
-	carry_out(&change, value, topic, garbage);
+	carry_out(&change, value, garbage);
 }
 
 /*
  * Takes the lock in order to change a key, after removing a value whose time is
- * over. Sets @value to the one there is, or NULL.
+ * over. Returns the one there is, or NULL.
  */
-static struct metastore_topic *lock_live(const struct metastore_key *key,
-					 struct metastore_value **value,
+static struct metastore_value *lock_live(const struct metastore_key *key,
 					 struct metastore_garbage *garbage)
 	__acquires(&key->bucket->lock)
 {
-	struct metastore_topic *topic;
+	struct metastore_value *value;
 
 	for (;;) {
-		topic = metastore_topic_lock(key, garbage);
-		*value = metastore_bucket_find(key);
-		if (!*value || !metastore_value_is_over(*value))
-			return topic;
+		metastore_key_lock(key, garbage);
+		value = metastore_bucket_find(key);
+		if (!value || !metastore_value_is_over(value))
+			return value;
 		/* That may release the lock: look again at all of it. */
-		remove_value(key, *value, METASTORE_EVENT_F_EXPIRED, topic, garbage);
+		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, garbage);
 		spin_unlock(&key->bucket->lock);
 	}
 }
@@ -321,7 +338,6 @@ static struct metastore_topic *lock_live(const struct metastore_key *key,
 int metastore_bucket_change(struct metastore_change *change)
 {
 	struct metastore_garbage garbage = {};
-	struct metastore_topic *topic;
 	struct metastore_value *old;
 	int err;
 
@@ -329,10 +345,10 @@ int metastore_bucket_change(struct metastore_change *change)
 	if (err)
 		return err;
 
-	topic = lock_live(change->key, &old, &garbage);
+	old = lock_live(change->key, &garbage);
 	err = metastore_change_judge(change, old) ?: charge(change, old);
 	if (!err)
-		carry_out(change, old, topic, &garbage);
+		carry_out(change, old, &garbage);
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;
@@ -347,13 +363,12 @@ int metastore_bucket_change(struct metastore_change *change)
 void metastore_bucket_expire(const struct metastore_key *key)
 {
 	struct metastore_garbage garbage = {};
-	struct metastore_topic *topic;
 	struct metastore_value *value;
 
-	topic = metastore_topic_lock(key, &garbage);
+	metastore_key_lock(key, &garbage);
 	value = metastore_bucket_find(key);
 	if (value && metastore_value_is_over(value))
-		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, topic, &garbage);
+		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, &garbage);
 	spin_unlock(&key->bucket->lock);
 	metastore_garbage_free(&garbage);
 }
@@ -371,12 +386,11 @@ void metastore_bucket_end(const struct metastore_key *key,
 			  const struct metastore_owner_end *end)
 {
 	struct metastore_garbage garbage = {};
-	struct metastore_topic *topic;
 
-	topic = metastore_topic_lock(key, &garbage);
+	metastore_key_lock(key, &garbage);
 	if (metastore_bucket_find(key) == value) {
 		metastore_tie_of(value)->end = *end;
-		remove_value(key, value, METASTORE_EVENT_F_OWNER, topic, &garbage);
+		remove_value(key, value, METASTORE_EVENT_F_OWNER, &garbage);
 	}
 	spin_unlock(&key->bucket->lock);
 	metastore_garbage_free(&garbage);

@@ -3,6 +3,7 @@
 #define METASTORE_BUCKET_H
 
 #include <linux/cache.h>
+#include <linux/list.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -22,6 +23,7 @@ struct metastore_store;
  * @bytes:	what they take
  * @topics:	struct metastore_topic by key
  * @nr_subscriptions: subscriptions of all topics
+ * @deliveries:	struct metastore_delivery, of keys whose event not all have yet
  *
  * @lock protects the rest.
  *
@@ -29,6 +31,7 @@ struct metastore_store;
  *
  *	store.txn_lock > bucket.lock > file.belongings.lock, expiry.lock
  *				   > file.subs.lock > queue.lock > queue.readers
+ *	store.prefixes.lock > file.subs.lock
  *
  * All are taken in process context only. Nobody holds two of a kind, but a
  * transaction, which holds many buckets' locks, in the order of their addresses.
@@ -41,6 +44,7 @@ struct metastore_bucket {
 	u64 bytes;
 	struct metastore_table topics;
 	u32 nr_subscriptions;
+	struct list_head deliveries;
 } ____cacheline_aligned_in_smp;
 
 /**

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/metastore: open, release, read, poll, fdinfo.
+ * /dev/metastore: open, release, read, poll.
  */
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
@@ -12,12 +12,12 @@
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uio.h>
 
 #include "device.h"
+#include "fdinfo.h"
 #include "ioctl.h"
 
 /* Records taken from the queue under one hold of its lock: 512 B of stack. */
@@ -25,6 +25,9 @@
 
 /* What the device's open files mean. Set before it is registered. */
 static struct metastore_store *default_store;
+
+/* Open files that there ever were. */
+static atomic64_t files;
 
 /* What an open file has beyond struct file. */
 static struct metastore_file *file_create(struct metastore_store *store, fmode_t mode)
@@ -34,13 +37,19 @@ static struct metastore_file *file_create(struct metastore_store *store, fmode_t
 	file = kzalloc(sizeof(*file), METASTORE_GFP);
 	if (!file)
 		return NULL;
+	file->id = atomic64_inc_return(&files);
 	file->store = metastore_store_get(store);
 	file->mode = mode & (FMODE_READ | FMODE_WRITE);
 	metastore_queue_init(&file->queue, store->limits.queue_len,
-			     store->limits.queue_bytes);
-	metastore_subscriptions_init(&file->subs);
+			     store->limits.queue_bytes, store->limits.max_value);
+	metastore_subscriptions_init(&file->subs, store, &file->queue);
 	metastore_belongings_init(&file->belongings);
 	return file;
+}
+
+static void free_file(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct metastore_file, rcu));
 }
 
 static void file_destroy(struct metastore_file *file)
@@ -50,7 +59,7 @@ static void file_destroy(struct metastore_file *file)
 	metastore_belongings_destroy(file);
 	metastore_queue_destroy(&file->queue);
 	metastore_store_put(file->store);
-	kfree(file);
+	call_srcu(&metastore_srcu, &file->rcu, free_file);
 }
 
 static int metastore_open(struct inode *inode, struct file *filp)
@@ -104,14 +113,14 @@ static bool copy_record(const struct metastore_record *record,
 	if (!value)
 		return put(&event, sizeof(event), to);
 	event.time = value->time;
-	event.value_len = value->len;
+	event.value_len = record->flags & METASTORE_EVENT_F_NO_VALUE ? 0 : value->len;
 	event.key_len = value->node.key_len;
 	event.tgid = value->tgid;
 	event.uid = from_kuid_munged(current_user_ns(), value->uid);
 	size -= header + event.key_len + event.value_len;
 	return put(&event, sizeof(event), to) &&
 	       put_owner_end(record, to) &&
-	       metastore_value_to_iter(value, to) &&
+	       metastore_value_to_iter(value, event.value_len, to) &&
 	       put(zeros, size, to);
 }
 
@@ -188,18 +197,6 @@ static __poll_t metastore_poll(struct file *filp, poll_table *wait)
 	return metastore_queue_has_record(&file->queue) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-static void metastore_show_fdinfo(struct seq_file *m, struct file *filp)
-{
-	struct metastore_file *file = filp->private_data;
-	struct metastore_queue_stat stat;
-
-	metastore_queue_stat(&file->queue, &stat);
-	seq_printf(m, "subscriptions:\t%u\n", READ_ONCE(file->subs.nr));
-	seq_printf(m, "events:\t%u\n", stat.len);
-	seq_printf(m, "bytes:\t%u\n", stat.bytes);
-	seq_printf(m, "lost:\t%llu\n", stat.lost);
-}
-
 static const struct file_operations metastore_fops = {
 	.owner = THIS_MODULE,
 	.open = metastore_open,
@@ -208,7 +205,7 @@ static const struct file_operations metastore_fops = {
 	.poll = metastore_poll,
 	.unlocked_ioctl = metastore_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
-	.show_fdinfo = metastore_show_fdinfo,
+	.show_fdinfo = metastore_fdinfo_show,
 };
 
 static struct miscdevice metastore_device = {

@@ -11,18 +11,22 @@
 
 /**
  * struct metastore_file - an open file
+ * @id:		tells it from all others; never changes
  * @store:	the store it means, with a reference; never changes
  * @mode:	FMODE_READ, FMODE_WRITE: what it is open for; never changes
  * @queue:	its events
  * @subs:	what it is subscribed to
  * @belongings:	the values that belong to it
+ * @rcu:	for freeing: deliveries may be on @queue and @subs
  */
 struct metastore_file {
+	u64 id;
 	struct metastore_store *store;
 	fmode_t mode;
 	struct metastore_queue queue;
 	struct metastore_subscriptions subs;
 	struct metastore_belongings belongings;
+	struct rcu_head rcu;
 };
 
 int metastore_device_register(struct metastore_store *store);

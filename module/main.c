@@ -10,6 +10,7 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
+#include <linux/srcu.h>
 
 #include "device.h"
 #include "store.h"
@@ -89,10 +90,9 @@ static void __exit metastore_exit(void)
 {
 	metastore_device_unregister();
 	metastore_store_put(store);
-	/*
-	 * What kfree_rcu() still has to free needs nothing of the module. A
-	 * callback of our own would; this waits for it.
-	 */
+	/* Callbacks of our own, which need the module. */
+	srcu_barrier(&metastore_srcu);
+	/* What kfree_rcu() has to free needs nothing of it; in case others do. */
 	rcu_barrier();
 }
 

@@ -10,16 +10,6 @@ struct metastore_change;
 struct metastore_file;
 struct metastore_value;
 
-/**
- * struct metastore_key_buffer - a key copied from user space
- * @key:	the key; its bytes are in @bytes, or in a value made of it
- * @bytes:	room for them
- */
-struct metastore_key_buffer {
-	struct metastore_key key;
-	u8 bytes[METASTORE_KEY_MAX];
-};
-
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len);
 

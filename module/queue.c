@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The event queue of an open file: a ring of references to values, bounded in
- * events and in bytes. Nothing is allocated when something is pushed, dropped
- * or lost.
+ * The event queue of an open file: references to values, bounded in events and in
+ * bytes. Nothing is allocated when something is pushed, dropped or lost.
+ *
+ * Events wait in a ring. Of some subscriptions only the latest event of a key is
+ * wanted. If that is to a prefix, a newer event takes the place in the ring of the
+ * one that waits, which is found by an index. If it is to one key, the subscription
+ * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
  *
  * What a reader takes stays on the books (bytes, pending) until it says with
  * metastore_queue_finish() what became of it, so that a copy that failed is
  * counted as lost, and a slow copy pins no more than the budget.
  */
 #include <linux/align.h>
+#include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
@@ -17,70 +22,45 @@
 
 #include "queue.h"
 
+DEFINE_SRCU(metastore_srcu);
+
+static u32 min_charge(u32 max_bytes, u32 max_len)
+{
+	return max_bytes / (max_len + 1);
+}
+
 /**
  * metastore_queue_init - make an empty queue
  * @queue:	the queue
  * @max_len:	events it holds, at least 1
  * @max_bytes:	bytes that their values may take
+ * @max_value:	longest value that there can be
  */
 void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
-			  u32 max_bytes)
+			  u32 max_bytes, u32 max_value)
 {
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->readers);
 	INIT_LIST_HEAD(&queue->lossy);
-	queue->max_len = max_len;
+	INIT_LIST_HEAD(&queue->latest);
+	queue->ring.max_len = max_len;
 	queue->max_bytes = max_bytes;
-	queue->min_charge = max_bytes / (max_len + 1);
+	queue->min_charge = min_charge(max_bytes, max_len);
+	queue->place_bytes = METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
+			     METASTORE_KEY_MAX + max_value;
 }
 
-/**
- * metastore_queue_prepare - allocate what the first subscription needs
- * @queue:	the queue
- *
- * Context: may sleep.
- * Return: 0 or -ENOMEM.
- */
-int metastore_queue_prepare(struct metastore_queue *queue)
+/* Is the event's place in the subscription itself? */
+static bool has_place(const struct metastore_source *source)
 {
-	struct metastore_record *ring;
-
-	if (READ_ONCE(queue->ring))
-		return 0;
-	ring = kvcalloc(queue->max_len, sizeof(*ring), METASTORE_GFP);
-	if (!ring)
-		return -ENOMEM;
-	spin_lock(&queue->lock);
-	if (!queue->ring) {
-		WRITE_ONCE(queue->ring, ring);
-		ring = NULL;
-	}
-	spin_unlock(&queue->lock);
-	kvfree(ring);
-	return 0;
+	return source->flags & METASTORE_SUBSCRIBE_LATEST &&
+	       !(source->flags & METASTORE_SUBSCRIBE_PREFIX);
 }
 
-/**
- * metastore_source_init - prepare the queue's side of a subscription
- * @source:	its struct
- * @queue:	where its events shall go
- * @cookie:	the subscriber's number for it
- */
-void metastore_source_init(struct metastore_source *source,
-			   struct metastore_queue *queue, u64 cookie)
+/* Is it to be found in the ring? */
+static bool is_indexed(u32 flags)
 {
-	source->queue = queue;
-	source->cookie = cookie;
-	source->lost = 0;
-	source->pending = 0;
-	source->cancelled = false;
-	INIT_LIST_HEAD(&source->lossy);
-}
-
-static void free_if_done(struct metastore_source *source)
-{
-	if (source->cancelled && !source->pending && !source->lost)
-		kfree(source);
+	return flags & METASTORE_SUBSCRIBE_LATEST && flags & METASTORE_SUBSCRIBE_PREFIX;
 }
 
 /* Wakes every poller and one reader, if there are any. */
@@ -95,9 +75,166 @@ static void wake(struct metastore_queue *queue)
 		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
 }
 
+/* Books and room */
+
+static void count_untold(struct metastore_source *source, u64 count)
+{
+	if (!source->untold)
+		list_add_tail(&source->lossy, &source->queue->lossy);
+	source->untold += count;
+}
+
+static void count_lost(struct metastore_source *source)
+{
+	source->books.lost++;
+	source->queue->books.lost++;
+	count_untold(source, 1);
+}
+
+static void count_conflated(struct metastore_source *source)
+{
+	source->books.conflated++;
+	source->queue->books.conflated++;
+}
+
+static void count_pending(struct metastore_source *source)
+{
+	source->books.pending++;
+	source->queue->books.pending++;
+}
+
+static void uncount_pending(struct metastore_source *source)
+{
+	source->books.pending--;
+	source->queue->books.pending--;
+}
+
+/* What an event counts while it waits; with a reader it is its true size. */
+static u32 charge_of(const struct metastore_queue *queue,
+		     const struct metastore_value *value)
+{
+	return max(metastore_value_size(value), queue->min_charge);
+}
+
+/* Takes the oldest out of the ring, with the reference to its value. */
+static void remove_oldest(struct metastore_queue *queue)
+{
+	queue->bytes -= charge_of(queue, metastore_ring_at(&queue->ring, 0)->value);
+	metastore_ring_remove_oldest(&queue->ring);
+	if (queue->flush_at)
+		queue->flush_at--;
+}
+
+static void drop_oldest(struct metastore_queue *queue,
+			struct metastore_garbage *garbage)
+{
+	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
+
+	remove_oldest(queue);
+	uncount_pending(record.source);
+	count_lost(record.source);
+	metastore_value_put_later(record.value, garbage);
+}
+
+/* Is there room in the ring for so much more, that much of which may be dropped? */
+static bool has_room(const struct metastore_queue *queue, u32 charge, u32 droppable)
+{
+	return (u64)queue->bytes - droppable + queue->reserved + charge <=
+	       queue->max_bytes;
+}
+
+/* For so many events more in the ring, and so many bytes. */
+static bool make_room(struct metastore_queue *queue, u32 events, u32 charge,
+		      struct metastore_garbage *garbage)
+{
+	u32 max_len = queue->ring.max_len - events;
+
+	if (queue->lossless)
+		return queue->ring.len <= max_len && has_room(queue, charge, 0);
+	/* What is with readers cannot be dropped. */
+	if (!has_room(queue, charge, queue->bytes - queue->in_flight))
+		return false;
+	while (queue->ring.len > max_len || !has_room(queue, charge, 0))
+		drop_oldest(queue, garbage);
+	return true;
+}
+
+/* Subscriptions */
+
+/* Reserves the place for one exact key's latest event. */
+static int reserve(struct metastore_queue *queue)
+{
+	struct metastore_garbage garbage = {};
+	int err = -ENOBUFS;
+
+	spin_lock(&queue->lock);
+	if (queue->reserved + queue->place_bytes <= queue->max_bytes / 2 &&
+	    make_room(queue, 0, queue->place_bytes, &garbage)) {
+		queue->reserved += queue->place_bytes;
+		err = 0;
+	}
+	spin_unlock(&queue->lock);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
 /**
- * metastore_source_cancel - end a subscription that nothing can push to any more
- * @source:	its queue's side, not to be used by the caller afterwards
+ * metastore_source_init - prepare the queue's side of a subscription
+ * @source:	its struct
+ * @queue:	where its events shall go, after metastore_queue_prepare()
+ * @args:	what the user wants, checked
+ *
+ * Context: takes the queue's lock. May sleep.
+ * Return: 0; -ENOBUFS if places for the latest events of exact keys would take more
+ * than half of the queue's bytes.
+ */
+int metastore_source_init(struct metastore_source *source,
+			  struct metastore_queue *queue,
+			  const struct metastore_subscribe *args)
+{
+	*source = (struct metastore_source) {
+		.queue = queue,
+		.cookie = args->cookie,
+		.flags = args->flags,
+	};
+	INIT_LIST_HEAD(&source->lossy);
+	INIT_LIST_HEAD(&source->in_latest);
+	return has_place(source) ? reserve(queue) : 0;
+}
+
+/**
+ * metastore_source_drop - there will be no subscription after all
+ * @source:	after metastore_source_init(); still the caller's
+ *
+ * Context: takes the queue's lock.
+ */
+void metastore_source_drop(struct metastore_source *source)
+{
+	if (!has_place(source))
+		return;
+	spin_lock(&source->queue->lock);
+	source->queue->reserved -= source->queue->place_bytes;
+	spin_unlock(&source->queue->lock);
+}
+
+static void free_source(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct metastore_source, rcu));
+}
+
+static void free_if_done(struct metastore_source *source)
+{
+	if (!source->cancelled || source->books.pending || source->untold || source->held)
+		return;
+	if (has_place(source))
+		source->queue->reserved -= source->queue->place_bytes;
+	call_srcu(&metastore_srcu, &source->rcu, free_source);
+}
+
+/**
+ * metastore_source_cancel - end a subscription
+ * @source:	its queue's side, which no delivery can come to any more but those that
+ *		are on it already; not to be used by the caller afterwards
  * @flushed:	whether the subscriber shall read that somebody else did it
  *
  * Context: any; takes the queue's lock.
@@ -111,88 +248,153 @@ void metastore_source_cancel(struct metastore_source *source, bool flushed)
 	free_if_done(source);
 	if (flushed) {
 		queue->flushed++;
-		queue->flush_at = queue->len;
+		queue->flush_at = queue->ring.len;
+		queue->flush_at_latest = queue->nr_latest;
 		wake(queue);
 	}
 	spin_unlock(&queue->lock);
 }
 
-static void count_lost(struct metastore_source *source, u64 count)
+/**
+ * metastore_source_tell - tell what became of a subscription's events
+ * @source:	its queue's side
+ * @books:	is set
+ *
+ * Context: with the file's lock held, so that the subscription stays; takes the
+ * queue's.
+ * Return: METASTORE_SUBSCRIBE_*.
+ */
+u32 metastore_source_tell(struct metastore_source *source,
+			  struct metastore_books *books)
 {
-	struct metastore_queue *queue = source->queue;
-
-	if (!source->lost)
-		list_add_tail(&source->lossy, &queue->lossy);
-	source->lost += count;
+	spin_lock(&source->queue->lock);
+	*books = source->books;
+	spin_unlock(&source->queue->lock);
+	return source->flags;
 }
 
-static struct metastore_record *record_at(struct metastore_queue *queue, u32 nth)
-{
-	u32 index = queue->head + nth;
+/* An event comes */
 
-	return &queue->ring[index < queue->max_len ? index : index - queue->max_len];
+static struct metastore_record record_of(struct metastore_source *source,
+					 const struct metastore_record *event)
+{
+	struct metastore_record record = *event;
+
+	record.source = source;
+	record.since = jiffies;
+	if (source->flags & METASTORE_SUBSCRIBE_NO_VALUE)
+		record.flags |= METASTORE_EVENT_F_NO_VALUE;
+	return record;
 }
 
-static void remove_oldest(struct metastore_queue *queue)
+/* Puts a newer event where one of the same key waits. It is as old as that one. */
+static void replace(struct metastore_record *old, const struct metastore_record *new,
+		    struct metastore_garbage *garbage)
 {
-	queue->head = queue->head + 1 < queue->max_len ? queue->head + 1 : 0;
-	queue->len--;
-	if (queue->flush_at)
-		queue->flush_at--;
+	u32 since = old->since;
+
+	count_conflated(new->source);
+	metastore_value_put_later(old->value, garbage);
+	metastore_value_get(new->value);
+	*old = *new;
+	old->since = since;
 }
 
-/* What an event counts while it waits; with a reader it is its true size. */
-static u32 charge_of(const struct metastore_queue *queue,
-		     const struct metastore_value *value)
+static void note_length(struct metastore_queue *queue)
 {
-	return max(metastore_value_size(value), queue->min_charge);
+	queue->high_len = max(queue->high_len, queue->ring.len + queue->nr_latest);
 }
 
-static void drop_oldest(struct metastore_queue *queue,
-			struct metastore_garbage *garbage)
+static void push_in_place(struct metastore_queue *queue,
+			  const struct metastore_record *record,
+			  struct metastore_garbage *garbage)
 {
-	struct metastore_record *record = record_at(queue, 0);
+	struct metastore_source *source = record->source;
 
-	queue->bytes -= charge_of(queue, record->value);
-	queue->lost++;
-	record->source->pending--;
-	count_lost(record->source, 1);
-	metastore_value_put_later(record->value, garbage);
-	remove_oldest(queue);
+	if (source->latest.value) {
+		replace(&source->latest, record, garbage);
+		return;
+	}
+	metastore_value_get(record->value);
+	source->latest = *record;
+	list_add_tail(&source->in_latest, &queue->latest);
+	queue->nr_latest++;
+	count_pending(source);
+	note_length(queue);
 }
 
-static bool make_room(struct metastore_queue *queue, u32 charge,
-		      struct metastore_garbage *garbage)
+/* Returns false if there is no room for it. */
+static bool push_in_ring(struct metastore_queue *queue,
+			 const struct metastore_record *record,
+			 struct metastore_garbage *garbage)
 {
-	/* What is with readers cannot be dropped. */
-	if (charge > queue->max_bytes - queue->in_flight)
+	u32 charge = charge_of(queue, record->value);
+
+	if (!make_room(queue, 1, charge, garbage)) {
+		count_lost(record->source);
 		return false;
-	while (queue->len == queue->max_len ||
-	       charge > queue->max_bytes - queue->bytes)
-		drop_oldest(queue, garbage);
+	}
+	metastore_value_get(record->value);
+	metastore_ring_append(&queue->ring, record, is_indexed(record->source->flags));
+	queue->bytes += charge;
+	count_pending(record->source);
+	note_length(queue);
 	return true;
 }
 
-/* Returns false if there is no room for it whatever is dropped. */
+/*
+ * Puts it where an event of the same key waits, and drops the oldest if it is so much
+ * longer. If that is the very one, it is as if none had waited. Returns false if there
+ * is no room for it.
+ */
+static bool push_over(struct metastore_queue *queue, struct metastore_record *old,
+		      const struct metastore_record *record,
+		      struct metastore_garbage *garbage)
+{
+	u32 less = charge_of(queue, old->value);
+	u32 more = charge_of(queue, record->value);
+
+	while (!has_room(queue, more, less)) {
+		if (queue->lossless ||
+		    !has_room(queue, more, queue->bytes - queue->in_flight)) {
+			count_lost(record->source);
+			return false;
+		}
+		if (metastore_ring_at(&queue->ring, 0) == old) {
+			struct metastore_value *value = old->value;
+
+			remove_oldest(queue);
+			uncount_pending(record->source);
+			count_conflated(record->source);
+			metastore_value_put_later(value, garbage);
+			return push_in_ring(queue, record, garbage);
+		}
+		drop_oldest(queue, garbage);
+	}
+	queue->bytes += more - less;
+	replace(old, record, garbage);
+	return true;
+}
+
 static bool push(struct metastore_queue *queue, struct metastore_source *source,
 		 const struct metastore_record *event,
 		 struct metastore_garbage *garbage)
 {
-	u32 charge = charge_of(queue, event->value);
-	struct metastore_record *record;
+	struct metastore_record record, *waits = NULL;
 
-	if (!make_room(queue, charge, garbage)) {
-		queue->lost++;
-		count_lost(source, 1);
+	if (source->cancelled)
 		return false;
+	record = record_of(source, event);
+	source->books.matched++;
+	queue->books.matched++;
+	if (has_place(source)) {
+		push_in_place(queue, &record, garbage);
+		return true;
 	}
-	metastore_value_get(event->value);
-	record = record_at(queue, queue->len++);
-	*record = *event;
-	record->source = source;
-	queue->bytes += charge;
-	source->pending++;
-	return true;
+	if (is_indexed(source->flags))
+		waits = metastore_ring_find(&queue->ring, source, record.value);
+	return waits ? push_over(queue, waits, &record, garbage) :
+		       push_in_ring(queue, &record, garbage);
 }
 
 /**
@@ -203,8 +405,8 @@ static bool push(struct metastore_queue *queue, struct metastore_source *source,
  * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
- * Return: false if there is no room for it whatever is dropped; it is counted as
- * lost.
+ * Return: false if there is no room for it, then it is counted as lost; or if the
+ * subscription has ended.
  */
 bool metastore_queue_push(struct metastore_source *source,
 			  const struct metastore_record *event,
@@ -221,85 +423,178 @@ bool metastore_queue_push(struct metastore_source *source,
 }
 
 /**
- * metastore_queue_push_group - queue events one right behind the other
+ * metastore_queue_push_begin - begin to queue events one right behind the other
+ * @group:	is set
  * @queue:	the queue
- * @pushes:	the events, as in metastore_queue_push()
- * @nr:		their number
  * @garbage:	takes values of events that were dropped for them
  *
- * Those that are taken have METASTORE_EVENT_F_MORE but for the last.
- *
- * Context: with a bucket's lock held; takes the queue's.
+ * Context: with a bucket's lock held; takes the queue's, until
+ * metastore_queue_push_end().
  */
-void metastore_queue_push_group(struct metastore_queue *queue,
-				struct metastore_push *pushes, u32 nr,
+void metastore_queue_push_begin(struct metastore_push_group *group,
+				struct metastore_queue *queue,
 				struct metastore_garbage *garbage)
+	__acquires(&queue->lock)
 {
-	bool more = false;
-	u32 i;
-
 	spin_lock(&queue->lock);
-	for (i = 0; i < nr; i++) {
-		pushes[i].taken = push(queue, pushes[i].source, pushes[i].event,
-				       garbage);
-		if (!pushes[i].taken)
-			continue;
-		/* Unless it was dropped again for this one. */
-		if (more && queue->len > 1)
-			record_at(queue, queue->len - 2)->flags |=
-				METASTORE_EVENT_F_MORE;
-		more = true;
-	}
-	wake(queue);
-	spin_unlock(&queue->lock);
+	group->queue = queue;
+	group->garbage = garbage;
+	group->more = false;
 }
 
-static bool flush_is_next(const struct metastore_queue *queue)
+/**
+ * metastore_queue_push_next - queue one of them
+ * @group:	the events
+ * @source:	the subscription
+ * @event:	the event, as in metastore_queue_push()
+ *
+ * Those that are taken have METASTORE_EVENT_F_MORE but for the last. An event that
+ * takes another one's place is none of them.
+ *
+ * Return: as metastore_queue_push().
+ */
+bool metastore_queue_push_next(struct metastore_push_group *group,
+			       struct metastore_source *source,
+			       const struct metastore_record *event)
 {
-	return queue->flushed && !queue->flush_at;
+	struct metastore_ring *ring = &group->queue->ring;
+
+	if (!push(group->queue, source, event, group->garbage))
+		return false;
+	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
+		return true;
+	/* Unless it was dropped again for this one. */
+	if (group->more && ring->len > 1)
+		metastore_ring_at(ring, ring->len - 2)->flags |= METASTORE_EVENT_F_MORE;
+	group->more = true;
+	return true;
 }
 
-/* Copies the next record. Losses come first, then FLUSHED if it is its turn. */
-static bool peek(struct metastore_queue *queue, struct metastore_record *record)
+/**
+ * metastore_queue_push_end - that were all
+ * @group:	the events
+ */
+void metastore_queue_push_end(struct metastore_push_group *group)
+	__releases(&group->queue->lock)
 {
+	wake(group->queue);
+	spin_unlock(&group->queue->lock);
+}
+
+/* Events go */
+
+enum next {
+	NEXT_NONE,
+	NEXT_LOST,
+	NEXT_FLUSHED,
+	NEXT_LATEST,
+	NEXT_RING,
+};
+
+/*
+ * What a reader gets next. Losses come first, then FLUSHED if it is its turn. Of events
+ * in the ring and elsewhere none shall wait for the others; but a group stays together.
+ */
+static enum next next_of(const struct metastore_queue *queue)
+{
+	if (!list_empty(&queue->lossy))
+		return NEXT_LOST;
+	if (queue->flushed && !queue->flush_at && !queue->flush_at_latest)
+		return NEXT_FLUSHED;
+	if (queue->nr_latest && (queue->latest_turn || !queue->ring.len))
+		return NEXT_LATEST;
+	return queue->ring.len ? NEXT_RING : NEXT_NONE;
+}
+
+static struct metastore_source *first_latest(struct metastore_queue *queue)
+{
+	return list_first_entry(&queue->latest, struct metastore_source, in_latest);
+}
+
+/* Copies the next record; returns which it is. */
+static enum next peek(struct metastore_queue *queue, struct metastore_record *record)
+{
+	enum next next = next_of(queue);
 	struct metastore_source *source;
 
-	source = list_first_entry_or_null(&queue->lossy, struct metastore_source,
-					  lossy);
-	if (source)
+	switch (next) {
+	case NEXT_LOST:
+		source = list_first_entry(&queue->lossy, struct metastore_source, lossy);
 		*record = (struct metastore_record) {
 			.source = source,
-			.count = source->lost,
+			.count = source->untold,
 			.type = METASTORE_EVENT_LOST,
 		};
-	else if (flush_is_next(queue))
+		break;
+	case NEXT_FLUSHED:
 		*record = (struct metastore_record) {
 			.count = queue->flushed,
 			.type = METASTORE_EVENT_FLUSHED,
 		};
-	else if (queue->len)
-		*record = *record_at(queue, 0);
-	else
-		return false;
-	return true;
+		break;
+	case NEXT_LATEST:
+		*record = first_latest(queue)->latest;
+		break;
+	case NEXT_RING:
+		*record = *metastore_ring_at(&queue->ring, 0);
+		break;
+	case NEXT_NONE:
+		break;
+	}
+	return next;
+}
+
+/* A reader has its value now, which counts its true size. */
+static void count_in_flight(struct metastore_queue *queue,
+			    const struct metastore_record *record)
+{
+	u32 size = metastore_value_size(record->value);
+
+	queue->bytes += size;
+	queue->in_flight += size;
+}
+
+static void consume_latest(struct metastore_queue *queue,
+			   const struct metastore_record *record)
+{
+	record->source->latest.value = NULL;
+	list_del_init(&record->source->in_latest);
+	queue->nr_latest--;
+	if (queue->flush_at_latest)
+		queue->flush_at_latest--;
+	queue->latest_turn = false;
+	count_in_flight(queue, record);
+}
+
+static void consume_oldest(struct metastore_queue *queue,
+			   const struct metastore_record *record)
+{
+	remove_oldest(queue);
+	queue->latest_turn = !(record->flags & METASTORE_EVENT_F_MORE);
+	count_in_flight(queue, record);
 }
 
 /* Takes out what peek() showed. */
-static void consume(struct metastore_queue *queue,
+static void consume(struct metastore_queue *queue, enum next next,
 		    const struct metastore_record *record)
 {
-	if (record->type == METASTORE_EVENT_FLUSHED) {
-		queue->flushed = 0;
-	} else if (record->type == METASTORE_EVENT_LOST) {
+	switch (next) {
+	case NEXT_LOST:
 		list_del_init(&record->source->lossy);
-		record->source->lost = 0;
-		record->source->pending++;
-	} else {
-		u32 size = metastore_value_size(record->value);
-
-		queue->bytes -= charge_of(queue, record->value) - size;
-		queue->in_flight += size;
-		remove_oldest(queue);
+		record->source->untold = 0;
+		record->source->held++;
+		break;
+	case NEXT_FLUSHED:
+		queue->flushed = 0;
+		break;
+	case NEXT_LATEST:
+		consume_latest(queue, record);
+		break;
+	case NEXT_RING:
+		consume_oldest(queue, record);
+		break;
+	case NEXT_NONE:
+		break;
 	}
 }
 
@@ -340,7 +635,9 @@ size_t metastore_record_size(const struct metastore_record *record)
 	size_t size = metastore_record_header_size(record);
 
 	if (record->value)
-		size += record->value->node.key_len + record->value->len;
+		size += record->value->node.key_len;
+	if (record->value && !(record->flags & METASTORE_EVENT_F_NO_VALUE))
+		size += record->value->len;
 	return ALIGN(size, 8);
 }
 
@@ -358,10 +655,11 @@ size_t metastore_record_size(const struct metastore_record *record)
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room)
 {
+	enum next next;
 	int nr = 0;
 
 	spin_lock(&queue->lock);
-	while (nr < max && peek(queue, &records[nr])) {
+	while (nr < max && (next = peek(queue, &records[nr])) != NEXT_NONE) {
 		size_t size = metastore_record_size(&records[nr]);
 
 		if (size > room) {
@@ -371,7 +669,7 @@ int metastore_queue_take(struct metastore_queue *queue,
 		if (nr && overdraws(queue, &records[nr]))
 			break;
 		room -= size;
-		consume(queue, &records[nr++]);
+		consume(queue, next, &records[nr++]);
 	}
 	spin_unlock(&queue->lock);
 	return nr;
@@ -381,14 +679,42 @@ int metastore_queue_take(struct metastore_queue *queue,
 static void undo(struct metastore_queue *queue,
 		 const struct metastore_record *record)
 {
-	if (record->type == METASTORE_EVENT_FLUSHED) {
+	if (record->type == METASTORE_EVENT_FLUSHED)
 		queue->flushed += record->count;
-	} else if (record->type == METASTORE_EVENT_LOST) {
-		count_lost(record->source, record->count);
+	else if (record->type == METASTORE_EVENT_LOST)
+		count_untold(record->source, record->count);
+	else
+		count_lost(record->source);
+}
+
+static void count_delivered(struct metastore_source *source)
+{
+	source->books.delivered++;
+	source->queue->books.delivered++;
+}
+
+/* A reader is through with a record, having got it or not. */
+static void finish(struct metastore_queue *queue, struct metastore_record *record,
+		   bool delivered, struct metastore_garbage *garbage)
+{
+	u32 size;
+
+	if (!delivered)
+		undo(queue, record);
+	if (!record->source)
+		return;
+	if (record->value) {
+		size = metastore_value_size(record->value);
+		queue->bytes -= size;
+		queue->in_flight -= size;
+		uncount_pending(record->source);
+		if (delivered)
+			count_delivered(record->source);
+		metastore_value_put_later(record->value, garbage);
 	} else {
-		queue->lost++;
-		count_lost(record->source, 1);
+		record->source->held--;
 	}
+	free_if_done(record->source);
 }
 
 /**
@@ -411,23 +737,8 @@ void metastore_queue_finish(struct metastore_queue *queue,
 	int i;
 
 	spin_lock(&queue->lock);
-	for (i = 0; i < nr; i++) {
-		struct metastore_record *record = &records[i];
-
-		if (i >= delivered)
-			undo(queue, record);
-		if (record->value) {
-			u32 size = metastore_value_size(record->value);
-
-			queue->bytes -= size;
-			queue->in_flight -= size;
-			metastore_value_put_later(record->value, &garbage);
-		}
-		if (record->source) {
-			record->source->pending--;
-			free_if_done(record->source);
-		}
-	}
+	for (i = 0; i < nr; i++)
+		finish(queue, &records[i], i < delivered, &garbage);
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
 }
@@ -445,7 +756,7 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
 	size_t size = 0;
 
 	spin_lock(&queue->lock);
-	if (peek(queue, &record))
+	if (peek(queue, &record) != NEXT_NONE)
 		size = metastore_record_size(&record);
 	spin_unlock(&queue->lock);
 	return size;
@@ -459,7 +770,12 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
  */
 bool metastore_queue_has_record(struct metastore_queue *queue)
 {
-	return metastore_queue_next_size(queue) != 0;
+	bool has;
+
+	spin_lock(&queue->lock);
+	has = next_of(queue) != NEXT_NONE;
+	spin_unlock(&queue->lock);
+	return has;
 }
 
 /**
@@ -470,28 +786,224 @@ bool metastore_queue_has_record(struct metastore_queue *queue)
  */
 void metastore_queue_pass_on(struct metastore_queue *queue)
 {
-	struct metastore_record record;
-
 	spin_lock(&queue->lock);
-	if (peek(queue, &record))
+	if (next_of(queue) != NEXT_NONE)
 		wake(queue);
 	spin_unlock(&queue->lock);
 }
 
+/* The queue as a whole */
+
+/* What a queue's ring is like, for who is about to allocate another one. */
+struct shape {
+	u32 max_len;
+	bool allocated;
+	bool indexed;
+};
+
+static struct shape shape_of(struct metastore_queue *queue)
+{
+	return (struct shape) {
+		.max_len = queue->ring.max_len,
+		.allocated = queue->ring.records,
+		.indexed = queue->ring.index.heads,
+	};
+}
+
+static struct shape look_at_shape(struct metastore_queue *queue)
+{
+	struct shape shape;
+
+	spin_lock(&queue->lock);
+	shape = shape_of(queue);
+	spin_unlock(&queue->lock);
+	return shape;
+}
+
+/* Has nobody else given it another one meanwhile? */
+static bool has_shape(struct metastore_queue *queue, const struct shape *shape)
+{
+	struct shape now = shape_of(queue);
+
+	return now.max_len == shape->max_len && now.allocated == shape->allocated &&
+	       now.indexed == shape->indexed;
+}
+
+static int create_ring(struct metastore_ring *ring, const struct shape *shape)
+{
+	*ring = (struct metastore_ring) { .max_len = shape->max_len };
+	return shape->allocated ?
+	       metastore_ring_create(ring, shape->max_len, shape->indexed) : 0;
+}
+
+/* Moves what waits into a new ring. */
+static void move_to(struct metastore_queue *queue, struct metastore_ring *ring)
+{
+	struct metastore_record *record;
+	u32 i;
+
+	for (i = 0; i < queue->ring.len; i++) {
+		record = metastore_ring_at(&queue->ring, i);
+		metastore_ring_append(ring, record, is_indexed(record->source->flags));
+	}
+	swap(queue->ring, *ring);
+}
+
 /**
- * metastore_queue_stat - tell how full a queue is
+ * metastore_queue_prepare - allocate what a subscription needs
  * @queue:	the queue
- * @stat:	is filled
+ * @flags:	METASTORE_SUBSCRIBE_*
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOMEM; -EBUSY if what it needs is to be had only by moving more than
+ * METASTORE_QUEUE_MOVE_MAX events under the lock.
+ */
+int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
+{
+	struct shape is, wanted;
+	struct metastore_ring ring;
+	int err;
+
+	for (;;) {
+		is = look_at_shape(queue);
+		wanted = is;
+		wanted.allocated = true;
+		wanted.indexed |= is_indexed(flags);
+		if (is.allocated && is.indexed == wanted.indexed)
+			return 0;
+		err = create_ring(&ring, &wanted);
+		if (err)
+			return err;
+		spin_lock(&queue->lock);
+		if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
+			err = -EBUSY;
+		else if (has_shape(queue, &is))
+			move_to(queue, &ring);
+		spin_unlock(&queue->lock);
+		metastore_ring_free(&ring);
+		if (err)
+			return err;
+	}
+}
+
+/* What the ring's events would count with another limit. */
+static u64 bytes_with(struct metastore_queue *queue, u32 charge)
+{
+	u64 bytes = queue->in_flight;
+	u32 i;
+
+	for (i = 0; i < queue->ring.len; i++)
+		bytes += max(metastore_value_size(metastore_ring_at(&queue->ring, i)->value),
+			     charge);
+	return bytes;
+}
+
+/* Gives a queue other limits and another policy, and a ring for them. */
+static int reconfigure(struct metastore_queue *queue, struct metastore_ring *ring,
+		       u32 max_bytes, bool lossless, struct metastore_garbage *garbage)
+{
+	u32 charge = min_charge(max_bytes, ring->max_len);
+	u64 bytes;
+
+	if (queue->reserved > max_bytes / 2)
+		return -ENOBUFS;
+	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
+		return -EBUSY;
+	bytes = bytes_with(queue, charge);
+	if (lossless && (queue->ring.len > ring->max_len ||
+			 bytes + queue->reserved > max_bytes))
+		return -EBUSY;
+	queue->lossless = lossless;
+	queue->max_bytes = max_bytes;
+	queue->min_charge = charge;
+	queue->bytes = bytes;
+	while (queue->ring.len &&
+	       (queue->ring.len > ring->max_len || !has_room(queue, 0, 0)))
+		drop_oldest(queue, garbage);
+	move_to(queue, ring);
+	return 0;
+}
+
+/**
+ * metastore_queue_configure - set the limits and the policy of a queue
+ * @queue:	the queue
+ * @args:	what the user wants, checked
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOMEM; -EBUSY, -ENOBUFS as in uapi/linux/metastore.h.
+ */
+int metastore_queue_configure(struct metastore_queue *queue,
+			      const struct metastore_queue_info *args)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_ring ring;
+	struct shape is, wanted;
+	bool done = false;
+	int err;
+
+	do {
+		is = look_at_shape(queue);
+		wanted = is;
+		if (args->flags & METASTORE_QUEUE_SET_LEN)
+			wanted.max_len = args->max_len;
+		err = create_ring(&ring, &wanted);
+		if (err)
+			break;
+		spin_lock(&queue->lock);
+		if (has_shape(queue, &is)) {
+			err = reconfigure(queue, &ring,
+					  args->flags & METASTORE_QUEUE_SET_BYTES ?
+					  args->max_bytes : queue->max_bytes,
+					  args->flags & METASTORE_QUEUE_SET_POLICY ?
+					  args->policy == METASTORE_QUEUE_LOSSLESS :
+					  queue->lossless, &garbage);
+			done = true;
+		}
+		spin_unlock(&queue->lock);
+		metastore_ring_free(&ring);
+	} while (!done);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
+/* For how many ms something has been waiting, at least 1; 0: nothing is. */
+static u64 age_of_oldest(struct metastore_queue *queue)
+{
+	u32 age = 0;
+
+	if (queue->ring.len)
+		age = (u32)jiffies - metastore_ring_at(&queue->ring, 0)->since;
+	if (queue->nr_latest)
+		age = max(age, (u32)jiffies - first_latest(queue)->latest.since);
+	else if (!queue->ring.len)
+		return 0;
+	return max(1, jiffies_to_msecs(age));
+}
+
+/**
+ * metastore_queue_tell - tell all about a queue
+ * @queue:	the queue
+ * @info:	its [out] fields but the number of subscriptions are set
  *
  * Context: takes the queue's lock.
  */
-void metastore_queue_stat(struct metastore_queue *queue,
-			  struct metastore_queue_stat *stat)
+void metastore_queue_tell(struct metastore_queue *queue,
+			  struct metastore_queue_info *info)
 {
 	spin_lock(&queue->lock);
-	stat->len = queue->len;
-	stat->bytes = queue->bytes;
-	stat->lost = queue->lost;
+	info->policy = queue->lossless ? METASTORE_QUEUE_LOSSLESS :
+					 METASTORE_QUEUE_DROP_OLDEST;
+	info->max_len = queue->ring.max_len;
+	info->max_bytes = queue->max_bytes;
+	info->len = queue->ring.len + queue->nr_latest;
+	info->bytes = queue->bytes + queue->reserved;
+	info->high_len = queue->high_len;
+	info->matched = queue->books.matched;
+	info->delivered = queue->books.delivered;
+	info->conflated = queue->books.conflated;
+	info->lost = queue->books.lost;
+	info->pending = queue->books.pending;
+	info->oldest = age_of_oldest(queue);
 	spin_unlock(&queue->lock);
 }
 
@@ -503,18 +1015,21 @@ void metastore_queue_stat(struct metastore_queue *queue,
  */
 void metastore_queue_destroy(struct metastore_queue *queue)
 {
-	struct metastore_source *source, *next;
-	u32 i, len = queue->len;
+	struct metastore_garbage garbage = {};
+	struct metastore_record record;
+	enum next next;
 
-	for (i = 0; i < len; i++) {
-		struct metastore_record *record = record_at(queue, i);
-
-		metastore_value_put(record->value);
-		record->source->pending--;
-		free_if_done(record->source);
+	do {
+		spin_lock(&queue->lock);
+		next = peek(queue, &record);
+		if (next != NEXT_NONE) {
+			consume(queue, next, &record);
+			/* Lost, but there is nobody left to be told. */
+			finish(queue, &record, true, &garbage);
+		}
+		spin_unlock(&queue->lock);
+		metastore_garbage_free(&garbage);
 		cond_resched();
-	}
-	list_for_each_entry_safe(source, next, &queue->lossy, lossy)
-		kfree(source);
-	kvfree(queue->ring);
+	} while (next != NEXT_NONE);
+	metastore_ring_free(&queue->ring);
 }

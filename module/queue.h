@@ -3,44 +3,48 @@
 #define METASTORE_QUEUE_H
 
 #include <linux/list.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 
+#include "ring.h"
 #include "value.h"
 
 struct metastore_queue;
 
-/**
- * struct metastore_source - the side of a subscription that its queue knows
- * @queue:	the queue its events go to; never changes
- * @cookie:	the subscriber's number for it; never changes
- * @lost:	events lost and not yet reported
- * @pending:	records, in the queue or with a reader, that point here
- * @cancelled:	no further events come; freed with the last pending and lost
- * @lossy:	in the queue's list if @lost is not 0
- *
- * The rest is protected by the queue's lock. It is the first member of a
- * kmalloc()ed object, which outlives its subscription until the reader has been
- * told everything; the queue then frees it with kfree().
+/*
+ * Deliveries that do not hold the lock of what they are at: subscriptions, topics and
+ * open files that they may be on stay until the end of their section.
  */
-struct metastore_source {
-	struct metastore_queue *queue;
-	u64 cookie;
+extern struct srcu_struct metastore_srcu;
+
+/**
+ * struct metastore_books - what became of the events that were matched
+ * @matched:	all of them, always the sum of the others
+ * @delivered:	were read
+ * @conflated:	were replaced by a newer one
+ * @lost:	were lost
+ * @pending:	wait or are with a reader
+ */
+struct metastore_books {
+	u64 matched;
+	u64 delivered;
+	u64 conflated;
 	u64 lost;
-	u32 pending;
-	bool cancelled;
-	struct list_head lossy;
+	u64 pending;
 };
 
 /**
  * struct metastore_record - one record in a queue or on its way to a reader
- * @value:	body of the event, with a reference; NULL: LOST or FLUSHED
+ * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
  * @source:	its subscription; NULL: FLUSHED
  * @version:	version of the change
  * @count:	of LOST and FLUSHED
  * @type:	one METASTORE_EVENT_*
  * @flags:	METASTORE_EVENT_F_*
+ * @since:	since when it waits, in jiffies
  */
 struct metastore_record {
 	struct metastore_value *value;
@@ -51,84 +55,126 @@ struct metastore_record {
 	};
 	u16 type;
 	u16 flags;
+	u32 since;
+};
+
+/**
+ * struct metastore_source - the side of a subscription that its queue knows
+ * @queue:	the queue its events go to; never changes
+ * @cookie:	the subscriber's number for it; never changes
+ * @flags:	METASTORE_SUBSCRIBE_*; never changes
+ * @cancelled:	no further events come; freed when nothing refers to it any more
+ * @held:	records without a value, with a reader, that point here
+ * @books:	its books
+ * @untold:	events lost and not yet reported
+ * @lossy:	in the queue's list if @untold is not 0
+ * @latest:	of an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
+ *		if it has a value
+ * @in_latest:	in the queue's list if it has
+ * @rcu:	for freeing
+ *
+ * The rest is protected by the queue's lock. It is the first member of a
+ * kmalloc()ed object, which outlives its subscription until the reader has been
+ * told everything, and deliveries that may be on it; the queue then frees it.
+ */
+struct metastore_source {
+	struct metastore_queue *queue;
+	u64 cookie;
+	u32 flags;
+	bool cancelled;
+	u32 held;
+	struct metastore_books books;
+	u64 untold;
+	struct list_head lossy;
+	struct metastore_record latest;
+	struct list_head in_latest;
+	struct rcu_head rcu;
 };
 
 /**
  * struct metastore_queue - event queue of one open file
  * @lock:	protects the rest but @readers
  * @readers:	who waits for a record
- * @ring:	@max_len records, the oldest at @head; allocated with the first
+ * @ring:	events that wait, but those of @latest; allocated with the first
  *		subscription, since not every open file has one
- * @max_len:	how many records @ring holds; never changes
- * @max_bytes:	how many bytes the values may take; never changes
- * @head:	index of the oldest record
- * @len:	number of records
+ * @lossless:	whether what has no room is lost, rather than what is oldest
+ * @max_bytes:	how many bytes the values may take
+ * @place_bytes: what the place of one exact key's latest event takes; never changes
+ * @reserved:	what all such places take
  * @min_charge:	what a waiting event counts against @max_bytes at least, so
  *		that no event displaces very many
- * @bytes:	what waiting events count, and the true size of those with
- *		readers
+ * @bytes:	what waiting events of the ring count, and the true size of those
+ *		with readers
  * @in_flight:	the true size of those with readers
+ * @high_len:	most events that ever waited
+ * @books:	of all subscriptions, those that ended included
  * @lossy:	sources with events lost and not yet reported
- * @lost:	events ever lost
+ * @latest:	sources with a latest event that waits, in order
+ * @nr_latest:	their number
+ * @latest_turn: whether the next event is of @latest, if both have one
  * @flushed:	subscriptions flushed and not yet reported
- * @flush_at:	records ahead of that report
+ * @flush_at:	records of the ring ahead of that report
+ * @flush_at_latest: and those of @latest
  */
 struct metastore_queue {
 	spinlock_t lock;	/* see above */
 	wait_queue_head_t readers;
-	struct metastore_record *ring;
-	u32 max_len;
+	struct metastore_ring ring;
+	bool lossless;
 	u32 max_bytes;
-	u32 head;
-	u32 len;
+	u32 place_bytes;
+	u32 reserved;
 	u32 min_charge;
 	u32 bytes;
 	u32 in_flight;
+	u32 high_len;
+	struct metastore_books books;
 	struct list_head lossy;
-	u64 lost;
+	struct list_head latest;
+	u32 nr_latest;
+	bool latest_turn;
 	u64 flushed;
 	u32 flush_at;
+	u32 flush_at_latest;
 };
 
 /**
- * struct metastore_push - an event to be queued together with others
- * @source:	its subscription
- * @event:	the event
- * @taken:	is set to whether the queue took it
+ * struct metastore_push_group - events that are queued one right behind the other
+ * @queue:	the queue, whose lock is held
+ * @garbage:	takes values of events that were dropped for them
+ * @more:	whether the event ahead in the ring is one of them
  */
-struct metastore_push {
-	struct metastore_source *source;
-	const struct metastore_record *event;
-	bool taken;
-};
-
-/**
- * struct metastore_queue_stat - what show_fdinfo() tells of a queue
- * @len:	events waiting
- * @bytes:	what counts against max_bytes
- * @lost:	events ever lost
- */
-struct metastore_queue_stat {
-	u32 len;
-	u32 bytes;
-	u64 lost;
+struct metastore_push_group {
+	struct metastore_queue *queue;
+	struct metastore_garbage *garbage;
+	bool more;
 };
 
 void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
-			  u32 max_bytes);
-int metastore_queue_prepare(struct metastore_queue *queue);
+			  u32 max_bytes, u32 max_value);
+int metastore_queue_prepare(struct metastore_queue *queue, u32 flags);
+int metastore_queue_configure(struct metastore_queue *queue,
+			      const struct metastore_queue_info *args);
 void metastore_queue_destroy(struct metastore_queue *queue);
 
-void metastore_source_init(struct metastore_source *source,
-			   struct metastore_queue *queue, u64 cookie);
+int metastore_source_init(struct metastore_source *source,
+			  struct metastore_queue *queue,
+			  const struct metastore_subscribe *args);
+void metastore_source_drop(struct metastore_source *source);
 void metastore_source_cancel(struct metastore_source *source, bool flushed);
+u32 metastore_source_tell(struct metastore_source *source,
+			  struct metastore_books *books);
 
 bool metastore_queue_push(struct metastore_source *source,
 			  const struct metastore_record *event,
 			  struct metastore_garbage *garbage);
-void metastore_queue_push_group(struct metastore_queue *queue,
-				struct metastore_push *pushes, u32 nr,
+void metastore_queue_push_begin(struct metastore_push_group *group,
+				struct metastore_queue *queue,
 				struct metastore_garbage *garbage);
+bool metastore_queue_push_next(struct metastore_push_group *group,
+			       struct metastore_source *source,
+			       const struct metastore_record *event);
+void metastore_queue_push_end(struct metastore_push_group *group);
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room);
 void metastore_queue_finish(struct metastore_queue *queue,
@@ -139,7 +185,7 @@ size_t metastore_record_size(const struct metastore_record *record);
 size_t metastore_queue_next_size(struct metastore_queue *queue);
 bool metastore_queue_has_record(struct metastore_queue *queue);
 void metastore_queue_pass_on(struct metastore_queue *queue);
-void metastore_queue_stat(struct metastore_queue *queue,
-			  struct metastore_queue_stat *stat);
+void metastore_queue_tell(struct metastore_queue *queue,
+			  struct metastore_queue_info *info);
 
 #endif /* METASTORE_QUEUE_H */

@@ -15,6 +15,9 @@
 #include "bucket.h"
 #include "device.h"
 
+/* Stores that there ever were. */
+static atomic64_t stores;
+
 static bool limits_are_sane(const struct metastore_limits *limits)
 {
 	return limits->buckets && limits->buckets <= METASTORE_MAX_BUCKETS &&
@@ -116,10 +119,12 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	if (!store)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&store->refs, 1);
+	store->id = atomic64_inc_return(&stores);
 	store->limits = *limits;
 	store->private = private;
 	store->maker = current_euid();
 	get_random_bytes(&store->secret, sizeof(store->secret));
+	metastore_prefixes_init(&store->prefixes);
 	metastore_expiry_init(&store->expiry);
 	mutex_init(&store->txn_lock);
 	err = create_buckets(store);
@@ -279,6 +284,13 @@ int metastore_store_range(struct metastore_store *store, u32 bucket,
 	return 0;
 }
 
+/* Is a range about all buckets? */
+static bool is_whole(const struct metastore_store *store,
+		     const struct metastore_range *range)
+{
+	return !range->first && range->last == store->limits.buckets - 1;
+}
+
 static int flush_bucket(struct metastore_file *file,
 			const struct metastore_range *range, bool steal,
 			u64 *values)
@@ -335,7 +347,7 @@ int metastore_store_flush(struct metastore_file *file,
 /**
  * metastore_store_flush_subscriptions - end subscriptions of all open files
  * @store:	the store
- * @range:	to which keys
+ * @range:	to which keys, and if those are of all buckets, to which prefixes
  * @subscriptions: is increased by the number of subscriptions ended
  *
  * Context: may sleep.
@@ -350,7 +362,10 @@ int metastore_store_flush_subscriptions(struct metastore_store *store,
 
 	metastore_iter_init(&iter, store, range, true);
 	while ((err = metastore_iter_next(&iter)) > 0)
-		*subscriptions += metastore_topic_flush(&iter.key);
+		*subscriptions += metastore_subscriptions_flush(&iter.key);
+	if (!err && is_whole(store, range))
+		*subscriptions += metastore_prefixes_flush(store, range->prefix,
+							   range->prefix_len);
 	return err;
 }
 
@@ -383,6 +398,8 @@ void metastore_store_count(struct metastore_store *store,
 		spin_unlock(&bucket->lock);
 		cond_resched();
 	}
+	if (is_whole(store, range))
+		info->subscriptions += READ_ONCE(store->prefixes.nr);
 }
 
 /**

@@ -13,6 +13,7 @@
 
 #include "expiry.h"
 #include "table.h"
+#include "topic.h"
 
 struct metastore_file;
 struct metastore_value;
@@ -26,7 +27,7 @@ struct metastore_value;
  * QUEUE_LEN: an event takes 32 bytes of its queue's ring, so 32 MB a file.
  * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
  * KEYS: hashes have 32 bits.
- * SUBSCRIPTIONS: one takes some 300 bytes, so 20 MB a file.
+ * SUBSCRIPTIONS: one takes some 500 bytes, so 32 MB a file.
  */
 #define METASTORE_MAX_BUCKETS		SZ_64K
 #define METASTORE_MAX_VALUE		SZ_16M
@@ -66,6 +67,7 @@ struct metastore_limits {
 /**
  * struct metastore_store - a key space, split over buckets
  * @refs:	open files that mean it; the module is one for the machine's store
+ * @id:		tells it from all others; never changes
  * @limits:	what it was made with; never changes
  * @private:	whether it counts against what private stores may take; never
  *		changes
@@ -74,6 +76,7 @@ struct metastore_limits {
  * @keys:	number of keys
  * @bytes:	bytes that their values take
  * @buckets:	@limits.buckets of them
+ * @prefixes:	subscriptions to prefixes
  * @expiry:	values that have an end
  * @txn_lock:	held by a transaction from before it locks its buckets until its
  *		events are in the queues: they take turns
@@ -81,6 +84,7 @@ struct metastore_limits {
  */
 struct metastore_store {
 	refcount_t refs;
+	u64 id;
 	struct metastore_limits limits;
 	bool private;
 	kuid_t maker;
@@ -88,6 +92,7 @@ struct metastore_store {
 	atomic64_t keys;
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
+	struct metastore_prefixes prefixes;
 	struct metastore_expiry expiry;
 	struct mutex txn_lock;	/* see above */
 	u64 txns;

@@ -5,6 +5,7 @@
 #include <linux/generic-radix-tree.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/types.h>
 
 #include <linux/metastore.h>
@@ -23,6 +24,16 @@ struct metastore_key {
 	u32 len;
 	u32 hash;
 	struct metastore_bucket *bucket;
+};
+
+/**
+ * struct metastore_key_buffer - a key with its bytes
+ * @key:	the key; its bytes are in @bytes, or in a value made of it
+ * @bytes:	room for them
+ */
+struct metastore_key_buffer {
+	struct metastore_key key;
+	u8 bytes[METASTORE_KEY_MAX];
 };
 
 /**
@@ -87,6 +98,14 @@ struct metastore_position {
 	u8 key_len;
 	u8 key[METASTORE_KEY_MAX];
 };
+
+/* Are two keys of a store, after metastore_store_locate(), the same? */
+static inline bool metastore_key_equal(const struct metastore_key *a,
+				       const struct metastore_key *b)
+{
+	return a->hash == b->hash && a->len == b->len &&
+	       !memcmp(a->bytes, b->bytes, a->len);
+}
 
 void metastore_table_init(struct metastore_table *table, spinlock_t *lock);
 void metastore_table_destroy(struct metastore_table *table);

@@ -253,20 +253,20 @@ int metastore_value_to_user(const struct metastore_value *value,
 /**
  * metastore_value_to_iter - copy key and value out, one right behind the other
  * @value:	the value, to which the caller has a reference
+ * @len:	its length, or 0: only the key
  * @to:		where to; must have room for both
  *
  * Context: may sleep.
  * Return: false if the buffer is bad.
  */
-bool metastore_value_to_iter(const struct metastore_value *value,
+bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 			     struct iov_iter *to)
 {
 	const u8 *key = value->node.key;
 	size_t key_len = value->node.key_len;
 
 	if (!is_large(value))
-		return copy_to_iter(key, key_len + value->len, to) ==
-		       key_len + value->len;
+		return copy_to_iter(key, key_len + len, to) == key_len + len;
 	return copy_to_iter(key, key_len, to) == key_len &&
-	       copy_to_iter(bytes_of(value), value->len, to) == value->len;
+	       copy_to_iter(bytes_of(value), len, to) == len;
 }

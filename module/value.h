@@ -104,7 +104,7 @@ void metastore_garbage_free(struct metastore_garbage *garbage);
 u32 metastore_value_size(const struct metastore_value *value);
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer);
-bool metastore_value_to_iter(const struct metastore_value *value,
+bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 			     struct iov_iter *to);
 
 static inline struct metastore_value *

@@ -355,7 +355,8 @@ struct metastore_flush {
  *
  * Errors: EEXIST: the file is subscribed to the key, or the prefix, already.
  * ENOBUFS: the file has max_subscriptions subscriptions; or there is no place in
- * its queue that can be reserved. EINVAL: also METASTORE_SUBSCRIBE_NEWER without
+ * its queue that can be reserved. EBUSY: the first METASTORE_SUBSCRIBE_LATEST to a
+ * prefix, while more than METASTORE_QUEUE_MOVE_MAX events wait. EINVAL: also METASTORE_SUBSCRIBE_NEWER without
  * METASTORE_SUBSCRIBE_SNAPSHOT or with METASTORE_SUBSCRIBE_PREFIX.
  */
 struct metastore_subscribe {
@@ -828,15 +829,16 @@ struct metastore_owner_end {
  * which subscriptions that have ended are a part; LOST, FLUSHED and SNAPSHOT_END
  * are not counted.
  *
- * A queue that is made smaller loses its oldest events, by METASTORE_QUEUE_LOSSLESS
- * its newest, until the rest fits. Fields whose bit in @flags is not set are not
+ * A queue that is made smaller loses its oldest events until the rest fits; one that
+ * is lossless is not made so small. Fields whose bit in @flags is not set are not
  * looked at.
  *
  * Errors: EINVAL: also an unknown @policy, @max_len or @max_bytes 0 or out of the
  * range that the module's parameters queue_len and queue_bytes have. EPERM: one
  * is above METASTORE_QUEUE_FACTOR times that of the store, without
  * CAP_SYS_RESOURCE. EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, of which
- * each would be moved under a lock. ENOBUFS: @max_bytes is less than twice what
+ * each would be moved under a lock; or there are more than it would hold, and it is,
+ * or becomes, lossless. ENOBUFS: @max_bytes is less than twice what
  * METASTORE_SUBSCRIBE_LATEST reserved.
  */
 struct metastore_queue_info {

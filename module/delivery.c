@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Giving an event to all who are to hear of it.
+ *
+ * Events of one key must reach every queue in the order of versions, yet nobody else
+ * in the bucket shall wait for a key with thousands of subscribers. So after each
+ * CHUNK of them the bucket's lock is released for a moment, while the delivery is in
+ * the bucket's list. Meanwhile
+ *
+ * - whoever wants to change this key delivers the next chunk himself, until there is
+ *   none left (metastore_key_lock()): nobody sleeps on a publisher that is not
+ *   scheduled;
+ * - subscriptions may come, at the head of their topic's list, which is behind the
+ *   walk: they do not get this event, unless their topic's turn is still to come;
+ * - subscriptions and topics may go: the walk stands in a section of metastore_srcu,
+ *   so they stay in memory, and their links lead on.
+ *
+ * The events of a transaction are a group: each queue shall get those it is
+ * subscribed to one right behind the other. So all its keys that have subscribers
+ * have a delivery under way, and whichever of these comes to an open file first
+ * gives its queue the whole group. A subscription that began later is told by the
+ * number of transactions that there had been then: it gets none of it, since its
+ * key's delivery may be done and the next one may be ahead.
+ */
+#include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/srcu.h>
+#include <linux/string.h>
+
+#include "bucket.h"
+#include "delivery.h"
+#include "store.h"
+#include "subscription.h"
+
+/*
+ * Deliveries under one hold of the bucket's lock; twice that for who completes
+ * another's before his own. One costs some 60 to 350 instructions, and as much
+ * for each older event it displaces: one, unless it is much larger than they.
+ */
+#define CHUNK	64
+
+static bool wants(const struct metastore_subscription *sub,
+		  const struct metastore_notice *notice)
+{
+	return sub->events & notice->mask || sub->subs == notice->former;
+}
+
+static u32 deliver(struct metastore_subscription *sub,
+		   const struct metastore_notice *notice,
+		   struct metastore_garbage *garbage)
+{
+	if (!wants(sub, notice))
+		return 0;
+	return metastore_queue_push(&sub->source, &notice->record, garbage);
+}
+
+/* To one subscription, if there is one. With the file's lock and its queue's held. */
+static void deliver_of_group(struct metastore_subscription *sub, u64 id,
+			     struct metastore_group_event *event,
+			     struct metastore_push_group *pushed)
+{
+	if (!sub || READ_ONCE(sub->since) >= id || !wants(sub, &event->notice))
+		return;
+	if (metastore_queue_push_next(pushed, &sub->source, &event->notice.record))
+		atomic_inc(&event->queues);
+}
+
+/* To all subscriptions of a file that an event of a group reaches. */
+static void deliver_group_event(struct metastore_subscriptions *subs, u64 id,
+				struct metastore_group_event *event,
+				struct metastore_push_group *pushed)
+{
+	struct metastore_trie_match match;
+	struct metastore_topic *topic;
+	struct metastore_key prefix;
+
+	deliver_of_group(metastore_subscription_find(subs, event->key), id, event, pushed);
+	metastore_prefix_match(event->key, &match);
+	while ((topic = metastore_prefix_next(&match))) {
+		metastore_topic_key(topic, &prefix);
+		deliver_of_group(metastore_subscription_find(subs, &prefix), id, event,
+				 pushed);
+	}
+}
+
+/* Gives an open file its events of a group, unless it has them. */
+static void deliver_group(struct metastore_subscriptions *subs,
+			  struct metastore_group *group,
+			  struct metastore_garbage *garbage)
+{
+	struct metastore_push_group pushed;
+	u32 i;
+
+	/* The lock keeps the subscriptions, whatever topics they are in. */
+	spin_lock(&subs->lock);
+	if (subs->group != group->id) {
+		subs->group = group->id;
+		metastore_queue_push_begin(&pushed, subs->queue, garbage);
+		for (i = 0; i < group->nr; i++)
+			deliver_group_event(subs, group->id, &group->events[i], &pushed);
+		metastore_queue_push_end(&pushed);
+	}
+	spin_unlock(&subs->lock);
+}
+
+/*
+ * Goes on with a delivery, to the next @nr subscriptions, or fewer if each gets
+ * several events. Returns whether that was the end of it.
+ */
+static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
+			  struct metastore_garbage *garbage)
+{
+	struct metastore_subscription *sub;
+
+	lockdep_assert_held(&delivery->key->bucket->lock);
+	if (delivery->group)
+		nr = DIV_ROUND_UP(nr, delivery->group->nr);
+	while (nr--) {
+		sub = metastore_walk_next(&delivery->walk);
+		if (!sub) {
+			list_del(&delivery->in_bucket);
+			/* From here on its owner may let go of it. */
+			delivery->done = true;
+			return true;
+		}
+		if (delivery->group)
+			deliver_group(sub->subs, delivery->group, garbage);
+		else
+			delivery->queues += deliver(sub, delivery->notice, garbage);
+	}
+	return false;
+}
+
+/* Lets others have the bucket for a moment. */
+static void take_breath(struct metastore_bucket *bucket,
+			struct metastore_garbage *garbage)
+{
+	spin_unlock(&bucket->lock);
+	metastore_garbage_free(garbage);
+	cond_resched();
+	spin_lock(&bucket->lock);
+}
+
+/**
+ * metastore_delivery_begin - begin to give an event to the subscribers of a key
+ * @delivery:	is set
+ * @key:	the key, which is not busy; stays as long as @delivery
+ * @notice:	the event; likewise, with its value
+ * @group:	events that go with it, this one included, likewise; or NULL
+ *
+ * Context: with the bucket's lock held. To be followed by metastore_delivery_finish(),
+ * by the same task; without a @group the lock is not released in between.
+ */
+void metastore_delivery_begin(struct metastore_delivery *delivery,
+			      const struct metastore_key *key,
+			      const struct metastore_notice *notice,
+			      struct metastore_group *group)
+{
+	bool prefixes = metastore_has_prefixes(&key->bucket->store->prefixes);
+
+	delivery->key = key;
+	delivery->notice = notice;
+	delivery->group = group;
+	delivery->section = -1;
+	delivery->queues = 0;
+	if (group || prefixes)
+		delivery->section = srcu_read_lock(&metastore_srcu);
+	delivery->done = !metastore_walk_start(&delivery->walk, key, prefixes);
+	if (delivery->done)
+		return;
+	/* Then the lock will be released before the end. */
+	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
+		delivery->section = srcu_read_lock(&metastore_srcu);
+	list_add(&delivery->in_bucket, &key->bucket->deliveries);
+}
+
+/**
+ * metastore_delivery_finish - give an event to the rest of the subscribers of a key
+ * @delivery:	the delivery; somebody who waits for the key may have done some or all
+ *		of it
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Context: with the bucket's lock held, which is released and taken again if
+ * there are many. May sleep.
+ */
+void metastore_delivery_finish(struct metastore_delivery *delivery,
+			       struct metastore_garbage *garbage)
+{
+	while (!delivery->done && !deliver_chunk(delivery, CHUNK, garbage))
+		take_breath(delivery->key->bucket, garbage);
+	if (delivery->section >= 0)
+		srcu_read_unlock(&metastore_srcu, delivery->section);
+}
+
+/* The delivery of a key that is under way, or NULL. */
+static struct metastore_delivery *delivery_of(const struct metastore_key *key)
+{
+	struct metastore_delivery *delivery;
+
+	list_for_each_entry(delivery, &key->bucket->deliveries, in_bucket)
+		if (metastore_key_equal(delivery->key, key))
+			return delivery;
+	return NULL;
+}
+
+/**
+ * metastore_key_lock - take the bucket's lock in order to change a key
+ * @key:	the key
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Completes an earlier change's delivery of the same key, if one is under way.
+ * With several waiting, always the same might be in between when it is complete
+ * and start the next; so who meets yet another one delivers twice as many at a
+ * time.
+ *
+ * Context: may sleep. Returns with the bucket's lock held.
+ */
+void metastore_key_lock(const struct metastore_key *key,
+			struct metastore_garbage *garbage)
+	__acquires(&key->bucket->lock)
+{
+	struct metastore_bucket *bucket = key->bucket;
+	struct metastore_delivery *delivery;
+	u64 version, last = 0;
+	u32 nr = CHUNK;
+
+	spin_lock(&bucket->lock);
+	while ((delivery = delivery_of(key))) {
+		version = delivery->notice->record.version;
+		if (last && last != version)
+			nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
+		last = version;
+		/* After the last one no breath, lest the next one gets ahead. */
+		if (!deliver_chunk(delivery, nr, garbage))
+			take_breath(bucket, garbage);
+	}
+}
+
+/**
+ * metastore_key_is_busy - has a key a delivery under way, so that it cannot be changed?
+ * @key:	the key
+ *
+ * Context: with the bucket's lock held.
+ */
+bool metastore_key_is_busy(const struct metastore_key *key)
+{
+	return delivery_of(key);
+}
+
+/**
+ * metastore_key_hurry - go on with a delivery although other locks are held
+ * @key:	the key, which is busy
+ * @nr:		to how many subscriptions
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Context: with the bucket's lock held.
+ * Return: whether that was the end of it.
+ */
+bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
+			 struct metastore_garbage *garbage)
+{
+	return deliver_chunk(delivery_of(key), nr, garbage);
+}
