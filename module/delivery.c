@@ -46,12 +46,13 @@ static bool wants(const struct metastore_subscription *sub,
 }
 
 static u32 deliver(struct metastore_subscription *sub,
-		   const struct metastore_notice *notice,
+		   const struct metastore_delivery *delivery,
 		   struct metastore_garbage *garbage)
 {
-	if (!wants(sub, notice))
+	if (!wants(sub, delivery->notice))
 		return 0;
-	return metastore_queue_push(&sub->source, &notice->record, garbage);
+	return metastore_queue_push(&sub->source, delivery->key,
+				    &delivery->notice->record, garbage);
 }
 
 /* To one subscription, if there is one. With the file's lock and its queue's held. */
@@ -61,7 +62,8 @@ static void deliver_of_group(struct metastore_subscription *sub, u64 id,
 {
 	if (!sub || READ_ONCE(sub->since) >= id || !wants(sub, &event->notice))
 		return;
-	if (metastore_queue_push_next(pushed, &sub->source, &event->notice.record))
+	if (metastore_queue_push_next(pushed, &sub->source, event->key,
+				      &event->notice.record))
 		atomic_inc(&event->queues);
 }
 
@@ -126,7 +128,7 @@ static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 		if (delivery->group)
 			deliver_group(sub->subs, delivery->group, garbage);
 		else
-			delivery->queues += deliver(sub, delivery->notice, garbage);
+			delivery->queues += deliver(sub, delivery, garbage);
 	}
 	return false;
 }

@@ -19,6 +19,7 @@
 #include "device.h"
 #include "fdinfo.h"
 #include "ioctl.h"
+#include "snapshot.h"
 
 /* Records taken from the queue under one hold of its lock: 512 B of stack. */
 #define READ_BATCH	16
@@ -134,7 +135,8 @@ static int read_batch(struct metastore_queue *queue, struct iov_iter *to,
 	struct metastore_record records[READ_BATCH];
 	int i, nr;
 
-	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to));
+	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to)) ?:
+	     metastore_snapshot_take(queue, records, READ_BATCH, iov_iter_count(to));
 	if (nr <= 0)
 		return nr;
 	for (i = 0; i < nr && copy_record(&records[i], to); i++)

@@ -43,6 +43,7 @@ void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
 	init_waitqueue_head(&queue->readers);
 	INIT_LIST_HEAD(&queue->lossy);
 	INIT_LIST_HEAD(&queue->latest);
+	INIT_LIST_HEAD(&queue->snapshots);
 	queue->ring.max_len = max_len;
 	queue->max_bytes = max_bytes;
 	queue->min_charge = min_charge(max_bytes, max_len);
@@ -183,15 +184,18 @@ static int reserve(struct metastore_queue *queue)
  * @source:	its struct
  * @queue:	where its events shall go, after metastore_queue_prepare()
  * @args:	what the user wants, checked
+ * @first_bucket: index of the first bucket with such keys
  *
  * Context: takes the queue's lock. May sleep.
  * Return: 0; -ENOBUFS if places for the latest events of exact keys would take more
- * than half of the queue's bytes.
+ * than half of the queue's bytes; -ENOMEM.
  */
 int metastore_source_init(struct metastore_source *source,
 			  struct metastore_queue *queue,
-			  const struct metastore_subscribe *args)
+			  const struct metastore_subscribe *args, u32 first_bucket)
 {
+	int err = 0;
+
 	*source = (struct metastore_source) {
 		.queue = queue,
 		.cookie = args->cookie,
@@ -199,7 +203,17 @@ int metastore_source_init(struct metastore_source *source,
 	};
 	INIT_LIST_HEAD(&source->lossy);
 	INIT_LIST_HEAD(&source->in_latest);
-	return has_place(source) ? reserve(queue) : 0;
+	INIT_LIST_HEAD(&source->in_snapshots);
+	if (source->flags & METASTORE_SUBSCRIBE_SNAPSHOT) {
+		source->snapshot = metastore_snapshot_create(first_bucket, args->version);
+		if (!source->snapshot)
+			return -ENOMEM;
+	}
+	if (has_place(source))
+		err = reserve(queue);
+	if (err)
+		kfree(source->snapshot);
+	return err;
 }
 
 /**
@@ -210,6 +224,7 @@ int metastore_source_init(struct metastore_source *source,
  */
 void metastore_source_drop(struct metastore_source *source)
 {
+	kfree(source->snapshot);
 	if (!has_place(source))
 		return;
 	spin_lock(&source->queue->lock);
@@ -217,9 +232,30 @@ void metastore_source_drop(struct metastore_source *source)
 	spin_unlock(&source->queue->lock);
 }
 
+/**
+ * metastore_source_begin - there is a subscription: its snapshot can be read
+ * @source:	its queue's side
+ *
+ * Context: with the topic's lock held; takes the queue's.
+ */
+void metastore_source_begin(struct metastore_source *source)
+{
+	struct metastore_queue *queue = source->queue;
+
+	if (!source->snapshot)
+		return;
+	spin_lock(&queue->lock);
+	list_add_tail(&source->in_snapshots, &queue->snapshots);
+	wake(queue);
+	spin_unlock(&queue->lock);
+}
+
 static void free_source(struct rcu_head *rcu)
 {
-	kfree(container_of(rcu, struct metastore_source, rcu));
+	struct metastore_source *source = container_of(rcu, struct metastore_source, rcu);
+
+	kfree(source->snapshot);
+	kfree(source);
 }
 
 static void free_if_done(struct metastore_source *source)
@@ -245,6 +281,7 @@ void metastore_source_cancel(struct metastore_source *source, bool flushed)
 
 	spin_lock(&queue->lock);
 	source->cancelled = true;
+	list_del_init(&source->in_snapshots);
 	free_if_done(source);
 	if (flushed) {
 		queue->flushed++;
@@ -267,10 +304,14 @@ void metastore_source_cancel(struct metastore_source *source, bool flushed)
 u32 metastore_source_tell(struct metastore_source *source,
 			  struct metastore_books *books)
 {
+	u32 flags = source->flags;
+
 	spin_lock(&source->queue->lock);
 	*books = source->books;
+	if (!source->snapshot)
+		flags &= ~METASTORE_SUBSCRIBE_SNAPSHOT;
 	spin_unlock(&source->queue->lock);
-	return source->flags;
+	return flags;
 }
 
 /* An event comes */
@@ -377,12 +418,15 @@ static bool push_over(struct metastore_queue *queue, struct metastore_record *ol
 }
 
 static bool push(struct metastore_queue *queue, struct metastore_source *source,
-		 const struct metastore_record *event,
+		 const struct metastore_key *key, const struct metastore_record *event,
 		 struct metastore_garbage *garbage)
 {
 	struct metastore_record record, *waits = NULL;
 
 	if (source->cancelled)
+		return false;
+	/* The snapshot will show what the event tells. */
+	if (source->snapshot && !metastore_snapshot_has_passed(source->snapshot, key))
 		return false;
 	record = record_of(source, event);
 	source->books.matched++;
@@ -400,15 +444,17 @@ static bool push(struct metastore_queue *queue, struct metastore_source *source,
 /**
  * metastore_queue_push - queue an event
  * @source:	the subscription
+ * @key:	the key that the event is about
  * @event:	the event; its source is not looked at, and the queue takes a
  *		reference of its own to its value
  * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
  * Return: false if there is no room for it, then it is counted as lost; or if the
- * subscription has ended.
+ * subscription has ended, or its snapshot has not passed the key yet.
  */
 bool metastore_queue_push(struct metastore_source *source,
+			  const struct metastore_key *key,
 			  const struct metastore_record *event,
 			  struct metastore_garbage *garbage)
 {
@@ -416,7 +462,7 @@ bool metastore_queue_push(struct metastore_source *source,
 	bool taken;
 
 	spin_lock(&queue->lock);
-	taken = push(queue, source, event, garbage);
+	taken = push(queue, source, key, event, garbage);
 	wake(queue);
 	spin_unlock(&queue->lock);
 	return taken;
@@ -446,6 +492,7 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
  * metastore_queue_push_next - queue one of them
  * @group:	the events
  * @source:	the subscription
+ * @key:	the key that the event is about
  * @event:	the event, as in metastore_queue_push()
  *
  * Those that are taken have METASTORE_EVENT_F_MORE but for the last. An event that
@@ -455,11 +502,12 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
  */
 bool metastore_queue_push_next(struct metastore_push_group *group,
 			       struct metastore_source *source,
+			       const struct metastore_key *key,
 			       const struct metastore_record *event)
 {
 	struct metastore_ring *ring = &group->queue->ring;
 
-	if (!push(group->queue, source, event, group->garbage))
+	if (!push(group->queue, source, key, event, group->garbage))
 		return false;
 	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
 		return true;
@@ -487,13 +535,15 @@ enum next {
 	NEXT_NONE,
 	NEXT_LOST,
 	NEXT_FLUSHED,
+	NEXT_SNAPSHOT,
 	NEXT_LATEST,
 	NEXT_RING,
 };
 
 /*
  * What a reader gets next. Losses come first, then FLUSHED if it is its turn. Of events
- * in the ring and elsewhere none shall wait for the others; but a group stays together.
+ * in the ring, in places of their own, and values of snapshots none shall wait for the
+ * others; but a group stays together.
  */
 static enum next next_of(const struct metastore_queue *queue)
 {
@@ -501,6 +551,9 @@ static enum next next_of(const struct metastore_queue *queue)
 		return NEXT_LOST;
 	if (queue->flushed && !queue->flush_at && !queue->flush_at_latest)
 		return NEXT_FLUSHED;
+	if (!list_empty(&queue->snapshots) &&
+	    (queue->snapshot_turn || !(queue->nr_latest || queue->ring.len)))
+		return NEXT_SNAPSHOT;
 	if (queue->nr_latest && (queue->latest_turn || !queue->ring.len))
 		return NEXT_LATEST;
 	return queue->ring.len ? NEXT_RING : NEXT_NONE;
@@ -511,7 +564,7 @@ static struct metastore_source *first_latest(struct metastore_queue *queue)
 	return list_first_entry(&queue->latest, struct metastore_source, in_latest);
 }
 
-/* Copies the next record; returns which it is. */
+/* Copies the next record, unless it is of a snapshot; returns which it is. */
 static enum next peek(struct metastore_queue *queue, struct metastore_record *record)
 {
 	enum next next = next_of(queue);
@@ -538,6 +591,7 @@ static enum next peek(struct metastore_queue *queue, struct metastore_record *re
 	case NEXT_RING:
 		*record = *metastore_ring_at(&queue->ring, 0);
 		break;
+	case NEXT_SNAPSHOT:
 	case NEXT_NONE:
 		break;
 	}
@@ -593,17 +647,24 @@ static void consume(struct metastore_queue *queue, enum next next,
 	case NEXT_RING:
 		consume_oldest(queue, record);
 		break;
+	case NEXT_SNAPSHOT:
 	case NEXT_NONE:
 		break;
 	}
 }
 
-/*
- * Would a further record leave a reader with more than half of the budget? The
- * rest is for new events, which cannot displace what a reader has.
+/**
+ * metastore_queue_overdraws - would a further record leave a reader with too much?
+ * @queue:	the queue
+ * @record:	the record
+ *
+ * With more than half of the budget, that is. The rest is for new events, which cannot
+ * displace what a reader has.
+ *
+ * Context: with the queue's lock held.
  */
-static bool overdraws(const struct metastore_queue *queue,
-		      const struct metastore_record *record)
+bool metastore_queue_overdraws(const struct metastore_queue *queue,
+			       const struct metastore_record *record)
 {
 	return record->value && queue->in_flight + metastore_value_size(record->value) >
 				queue->max_bytes / 2;
@@ -641,6 +702,12 @@ size_t metastore_record_size(const struct metastore_record *record)
 	return ALIGN(size, 8);
 }
 
+/* The rest is metastore_snapshot_take()'s. */
+static bool is_taken_here(enum next next)
+{
+	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
+}
+
 /**
  * metastore_queue_take - take records out for a reader
  * @queue:	the queue
@@ -649,8 +716,8 @@ size_t metastore_record_size(const struct metastore_record *record)
  * @room:	bytes that the reader has room for
  *
  * Context: takes the queue's lock.
- * Return: the number of records, not always all that fit; 0 if there are none;
- * -EMSGSIZE if the first does not fit.
+ * Return: the number of records, not always all that fit; 0 if there are none, or if
+ * it is a snapshot's turn; -EMSGSIZE if the first does not fit.
  */
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room)
@@ -659,20 +726,143 @@ int metastore_queue_take(struct metastore_queue *queue,
 	int nr = 0;
 
 	spin_lock(&queue->lock);
-	while (nr < max && (next = peek(queue, &records[nr])) != NEXT_NONE) {
+	while (nr < max && is_taken_here(next = peek(queue, &records[nr]))) {
 		size_t size = metastore_record_size(&records[nr]);
 
 		if (size > room) {
 			nr = nr ?: -EMSGSIZE;
 			break;
 		}
-		if (nr && overdraws(queue, &records[nr]))
+		if (nr && metastore_queue_overdraws(queue, &records[nr]))
 			break;
 		room -= size;
 		consume(queue, next, &records[nr++]);
 	}
+	if (nr > 0)
+		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
 	spin_unlock(&queue->lock);
 	return nr;
+}
+
+/* Snapshots */
+
+/**
+ * metastore_source_hold_snapshot - find the snapshot that is to be read next
+ * @queue:	the queue
+ * @snapshot:	is set to it; it stays as long as the caller's section of metastore_srcu
+ *
+ * Context: in such a section; takes the queue's lock.
+ * Return: its subscription, which stays until metastore_source_release(), or NULL.
+ */
+struct metastore_source *
+metastore_source_hold_snapshot(struct metastore_queue *queue,
+			       struct metastore_snapshot **snapshot)
+{
+	struct metastore_source *source;
+
+	spin_lock(&queue->lock);
+	queue->snapshot_turn = false;
+	source = list_first_entry_or_null(&queue->snapshots, struct metastore_source,
+					  in_snapshots);
+	if (source) {
+		source->held++;
+		*snapshot = source->snapshot;
+	}
+	spin_unlock(&queue->lock);
+	return source;
+}
+
+/**
+ * metastore_source_release - let go of a subscription
+ * @source:	of metastore_source_hold_snapshot()
+ *
+ * Context: takes the queue's lock.
+ */
+void metastore_source_release(struct metastore_source *source)
+{
+	struct metastore_queue *queue = source->queue;
+
+	spin_lock(&queue->lock);
+	source->held--;
+	free_if_done(source);
+	spin_unlock(&queue->lock);
+}
+
+/**
+ * metastore_snapshot_record - make the record of a value that is there
+ * @source:	the subscription
+ * @value:	the value, which stays while the bucket's lock is held
+ * @record:	is set
+ *
+ * Context: with the queue's lock held.
+ */
+void metastore_snapshot_record(struct metastore_source *source,
+			       struct metastore_value *value,
+			       struct metastore_record *record)
+{
+	struct metastore_record event = {
+		.value = value,
+		.version = value->version,
+		.type = METASTORE_EVENT_SNAPSHOT,
+	};
+
+	*record = record_of(source, &event);
+}
+
+/**
+ * metastore_snapshot_end_record - make the record that those were all values
+ * @source:	the subscription
+ * @record:	is set
+ *
+ * Context: with the queue's lock held.
+ * Return: false if another reader has it, or the subscription has ended.
+ */
+bool metastore_snapshot_end_record(struct metastore_source *source,
+				   struct metastore_record *record)
+{
+	*record = (struct metastore_record) {
+		.source = source,
+		.type = METASTORE_EVENT_SNAPSHOT_END,
+	};
+	return !list_empty(&source->in_snapshots);
+}
+
+/**
+ * metastore_snapshot_consume - a reader takes a record of a snapshot
+ * @queue:	the queue
+ * @record:	the record
+ *
+ * Context: with the queue's lock held, and if it has a value the bucket's.
+ */
+void metastore_snapshot_consume(struct metastore_queue *queue,
+				const struct metastore_record *record)
+{
+	struct metastore_source *source = record->source;
+
+	if (!record->value) {
+		list_del_init(&source->in_snapshots);
+		source->held++;
+		return;
+	}
+	metastore_value_get(record->value);
+	source->books.matched++;
+	queue->books.matched++;
+	count_pending(source);
+	count_in_flight(queue, record);
+}
+
+static void finish_snapshot(struct metastore_source *source)
+{
+	metastore_snapshot_free_later(source->snapshot);
+	source->snapshot = NULL;
+}
+
+/* Readers are through */
+
+static void undo_end(struct metastore_queue *queue, struct metastore_source *source)
+{
+	if (!source->cancelled)
+		list_add(&source->in_snapshots, &queue->snapshots);
 }
 
 /* The reader did not get it: back on the books with it. */
@@ -683,6 +873,8 @@ static void undo(struct metastore_queue *queue,
 		queue->flushed += record->count;
 	else if (record->type == METASTORE_EVENT_LOST)
 		count_untold(record->source, record->count);
+	else if (record->type == METASTORE_EVENT_SNAPSHOT_END)
+		undo_end(queue, record->source);
 	else
 		count_lost(record->source);
 }
@@ -713,6 +905,8 @@ static void finish(struct metastore_queue *queue, struct metastore_record *recor
 		metastore_value_put_later(record->value, garbage);
 	} else {
 		record->source->held--;
+		if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
+			finish_snapshot(record->source);
 	}
 	free_if_done(record->source);
 }
@@ -747,19 +941,20 @@ void metastore_queue_finish(struct metastore_queue *queue,
  * metastore_queue_next_size - length of the next record
  * @queue:	the queue
  *
- * Context: takes the queue's lock.
+ * Context: takes the queue's lock, and a bucket's. May sleep.
  * Return: bytes; 0 if there is none.
  */
 size_t metastore_queue_next_size(struct metastore_queue *queue)
 {
 	struct metastore_record record;
-	size_t size = 0;
+	enum next next;
 
 	spin_lock(&queue->lock);
-	if (peek(queue, &record) != NEXT_NONE)
-		size = metastore_record_size(&record);
+	next = peek(queue, &record);
 	spin_unlock(&queue->lock);
-	return size;
+	if (next == NEXT_SNAPSHOT)
+		return metastore_snapshot_next_size(queue);
+	return next == NEXT_NONE ? 0 : metastore_record_size(&record);
 }
 
 /**

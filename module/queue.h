@@ -10,6 +10,7 @@
 #include <linux/wait.h>
 
 #include "ring.h"
+#include "snapshot.h"
 #include "value.h"
 
 struct metastore_queue;
@@ -71,6 +72,9 @@ struct metastore_record {
  * @latest:	of an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
  *		if it has a value
  * @in_latest:	in the queue's list if it has
+ * @snapshot:	how far it has read the values there are, until it has been told that
+ *		those were all; NULL: it has, or does not want them
+ * @in_snapshots: in the queue's list until a reader takes the end
  * @rcu:	for freeing
  *
  * The rest is protected by the queue's lock. It is the first member of a
@@ -88,6 +92,8 @@ struct metastore_source {
 	struct list_head lossy;
 	struct metastore_record latest;
 	struct list_head in_latest;
+	struct metastore_snapshot *snapshot;
+	struct list_head in_snapshots;
 	struct rcu_head rcu;
 };
 
@@ -112,6 +118,8 @@ struct metastore_source {
  * @latest:	sources with a latest event that waits, in order
  * @nr_latest:	their number
  * @latest_turn: whether the next event is of @latest, if both have one
+ * @snapshots:	sources with a snapshot
+ * @snapshot_turn: whether the next record is of @snapshots, if something else waits too
  * @flushed:	subscriptions flushed and not yet reported
  * @flush_at:	records of the ring ahead of that report
  * @flush_at_latest: and those of @latest
@@ -133,6 +141,8 @@ struct metastore_queue {
 	struct list_head latest;
 	u32 nr_latest;
 	bool latest_turn;
+	struct list_head snapshots;
+	bool snapshot_turn;
 	u64 flushed;
 	u32 flush_at;
 	u32 flush_at_latest;
@@ -159,13 +169,29 @@ void metastore_queue_destroy(struct metastore_queue *queue);
 
 int metastore_source_init(struct metastore_source *source,
 			  struct metastore_queue *queue,
-			  const struct metastore_subscribe *args);
+			  const struct metastore_subscribe *args, u32 first_bucket);
 void metastore_source_drop(struct metastore_source *source);
+void metastore_source_begin(struct metastore_source *source);
 void metastore_source_cancel(struct metastore_source *source, bool flushed);
 u32 metastore_source_tell(struct metastore_source *source,
 			  struct metastore_books *books);
 
+struct metastore_source *
+metastore_source_hold_snapshot(struct metastore_queue *queue,
+			       struct metastore_snapshot **snapshot);
+void metastore_source_release(struct metastore_source *source);
+void metastore_snapshot_record(struct metastore_source *source,
+			       struct metastore_value *value,
+			       struct metastore_record *record);
+bool metastore_snapshot_end_record(struct metastore_source *source,
+				   struct metastore_record *record);
+void metastore_snapshot_consume(struct metastore_queue *queue,
+				const struct metastore_record *record);
+bool metastore_queue_overdraws(const struct metastore_queue *queue,
+			       const struct metastore_record *record);
+
 bool metastore_queue_push(struct metastore_source *source,
+			  const struct metastore_key *key,
 			  const struct metastore_record *event,
 			  struct metastore_garbage *garbage);
 void metastore_queue_push_begin(struct metastore_push_group *group,
@@ -173,6 +199,7 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 				struct metastore_garbage *garbage);
 bool metastore_queue_push_next(struct metastore_push_group *group,
 			       struct metastore_source *source,
+			       const struct metastore_key *key,
 			       const struct metastore_record *event);
 void metastore_queue_push_end(struct metastore_push_group *group);
 int metastore_queue_take(struct metastore_queue *queue,

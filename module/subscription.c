@@ -143,15 +143,24 @@ static int enter(struct metastore_subscription *sub, const struct metastore_key 
 	}
 	sub->topic = topic;
 	err = link_subscription(sub);
-	if (err)
+	if (err) {
 		metastore_topic_free_if_unused(topic);
-	else
-		/*
-		 * Only now: a transaction in between is one that came before, though
-		 * the prefix's lock does not keep it away. Till here there was none.
-		 */
-		WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
-	return err;
+		return err;
+	}
+	/*
+	 * Only now: a transaction in between is one that came before, though the
+	 * prefix's lock does not keep it away. Till here there was none.
+	 */
+	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
+	metastore_source_begin(&sub->source);
+	return 0;
+}
+
+/* The first bucket with keys that are subscribed to. */
+static u32 first_bucket(const struct metastore_subscriptions *subs,
+			const struct metastore_key *key)
+{
+	return key->bucket ? metastore_store_bucket_index(subs->store, key) : 0;
 }
 
 /**
@@ -185,7 +194,8 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	err = -ENOMEM;
 	if (!sub || !topic || (!key->bucket && !fork))
 		goto free;
-	err = metastore_source_init(&sub->source, subs->queue, args);
+	err = metastore_source_init(&sub->source, subs->queue, args,
+				    first_bucket(subs, key));
 	if (err)
 		goto free;
 	sub->events = args->events ?: METASTORE_EVENT_PUBLISHED;

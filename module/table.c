@@ -184,17 +184,22 @@ static void shrink(struct metastore_table *table)
 		merge(table);
 }
 
-/* Less than, equal to or greater than 0, as @node is before, at or behind. */
+/* Less than, equal to or greater than 0, as the one is before, at or behind the other. */
+static int compare_orders(u64 order, const u8 *key, u8 key_len, u64 other_order,
+			  const u8 *other_key, u8 other_len)
+{
+	if (order != other_order)
+		return order < other_order ? -1 : 1;
+	if (key_len != other_len)
+		return key_len - other_len;
+	return memcmp(key, other_key, key_len);
+}
+
 static int compare(const struct metastore_node *node, u64 order, const u8 *key,
 		   u8 key_len)
 {
-	u64 node_order = bitrev32(node->hash);
-
-	if (node_order != order)
-		return node_order < order ? -1 : 1;
-	if (node->key_len != key_len)
-		return node->key_len - key_len;
-	return memcmp(node->key, key, key_len);
+	return compare_orders(bitrev32(node->hash), node->key, node->key_len, order, key,
+			      key_len);
 }
 
 /**
@@ -279,6 +284,18 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 	pos->order = bitrev32(hash);
 	pos->key_len = key_len;
 	memcpy(pos->key, key, key_len);
+}
+
+/**
+ * metastore_position_is_behind - is a key, if it is there, before a place?
+ * @pos:	the place
+ * @key:	the key
+ */
+bool metastore_position_is_behind(const struct metastore_position *pos,
+				  const struct metastore_key *key)
+{
+	return compare_orders(bitrev32(key->hash), key->bytes, key->len, pos->order,
+			      pos->key, pos->key_len) <= 0;
 }
 
 /* Where the range of the slot that covers @order ends. */

@@ -124,5 +124,7 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 					    const u8 *prefix, u32 prefix_len);
 void metastore_position_set(struct metastore_position *pos, u32 hash,
 			    const u8 *key, u8 key_len);
+bool metastore_position_is_behind(const struct metastore_position *pos,
+				  const struct metastore_key *key);
 
 #endif /* METASTORE_TABLE_H */
