@@ -13,6 +13,7 @@
 #include <linux/timekeeping.h>
 
 #include "bucket.h"
+#include "claim.h"
 #include "delivery.h"
 #include "device.h"
 
@@ -277,6 +278,7 @@ void metastore_change_commit(struct metastore_change *change,
 
 /* Makes a change and tells it. The lock may be released in between. */
 static void carry_out(struct metastore_change *change, struct metastore_value *old,
+		      struct metastore_claims *claims,
 		      struct metastore_garbage *garbage)
 {
 	struct metastore_delivery delivery;
@@ -284,6 +286,7 @@ static void carry_out(struct metastore_change *change, struct metastore_value *o
 
 	metastore_change_commit(change, old, &notice);
 	metastore_delivery_begin(&delivery, change->key, &notice, NULL);
+	delivery.claims = claims;
 	metastore_delivery_finish(&delivery, garbage);
 	change->queues = delivery.queues;
 	if (old)
@@ -302,7 +305,7 @@ static void remove_value(const struct metastore_key *key,
 	};
 
 	charge(&change, value);
-	carry_out(&change, value, garbage);
+	carry_out(&change, value, NULL, garbage);
 }
 
 /*
@@ -327,15 +330,35 @@ static struct metastore_value *lock_live(const struct metastore_key *key,
 }
 
 /**
+ * metastore_bucket_check - could a key be changed?
+ * @change:	the change, as in metastore_change_judge()
+ *
+ * Context: may sleep.
+ * Return: what metastore_change_judge() says.
+ */
+int metastore_bucket_check(struct metastore_change *change)
+{
+	struct metastore_garbage garbage = {};
+	int err;
+
+	err = metastore_change_judge(change, lock_live(change->key, &garbage));
+	spin_unlock(&change->key->bucket->lock);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
+/**
  * metastore_bucket_change - change a key and tell its subscribers
  * @change:	the change; its version and number of queues are set. If this
  *		succeeds the caller's reference to its value becomes the table's
+ * @claims:	room that is claimed for the event, or NULL
  *
  * Context: may sleep.
  * Return: 0; what metastore_change_judge() says; -ENOSPC if a limit of the store
- * refuses it; -ENOMEM.
+ * refuses it; -ENOMEM; 1 if @claims may not be all that are needed.
  */
-int metastore_bucket_change(struct metastore_change *change)
+int metastore_bucket_change(struct metastore_change *change,
+			    struct metastore_claims *claims)
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_value *old;
@@ -346,9 +369,13 @@ int metastore_bucket_change(struct metastore_change *change)
 		return err;
 
 	old = lock_live(change->key, &garbage);
-	err = metastore_change_judge(change, old) ?: charge(change, old);
+	err = metastore_change_judge(change, old);
+	if (!err && claims && !metastore_claims_hold(claims, change->key))
+		err = 1;
 	if (!err)
-		carry_out(change, old, &garbage);
+		err = charge(change, old);
+	if (!err)
+		carry_out(change, old, claims, &garbage);
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;

@@ -10,6 +10,7 @@
 #include "table.h"
 #include "value.h"
 
+struct metastore_claims;
 struct metastore_file;
 struct metastore_notice;
 struct metastore_store;
@@ -77,7 +78,9 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key);
 int metastore_bucket_stat(const struct metastore_key *key,
 			  const struct metastore_file *file,
 			  struct metastore_stat *stat);
-int metastore_bucket_change(struct metastore_change *change);
+int metastore_bucket_check(struct metastore_change *change);
+int metastore_bucket_change(struct metastore_change *change,
+			    struct metastore_claims *claims);
 void metastore_bucket_expire(const struct metastore_key *key);
 void metastore_bucket_end(const struct metastore_key *key,
 			  struct metastore_value *value,

@@ -28,6 +28,7 @@
 #include <linux/string.h>
 
 #include "bucket.h"
+#include "claim.h"
 #include "delivery.h"
 #include "store.h"
 #include "subscription.h"
@@ -49,10 +50,14 @@ static u32 deliver(struct metastore_subscription *sub,
 		   const struct metastore_delivery *delivery,
 		   struct metastore_garbage *garbage)
 {
+	struct metastore_claim *claim = NULL;
+
 	if (!wants(sub, delivery->notice))
 		return 0;
+	if (delivery->claims)
+		claim = metastore_claims_find(delivery->claims, &sub->source);
 	return metastore_queue_push(&sub->source, delivery->key,
-				    &delivery->notice->record, garbage);
+				    &delivery->notice->record, claim, garbage);
 }
 
 /* To one subscription, if there is one. With the file's lock and its queue's held. */
@@ -163,6 +168,7 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 	delivery->key = key;
 	delivery->notice = notice;
 	delivery->group = group;
+	delivery->claims = NULL;
 	delivery->section = -1;
 	delivery->queues = 0;
 	if (group || prefixes)

@@ -9,6 +9,7 @@
 #include "queue.h"
 #include "topic.h"
 
+struct metastore_claims;
 struct metastore_group;
 struct metastore_subscriptions;
 
@@ -31,6 +32,7 @@ struct metastore_notice {
  * @key:	the key it is about
  * @notice:	the event
  * @group:	the events that go with it, or NULL
+ * @claims:	room that is claimed for it, or NULL
  * @in_bucket:	in the bucket's list, as long as there are subscribers left: nobody
  *		but its helpers changes the key
  * @walk:	how far it is
@@ -44,6 +46,7 @@ struct metastore_delivery {
 	const struct metastore_key *key;
 	const struct metastore_notice *notice;
 	struct metastore_group *group;
+	struct metastore_claims *claims;
 	struct list_head in_bucket;
 	struct metastore_walk walk;
 	int section;

@@ -41,8 +41,7 @@ static struct metastore_file *file_create(struct metastore_store *store, fmode_t
 	file->id = atomic64_inc_return(&files);
 	file->store = metastore_store_get(store);
 	file->mode = mode & (FMODE_READ | FMODE_WRITE);
-	metastore_queue_init(&file->queue, store->limits.queue_len,
-			     store->limits.queue_bytes, store->limits.max_value);
+	metastore_queue_init(&file->queue, &store->limits, &store->room);
 	metastore_subscriptions_init(&file->subs, store, &file->queue);
 	metastore_belongings_init(&file->belongings);
 	return file;
@@ -69,6 +68,7 @@ static int metastore_open(struct inode *inode, struct file *filp)
 
 	if (!file)
 		return -ENOMEM;
+	file->filp = filp;
 	filp->private_data = file;
 	filp->f_mode |= FMODE_NOWAIT;
 	return stream_open(inode, filp);
@@ -269,6 +269,7 @@ int metastore_device_open_fd(struct metastore_store *store, u32 flags)
 		err = PTR_ERR(filp);
 		goto destroy_file;
 	}
+	file->filp = filp;
 	filp->f_mode |= FMODE_NOWAIT;
 	stream_open(file_inode(filp), filp);
 	fd_install(fd, filp);

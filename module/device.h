@@ -12,6 +12,7 @@
 /**
  * struct metastore_file - an open file
  * @id:		tells it from all others; never changes
+ * @filp:	the file of which this is the private data; never changes
  * @store:	the store it means, with a reference; never changes
  * @mode:	FMODE_READ, FMODE_WRITE: what it is open for; never changes
  * @queue:	its events
@@ -21,6 +22,7 @@
  */
 struct metastore_file {
 	u64 id;
+	struct file *filp;
 	struct metastore_store *store;
 	fmode_t mode;
 	struct metastore_queue queue;

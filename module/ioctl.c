@@ -27,7 +27,7 @@
 #define FEATURES \
 	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
-	 METASTORE_FEATURE_DELIVERY)
+	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT)
 
 #define EVENTS_ALL \
 	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | METASTORE_EVENT_DELETED | \
@@ -137,18 +137,26 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 	return err;
 }
 
+/* How long to wait, in ms: who does not want to wait for events does not at all. */
+static u32 patience(const struct metastore_file *file, u32 timeout)
+{
+	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
+}
+
 static long store_value(struct metastore_file *file, void __user *arg,
 			size_t size, u32 which)
 {
 	struct metastore_set __user *uargs = arg;
 	struct metastore_set args __uninitialized;
 	struct metastore_op op __uninitialized;
+	bool waits;
 	int err;
 
 	err = copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	if (args.flags & METASTORE_F_WAIT || args.timeout || args.reserved)
+	waits = args.flags & METASTORE_F_WAIT;
+	if (args.reserved || (waits ? which != METASTORE_OP_PUBLISH : args.timeout))
 		return -EINVAL;
 	op = (struct metastore_op) {
 		.op = which,
@@ -156,11 +164,12 @@ static long store_value(struct metastore_file *file, void __user *arg,
 		.value = args.value,
 		.key_len = args.key_len,
 		.value_len = args.value_len,
-		.flags = args.flags,
+		.flags = args.flags & ~METASTORE_F_WAIT,
 		.version = args.version,
 		.ttl = args.ttl,
 	};
-	err = metastore_op_run(file, &op);
+	err = waits ? metastore_op_publish_waiting(file, &op, patience(file, args.timeout)) :
+		      metastore_op_run(file, &op);
 	if (!err && put_user(op.queues, &uargs->queues))
 		return -EFAULT;
 	if ((!err || err == -EEXIST || err == -ESTALE) &&

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "bucket.h"
+#include "claim.h"
 #include "device.h"
 #include "operation.h"
 
@@ -217,7 +218,9 @@ static int get(struct metastore_file *file, struct metastore_op *op)
 	return err;
 }
 
-static int change(struct metastore_file *file, struct metastore_op *op)
+/* Waits for lossless queues if @timeout is not NULL, as long as that says. */
+static int change(struct metastore_file *file, struct metastore_op *op,
+		  const u32 *timeout)
 {
 	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_change change;
@@ -226,7 +229,8 @@ static int change(struct metastore_file *file, struct metastore_op *op)
 	err = metastore_op_prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
-	err = metastore_bucket_change(&change);
+	err = timeout ? metastore_change_waiting(&change, *timeout) :
+			metastore_bucket_change(&change, NULL);
 	if (err && change.value)
 		metastore_value_put(change.value);
 	metastore_op_tell(op, &change, err);
@@ -248,5 +252,20 @@ int metastore_op_run(struct metastore_file *file, struct metastore_op *op)
 
 	if (err)
 		return err;
-	return op->op == METASTORE_OP_GET ? get(file, op) : change(file, op);
+	return op->op == METASTORE_OP_GET ? get(file, op) : change(file, op, NULL);
+}
+
+/**
+ * metastore_op_publish_waiting - publish when all lossless queues have room
+ * @file:	open file
+ * @op:		PUBLISH, as in metastore_op_run()
+ * @timeout:	how long to wait, in ms, or METASTORE_WAIT_FOREVER; 0: not at all
+ *
+ * Context: may sleep.
+ * Return: 0 or what uapi/linux/metastore.h says.
+ */
+int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_op *op,
+				 u32 timeout)
+{
+	return metastore_op_check(file, op) ?: change(file, op, &timeout);
 }

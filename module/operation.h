@@ -14,6 +14,8 @@ int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len);
 
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op);
+int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_op *op,
+				 u32 timeout);
 int metastore_op_check(struct metastore_file *file, const struct metastore_op *op);
 int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
 			 struct metastore_key_buffer *buffer,

@@ -20,7 +20,9 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "claim.h"
 #include "queue.h"
+#include "store.h"
 
 DEFINE_SRCU(metastore_srcu);
 
@@ -32,23 +34,24 @@ static u32 min_charge(u32 max_bytes, u32 max_len)
 /**
  * metastore_queue_init - make an empty queue
  * @queue:	the queue
- * @max_len:	events it holds, at least 1
- * @max_bytes:	bytes that their values may take
- * @max_value:	longest value that there can be
+ * @limits:	the store's
+ * @room:	whom to tell when there is room at last
  */
-void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
-			  u32 max_bytes, u32 max_value)
+void metastore_queue_init(struct metastore_queue *queue,
+			  const struct metastore_limits *limits,
+			  struct metastore_room *room)
 {
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->readers);
 	INIT_LIST_HEAD(&queue->lossy);
 	INIT_LIST_HEAD(&queue->latest);
 	INIT_LIST_HEAD(&queue->snapshots);
-	queue->ring.max_len = max_len;
-	queue->max_bytes = max_bytes;
-	queue->min_charge = min_charge(max_bytes, max_len);
+	queue->room = room;
+	queue->ring.max_len = limits->queue_len;
+	queue->max_bytes = limits->queue_bytes;
+	queue->min_charge = min_charge(limits->queue_bytes, limits->queue_len);
 	queue->place_bytes = METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
-			     METASTORE_KEY_MAX + max_value;
+			     METASTORE_KEY_MAX + limits->max_value;
 }
 
 /* Is the event's place in the subscription itself? */
@@ -140,8 +143,8 @@ static void drop_oldest(struct metastore_queue *queue,
 /* Is there room in the ring for so much more, that much of which may be dropped? */
 static bool has_room(const struct metastore_queue *queue, u32 charge, u32 droppable)
 {
-	return (u64)queue->bytes - droppable + queue->reserved + charge <=
-	       queue->max_bytes;
+	return (u64)queue->bytes - droppable + queue->reserved + queue->claimed_bytes +
+	       charge <= queue->max_bytes;
 }
 
 /* For so many events more in the ring, and so many bytes. */
@@ -151,7 +154,8 @@ static bool make_room(struct metastore_queue *queue, u32 events, u32 charge,
 	u32 max_len = queue->ring.max_len - events;
 
 	if (queue->lossless)
-		return queue->ring.len <= max_len && has_room(queue, charge, 0);
+		return queue->ring.len + queue->claimed_len <= max_len &&
+		       has_room(queue, charge, 0);
 	/* What is with readers cannot be dropped. */
 	if (!has_room(queue, charge, queue->bytes - queue->in_flight))
 		return false;
@@ -161,6 +165,15 @@ static bool make_room(struct metastore_queue *queue, u32 events, u32 charge,
 }
 
 /* Subscriptions */
+
+/* There may be room where there was none. */
+static void room_came(struct metastore_queue *queue)
+{
+	if (!queue->room_wanted)
+		return;
+	queue->room_wanted = false;
+	metastore_room_came(queue->room);
+}
 
 /* Reserves the place for one exact key's latest event. */
 static int reserve(struct metastore_queue *queue)
@@ -283,6 +296,7 @@ void metastore_source_cancel(struct metastore_source *source, bool flushed)
 	source->cancelled = true;
 	list_del_init(&source->in_snapshots);
 	free_if_done(source);
+	room_came(queue);
 	if (flushed) {
 		queue->flushed++;
 		queue->flush_at = queue->ring.len;
@@ -441,12 +455,73 @@ static bool push(struct metastore_queue *queue, struct metastore_source *source,
 		       push_in_ring(queue, &record, garbage);
 }
 
+static void unclaim(struct metastore_queue *queue, u32 charge)
+{
+	queue->claimed_len--;
+	queue->claimed_bytes -= charge;
+}
+
+/**
+ * metastore_queue_claim - claim room for an event, if the queue is lossless
+ * @source:	the subscription
+ * @value:	the event's
+ * @charge:	is set to the bytes that are claimed, for metastore_queue_push() or
+ *		metastore_queue_unclaim(); 0: there need not be, or can never be, room
+ *
+ * Context: in a section of metastore_srcu; takes the queue's lock.
+ * Return: 0; -EAGAIN if there is no room; when there is, metastore_room_came() is
+ * called.
+ */
+int metastore_queue_claim(struct metastore_source *source,
+			  const struct metastore_value *value, u32 *charge)
+{
+	struct metastore_queue *queue = source->queue;
+	u32 bytes;
+	int err = 0;
+
+	*charge = 0;
+	spin_lock(&queue->lock);
+	bytes = charge_of(queue, value);
+	if (source->cancelled || !queue->lossless || has_place(source) ||
+	    bytes > queue->max_bytes - queue->reserved)
+		goto unlock;
+	if (make_room(queue, 1, bytes, NULL)) {
+		queue->claimed_len++;
+		queue->claimed_bytes += bytes;
+		*charge = bytes;
+	} else {
+		queue->room_wanted = true;
+		err = -EAGAIN;
+	}
+unlock:
+	spin_unlock(&queue->lock);
+	return err;
+}
+
+/**
+ * metastore_queue_unclaim - give room back that was not used
+ * @source:	the subscription
+ * @charge:	of metastore_queue_claim()
+ *
+ * Context: in the same section of metastore_srcu; takes the queue's lock.
+ */
+void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
+{
+	struct metastore_queue *queue = source->queue;
+
+	spin_lock(&queue->lock);
+	unclaim(queue, charge);
+	room_came(queue);
+	spin_unlock(&queue->lock);
+}
+
 /**
  * metastore_queue_push - queue an event
  * @source:	the subscription
  * @key:	the key that the event is about
  * @event:	the event; its source is not looked at, and the queue takes a
  *		reference of its own to its value
+ * @claim:	room that is claimed for it, or NULL
  * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
@@ -456,12 +531,17 @@ static bool push(struct metastore_queue *queue, struct metastore_source *source,
 bool metastore_queue_push(struct metastore_source *source,
 			  const struct metastore_key *key,
 			  const struct metastore_record *event,
+			  struct metastore_claim *claim,
 			  struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = source->queue;
 	bool taken;
 
 	spin_lock(&queue->lock);
+	if (claim) {
+		unclaim(queue, claim->charge);
+		claim->used = true;
+	}
 	taken = push(queue, source, key, event, garbage);
 	wake(queue);
 	spin_unlock(&queue->lock);
@@ -738,8 +818,10 @@ int metastore_queue_take(struct metastore_queue *queue,
 		room -= size;
 		consume(queue, next, &records[nr++]);
 	}
-	if (nr > 0)
+	if (nr > 0) {
 		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
+		room_came(queue);
+	}
 	spin_unlock(&queue->lock);
 	return nr;
 }
@@ -933,6 +1015,7 @@ void metastore_queue_finish(struct metastore_queue *queue,
 	spin_lock(&queue->lock);
 	for (i = 0; i < nr; i++)
 		finish(queue, &records[i], i < delivered, &garbage);
+	room_came(queue);
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
 }
@@ -1105,10 +1188,10 @@ static int reconfigure(struct metastore_queue *queue, struct metastore_ring *rin
 	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
 		return -EBUSY;
 	bytes = bytes_with(queue, charge);
-	if (lossless && (queue->ring.len > ring->max_len ||
-			 bytes + queue->reserved > max_bytes))
+	if (lossless && (queue->ring.len + queue->claimed_len > ring->max_len ||
+			 bytes + queue->claimed_bytes + queue->reserved > max_bytes))
 		return -EBUSY;
-	queue->lossless = lossless;
+	WRITE_ONCE(queue->lossless, lossless);
 	queue->max_bytes = max_bytes;
 	queue->min_charge = charge;
 	queue->bytes = bytes;
@@ -1116,6 +1199,7 @@ static int reconfigure(struct metastore_queue *queue, struct metastore_ring *rin
 	       (queue->ring.len > ring->max_len || !has_room(queue, 0, 0)))
 		drop_oldest(queue, garbage);
 	move_to(queue, ring);
+	room_came(queue);
 	return 0;
 }
 
@@ -1136,6 +1220,7 @@ int metastore_queue_configure(struct metastore_queue *queue,
 	bool done = false;
 	int err;
 
+	metastore_room_needed(queue->room);
 	do {
 		is = look_at_shape(queue);
 		wanted = is;

@@ -13,7 +13,10 @@
 #include "snapshot.h"
 #include "value.h"
 
+struct metastore_claim;
+struct metastore_limits;
 struct metastore_queue;
+struct metastore_room;
 
 /*
  * Deliveries that do not hold the lock of what they are at: subscriptions, topics and
@@ -112,6 +115,10 @@ struct metastore_source {
  * @bytes:	what waiting events of the ring count, and the true size of those
  *		with readers
  * @in_flight:	the true size of those with readers
+ * @claimed_len: events that there must be room for in the ring beyond that
+ * @claimed_bytes: and what they count
+ * @room_wanted: whether a publisher waits until there is room for one more
+ * @room:	whom to tell then; never changes
  * @high_len:	most events that ever waited
  * @books:	of all subscriptions, those that ended included
  * @lossy:	sources with events lost and not yet reported
@@ -135,6 +142,10 @@ struct metastore_queue {
 	u32 min_charge;
 	u32 bytes;
 	u32 in_flight;
+	u32 claimed_len;
+	u32 claimed_bytes;
+	bool room_wanted;
+	struct metastore_room *room;
 	u32 high_len;
 	struct metastore_books books;
 	struct list_head lossy;
@@ -160,8 +171,9 @@ struct metastore_push_group {
 	bool more;
 };
 
-void metastore_queue_init(struct metastore_queue *queue, u32 max_len,
-			  u32 max_bytes, u32 max_value);
+void metastore_queue_init(struct metastore_queue *queue,
+			  const struct metastore_limits *limits,
+			  struct metastore_room *room);
 int metastore_queue_prepare(struct metastore_queue *queue, u32 flags);
 int metastore_queue_configure(struct metastore_queue *queue,
 			      const struct metastore_queue_info *args);
@@ -193,6 +205,7 @@ bool metastore_queue_overdraws(const struct metastore_queue *queue,
 bool metastore_queue_push(struct metastore_source *source,
 			  const struct metastore_key *key,
 			  const struct metastore_record *event,
+			  struct metastore_claim *claim,
 			  struct metastore_garbage *garbage);
 void metastore_queue_push_begin(struct metastore_push_group *group,
 				struct metastore_queue *queue,
@@ -202,6 +215,9 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event);
 void metastore_queue_push_end(struct metastore_push_group *group);
+int metastore_queue_claim(struct metastore_source *source,
+			  const struct metastore_value *value, u32 *charge);
+void metastore_queue_unclaim(struct metastore_source *source, u32 charge);
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room);
 void metastore_queue_finish(struct metastore_queue *queue,

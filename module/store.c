@@ -125,6 +125,7 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	store->maker = current_euid();
 	get_random_bytes(&store->secret, sizeof(store->secret));
 	metastore_prefixes_init(&store->prefixes);
+	metastore_room_init(&store->room);
 	metastore_expiry_init(&store->expiry);
 	mutex_init(&store->txn_lock);
 	err = create_buckets(store);
@@ -311,7 +312,7 @@ static int flush_bucket(struct metastore_file *file,
 			.version = iter.version,
 		};
 
-		if (iter.version <= newest && !metastore_bucket_change(&change))
+		if (iter.version <= newest && !metastore_bucket_change(&change, NULL))
 			++*values;
 	}
 	return err;

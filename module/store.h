@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
+#include "claim.h"
 #include "expiry.h"
 #include "table.h"
 #include "topic.h"
@@ -77,6 +78,7 @@ struct metastore_limits {
  * @bytes:	bytes that their values take
  * @buckets:	@limits.buckets of them
  * @prefixes:	subscriptions to prefixes
+ * @room:	what publishers wait for that wait for room
  * @expiry:	values that have an end
  * @txn_lock:	held by a transaction from before it locks its buckets until its
  *		events are in the queues: they take turns
@@ -93,6 +95,7 @@ struct metastore_store {
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
 	struct metastore_prefixes prefixes;
+	struct metastore_room room;
 	struct metastore_expiry expiry;
 	struct mutex txn_lock;	/* see above */
 	u64 txns;

@@ -202,6 +202,8 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	sub->subs = subs;
 	sub->since = U64_MAX;
 
+	if (READ_ONCE(subs->queue->lossless))
+		metastore_room_needed(&subs->store->room);
 	lock = metastore_topic_lock(topic);
 	spin_lock(lock);
 	err = enter(sub, key, &topic, &fork);

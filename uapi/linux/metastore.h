@@ -127,9 +127,10 @@
  * get it, or the call fails and nothing is changed. It waits for no other queue,
  * and nobody else waits for it: meanwhile the key can be changed, and conditions
  * are judged again after each wait. A subscription that begins while it waits is
- * waited for too; one that begins while the event is delivered does not get it.
- * A queue that can never take the event, since this is larger than it may hold, is
- * not waited for; that counts as a loss.
+ * waited for too; one that begins, or whose queue becomes lossless, just as the event
+ * is delivered may lose it. So may, of a value that is stolen, its former owner if it
+ * did not ask for the event. A queue that can never take the event, since this is
+ * larger than it may hold, is not waited for; that counts as a loss.
  *
  * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
  * store has max_keys keys, or the value would take it above max_bytes, or the
