@@ -186,6 +186,13 @@ static int try(struct metastore_change *change, struct metastore_claims *claims)
 	return err;
 }
 
+static long wait_for_change(struct metastore_room *room, s64 changes, long timeout)
+{
+	return wait_event_interruptible_timeout(room->waiters,
+						atomic64_read(&room->changes) != changes,
+						timeout);
+}
+
 /**
  * metastore_change_waiting - make a change when all lossless queues have room for it
  * @change:	the change, which stores a value
@@ -209,8 +216,7 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 		err = try(change, &claims);
 		if (err != -EAGAIN || !timeout)
 			break;
-		left = wait_event_interruptible_timeout(room->waiters,
-				atomic64_read(&room->changes) != changes, left);
+		left = wait_for_change(room, changes, left);
 		if (left <= 0) {
 			err = left ? -EINTR : -ETIMEDOUT;
 			break;

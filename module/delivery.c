@@ -172,13 +172,13 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 	delivery->section = -1;
 	delivery->queues = 0;
 	if (group || prefixes)
-		delivery->section = srcu_read_lock(&metastore_srcu);
+		delivery->section = metastore_section_begin();
 	delivery->done = !metastore_walk_start(&delivery->walk, key, prefixes);
 	if (delivery->done)
 		return;
 	/* Then the lock will be released before the end. */
 	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
-		delivery->section = srcu_read_lock(&metastore_srcu);
+		delivery->section = metastore_section_begin();
 	list_add(&delivery->in_bucket, &key->bucket->deliveries);
 }
 
@@ -197,7 +197,7 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 	while (!delivery->done && !deliver_chunk(delivery, CHUNK, garbage))
 		take_breath(delivery->key->bucket, garbage);
 	if (delivery->section >= 0)
-		srcu_read_unlock(&metastore_srcu, delivery->section);
+		metastore_section_end(delivery->section);
 }
 
 /* The delivery of a key that is under way, or NULL. */

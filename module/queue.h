@@ -24,6 +24,21 @@ struct metastore_room;
  */
 extern struct srcu_struct metastore_srcu;
 
+/* A section of metastore_srcu that ends in another function: sparse cannot follow. */
+static inline int metastore_section_begin(void)
+{
+	int section = srcu_read_lock(&metastore_srcu);
+
+	__release(&metastore_srcu);
+	return section;
+}
+
+static inline void metastore_section_end(int section)
+{
+	__acquire(&metastore_srcu);
+	srcu_read_unlock(&metastore_srcu, section);
+}
+
 /**
  * struct metastore_books - what became of the events that were matched
  * @matched:	all of them, always the sum of the others

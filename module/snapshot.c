@@ -107,10 +107,10 @@ static bool begin(struct visit *visit, struct metastore_queue *queue)
 	struct metastore_source *source;
 
 	visit->queue = queue;
-	visit->section = srcu_read_lock(&metastore_srcu);
+	visit->section = metastore_section_begin();
 	source = metastore_source_hold_snapshot(queue, &visit->snapshot);
 	if (!source) {
-		srcu_read_unlock(&metastore_srcu, visit->section);
+		metastore_section_end(visit->section);
 		return false;
 	}
 	visit->sub = container_of(source, struct metastore_subscription, source);
@@ -121,7 +121,7 @@ static bool begin(struct visit *visit, struct metastore_queue *queue)
 static void end(struct visit *visit)
 {
 	metastore_source_release(&visit->sub->source);
-	srcu_read_unlock(&metastore_srcu, visit->section);
+	metastore_section_end(visit->section);
 }
 
 static bool is_exact(const struct visit *visit)
@@ -192,7 +192,10 @@ static void go_on(struct visit *visit)
 		pass_bucket(visit);
 }
 
-/* The bucket that the snapshot is in, locked, and the queue; NULL if it is done. */
+/*
+ * The bucket that the snapshot is in, locked, and the queue; NULL if it is done. For
+ * sparse, which cannot follow, this and unlock() leave the locks as they are.
+ */
 static struct metastore_bucket *lock(struct visit *visit)
 {
 	struct metastore_store *store = visit->sub->subs->store;
@@ -206,8 +209,11 @@ static struct metastore_bucket *lock(struct visit *visit)
 		bucket = &store->buckets[index];
 		spin_lock(&bucket->lock);
 		spin_lock(&visit->queue->lock);
-		if (visit->snapshot->bucket == index)
+		if (visit->snapshot->bucket == index) {
+			__release(&visit->queue->lock);
+			__release(&bucket->lock);
 			return bucket;
+		}
 		spin_unlock(&visit->queue->lock);
 		spin_unlock(&bucket->lock);
 	}
@@ -215,6 +221,8 @@ static struct metastore_bucket *lock(struct visit *visit)
 
 static void unlock(struct visit *visit, struct metastore_bucket *bucket)
 {
+	__acquire(&bucket->lock);
+	__acquire(&visit->queue->lock);
 	spin_unlock(&visit->queue->lock);
 	spin_unlock(&bucket->lock);
 }
@@ -311,7 +319,6 @@ static int take_some(struct visit *visit, struct metastore_record *records, int 
 		     size_t room)
 {
 	struct metastore_bucket *bucket = lock(visit);
-	struct metastore_garbage garbage = {};
 	struct metastore_key_buffer busy;
 	int nr;
 
@@ -322,10 +329,7 @@ static int take_some(struct visit *visit, struct metastore_record *records, int 
 	unlock(visit, bucket);
 	if (nr != -EBUSY)
 		return nr;
-	/* Delivers the rest of it. */
-	metastore_key_lock(&busy.key, &garbage);
-	spin_unlock(&busy.key.bucket->lock);
-	metastore_garbage_free(&garbage);
+	deliver_rest(&busy.key);
 	return 0;
 }
 

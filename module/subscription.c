@@ -179,7 +179,7 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 {
 	struct metastore_topic *topic, *fork = NULL;
 	struct metastore_subscription *sub;
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the topic */
 	int err;
 
 	err = metastore_queue_prepare(subs->queue, args->flags);
@@ -351,7 +351,7 @@ any_subscription(struct metastore_subscriptions *subs)
 static spinlock_t *some_lock(struct metastore_subscriptions *subs)
 {
 	struct metastore_subscription *sub;
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the topic */
 
 	spin_lock(&subs->lock);
 	sub = any_subscription(subs);
@@ -369,7 +369,7 @@ static spinlock_t *some_lock(struct metastore_subscriptions *subs)
 void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 {
 	struct metastore_subscription *sub;
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the topic */
 
 	while ((lock = some_lock(subs))) {
 		spin_lock(lock);

@@ -217,7 +217,7 @@ struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *mat
 			follow(&node->child[bit_at(match->bytes, node->bits)]);
 		if (READ_ONCE(node->fork))
 			continue;
-		/* What lies behind one that differs differs too. */
+		/* If it differs so does all that lies behind it. */
 		if (memcmp(node->bytes, match->bytes, node->bits / 8))
 			break;
 		return node;

@@ -357,8 +357,9 @@ struct metastore_flush {
  * Errors: EEXIST: the file is subscribed to the key, or the prefix, already.
  * ENOBUFS: the file has max_subscriptions subscriptions; or there is no place in
  * its queue that can be reserved. EBUSY: the first METASTORE_SUBSCRIBE_LATEST to a
- * prefix, while more than METASTORE_QUEUE_MOVE_MAX events wait. EINVAL: also METASTORE_SUBSCRIBE_NEWER without
- * METASTORE_SUBSCRIBE_SNAPSHOT or with METASTORE_SUBSCRIBE_PREFIX.
+ * prefix, while more than METASTORE_QUEUE_MOVE_MAX events wait. EINVAL: also
+ * METASTORE_SUBSCRIBE_NEWER without METASTORE_SUBSCRIBE_SNAPSHOT or with
+ * METASTORE_SUBSCRIBE_PREFIX.
  */
 struct metastore_subscribe {
 	__aligned_u64 key;
@@ -485,9 +486,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_TTL		0x0004	/* times to live */
 #define METASTORE_FEATURE_BATCH		0x0008	/* BATCH */
 #define METASTORE_FEATURE_PRIVATE	0x0010	/* CREATE, OPEN */
-#define METASTORE_FEATURE_DELIVERY	0x0020	/* METASTORE_SUBSCRIBE_*, _EVENT_BY_*,
-						 * QUEUE, SUBSCRIPTION
-						 */
+#define METASTORE_FEATURE_DELIVERY	0x0020	/* METASTORE_SUBSCRIBE_*, QUEUE */
 #define METASTORE_FEATURE_WAIT		0x0040	/* METASTORE_F_WAIT */
 
 /**
