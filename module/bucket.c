@@ -9,6 +9,7 @@
  * delivery.c; there the key's next writer completes the delivery first.
  */
 #include <linux/cred.h>
+#include <linux/jiffies.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
 
@@ -250,6 +251,7 @@ void metastore_change_commit(struct metastore_change *change,
 			.version = change->version,
 			.type = change->type,
 			.flags = change->event_flags,
+			.since = jiffies,
 		},
 		.mask = mask_of(change->type, change->event_flags),
 	};

@@ -137,6 +137,7 @@ static int claim_all(struct metastore_claims *claims, const struct metastore_cha
 	const struct metastore_key *key = change->key;
 	struct metastore_subscription *sub;
 	struct metastore_walk walk;
+	struct list_head *at;
 	int err = 0;
 
 	claims->nr = 0;
@@ -144,7 +145,8 @@ static int claim_all(struct metastore_claims *claims, const struct metastore_cha
 	spin_lock(&key->bucket->lock);
 	metastore_walk_start(&walk, key, true);
 	spin_unlock(&key->bucket->lock);
-	while (!err && (sub = metastore_walk_next(&walk))) {
+	while (!err && (at = metastore_walk_next(&walk))) {
+		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (sub->events & change->type)
 			err = claim(claims, &sub->source, change->value);
 		cond_resched();

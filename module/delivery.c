@@ -118,18 +118,20 @@ static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 			  struct metastore_garbage *garbage)
 {
 	struct metastore_subscription *sub;
+	struct list_head *at;
 
 	lockdep_assert_held(&delivery->key->bucket->lock);
 	if (delivery->group)
 		nr = DIV_ROUND_UP(nr, delivery->group->nr);
 	while (nr--) {
-		sub = metastore_walk_next(&delivery->walk);
-		if (!sub) {
+		at = metastore_walk_next(&delivery->walk);
+		if (!at) {
 			list_del(&delivery->in_bucket);
 			/* From here on its owner may let go of it. */
 			delivery->done = true;
 			return true;
 		}
+		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (delivery->group)
 			deliver_group(sub->subs, delivery->group, garbage);
 		else

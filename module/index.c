@@ -69,13 +69,12 @@ void metastore_index_add(struct metastore_index *index,
 
 /**
  * metastore_index_remove - a record goes, whether it could be found or not
- * @index:	the index
+ * @index:	the index, which is there
  * @place:	where the record is in the ring
  */
 void metastore_index_remove(struct metastore_index *index, u32 place)
 {
-	if (index->heads)
-		hlist_del_init(&index->nodes[place]);
+	hlist_del_init(&index->nodes[place]);
 }
 
 /**

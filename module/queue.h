@@ -56,35 +56,15 @@ struct metastore_books {
 };
 
 /**
- * struct metastore_record - one record in a queue or on its way to a reader
- * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
- * @source:	its subscription; NULL: FLUSHED
- * @version:	version of the change
- * @count:	of LOST and FLUSHED
- * @type:	one METASTORE_EVENT_*
- * @flags:	METASTORE_EVENT_F_*
- * @since:	since when it waits, in jiffies
- */
-struct metastore_record {
-	struct metastore_value *value;
-	struct metastore_source *source;
-	union {
-		u64 version;
-		u64 count;
-	};
-	u16 type;
-	u16 flags;
-	u32 since;
-};
-
-/**
  * struct metastore_source - the side of a subscription that its queue knows
  * @queue:	the queue its events go to; never changes
  * @cookie:	the subscriber's number for it; never changes
  * @flags:	METASTORE_SUBSCRIBE_*; never changes
+ * @event_flags: METASTORE_EVENT_F_* that its events have beyond their own; never changes
+ * @plain:	whether its events need nothing but a place in the ring
  * @cancelled:	no further events come; freed when nothing refers to it any more
  * @held:	records without a value, with a reader, that point here
- * @books:	its books
+ * @books:	its books, without what is pending: that is the rest
  * @untold:	events lost and not yet reported
  * @lossy:	in the queue's list if @untold is not 0
  * @latest:	of an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
@@ -103,6 +83,8 @@ struct metastore_source {
 	struct metastore_queue *queue;
 	u64 cookie;
 	u32 flags;
+	u16 event_flags;
+	bool plain;
 	bool cancelled;
 	u32 held;
 	struct metastore_books books;
@@ -135,7 +117,8 @@ struct metastore_source {
  * @room_wanted: whether a publisher waits until there is room for one more
  * @room:	whom to tell then; never changes
  * @high_len:	most events that ever waited
- * @books:	of all subscriptions, those that ended included
+ * @nr_in_flight: number of events with readers
+ * @books:	of all subscriptions, those that ended included; likewise
  * @lossy:	sources with events lost and not yet reported
  * @latest:	sources with a latest event that waits, in order
  * @nr_latest:	their number
@@ -157,6 +140,7 @@ struct metastore_queue {
 	u32 min_charge;
 	u32 bytes;
 	u32 in_flight;
+	u32 nr_in_flight;
 	u32 claimed_len;
 	u32 claimed_bytes;
 	bool room_wanted;

@@ -282,22 +282,14 @@ bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_ke
 }
 
 /**
- * metastore_walk_next - go to the next subscription
- * @walk:	where it is
+ * metastore_walk_next_topic - go to the next topic
+ * @walk:	where it is; the topic is set
  *
  * Context: as metastore_walk_start().
- * Return: the subscription, which may have ended meanwhile, or NULL.
  */
-struct metastore_subscription *metastore_walk_next(struct metastore_walk *walk)
+void metastore_walk_next_topic(struct metastore_walk *walk)
 {
-	while (walk->topic) {
-		walk->at = rcu_dereference_raw(list_next_rcu(walk->at));
-		if (walk->at != &walk->topic->subs)
-			return list_entry(walk->at, struct metastore_subscription,
-					  in_topic);
-		go_to(walk, metastore_prefix_next(&walk->match));
-	}
-	return NULL;
+	go_to(walk, metastore_prefix_next(&walk->match));
 }
 
 /**

@@ -2,7 +2,7 @@
 #ifndef METASTORE_TOPIC_H
 #define METASTORE_TOPIC_H
 
-#include <linux/list.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -80,8 +80,26 @@ struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match
 
 bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_key *key,
 			  bool prefixes);
-struct metastore_subscription *metastore_walk_next(struct metastore_walk *walk);
+void metastore_walk_next_topic(struct metastore_walk *walk);
 u32 metastore_subscribers(const struct metastore_key *key);
+
+/**
+ * metastore_walk_next - go to the next subscription
+ * @walk:	where it is
+ *
+ * Context: as metastore_walk_start().
+ * Return: the subscription's in_topic, which may have ended meanwhile, or NULL.
+ */
+static inline struct list_head *metastore_walk_next(struct metastore_walk *walk)
+{
+	while (walk->topic) {
+		walk->at = rcu_dereference_raw(list_next_rcu(walk->at));
+		if (walk->at != &walk->topic->subs)
+			return walk->at;
+		metastore_walk_next_topic(walk);
+	}
+	return NULL;
+}
 
 /* Are there subscriptions to prefixes? Who does not want to know exactly needs no lock. */
 static inline bool metastore_has_prefixes(const struct metastore_prefixes *prefixes)

@@ -170,15 +170,6 @@ bool metastore_value_tryget(struct metastore_value *value)
 }
 
 /**
- * metastore_value_get - take a further reference
- * @value:	a value to which there is a reference
- */
-void metastore_value_get(struct metastore_value *value)
-{
-	refcount_inc(&value->refs);
-}
-
-/**
  * metastore_value_put_later - drop a reference under a lock
  * @value:	the value
  * @garbage:	takes it if that was the last reference
@@ -221,19 +212,6 @@ void metastore_value_put(struct metastore_value *value)
 
 	metastore_value_put_later(value, &garbage);
 	metastore_garbage_free(&garbage);
-}
-
-/**
- * metastore_value_size - what a value counts against limits
- * @value:	the value
- *
- * Return: bytes, at most METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
- * METASTORE_KEY_MAX + the largest max_value, which is far below U32_MAX.
- */
-u32 metastore_value_size(const struct metastore_value *value)
-{
-	return METASTORE_VALUE_OVERHEAD + value->node.key_len + value->len +
-	       (value->tied ? METASTORE_TIE_OVERHEAD : 0);
 }
 
 /**

@@ -96,16 +96,31 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 					       const void __user *bytes, u32 len,
 					       bool tied);
 bool metastore_value_tryget(struct metastore_value *value);
-void metastore_value_get(struct metastore_value *value);
 void metastore_value_put(struct metastore_value *value);
 void metastore_value_put_later(struct metastore_value *value,
 			       struct metastore_garbage *garbage);
 void metastore_garbage_free(struct metastore_garbage *garbage);
-u32 metastore_value_size(const struct metastore_value *value);
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer);
 bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 			     struct iov_iter *to);
+
+/* Takes a further reference to a value to which there is one. */
+static inline void metastore_value_get(struct metastore_value *value)
+{
+	refcount_inc(&value->refs);
+}
+
+/*
+ * What a value counts against limits: bytes, at most METASTORE_VALUE_OVERHEAD +
+ * METASTORE_TIE_OVERHEAD + METASTORE_KEY_MAX + the largest max_value, which is far
+ * below U32_MAX.
+ */
+static inline u32 metastore_value_size(const struct metastore_value *value)
+{
+	return METASTORE_VALUE_OVERHEAD + value->node.key_len + value->len +
+	       (value->tied ? METASTORE_TIE_OVERHEAD : 0);
+}
 
 static inline struct metastore_value *
 metastore_value_of(struct metastore_node *node)

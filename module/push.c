@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Events come into a queue.
+ *
+ * They wait in a ring. Of some subscriptions only the latest event of a key is
+ * wanted. If that is to a prefix, a newer event takes the place in the ring of the
+ * one that waits, which is found by an index. If it is to one key, the subscription
+ * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
+ */
+#include "queue_priv.h"
+
+/* Drops the oldest event of the ring. It is counted as lost. */
+void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
+{
+	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
+
+	queue_remove_oldest(queue);
+	source_count_lost(record.source);
+	metastore_value_put_later(record.value, garbage);
+}
+
+/*
+ * Makes room for so many events more in the ring, and so many bytes, by dropping the
+ * oldest. If the queue is lossless nothing is dropped. Returns whether there is room.
+ */
+bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
+		     struct metastore_garbage *garbage)
+{
+	u32 max_len = queue->ring.max_len - events;
+
+	if (queue->lossless)
+		return queue->ring.len + queue->claimed_len <= max_len &&
+		       queue_has_room(queue, charge, 0);
+	/* What is with readers cannot be dropped. */
+	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
+		return false;
+	while (queue->ring.len > max_len || !queue_has_room(queue, charge, 0))
+		queue_drop_oldest(queue, garbage);
+	return true;
+}
+
+/* As an event of another subscription is that of this one, with a reference. */
+static void fill(struct metastore_record *record, struct metastore_source *source,
+		 const struct metastore_record *event)
+{
+	metastore_value_get(event->value);
+	record->value = event->value;
+	record->source = source;
+	record->version = event->version;
+	record->type = event->type;
+	record->flags = event->flags | source->event_flags;
+	record->since = event->since;
+}
+
+/* Puts a newer event where one of the same key waits. It is as old as that one. */
+static void replace(struct metastore_record *old, struct metastore_source *source,
+		    const struct metastore_record *event,
+		    struct metastore_garbage *garbage)
+{
+	u32 since = old->since;
+
+	source_count_conflated(source);
+	metastore_value_put_later(old->value, garbage);
+	fill(old, source, event);
+	old->since = since;
+}
+
+static void note_length(struct metastore_queue *queue)
+{
+	u32 len = queue->ring.len + queue->nr_latest;
+
+	if (len > queue->high_len)
+		queue->high_len = len;
+}
+
+static bool push_in_place(struct metastore_queue *queue, struct metastore_source *source,
+			  const struct metastore_record *event,
+			  struct metastore_garbage *garbage)
+{
+	if (source->latest.value) {
+		replace(&source->latest, source, event, garbage);
+		return true;
+	}
+	fill(&source->latest, source, event);
+	list_add_tail(&source->in_latest, &queue->latest);
+	queue->nr_latest++;
+	note_length(queue);
+	return true;
+}
+
+/* Returns the record, or NULL if there is no room for it. */
+static struct metastore_record *push_in_ring(struct metastore_queue *queue,
+					     struct metastore_source *source,
+					     const struct metastore_record *event,
+					     struct metastore_garbage *garbage)
+{
+	u32 charge = queue_charge(queue, event->value);
+	struct metastore_record *record;
+
+	if (unlikely(queue->lossless || queue->ring.len == queue->ring.max_len ||
+		     !queue_has_room(queue, charge, 0)) &&
+	    !queue_make_room(queue, 1, charge, garbage)) {
+		source_count_lost(source);
+		return NULL;
+	}
+	record = metastore_ring_append(&queue->ring);
+	fill(record, source, event);
+	queue->bytes += charge;
+	note_length(queue);
+	return record;
+}
+
+static bool push_indexed(struct metastore_queue *queue, struct metastore_source *source,
+			 const struct metastore_record *event,
+			 struct metastore_garbage *garbage)
+{
+	struct metastore_record *record = push_in_ring(queue, source, event, garbage);
+
+	if (record)
+		metastore_ring_index(&queue->ring, record);
+	return record;
+}
+
+/*
+ * Puts it where an event of the same key waits, and drops the oldest if it is so much
+ * longer. If that is the very one, it is as if none had waited. Returns false if there
+ * is no room for it.
+ */
+static bool push_over(struct metastore_queue *queue, struct metastore_source *source,
+		      struct metastore_record *old, const struct metastore_record *event,
+		      struct metastore_garbage *garbage)
+{
+	u32 less = queue_charge(queue, old->value);
+	u32 more = queue_charge(queue, event->value);
+	struct metastore_value *value;
+
+	while (!queue_has_room(queue, more, less)) {
+		if (queue->lossless ||
+		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
+			source_count_lost(source);
+			return false;
+		}
+		if (metastore_ring_at(&queue->ring, 0) != old) {
+			queue_drop_oldest(queue, garbage);
+			continue;
+		}
+		value = old->value;
+		queue_remove_oldest(queue);
+		source_count_conflated(source);
+		metastore_value_put_later(value, garbage);
+		return push_indexed(queue, source, event, garbage);
+	}
+	queue->bytes += more - less;
+	replace(old, source, event, garbage);
+	return true;
+}
+
+/* The event of a subscription that wants the latest alone. */
+static bool push_latest(struct metastore_queue *queue, struct metastore_source *source,
+			const struct metastore_record *event,
+			struct metastore_garbage *garbage)
+{
+	struct metastore_record *old;
+
+	if (source_has_place(source))
+		return push_in_place(queue, source, event, garbage);
+	old = metastore_ring_find(&queue->ring, source, event->value);
+	return old ? push_over(queue, source, old, event, garbage) :
+		     push_indexed(queue, source, event, garbage);
+}
+
+/* Is it to hear of the key? Not if a snapshot will show what the event tells. */
+static bool hears(const struct metastore_source *source, const struct metastore_key *key)
+{
+	return !source->cancelled &&
+	       (!source->snapshot ||
+		metastore_snapshot_has_passed(source->snapshot, key));
+}
+
+static bool push(struct metastore_queue *queue, struct metastore_source *source,
+		 const struct metastore_key *key, const struct metastore_record *event,
+		 struct metastore_garbage *garbage)
+{
+	if (!source->plain && !hears(source, key))
+		return false;
+	source->books.matched++;
+	queue->books.matched++;
+	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
+		return push_latest(queue, source, event, garbage);
+	return push_in_ring(queue, source, event, garbage);
+}
+
+static void unclaim(struct metastore_queue *queue, u32 charge)
+{
+	queue->claimed_len--;
+	queue->claimed_bytes -= charge;
+}
+
+/**
+ * metastore_queue_claim - claim room for an event, if the queue is lossless
+ * @source:	the subscription
+ * @value:	the event's
+ * @charge:	is set to the bytes that are claimed, for metastore_queue_push() or
+ *		metastore_queue_unclaim(); 0: there need not be, or can never be, room
+ *
+ * Context: in a section of metastore_srcu; takes the queue's lock.
+ * Return: 0; -EAGAIN if there is no room; when there is, metastore_room_came() is
+ * called.
+ */
+int metastore_queue_claim(struct metastore_source *source,
+			  const struct metastore_value *value, u32 *charge)
+{
+	struct metastore_queue *queue = source->queue;
+	u32 bytes;
+	int err = 0;
+
+	*charge = 0;
+	spin_lock(&queue->lock);
+	bytes = queue_charge(queue, value);
+	if (source->cancelled || !queue->lossless || source_has_place(source) ||
+	    bytes > queue->max_bytes - queue->reserved)
+		goto unlock;
+	if (queue_make_room(queue, 1, bytes, NULL)) {
+		queue->claimed_len++;
+		queue->claimed_bytes += bytes;
+		*charge = bytes;
+	} else {
+		queue->room_wanted = true;
+		err = -EAGAIN;
+	}
+unlock:
+	spin_unlock(&queue->lock);
+	return err;
+}
+
+/**
+ * metastore_queue_unclaim - give room back that was not used
+ * @source:	the subscription
+ * @charge:	of metastore_queue_claim()
+ *
+ * Context: in the same section of metastore_srcu; takes the queue's lock.
+ */
+void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
+{
+	struct metastore_queue *queue = source->queue;
+
+	spin_lock(&queue->lock);
+	unclaim(queue, charge);
+	queue_room_came(queue);
+	spin_unlock(&queue->lock);
+}
+
+/**
+ * metastore_queue_push - queue an event
+ * @source:	the subscription
+ * @key:	the key that the event is about
+ * @event:	the event; its source is not looked at, and the queue takes a
+ *		reference of its own to its value
+ * @claim:	room that is claimed for it, or NULL
+ * @garbage:	takes values of events that were dropped for it
+ *
+ * Context: with the bucket's lock held; takes the queue's.
+ * Return: false if there is no room for it, then it is counted as lost; or if the
+ * subscription has ended, or its snapshot has not passed the key yet.
+ */
+bool metastore_queue_push(struct metastore_source *source,
+			  const struct metastore_key *key,
+			  const struct metastore_record *event,
+			  struct metastore_claim *claim,
+			  struct metastore_garbage *garbage)
+{
+	struct metastore_queue *queue = source->queue;
+	bool taken;
+
+	spin_lock(&queue->lock);
+	if (claim) {
+		unclaim(queue, claim->charge);
+		claim->used = true;
+	}
+	taken = push(queue, source, key, event, garbage);
+	queue_wake(queue);
+	spin_unlock(&queue->lock);
+	return taken;
+}
+
+/**
+ * metastore_queue_push_begin - begin to queue events one right behind the other
+ * @group:	is set
+ * @queue:	the queue
+ * @garbage:	takes values of events that were dropped for them
+ *
+ * Context: with a bucket's lock held; takes the queue's, until
+ * metastore_queue_push_end().
+ */
+void metastore_queue_push_begin(struct metastore_push_group *group,
+				struct metastore_queue *queue,
+				struct metastore_garbage *garbage)
+	__acquires(&queue->lock)
+{
+	spin_lock(&queue->lock);
+	group->queue = queue;
+	group->garbage = garbage;
+	group->more = false;
+}
+
+/**
+ * metastore_queue_push_next - queue one of them
+ * @group:	the events
+ * @source:	the subscription
+ * @key:	the key that the event is about
+ * @event:	the event, as in metastore_queue_push()
+ *
+ * Those that are taken have METASTORE_EVENT_F_MORE but for the last. An event that
+ * takes another one's place is none of them.
+ *
+ * Return: as metastore_queue_push().
+ */
+bool metastore_queue_push_next(struct metastore_push_group *group,
+			       struct metastore_source *source,
+			       const struct metastore_key *key,
+			       const struct metastore_record *event)
+{
+	struct metastore_ring *ring = &group->queue->ring;
+
+	if (!push(group->queue, source, key, event, group->garbage))
+		return false;
+	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
+		return true;
+	/* Unless it was dropped again for this one. */
+	if (group->more && ring->len > 1)
+		metastore_ring_at(ring, ring->len - 2)->flags |= METASTORE_EVENT_F_MORE;
+	group->more = true;
+	return true;
+}
+
+/**
+ * metastore_queue_push_end - that were all
+ * @group:	the events
+ */
+void metastore_queue_push_end(struct metastore_push_group *group)
+	__releases(&group->queue->lock)
+{
+	queue_wake(group->queue);
+	spin_unlock(&group->queue->lock);
+}
