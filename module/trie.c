@@ -32,6 +32,13 @@ static u32 common_bits(const u8 *a, const u8 *b, u32 max)
 	return bits;
 }
 
+static void set_bits(struct metastore_trie_node *node, u32 bits)
+{
+	node->bits = bits;
+	node->byte = bits / 8;
+	node->shift = 7 - bits % 8;
+}
+
 /**
  * metastore_trie_node_init - make a node that is in no trie yet
  * @node:	the node, with room for @len bytes
@@ -43,7 +50,7 @@ void metastore_trie_node_init(struct metastore_trie_node *node, const u8 *bytes,
 {
 	RCU_INIT_POINTER(node->child[0], NULL);
 	RCU_INIT_POINTER(node->child[1], NULL);
-	node->bits = 8 * len;
+	set_bits(node, 8 * len);
 	node->fork = false;
 	memcpy(node->bytes, bytes, len);
 }
@@ -91,7 +98,7 @@ static void make_fork(struct metastore_trie_node *fork,
 		      const struct metastore_trie_node *like, u32 bits)
 {
 	metastore_trie_node_init(fork, like->bytes, DIV_ROUND_UP(bits, 8));
-	fork->bits = bits;
+	set_bits(fork, bits);
 	fork->fork = true;
 }
 
@@ -195,7 +202,7 @@ void metastore_trie_match(const struct metastore_trie *trie, const u8 *bytes, u3
 			  struct metastore_trie_match *match)
 {
 	match->bytes = bytes;
-	match->bits = 8 * len;
+	match->len = len;
 	match->next = follow(&trie->root);
 }
 
@@ -210,20 +217,19 @@ void metastore_trie_match(const struct metastore_trie *trie, const u8 *bytes, u3
  */
 struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *match)
 {
-	struct metastore_trie_node *node;
+	struct metastore_trie_node *node = match->next;
+	const u8 *bytes = match->bytes;
 
-	while ((node = match->next) && node->bits <= match->bits) {
-		match->next = node->bits == match->bits ? NULL :
-			follow(&node->child[bit_at(match->bytes, node->bits)]);
-		if (READ_ONCE(node->fork))
-			continue;
-		/* If it differs so does all that lies behind it. */
-		if (memcmp(node->bytes, match->bytes, node->bits / 8))
-			break;
-		return node;
-	}
+	while (node && READ_ONCE(node->fork))
+		node = node->byte < match->len ?
+		       follow(&node->child[bytes[node->byte] >> node->shift & 1]) : NULL;
 	match->next = NULL;
-	return NULL;
+	/* If it differs so does all that lies behind it. */
+	if (!node || node->byte > match->len || memcmp(node->bytes, bytes, node->byte))
+		return NULL;
+	if (node->byte < match->len)
+		match->next = follow(&node->child[bytes[node->byte] >> node->shift & 1]);
+	return node;
 }
 
 /**

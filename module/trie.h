@@ -8,14 +8,18 @@
  * struct metastore_trie_node - what a trie holds, at the end of a larger object
  * @child:	nodes whose strings go on with a bit that is 0, and 1
  * @bits:	length of @bytes in bits; of a member a multiple of 8
+ * @byte:	where the bit is by which to go on: in which byte,
+ * @shift:	and how many bits are below it
  * @fork:	no member, only there because strings part here
  * @bytes:	the string, the last byte filled up with anything
  *
- * @bits and @bytes never change.
+ * All but @child and @fork never change.
  */
 struct metastore_trie_node {
 	struct metastore_trie_node __rcu *child[2];
 	u16 bits;
+	u8 byte;
+	u8 shift;
 	bool fork;
 	u8 bytes[];
 };
@@ -39,12 +43,12 @@ struct metastore_trie {
 /**
  * struct metastore_trie_match - a search for all members that begin a string
  * @bytes:	the string
- * @bits:	its length in bits
+ * @len:	its length in bytes
  * @next:	the node to look at next, or NULL
  */
 struct metastore_trie_match {
 	const u8 *bytes;
-	u32 bits;
+	u32 len;
 	struct metastore_trie_node *next;
 };
 

@@ -45,6 +45,7 @@
  * @size:	length of the value in bytes
  * @keys:	number of keys in the store
  * @subscribers: number of them
+ * @prefixes:	subscriptions to prefixes that the key does not have
  * @epoll:	whether an epoll watches each
  * @library:	whether the operation is done through the library
  * @batch:	operations of a batch; 0: BATCH
@@ -61,6 +62,7 @@ struct row {
 	size_t size;
 	unsigned int keys;
 	unsigned int subscribers;
+	unsigned int prefixes;
 	bool epoll;
 	bool library;
 	unsigned int batch;

@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/metastore.h>
@@ -29,6 +31,9 @@
 #define KEYS		(50 * BATCH)
 
 #define SUBSCRIBERS_MAX	1000
+
+/* Events that a queue holds, as the module is loaded */
+#define QUEUE_LEN	1024
 
 /* Of an event with a key of KEY_LEN and a value of VALUE_LEN */
 #define EVENT_SIZE	(sizeof(struct metastore_event) + KEY_LEN + VALUE_LEN)
@@ -44,6 +49,7 @@ static char missing[BATCH][KEY_LEN];
 static const char news[KEY_LEN] = "news-0123456789a";
 
 static int subscribers[SUBSCRIBERS_MAX];
+static int prefixes;
 static int epoll = -1;
 static struct mstore *reader;
 static struct mstore_event_buffer *events;
@@ -578,6 +584,123 @@ static void add_publish_read(const struct value_size *size, const char *peers,
 	row_add(&library, "%s-lib", name);
 }
 
+static void read_all(unsigned int first, unsigned int last)
+{
+	for (; first < last; first++)
+		while (read(subscribers[first], buffer, sizeof(buffer)) > 0)
+			;
+}
+
+/* What a publish takes while all but the first @stuck read each event at once. */
+static double publish_beside_readers(const struct row *row, unsigned int stuck)
+{
+	struct timespec before, after;
+	unsigned int n;
+	double sum = 0;
+
+	subscribe_all(row);
+	/* What is stuck is full from the beginning. */
+	for (n = 0; n < QUEUE_LEN; n++) {
+		publish(news, row->size);
+		read_all(stuck, row->subscribers);
+	}
+	pause_ms(1000);
+	for (n = 0; n < BATCH; n++) {
+		clock_gettime(CLOCK_MONOTONIC, &before);
+		publish(news, row->size);
+		clock_gettime(CLOCK_MONOTONIC, &after);
+		sum += (after.tv_sec - before.tv_sec) * 1e9 + after.tv_nsec - before.tv_nsec;
+		read_all(stuck, row->subscribers);
+	}
+	unsubscribe_all(row);
+	return sum / BATCH;
+}
+
+static double publish_two_live(const struct row *row)
+{
+	return publish_beside_readers(row, 0);
+}
+
+static double publish_one_stuck(const struct row *row)
+{
+	return publish_beside_readers(row, 1);
+}
+
+/*
+ * Prefixes that do not begin the key, of all lengths. They differ from it at once, or
+ * behind up to all but its last bytes.
+ */
+static void subscribe_prefixes(const struct row *row, bool alike)
+{
+	struct metastore_subscribe args = {
+		.flags = METASTORE_SUBSCRIBE_PREFIX,
+	};
+	char prefix[METASTORE_KEY_MAX];
+	unsigned int i, j, same;
+
+	prefixes = open_device();
+	srandom(1);
+	for (i = 0; i < row->prefixes; i++) {
+		args.key = address(prefix);
+		args.key_len = 4 + i % (METASTORE_KEY_MAX - 3);
+		same = alike ? random() % MIN(args.key_len - 3, KEY_LEN) : 0;
+		memcpy(prefix, news, same);
+		for (j = same; j < args.key_len; j++)
+			prefix[j] = random();
+		/* No byte of the key has that bit. */
+		prefix[same] |= 0x80;
+		if (ioctl(prefixes, METASTORE_IOC_SUBSCRIBE, &args))
+			die("SUBSCRIBE to a prefix");
+	}
+}
+
+static void subscribe_beside_prefixes(const struct row *row)
+{
+	subscribe_all(row);
+	subscribe_prefixes(row, false);
+}
+
+static void subscribe_beside_alike(const struct row *row)
+{
+	subscribe_all(row);
+	subscribe_prefixes(row, true);
+}
+
+static void unsubscribe_prefixes(const struct row *row)
+{
+	unsubscribe_all(row);
+	close(prefixes);
+}
+
+/* What others' subscriptions cost a publisher who has nothing to do with them. */
+static void bystander_rows(void)
+{
+	struct row row = {
+		.prepare = empty_queues,
+		.run = run_publish,
+		.teardown = unsubscribe_prefixes,
+		.size = VALUE_LEN,
+		.subscribers = 1,
+		.prefixes = 10000,
+		.peers = "publish-1",
+	};
+	struct row pair = {
+		.size = VALUE_LEN,
+		.subscribers = 2,
+		.unit = "instructions",
+	};
+
+	row.setup = subscribe_beside_prefixes;
+	row_add(&row, "publish-1-prefixes-10k");
+	row.setup = subscribe_beside_alike;
+	row_add(&row, "publish-1-prefixes-alike-10k");
+	pair.amount = publish_two_live;
+	row_add(&pair, "publish-two-live");
+	pair.amount = publish_one_stuck;
+	pair.peers = "publish-two-live";
+	row_add(&pair, "publish-one-stuck");
+}
+
 static void read_rows(void)
 {
 	static const struct value_size usual = { "", VALUE_LEN, BATCH };
@@ -632,6 +755,7 @@ void metastore_rows(void)
 {
 	size_rows();
 	publish_rows();
+	bystander_rows();
 	read_rows();
 	single_rows();
 }
