@@ -14,7 +14,7 @@
 #define FIELD(type, field, offset) \
 	static_assert(offsetof(struct metastore_##type, field) == (offset), #type "." #field)
 
-SIZE(set, 48);
+SIZE(set, 56);
 FIELD(set, key, 0);
 FIELD(set, value, 8);
 FIELD(set, key_len, 16);
@@ -23,6 +23,8 @@ FIELD(set, flags, 24);
 FIELD(set, queues, 28);
 FIELD(set, version, 32);
 FIELD(set, ttl, 40);
+FIELD(set, timeout, 48);
+FIELD(set, reserved, 52);
 
 SIZE(get, 48);
 FIELD(get, key, 0);
@@ -65,13 +67,14 @@ FIELD(flush, reserved, 20);
 FIELD(flush, values, 24);
 FIELD(flush, subscriptions, 32);
 
-SIZE(subscribe, 32);
+SIZE(subscribe, 40);
 FIELD(subscribe, key, 0);
 FIELD(subscribe, key_len, 8);
 FIELD(subscribe, events, 12);
 FIELD(subscribe, cookie, 16);
 FIELD(subscribe, flags, 24);
 FIELD(subscribe, reserved, 28);
+FIELD(subscribe, version, 32);
 
 SIZE(unsubscribe, 16);
 FIELD(unsubscribe, key, 0);
@@ -164,6 +167,35 @@ SIZE(open, 8);
 FIELD(open, flags, 0);
 FIELD(open, open_flags, 4);
 
+SIZE(queue_info, 80);
+FIELD(queue_info, flags, 0);
+FIELD(queue_info, policy, 4);
+FIELD(queue_info, max_len, 8);
+FIELD(queue_info, max_bytes, 12);
+FIELD(queue_info, len, 16);
+FIELD(queue_info, bytes, 20);
+FIELD(queue_info, high_len, 24);
+FIELD(queue_info, subscriptions, 28);
+FIELD(queue_info, matched, 32);
+FIELD(queue_info, delivered, 40);
+FIELD(queue_info, conflated, 48);
+FIELD(queue_info, lost, 56);
+FIELD(queue_info, pending, 64);
+FIELD(queue_info, oldest, 72);
+
+SIZE(subscription_info, 72);
+FIELD(subscription_info, key, 0);
+FIELD(subscription_info, key_len, 8);
+FIELD(subscription_info, flags, 12);
+FIELD(subscription_info, cookie, 16);
+FIELD(subscription_info, events, 24);
+FIELD(subscription_info, reserved, 28);
+FIELD(subscription_info, matched, 32);
+FIELD(subscription_info, delivered, 40);
+FIELD(subscription_info, conflated, 48);
+FIELD(subscription_info, lost, 56);
+FIELD(subscription_info, pending, 64);
+
 SIZE(event, 48);
 FIELD(event, len, 0);
 FIELD(event, header_len, 4);
@@ -185,10 +217,10 @@ FIELD(owner_end, code, 6);
 
 static_assert(METASTORE_IOC_INFO == 0xc058e600, "INFO");
 static_assert(METASTORE_IOC_GET == 0xc030e601, "GET");
-static_assert(METASTORE_IOC_SET == 0xc030e602, "SET");
+static_assert(METASTORE_IOC_SET == 0xc038e602, "SET");
 static_assert(METASTORE_IOC_DELETE == 0xc018e603, "DELETE");
-static_assert(METASTORE_IOC_PUBLISH == 0xc030e604, "PUBLISH");
-static_assert(METASTORE_IOC_SUBSCRIBE == 0xc020e605, "SUBSCRIBE");
+static_assert(METASTORE_IOC_PUBLISH == 0xc038e604, "PUBLISH");
+static_assert(METASTORE_IOC_SUBSCRIBE == 0xc028e605, "SUBSCRIBE");
 static_assert(METASTORE_IOC_UNSUBSCRIBE == 0xc010e606, "UNSUBSCRIBE");
 static_assert(METASTORE_IOC_SUBSCRIBERS == 0xc018e607, "SUBSCRIBERS");
 static_assert(METASTORE_IOC_BUCKET == 0xc018e608, "BUCKET");
@@ -198,6 +230,8 @@ static_assert(METASTORE_IOC_FLUSH == 0xc028e60b, "FLUSH");
 static_assert(METASTORE_IOC_BATCH == 0xc018e60c, "BATCH");
 static_assert(METASTORE_IOC_CREATE == 0xc028e60d, "CREATE");
 static_assert(METASTORE_IOC_OPEN == 0xc008e60e, "OPEN");
+static_assert(METASTORE_IOC_QUEUE == 0xc050e60f, "QUEUE");
+static_assert(METASTORE_IOC_SUBSCRIPTION == 0xc048e610, "SUBSCRIPTION");
 
 static_assert(METASTORE_KEY_MAX == 255, "METASTORE_KEY_MAX");
 static_assert(METASTORE_ANY_BUCKET == 0xffffffff, "METASTORE_ANY_BUCKET");
@@ -205,6 +239,12 @@ static_assert(METASTORE_FLUSH_SUBSCRIPTIONS == 1, "METASTORE_FLUSH_SUBSCRIPTIONS
 static_assert(METASTORE_EVENT_PUBLISHED == 1, "METASTORE_EVENT_PUBLISHED");
 static_assert(METASTORE_EVENT_SET == 2, "METASTORE_EVENT_SET");
 static_assert(METASTORE_EVENT_DELETED == 4, "METASTORE_EVENT_DELETED");
+static_assert(METASTORE_EVENT_BY_DELETE == 0x08, "METASTORE_EVENT_BY_DELETE");
+static_assert(METASTORE_EVENT_BY_FLUSH == 0x10, "METASTORE_EVENT_BY_FLUSH");
+static_assert(METASTORE_EVENT_BY_EXPIRY == 0x20, "METASTORE_EVENT_BY_EXPIRY");
+static_assert(METASTORE_EVENT_BY_OWNER == 0x40, "METASTORE_EVENT_BY_OWNER");
+static_assert(METASTORE_EVENT_SNAPSHOT == 0x1000, "METASTORE_EVENT_SNAPSHOT");
+static_assert(METASTORE_EVENT_SNAPSHOT_END == 0x2000, "METASTORE_EVENT_SNAPSHOT_END");
 static_assert(METASTORE_EVENT_LOST == 0x4000, "METASTORE_EVENT_LOST");
 static_assert(METASTORE_EVENT_FLUSHED == 0x8000, "METASTORE_EVENT_FLUSHED");
 static_assert(METASTORE_EVENT_F_FLUSH == 0x01, "METASTORE_EVENT_F_FLUSH");
@@ -212,11 +252,19 @@ static_assert(METASTORE_EVENT_F_EXPIRED == 0x02, "METASTORE_EVENT_F_EXPIRED");
 static_assert(METASTORE_EVENT_F_OWNER == 0x04, "METASTORE_EVENT_F_OWNER");
 static_assert(METASTORE_EVENT_F_STOLEN == 0x08, "METASTORE_EVENT_F_STOLEN");
 static_assert(METASTORE_EVENT_F_MORE == 0x10, "METASTORE_EVENT_F_MORE");
+static_assert(METASTORE_EVENT_F_NO_VALUE == 0x20, "METASTORE_EVENT_F_NO_VALUE");
+static_assert(METASTORE_SUBSCRIBE_PREFIX == 0x01, "METASTORE_SUBSCRIBE_PREFIX");
+static_assert(METASTORE_SUBSCRIBE_SNAPSHOT == 0x02, "METASTORE_SUBSCRIBE_SNAPSHOT");
+static_assert(METASTORE_SUBSCRIBE_NEWER == 0x04, "METASTORE_SUBSCRIBE_NEWER");
+static_assert(METASTORE_SUBSCRIBE_LATEST == 0x08, "METASTORE_SUBSCRIBE_LATEST");
+static_assert(METASTORE_SUBSCRIBE_NO_VALUE == 0x10, "METASTORE_SUBSCRIBE_NO_VALUE");
 static_assert(METASTORE_F_CREATE == 0x01, "METASTORE_F_CREATE");
 static_assert(METASTORE_F_REPLACE == 0x02, "METASTORE_F_REPLACE");
 static_assert(METASTORE_F_IF_VERSION == 0x04, "METASTORE_F_IF_VERSION");
 static_assert(METASTORE_F_OWNED == 0x08, "METASTORE_F_OWNED");
 static_assert(METASTORE_F_STEAL == 0x10, "METASTORE_F_STEAL");
+static_assert(METASTORE_F_WAIT == 0x20, "METASTORE_F_WAIT");
+static_assert(METASTORE_WAIT_FOREVER == 0xffffffff, "METASTORE_WAIT_FOREVER");
 static_assert(METASTORE_TTL_MAX == 1ULL << 40, "METASTORE_TTL_MAX");
 static_assert(METASTORE_OWNER_NONE == 0, "METASTORE_OWNER_NONE");
 static_assert(METASTORE_OWNER_SELF == 1, "METASTORE_OWNER_SELF");
@@ -237,7 +285,17 @@ static_assert(METASTORE_FEATURE_OWNERS == 0x02, "METASTORE_FEATURE_OWNERS");
 static_assert(METASTORE_FEATURE_TTL == 0x04, "METASTORE_FEATURE_TTL");
 static_assert(METASTORE_FEATURE_BATCH == 0x08, "METASTORE_FEATURE_BATCH");
 static_assert(METASTORE_FEATURE_PRIVATE == 0x10, "METASTORE_FEATURE_PRIVATE");
+static_assert(METASTORE_FEATURE_DELIVERY == 0x20, "METASTORE_FEATURE_DELIVERY");
+static_assert(METASTORE_FEATURE_WAIT == 0x40, "METASTORE_FEATURE_WAIT");
+static_assert(METASTORE_QUEUE_DROP_OLDEST == 0, "METASTORE_QUEUE_DROP_OLDEST");
+static_assert(METASTORE_QUEUE_LOSSLESS == 1, "METASTORE_QUEUE_LOSSLESS");
+static_assert(METASTORE_QUEUE_SET_LEN == 1, "METASTORE_QUEUE_SET_LEN");
+static_assert(METASTORE_QUEUE_SET_BYTES == 2, "METASTORE_QUEUE_SET_BYTES");
+static_assert(METASTORE_QUEUE_SET_POLICY == 4, "METASTORE_QUEUE_SET_POLICY");
+static_assert(METASTORE_QUEUE_FACTOR == 64, "METASTORE_QUEUE_FACTOR");
+static_assert(METASTORE_QUEUE_MOVE_MAX == 65536, "METASTORE_QUEUE_MOVE_MAX");
 static_assert(METASTORE_VALUE_OVERHEAD == 48, "METASTORE_VALUE_OVERHEAD");
+static_assert(METASTORE_TIE_OVERHEAD == 64, "METASTORE_TIE_OVERHEAD");
 
 FIXTURE(abi)
 {
@@ -439,6 +497,70 @@ TEST_F(abi, private)
 	ASSERT_EQ(0, ms_info(fd, METASTORE_ANY_BUCKET, &info));
 	EXPECT_EQ(7, info.buckets);
 	EXPECT_EQ(1ULL << 40, info.max_bytes);
+}
+
+TEST_F(abi, snapshot_and_prefix)
+{
+	struct ms_reader r = ms_reader(self->fd, 4096);
+	struct metastore_subscription_info info;
+	__u64 old, new;
+
+	ASSERT_EQ(0, ms_set(self->fd, "abi.key", "old", &old));
+	ASSERT_EQ(0, ms_subscribe_as(self->fd, "abi.", .events = EVENTS_ALL, .cookie = 5,
+				     .flags = METASTORE_SUBSCRIBE_PREFIX |
+					      METASTORE_SUBSCRIBE_SNAPSHOT));
+	EXPECT_EVENT(&r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 5, .version = old,
+		     .key = "abi.key", .value = "old");
+	EXPECT_EVENT(&r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 5);
+	ASSERT_EQ(0, ms_set(self->fd, "abi.key", "new", &new));
+	EXPECT_EVENT(&r, .type = METASTORE_EVENT_SET, .cookie = 5, .version = new,
+		     .key = "abi.key", .value = "new");
+	EXPECT_TRUE(ms_silent(self->fd));
+	ASSERT_EQ(0, ms_subscription(self->fd, "abi.", METASTORE_SUBSCRIBE_PREFIX, &info));
+	EXPECT_EQ(METASTORE_SUBSCRIBE_PREFIX, info.flags);
+	EXPECT_EQ(5, info.cookie);
+	EXPECT_EQ(EVENTS_ALL, info.events);
+	EXPECT_EQ(2, info.matched);
+	EXPECT_EQ(2, info.delivered);
+	EXPECT_EQ(0, info.conflated);
+	EXPECT_EQ(0, info.lost);
+	EXPECT_EQ(0, info.pending);
+}
+
+TEST_F(abi, queue)
+{
+	struct metastore_queue_info info = {
+		.flags = METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_BYTES |
+			 METASTORE_QUEUE_SET_POLICY,
+		.policy = METASTORE_QUEUE_LOSSLESS,
+		.max_len = 3,
+		.max_bytes = 5000,
+	};
+	struct metastore_set arg = { .flags = METASTORE_F_WAIT, .timeout = 1 };
+	int i;
+
+	ASSERT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_QUEUE, &info));
+	ASSERT_EQ(0, ms_subscribe(self->fd, "abi.key", 0, 1));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, ms_store_with(self->fd, METASTORE_IOC_PUBLISH, "abi.key", "v",
+					   &arg));
+	/* The descriptor is non-blocking */
+	EXPECT_EQ(-EAGAIN, ms_store_with(self->fd, METASTORE_IOC_PUBLISH, "abi.key", "v", &arg));
+	ASSERT_EQ(0, ms_queue(self->fd, &info));
+	EXPECT_EQ(METASTORE_QUEUE_LOSSLESS, info.policy);
+	EXPECT_EQ(3, info.max_len);
+	EXPECT_EQ(5000, info.max_bytes);
+	EXPECT_EQ(3, info.len);
+	/* An event counts 5000 / (3 + 1) at least */
+	EXPECT_EQ(3 * 1250, info.bytes);
+	EXPECT_EQ(3, info.high_len);
+	EXPECT_EQ(1, info.subscriptions);
+	EXPECT_EQ(3, info.matched);
+	EXPECT_EQ(0, info.delivered);
+	EXPECT_EQ(0, info.conflated);
+	EXPECT_EQ(0, info.lost);
+	EXPECT_EQ(3, info.pending);
+	EXPECT_LT(0, info.oldest);
 }
 
 /* A 32-bit program's pointer is all 64 bits of the field, as documented */

@@ -25,6 +25,8 @@ union argument {
 	struct metastore_batch batch;
 	struct metastore_create create;
 	struct metastore_open open;
+	struct metastore_queue_info queue;
+	struct metastore_subscription_info subscription;
 	__u8 bytes[16384];
 };
 
@@ -101,7 +103,8 @@ FIXTURE_VARIANT_ADD(command, set) {
 	.first_size = 40,
 	.known_flags = METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION |
 		       METASTORE_F_OWNED | METASTORE_F_STEAL,
-	.reserved = NONE,
+	.reserved = offsetof(struct metastore_set, reserved),
+	.reserved2 = offsetof(struct metastore_set, timeout),
 	.copies_out = true,
 	.changes = true,
 };
@@ -122,8 +125,9 @@ FIXTURE_VARIANT_ADD(command, publish) {
 	KEYED(set),
 	.first_size = 40,
 	.known_flags = METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION |
-		       METASTORE_F_OWNED | METASTORE_F_STEAL,
-	.reserved = NONE,
+		       METASTORE_F_OWNED | METASTORE_F_STEAL | METASTORE_F_WAIT,
+	.reserved = offsetof(struct metastore_set, reserved),
+	.reserved2 = offsetof(struct metastore_set, timeout),
 	.copies_out = true,
 	.changes = true,
 };
@@ -132,7 +136,12 @@ FIXTURE_VARIANT_ADD(command, subscribe) {
 	.command = METASTORE_IOC_SUBSCRIBE,
 	.needs = POLLIN,
 	KEYED(subscribe),
+	.first_size = 32,
+	.known_flags = METASTORE_SUBSCRIBE_PREFIX | METASTORE_SUBSCRIBE_SNAPSHOT |
+		       METASTORE_SUBSCRIBE_NEWER | METASTORE_SUBSCRIBE_LATEST |
+		       METASTORE_SUBSCRIBE_NO_VALUE,
 	.reserved = offsetof(struct metastore_subscribe, reserved),
+	.reserved2 = offsetof(struct metastore_subscribe, version),
 	.changes = true,
 };
 
@@ -140,6 +149,7 @@ FIXTURE_VARIANT_ADD(command, unsubscribe) {
 	.command = METASTORE_IOC_UNSUBSCRIBE,
 	.needs = POLLIN,
 	KEYED(unsubscribe),
+	.known_flags = METASTORE_SUBSCRIBE_PREFIX,
 	.reserved = NONE,
 	.changes = true,
 };
@@ -211,6 +221,24 @@ FIXTURE_VARIANT_ADD(command, create) {
 FIXTURE_VARIANT_ADD(command, open) {
 	.command = METASTORE_IOC_OPEN,
 	KEYLESS(open),
+};
+
+FIXTURE_VARIANT_ADD(command, queue) {
+	.command = METASTORE_IOC_QUEUE,
+	.needs = POLLIN,
+	KEYLESS(queue_info),
+	.known_flags = METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_BYTES |
+		       METASTORE_QUEUE_SET_POLICY,
+	.copies_out = true,
+};
+
+FIXTURE_VARIANT_ADD(command, subscription) {
+	.command = METASTORE_IOC_SUBSCRIPTION,
+	.needs = POLLIN,
+	KEYED(subscription_info),
+	.known_flags = METASTORE_SUBSCRIBE_PREFIX,
+	.reserved = offsetof(struct metastore_subscription_info, reserved),
+	.copies_out = true,
 };
 
 FIXTURE_SETUP(command)
@@ -287,7 +315,16 @@ FIXTURE_SETUP(command)
 		arg->create.open_flags = O_RDWR | O_CLOEXEC;
 		break;
 	case METASTORE_IOC_OPEN:
-			arg->open.open_flags = O_RDONLY | O_CLOEXEC;
+		arg->open.open_flags = O_RDONLY | O_CLOEXEC;
+		break;
+	case METASTORE_IOC_QUEUE:
+		memset(arg, POISON, variant->size);
+		arg->queue.flags = 0;
+		break;
+	case METASTORE_IOC_SUBSCRIPTION:
+		memset(arg, POISON, variant->size);
+		arg->subscription.flags = 0;
+		arg->subscription.reserved = 0;
 		break;
 	}
 	if (variant->key != NONE) {
@@ -376,6 +413,7 @@ TEST_F(command, ebadf)
 			EXPECT_EQ(-EBADF, call(fd, variant->command, self->arg));
 			EXPECT_TRUE(unchanged(self));
 		} else if (variant->command != METASTORE_IOC_UNSUBSCRIBE &&
+			   variant->command != METASTORE_IOC_SUBSCRIPTION &&
 			   variant->command != METASTORE_IOC_OPEN) {
 			/* The state the next mode finds matters to nobody: it is refused */
 			EXPECT_EQ(0, call(fd, variant->command, self->arg));
@@ -542,6 +580,8 @@ TEST_F(command, older)
 		memcpy(self->arg, self->copy, sizeof(*self->arg));
 		memset(self->arg->bytes + size, POISON, variant->size - size);
 		ASSERT_EQ(0, call(self->fd, ms_resized(variant->command, size), self->arg));
+		if (variant->command == METASTORE_IOC_SUBSCRIBE)
+			ASSERT_EQ(0, ms_unsubscribe(self->fd, self->key));
 		for (i = size; i < variant->size; i++)
 			ASSERT_EQ(POISON, self->arg->bytes[i]);
 	}
@@ -612,12 +652,17 @@ FIXTURE_TEARDOWN(errors)
 	close(self->fd);
 }
 
+static int become_other_user(void)
+{
+	return setresuid(1000, 1000, 1000);
+}
+
 TEST_F(errors, enotty)
 {
 	char arg[256] = "";
 	int nr;
 
-	for (nr = 0x0f; nr < 0x100; nr++) {
+	for (nr = 0x11; nr < 0x100; nr++) {
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_READ | _IOC_WRITE, 0xe6, nr, 40),
 					    arg));
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_NONE, 0xe6, nr, 0), arg));
@@ -838,11 +883,259 @@ TEST_F(errors, subscribe_einval_events)
 {
 	int bit;
 
-	for (bit = 3; bit < 32; bit++) {
+	for (bit = 7; bit < 32; bit++) {
 		EXPECT_EQ(-EINVAL, ms_subscribe(self->fd, "k", 1U << bit, 0));
 		EXPECT_EQ(-EINVAL, ms_subscribe(self->fd, "k", EVENTS_ALL | 1U << bit, 0));
 	}
 	EXPECT_EQ(0, ms_subscribers(self->fd, "k"));
+}
+
+/* A time is only for who waits, and to wait is only for PUBLISH */
+TEST_F(errors, einval_wait)
+{
+	struct metastore_set arg = { .flags = METASTORE_F_WAIT };
+	struct metastore_op op;
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", EVENTS_ALL, 0));
+	EXPECT_EQ(-EINVAL, ms_store_with(self->fd, METASTORE_IOC_SET, "k", "v", &arg));
+	arg.timeout = METASTORE_WAIT_FOREVER;
+	EXPECT_EQ(-EINVAL, ms_store_with(self->fd, METASTORE_IOC_SET, "k", "v", &arg));
+	arg.flags = 0;
+	EXPECT_EQ(-EINVAL, ms_store_with(self->fd, METASTORE_IOC_PUBLISH, "k", "v", &arg));
+	op = ms_op_publish("k", "v");
+	op.flags = METASTORE_F_WAIT;
+	EXPECT_EQ(0, ms_batch(self->fd, &op, 1, 0, NULL));
+	EXPECT_EQ(-EINVAL, op.result);
+	EXPECT_EQ(-ECANCELED, ms_batch(self->fd, &op, 1, METASTORE_BATCH_ATOMIC, NULL));
+	EXPECT_EQ(-EINVAL, op.result);
+	EXPECT_STREQ("ENOENT", ms_str(self->fd, "k"));
+	EXPECT_TRUE(ms_silent(self->fd));
+}
+
+TEST_F(errors, subscribe_einval_newer)
+{
+	EXPECT_EQ(-EINVAL, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_NEWER));
+	EXPECT_EQ(-EINVAL, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_NEWER,
+					   .version = 1));
+	EXPECT_EQ(-EINVAL, ms_subscribe_as(self->fd, "k",
+					   .flags = METASTORE_SUBSCRIBE_NEWER |
+						    METASTORE_SUBSCRIBE_SNAPSHOT |
+						    METASTORE_SUBSCRIBE_PREFIX));
+	EXPECT_EQ(-EINVAL, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_SNAPSHOT,
+					   .version = 1));
+	EXPECT_EQ(-EINVAL, ms_subscribe_as(self->fd, "k", .version = 1ULL << 63));
+	EXPECT_EQ(0, ms_subscribers(self->fd, "k"));
+	EXPECT_TRUE(ms_silent(self->fd));
+	EXPECT_EQ(0, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_NEWER |
+							     METASTORE_SUBSCRIBE_SNAPSHOT));
+}
+
+/* As for keys, but that a prefix may be empty, and then needs no address */
+TEST_F(errors, prefix_refused)
+{
+	char *page = ms_guarded(1), *key = calloc(1, 65536 + 256);
+	static const __u32 lens[] = {
+		METASTORE_KEY_MAX + 1, 512, 65536 + 1, 0x80000001, 0xffffff01, 0xffffffff,
+	};
+	struct metastore_subscription_info info = { .flags = METASTORE_SUBSCRIBE_PREFIX };
+	size_t i;
+
+	ASSERT_TRUE(!!page);
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
+		EXPECT_EQ(-EINVAL, ms_subscribe_prefixn(self->fd, key, lens[i], 0, 0));
+		EXPECT_EQ(-EINVAL, ms_unsubscribe_prefixn(self->fd, key, lens[i]));
+		info.key = ms_ptr(key);
+		info.key_len = lens[i];
+		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, METASTORE_IOC_SUBSCRIPTION, &info));
+	}
+	EXPECT_EQ(-EFAULT, ms_subscribe_prefixn(self->fd, NULL, 1, 0, 0));
+	EXPECT_EQ(-EFAULT, ms_subscribe_prefixn(self->fd, page + 4095, 2, 0, 0));
+	EXPECT_EQ(-EFAULT, ms_unsubscribe_prefixn(self->fd, page + 4095, 2));
+	info.key = ms_ptr(page + 4095);
+	info.key_len = 2;
+	EXPECT_EQ(-EFAULT, ms_ioctl(self->fd, METASTORE_IOC_SUBSCRIPTION, &info));
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &self->info));
+	EXPECT_EQ(0, self->info.subscriptions);
+
+	EXPECT_EQ(0, ms_subscribe_prefixn(self->fd, NULL, 0, 0, 0));
+	EXPECT_EQ(1, ms_subscribers(self->fd, "k"));
+	EXPECT_EQ(0, ms_unsubscribe_prefixn(self->fd, NULL, 0));
+}
+
+/* A key and the prefix of the same bytes are two things */
+TEST_F(errors, prefix_eexist_and_enoent)
+{
+	struct metastore_subscription_info info;
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 1));
+	EXPECT_EQ(-ENOENT, ms_unsubscribe_prefix(self->fd, "k"));
+	EXPECT_EQ(-ENOENT, ms_subscription(self->fd, "k", METASTORE_SUBSCRIBE_PREFIX, &info));
+	EXPECT_EQ(POISON64, info.matched);
+	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "k", 0, 2));
+	EXPECT_EQ(-EEXIST, ms_subscribe_prefix(self->fd, "k", EVENTS_ALL, 3));
+	EXPECT_EQ(-EEXIST, ms_subscribe(self->fd, "k", EVENTS_ALL, 3));
+	EXPECT_EQ(2, ms_subscribers(self->fd, "k"));
+	ASSERT_EQ(0, ms_subscription(self->fd, "k", METASTORE_SUBSCRIBE_PREFIX, &info));
+	EXPECT_EQ(2, info.cookie);
+	EXPECT_EQ(METASTORE_EVENT_PUBLISHED, info.events);
+	ASSERT_EQ(0, ms_unsubscribe(self->fd, "k"));
+	EXPECT_EQ(-ENOENT, ms_unsubscribe(self->fd, "k"));
+	EXPECT_EQ(-ENOENT, ms_subscription(self->fd, "k", 0, &info));
+	EXPECT_EQ(0, ms_unsubscribe_prefix(self->fd, "k"));
+	EXPECT_EQ(-ENOENT, ms_unsubscribe_prefix(self->fd, "k"));
+	EXPECT_EQ(-ENOENT, ms_unsubscribe_prefix(self->fd, ""));
+}
+
+/* Places that are reserved take half of the queue's bytes at most */
+TEST_F(errors, latest_enobufs)
+{
+	__u32 place = METASTORE_KEY_MAX + self->info.max_value + METASTORE_VALUE_OVERHEAD +
+		      METASTORE_TIE_OVERHEAD;
+	__u32 i, places = self->info.queue_bytes / 2 / place;
+	struct metastore_queue_info info;
+
+	ASSERT_LT(0, places);
+	for (i = 0; i < places; i++)
+		ASSERT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_SUBSCRIBE,
+				      &((struct metastore_subscribe) {
+						.key = ms_ptr(&i),
+						.key_len = sizeof(i),
+						.flags = METASTORE_SUBSCRIBE_LATEST,
+				      })));
+	EXPECT_EQ(-ENOBUFS, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_LATEST));
+	EXPECT_EQ(0, ms_subscribers(self->fd, "k"));
+	ASSERT_EQ(0, ms_queue(self->fd, &info));
+	EXPECT_EQ(places * place, info.bytes);
+	/* Nor can they come to take more by the queue's getting smaller */
+	EXPECT_EQ(-ENOBUFS, ms_queue_set_bytes(self->fd, 2 * places * place - 1));
+	EXPECT_EQ(0, ms_queue_set_bytes(self->fd, 2 * places * place));
+	/* A further subscription that is refused for another reason takes no place */
+	i = 0;
+	ASSERT_EQ(0, ms_unsubscriben(self->fd, &i, sizeof(i)));
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
+	EXPECT_EQ(-EEXIST, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_LATEST));
+	ASSERT_EQ(0, ms_unsubscribe(self->fd, "k"));
+	EXPECT_EQ(0, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_LATEST));
+	EXPECT_EQ(-ENOBUFS, ms_subscribe_as(self->fd, "l", .flags = METASTORE_SUBSCRIBE_LATEST));
+	/* A prefix reserves nothing */
+	EXPECT_EQ(0, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_LATEST |
+							     METASTORE_SUBSCRIBE_PREFIX));
+}
+
+TEST_F(errors, queue_einval)
+{
+	static const __u32 lens[] = { 0, (1 << 20) + 1, 0x80000000, 0xffffffff };
+	static const __u32 bytes[] = { 0, 1, 4095, (1 << 30) + 1, 0xffffffff };
+	struct metastore_queue_info before, after;
+	__u32 policy;
+	size_t i;
+
+	ASSERT_EQ(0, ms_queue(self->fd, &before));
+	EXPECT_EQ(METASTORE_QUEUE_DROP_OLDEST, before.policy);
+	EXPECT_EQ(self->info.queue_len, before.max_len);
+	EXPECT_EQ(self->info.queue_bytes, before.max_bytes);
+	for (i = 0; i < ARRAY_SIZE(lens); i++)
+		EXPECT_EQ(-EINVAL, ms_queue_set_len(self->fd, lens[i]));
+	for (i = 0; i < ARRAY_SIZE(bytes); i++)
+		EXPECT_EQ(-EINVAL, ms_queue_set_bytes(self->fd, bytes[i]));
+	for (policy = 2; policy; policy <<= 1)
+		EXPECT_EQ(-EINVAL, ms_queue_set_policy(self->fd, policy));
+	/* One that is bad is enough */
+	after = (struct metastore_queue_info) {
+		.flags = METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_POLICY,
+		.policy = 2,
+		.max_len = 1,
+	};
+	EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, METASTORE_IOC_QUEUE, &after));
+	ASSERT_EQ(0, ms_queue(self->fd, &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+	/* The limits themselves */
+	EXPECT_EQ(0, ms_queue_set_len(self->fd, 1));
+	EXPECT_EQ(0, ms_queue_set_len(self->fd, 1 << 20));
+	EXPECT_EQ(0, ms_queue_set_bytes(self->fd, 4096));
+	EXPECT_EQ(0, ms_queue_set_bytes(self->fd, 1 << 30));
+}
+
+/* Only so much more than is usual */
+TEST_F(errors, queue_eperm)
+{
+	int store = ms_create(self->fd, O_RDWR, (struct metastore_create) {
+		.queue_len = 3,
+		.queue_bytes = 8192,
+	});
+	pid_t pid;
+
+	ASSERT_LE(0, store);
+	pid = ms_fork();
+	if (!pid) {
+		if (become_other_user())
+			_exit(1);
+		if (ms_queue_set_len(store, 3 * METASTORE_QUEUE_FACTOR + 1) != -EPERM ||
+		    ms_queue_set_bytes(store, 8192 * METASTORE_QUEUE_FACTOR + 1) != -EPERM)
+			_exit(2);
+		if (ms_queue_set_len(store, 3 * METASTORE_QUEUE_FACTOR) ||
+		    ms_queue_set_bytes(store, 8192 * METASTORE_QUEUE_FACTOR))
+			_exit(3);
+		_exit(0);
+	}
+	EXPECT_EQ(0, ms_join(pid));
+	EXPECT_EQ(0, ms_queue_set_len(store, 3 * METASTORE_QUEUE_FACTOR + 1));
+	EXPECT_EQ(0, ms_queue_set_bytes(store, 8192 * METASTORE_QUEUE_FACTOR + 1));
+}
+
+TEST_F(errors, queue_ebusy_lossless)
+{
+	struct metastore_queue_info info;
+	int i;
+
+	ASSERT_EQ(0, ms_queue_set_bytes(self->fd, 8192));
+	ASSERT_EQ(0, ms_queue_set_policy(self->fd, METASTORE_QUEUE_LOSSLESS));
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
+	for (i = 0; i < 10; i++)
+		ASSERT_EQ(1, ms_publishn(self->fd, "k", 1, &info, 500, NULL));
+	EXPECT_EQ(-EBUSY, ms_queue_set_len(self->fd, 9));
+	EXPECT_EQ(-EBUSY, ms_queue_set_bytes(self->fd, 5000));
+	/* What is to become lossless likewise */
+	ASSERT_EQ(0, ms_queue_set_policy(self->fd, METASTORE_QUEUE_DROP_OLDEST));
+	info = (struct metastore_queue_info) {
+		.flags = METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_POLICY,
+		.policy = METASTORE_QUEUE_LOSSLESS,
+		.max_len = 9,
+	};
+	EXPECT_EQ(-EBUSY, ms_ioctl(self->fd, METASTORE_IOC_QUEUE, &info));
+	ASSERT_EQ(0, ms_queue(self->fd, &info));
+	EXPECT_EQ(METASTORE_QUEUE_DROP_OLDEST, info.policy);
+	EXPECT_EQ(10, info.len);
+	EXPECT_EQ(0, info.lost);
+	EXPECT_EQ(0, ms_queue_set_len(self->fd, 10));
+	EXPECT_EQ(0, ms_queue_set_len(self->fd, 9));
+	ASSERT_EQ(0, ms_queue(self->fd, &info));
+	EXPECT_EQ(9, info.len);
+	EXPECT_EQ(1, info.lost);
+}
+
+/* More than may be moved under a lock */
+TEST_F(errors, queue_ebusy_too_many)
+{
+	struct metastore_queue_info info;
+	int i;
+
+	ASSERT_EQ(0, ms_queue_set_len(self->fd, 100000));
+	ASSERT_EQ(0, ms_queue_set_bytes(self->fd, 1 << 28));
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
+	for (i = 0; i < METASTORE_QUEUE_MOVE_MAX; i++)
+		ASSERT_EQ(1, ms_publish(self->fd, "k", "", NULL));
+	EXPECT_EQ(0, ms_queue_set_len(self->fd, 100001));
+	ASSERT_EQ(1, ms_publish(self->fd, "k", "", NULL));
+	EXPECT_EQ(-EBUSY, ms_queue_set_len(self->fd, 100000));
+	EXPECT_EQ(-EBUSY, ms_queue_set_bytes(self->fd, 4096));
+	EXPECT_EQ(-EBUSY, ms_subscribe_as(self->fd, "k", .flags = METASTORE_SUBSCRIBE_LATEST |
+								  METASTORE_SUBSCRIBE_PREFIX));
+	EXPECT_EQ(1, ms_subscribers(self->fd, "k"));
+	ASSERT_EQ(0, ms_queue(self->fd, &info));
+	EXPECT_EQ(100001, info.max_len);
+	EXPECT_EQ(METASTORE_QUEUE_MOVE_MAX + 1, info.len);
+	EXPECT_EQ(0, info.lost);
 }
 
 TEST_F(errors, subscribe_enobufs)
@@ -1034,11 +1327,6 @@ static int flush_without(int fd, int (*lose)(void))
 static int lose_nothing(void)
 {
 	return 0;
-}
-
-static int become_other_user(void)
-{
-	return setresuid(1000, 1000, 1000);
 }
 
 static int drop_sys_admin(void)

@@ -260,6 +260,53 @@ static inline int ms_subscribe(int fd, const char *key, __u32 events, __u64 cook
 	return ms_subscriben(fd, key, strlen(key), events, cookie);
 }
 
+/* With the mask, the cookie, the flags and the version that @arg has */
+static inline int ms_subscribe_with(int fd, const char *key, struct metastore_subscribe arg)
+{
+	arg.key = ms_ptr(key);
+	arg.key_len = strlen(key);
+	return ms_ioctl(fd, METASTORE_IOC_SUBSCRIBE, &arg);
+}
+
+/* ms_subscribe_as(fd, key, .flags = …, .events = …, …) */
+#define ms_subscribe_as(fd, key, ...) \
+	ms_subscribe_with(fd, key, (struct metastore_subscribe) { __VA_ARGS__ })
+
+static inline int ms_subscribe_prefixn(int fd, const void *prefix, __u32 len, __u32 events,
+				       __u64 cookie)
+{
+	struct metastore_subscribe arg = {
+		.key = ms_ptr(prefix),
+		.key_len = len,
+		.events = events,
+		.cookie = cookie,
+		.flags = METASTORE_SUBSCRIBE_PREFIX,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_SUBSCRIBE, &arg);
+}
+
+static inline int ms_subscribe_prefix(int fd, const char *prefix, __u32 events, __u64 cookie)
+{
+	return ms_subscribe_prefixn(fd, prefix, strlen(prefix), events, cookie);
+}
+
+static inline int ms_unsubscribe_prefixn(int fd, const void *prefix, __u32 len)
+{
+	struct metastore_unsubscribe arg = {
+		.key = ms_ptr(prefix),
+		.key_len = len,
+		.flags = METASTORE_SUBSCRIBE_PREFIX,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_UNSUBSCRIBE, &arg);
+}
+
+static inline int ms_unsubscribe_prefix(int fd, const char *prefix)
+{
+	return ms_unsubscribe_prefixn(fd, prefix, strlen(prefix));
+}
+
 static inline int ms_unsubscriben(int fd, const void *key, __u32 key_len)
 {
 	struct metastore_unsubscribe arg = {
@@ -328,6 +375,62 @@ static inline int ms_info(int fd, __u32 bucket, struct metastore_info *arg)
 	arg->bucket = bucket;
 	arg->flags = 0;
 	return ms_ioctl(fd, METASTORE_IOC_INFO, arg);
+}
+
+/* What there is of the queue */
+static inline int ms_queue(int fd, struct metastore_queue_info *arg)
+{
+	memset(arg, POISON, sizeof(*arg));
+	arg->flags = 0;
+	return ms_ioctl(fd, METASTORE_IOC_QUEUE, arg);
+}
+
+static inline int ms_queue_set_len(int fd, __u32 len)
+{
+	struct metastore_queue_info arg = {
+		.flags = METASTORE_QUEUE_SET_LEN,
+		.policy = POISON32,
+		.max_len = len,
+		.max_bytes = POISON32,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_QUEUE, &arg);
+}
+
+static inline int ms_queue_set_bytes(int fd, __u32 bytes)
+{
+	struct metastore_queue_info arg = {
+		.flags = METASTORE_QUEUE_SET_BYTES,
+		.policy = POISON32,
+		.max_len = POISON32,
+		.max_bytes = bytes,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_QUEUE, &arg);
+}
+
+static inline int ms_queue_set_policy(int fd, __u32 policy)
+{
+	struct metastore_queue_info arg = {
+		.flags = METASTORE_QUEUE_SET_POLICY,
+		.policy = policy,
+		.max_len = POISON32,
+		.max_bytes = POISON32,
+	};
+
+	return ms_ioctl(fd, METASTORE_IOC_QUEUE, &arg);
+}
+
+/* @flags: METASTORE_SUBSCRIBE_PREFIX or 0 */
+static inline int ms_subscription(int fd, const char *key, __u32 flags,
+				  struct metastore_subscription_info *arg)
+{
+	memset(arg, POISON, sizeof(*arg));
+	arg->key = ms_ptr(key);
+	arg->key_len = strlen(key);
+	arg->flags = flags;
+	arg->reserved = 0;
+	return ms_ioctl(fd, METASTORE_IOC_SUBSCRIPTION, arg);
 }
 
 /* How many keys there are */
@@ -546,8 +649,10 @@ static inline const char *ms_event_value(const struct metastore_event *ev)
 /* Why it was deleted is one thing at most, and only DELETE and FLUSH take from an owner */
 static inline bool ms_flags_valid(const struct metastore_event *ev)
 {
-	__u16 flags = ev->flags & ~METASTORE_EVENT_F_MORE;
+	__u16 flags = ev->flags & ~(METASTORE_EVENT_F_MORE | METASTORE_EVENT_F_NO_VALUE);
 
+	if (ev->flags & METASTORE_EVENT_F_NO_VALUE && ev->value_len)
+		return false;
 	switch (flags) {
 	case 0:
 	case METASTORE_EVENT_F_STOLEN:
@@ -557,7 +662,8 @@ static inline bool ms_flags_valid(const struct metastore_event *ev)
 	case METASTORE_EVENT_F_EXPIRED:
 	case METASTORE_EVENT_F_OWNER:
 		/* None of these is an operation of a batch */
-		return ev->type == METASTORE_EVENT_DELETED && ev->flags == flags;
+		return ev->type == METASTORE_EVENT_DELETED &&
+		       !(ev->flags & METASTORE_EVENT_F_MORE);
 	}
 	return false;
 }
@@ -585,6 +691,12 @@ static inline bool ms_event_valid(const struct metastore_event *ev, size_t left)
 	case METASTORE_EVENT_SET:
 	case METASTORE_EVENT_DELETED:
 		return ev->version && ev->key_len && ev->time && ms_flags_valid(ev);
+	case METASTORE_EVENT_SNAPSHOT:
+		return ev->version && ev->key_len && ev->time && ms_flags_valid(ev) &&
+		       !(ev->flags & ~METASTORE_EVENT_F_NO_VALUE);
+	case METASTORE_EVENT_SNAPSHOT_END:
+		return !ev->version && !ev->key_len && !ev->value_len && !ev->time &&
+		       !ev->tgid && !ev->uid && !ev->flags;
 	case METASTORE_EVENT_LOST:
 		return ev->count && !ev->key_len && !ev->value_len && !ev->time && !ev->tgid &&
 		       !ev->uid && !ev->flags;
@@ -664,7 +776,8 @@ static inline bool ms_event_is(const struct metastore_event *ev, const struct ms
 	if (ev->flags & METASTORE_EVENT_F_OWNER &&
 	    memcmp(ev + 1, &want->end, sizeof(want->end)))
 		return false;
-	if (want->version ? ev->version != want->version : ev->version <= want->newer)
+	if (want->type == METASTORE_EVENT_SNAPSHOT_END ? ev->version :
+	    want->version ? ev->version != want->version : ev->version <= want->newer)
 		return false;
 	return ev->type == want->type && ev->flags == want->flags &&
 	       ev->cookie == want->cookie &&
@@ -718,6 +831,7 @@ struct ms_books {
 	__u64 received;
 	__u64 lost;
 	__u64 flushed;
+	__u64 ends;		/* of snapshots */
 	__u64 last;		/* version */
 	__u64 disorder;		/* events not above the version before */
 };
@@ -734,6 +848,9 @@ static inline int ms_drain(struct ms_reader *r, struct ms_books *books)
 			break;
 		case METASTORE_EVENT_FLUSHED:
 			books->flushed += ev->count;
+			break;
+		case METASTORE_EVENT_SNAPSHOT_END:
+			books->ends++;
 			break;
 		default:
 			books->received++;
@@ -758,6 +875,8 @@ static inline int ms_count(const char *buf, ssize_t len, struct ms_books *books)
 			books->lost += ev->count;
 		else if (ev->type == METASTORE_EVENT_FLUSHED)
 			books->flushed += ev->count;
+		else if (ev->type == METASTORE_EVENT_SNAPSHOT_END)
+			books->ends++;
 		else
 			books->received++;
 	}
