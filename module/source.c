@@ -180,7 +180,6 @@ metastore_source_hold_snapshot(struct metastore_queue *queue,
 	struct metastore_source *source;
 
 	spin_lock(&queue->lock);
-	queue->snapshot_turn = false;
 	source = list_first_entry_or_null(&queue->snapshots, struct metastore_source,
 					  in_snapshots);
 	if (source) {

@@ -275,6 +275,7 @@ void metastore_snapshot_consume(struct metastore_queue *queue,
 {
 	struct metastore_source *source = record->source;
 
+	queue->snapshot_turn = false;
 	if (!record->value) {
 		list_del_init(&source->in_snapshots);
 		source->held++;
