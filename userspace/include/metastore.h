@@ -30,8 +30,9 @@
  *		close-on-exec.
  * Signals	Nothing is repeated behind the caller's back: mstore_wait()
  *		fails with EINTR when a signal arrives, mstore_read_events()
- *		too unless the handler was installed with SA_RESTART. All else
- *		is not interrupted by signals that the program survives.
+ *		too unless the handler was installed with SA_RESTART, and
+ *		mstore_publish_with() when it waits. All else is not interrupted
+ *		by signals that the program survives.
  * Atomicity	A call that failed changed nothing. (EFAULT is the exception: if
  *		only a result could not be written, the change is made.)
  *
@@ -47,8 +48,9 @@
  * ENOTTY	the descriptor is not a store, or the module is older than
  *		what is asked of it
  *
- * An older module refuses a flag it lacks with EINVAL and a time to live with
- * E2BIG. What it can do mstore_info() says: enum mstore_features.
+ * An older module refuses a flag it lacks with EINVAL, a time to live, a time-out
+ * or a version to subscribe from with E2BIG, and a function it lacks with ENOTTY.
+ * What it can do mstore_info() says: enum mstore_features.
  *
  * Further errors stand at each function.
  */
@@ -235,7 +237,7 @@ int mstore_set(struct mstore *store, const void *key, size_t key_len,
  *
  * As mstore_set(), with an event to the subscribers that asked for
  * MSTORE_EVENT_PUBLISHED. A subscriber whose queue is full loses its oldest
- * event to this one; nobody waits for it.
+ * event to this one, or this one if the queue is lossless; nobody waits for it.
  *
  * Return: the number of event queues that took the event, or -1 with the errors
  * of mstore_set().
@@ -250,6 +252,8 @@ int mstore_publish(struct mstore *store, const void *key, size_t key_len,
  * @MSTORE_IF_VERSION:	only if it has the version of the options, else ESTALE
  * @MSTORE_OWNED:	it belongs to this open store
  * @MSTORE_STEAL:	even if it belongs to another one
+ * @MSTORE_WAIT:	mstore_publish_with(): wait for room in the queues that are
+ *			lossless
  *
  * Of the first three only one may be given.
  *
@@ -266,7 +270,11 @@ enum mstore_write_flags {
 	MSTORE_IF_VERSION	= 4,
 	MSTORE_OWNED		= 8,
 	MSTORE_STEAL		= 16,
+	MSTORE_WAIT		= 32,
 };
+
+/** MSTORE_WAIT_FOREVER - as a time-out of MSTORE_WAIT: no end */
+#define MSTORE_WAIT_FOREVER	UINT32_MAX
 
 /** MSTORE_TTL_MAX - longest time to live in ms */
 #define MSTORE_TTL_MAX		(UINT64_C(1) << 40)
@@ -274,7 +282,8 @@ enum mstore_write_flags {
 /**
  * struct mstore_options - how a value is stored or removed
  * @flags:	mask of enum mstore_write_flags
- * @reserved1:	must be 0
+ * @timeout_ms:	MSTORE_WAIT: how long to wait in ms, MSTORE_WAIT_FOREVER: without
+ *		an end, 0: not at all. Else it must be 0
  * @version:	MSTORE_IF_VERSION: the version that the value must have; 0: there
  *		must be none. Not looked at otherwise
  * @ttl_ms:	time to live in ms, to MSTORE_TTL_MAX; 0: for ever
@@ -290,7 +299,7 @@ enum mstore_write_flags {
  */
 struct mstore_options {
 	int flags;
-	uint32_t reserved1;
+	uint32_t timeout_ms;
 	uint64_t version;
 	uint64_t ttl_ms;
 	uint64_t reserved[5];
@@ -330,11 +339,19 @@ int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
  * @key_len:	its length
  * @value:	value; not looked at if @value_len is 0
  * @value_len:	its length
- * @options:	as for mstore_set_with()
+ * @options:	as for mstore_set_with(), and MSTORE_WAIT with its time-out
  * @version:	as for mstore_set_with()
  *
+ * With MSTORE_WAIT it waits until every subscriber of the event whose queue is
+ * lossless (mstore_queue_set()) has room for it; then all of them get it, or the
+ * call fails and nothing is changed. Meanwhile the key can be changed by others,
+ * and conditions are judged again after each wait. A queue that can never hold the
+ * event is not waited for, and counts it as lost.
+ *
  * Return: the number of event queues that took the event, or -1 with the errors
- * of mstore_set_with().
+ * of mstore_set_with(). With MSTORE_WAIT also EAGAIN: there is no room, and
+ * @timeout_ms is 0 or the store MSTORE_NONBLOCK. ETIMEDOUT: there was none in time.
+ * EINTR: a signal.
  */
 int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
 			const void *value, size_t value_len,
@@ -391,7 +408,7 @@ int mstore_delete(struct mstore *store, const void *key, size_t key_len,
  * @store:	store
  * @key:	key
  * @key_len:	its length
- * @options:	MSTORE_IF_VERSION and MSTORE_STEAL, no other flag and no @ttl_ms;
+ * @options:	MSTORE_IF_VERSION and MSTORE_STEAL, no other flag and no times;
  *		NULL: none
  * @version:	where to write the version of the deletion, or NULL. After ESTALE
  *		it is that of the value there is, 0 if there is none
@@ -511,6 +528,9 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  * @MSTORE_FEATURE_TTL:	times to live
  * @MSTORE_FEATURE_BATCH: mstore_batch_run()
  * @MSTORE_FEATURE_PRIVATE: mstore_create() and mstore_reopen()
+ * @MSTORE_FEATURE_DELIVERY: mstore_subscribe_with(), mstore_queue_set() and what
+ *		goes with them
+ * @MSTORE_FEATURE_WAIT: MSTORE_WAIT
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -518,6 +538,8 @@ enum mstore_features {
 	MSTORE_FEATURE_TTL		= 1 << 2,
 	MSTORE_FEATURE_BATCH		= 1 << 3,
 	MSTORE_FEATURE_PRIVATE		= 1 << 4,
+	MSTORE_FEATURE_DELIVERY		= 1 << 5,
+	MSTORE_FEATURE_WAIT		= 1 << 6,
 };
 
 /**
@@ -639,7 +661,8 @@ int mstore_batch_get(struct mstore_batch *batch, const void *key,
  * @options:	as for mstore_set_with(); these are copied
  *
  * Return: the index of the operation, or -1. E2BIG: the batch has
- * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options is not 0.
+ * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options, or its
+ * @timeout_ms, is not 0.
  */
 int mstore_batch_set(struct mstore_batch *batch, const void *key,
 		     size_t key_len, const void *value, size_t value_len,
@@ -669,8 +692,8 @@ int mstore_batch_publish(struct mstore_batch *batch, const void *key,
  * @options:	as for mstore_delete_with(); these are copied
  *
  * Return: the index of the operation, or -1. E2BIG: the batch has
- * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options, or its
- * @ttl_ms, is not 0.
+ * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options, or one of its
+ * times, is not 0.
  */
 int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 			size_t key_len, const struct mstore_options *options);
@@ -862,10 +885,12 @@ void mstore_list_free(struct mstore_list *list);
  */
 
 /**
- * enum mstore_event_type - what happened; also the mask of mstore_subscribe()
+ * enum mstore_event_type - what happened; the first three also a mask to subscribe
  * @MSTORE_EVENT_PUBLISHED: a value was stored by mstore_publish()
  * @MSTORE_EVENT_SET:	a value was stored by mstore_set()
  * @MSTORE_EVENT_DELETED: a value was removed
+ * @MSTORE_EVENT_SNAPSHOT: a value was there already (MSTORE_SUBSCRIBE_SNAPSHOT)
+ * @MSTORE_EVENT_SNAPSHOT_END: those were all that there were
  * @MSTORE_EVENT_LOST:	events of a subscription were lost. Comes unasked
  * @MSTORE_EVENT_FLUSHED: subscriptions were removed. Comes unasked
  */
@@ -873,8 +898,27 @@ enum mstore_event_type {
 	MSTORE_EVENT_PUBLISHED	= 1 << 0,
 	MSTORE_EVENT_SET	= 1 << 1,
 	MSTORE_EVENT_DELETED	= 1 << 2,
+	MSTORE_EVENT_SNAPSHOT	= 1 << 12,
+	MSTORE_EVENT_SNAPSHOT_END = 1 << 13,
 	MSTORE_EVENT_LOST	= 1 << 14,
 	MSTORE_EVENT_FLUSHED	= 1 << 15,
+};
+
+/**
+ * enum mstore_event_by - in a mask to subscribe: only what was removed so
+ * @MSTORE_EVENT_BY_DELETE: by mstore_delete(), also in a batch
+ * @MSTORE_EVENT_BY_FLUSH: by mstore_flush()
+ * @MSTORE_EVENT_BY_EXPIRY: its time to live was over
+ * @MSTORE_EVENT_BY_OWNER: its owner is gone
+ *
+ * In place of MSTORE_EVENT_DELETED, which is all of them, and which is the type of
+ * the event; its flags say which it was.
+ */
+enum mstore_event_by {
+	MSTORE_EVENT_BY_DELETE	= 1 << 3,
+	MSTORE_EVENT_BY_FLUSH	= 1 << 4,
+	MSTORE_EVENT_BY_EXPIRY	= 1 << 5,
+	MSTORE_EVENT_BY_OWNER	= 1 << 6,
 };
 
 /**
@@ -886,6 +930,7 @@ enum mstore_event_type {
  *		if subscribed to the key, gets this event whatever it asked for
  * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch,
  *		or LOST, since when others of it may be missing
+ * @MSTORE_EVENT_F_NO_VALUE: the value is left out (MSTORE_SUBSCRIBE_NO_VALUE)
  */
 enum mstore_event_flags {
 	MSTORE_EVENT_F_FLUSH	= 1 << 0,
@@ -893,6 +938,7 @@ enum mstore_event_flags {
 	MSTORE_EVENT_F_OWNER	= 1 << 2,
 	MSTORE_EVENT_F_STOLEN	= 1 << 3,
 	MSTORE_EVENT_F_MORE	= 1 << 4,
+	MSTORE_EVENT_F_NO_VALUE	= 1 << 5,
 };
 
 /**
@@ -900,7 +946,7 @@ enum mstore_event_flags {
  * @store:	store
  * @key:	key; need not exist
  * @key_len:	its length
- * @events:	mask of MSTORE_EVENT_PUBLISHED, _SET and _DELETED; 0 is
+ * @events:	mask of MSTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0 is
  *		MSTORE_EVENT_PUBLISHED alone
  * @cookie:	any number; it comes back in each event
  *
@@ -911,16 +957,137 @@ int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
 		     int events, uint64_t cookie);
 
 /**
- * mstore_unsubscribe() - end a subscription
+ * enum mstore_subscribe_flags - to what, and how, one subscribes
+ * @MSTORE_SUBSCRIBE_PREFIX: to all keys that start with @key, also those that do
+ *		not exist yet; it may be empty
+ * @MSTORE_SUBSCRIBE_SNAPSHOT: first of all the values there are
+ * @MSTORE_SUBSCRIBE_NEWER: of these only one above the version of the options; not
+ *		with MSTORE_SUBSCRIBE_PREFIX
+ * @MSTORE_SUBSCRIBE_LATEST: at most one event of each key waits, the newest
+ * @MSTORE_SUBSCRIBE_NO_VALUE: events without the value, with
+ *		MSTORE_EVENT_F_NO_VALUE
+ */
+enum mstore_subscribe_flags {
+	MSTORE_SUBSCRIBE_PREFIX		= 1 << 0,
+	MSTORE_SUBSCRIBE_SNAPSHOT	= 1 << 1,
+	MSTORE_SUBSCRIBE_NEWER		= 1 << 2,
+	MSTORE_SUBSCRIBE_LATEST		= 1 << 3,
+	MSTORE_SUBSCRIBE_NO_VALUE	= 1 << 4,
+};
+
+/**
+ * struct mstore_subscribe_options - how one subscribes
+ * @flags:	mask of enum mstore_subscribe_flags
+ * @events:	mask of events, as for mstore_subscribe()
+ * @cookie:	any number; it comes back in each event
+ * @version:	for MSTORE_SUBSCRIBE_NEWER. Not looked at otherwise
+ * @reserved:	must be 0
+ *
+ * To be zeroed, then what is wanted is set.
+ */
+struct mstore_subscribe_options {
+	int flags;
+	int events;
+	uint64_t cookie;
+	uint64_t version;
+	uint64_t reserved[5];
+};
+
+/**
+ * mstore_subscribe_with() - subscribe to a key or a prefix, with options
+ * @store:	store
+ * @key:	key or prefix
+ * @key_len:	its length
+ * @options:	see there; NULL: as mstore_subscribe() with 0 and 0
+ *
+ * An open store may have one subscription to a key and one to each prefix of it;
+ * each of them gets events of its own.
+ *
+ * With MSTORE_SUBSCRIBE_SNAPSHOT there comes first an event SNAPSHOT for each value
+ * there is, then one SNAPSHOT_END, also if there were none. Values are looked up as
+ * they are read and take no room in the queue. The changes of a key come behind its
+ * value, and those from before that was read do not come at all: applying the events
+ * in their order, as long as none is lost, one has at each key what the store has.
+ * Events of keys that the snapshot has passed come in between.
+ *
+ * With MSTORE_SUBSCRIBE_LATEST a new event takes the place of the one that waits for
+ * the same key. Of an exact key so none is ever lost, since room for one is
+ * reserved; of a prefix only if more keys have events that wait than the queue holds.
+ *
+ * Return: 0, or -1. EEXIST: subscribed already. ENOBUFS: this open store has
+ * max_subscriptions subscriptions, or its queue no room that could be reserved.
+ * EBUSY: the first MSTORE_SUBSCRIBE_LATEST to a prefix, while too many events wait.
+ * EINVAL: also flags that do not go together, or a reserved field is not 0.
+ */
+int mstore_subscribe_with(struct mstore *store, const void *key, size_t key_len,
+			  const struct mstore_subscribe_options *options);
+
+/**
+ * mstore_unsubscribe() - end a subscription to a key
  * @store:	store
  * @key:	key
  * @key_len:	its length
  *
- * No event of it is queued from now on; those that are will still be read.
+ * No event of it is queued from now on; those that are will still be read. Of a
+ * snapshot nothing further comes, not even its end.
  *
  * Return: 0, or -1. ENOENT: not subscribed to the key.
  */
 int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len);
+
+/**
+ * mstore_unsubscribe_with() - end a subscription to a key or a prefix
+ * @store:	store
+ * @key:	key or prefix
+ * @key_len:	its length
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant; or 0
+ *
+ * Return: 0, or -1 as mstore_unsubscribe().
+ */
+int mstore_unsubscribe_with(struct mstore *store, const void *key, size_t key_len,
+			    int flags);
+
+/**
+ * struct mstore_subscription_info - the books of a subscription
+ * @flags:	mask of enum mstore_subscribe_flags that it was made with; SNAPSHOT
+ *		only until the snapshot's end is read
+ * @events:	its mask of events
+ * @cookie:	its number
+ * @matched:	events that it ever matched, those of snapshots included
+ * @delivered:	those of them that were read
+ * @conflated:	those that a newer one replaced
+ * @lost:	those that were lost
+ * @pending:	those that wait or are just now being read
+ * @reserved:	0, until it gets a meaning
+ *
+ * Always @matched = @delivered + @conflated + @lost + @pending. LOST, FLUSHED and
+ * SNAPSHOT_END are not counted.
+ */
+struct mstore_subscription_info {
+	int flags;
+	int events;
+	uint64_t cookie;
+	uint64_t matched;
+	uint64_t delivered;
+	uint64_t conflated;
+	uint64_t lost;
+	uint64_t pending;
+	uint64_t reserved[8];
+};
+
+/**
+ * mstore_subscription_info() - ask for the books of a subscription
+ * @store:	store
+ * @key:	key or prefix
+ * @key_len:	its length
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant; or 0
+ * @info:	where to write the answer, all of one moment
+ *
+ * Return: 0, or -1. ENOENT: this open store is not subscribed to it.
+ */
+int mstore_subscription_info(struct mstore *store, const void *key,
+			     size_t key_len, int flags,
+			     struct mstore_subscription_info *info);
 
 /**
  * mstore_subscribers() - how many subscriptions a key has
@@ -928,9 +1095,120 @@ int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len);
  * @key:	key; need not exist
  * @key_len:	its length
  *
- * Return: the number, of all open stores, or -1.
+ * Return: the number, those to prefixes of the key included, of all open stores; or
+ * -1.
  */
 int mstore_subscribers(struct mstore *store, const void *key, size_t key_len);
+
+/**
+ * DOC: The event queue
+ *
+ * Each open store has one, bounded in events and in bytes.
+ */
+
+/**
+ * enum mstore_queue_policy - what becomes of an event for which there is no room
+ * @MSTORE_QUEUE_DROP_OLDEST: it gets it, and the oldest that wait are lost
+ * @MSTORE_QUEUE_LOSSLESS: it is lost itself, unless it is published with
+ *			MSTORE_WAIT: that waits for room
+ */
+enum mstore_queue_policy {
+	MSTORE_QUEUE_DROP_OLDEST	= 0,
+	MSTORE_QUEUE_LOSSLESS		= 1,
+};
+
+/**
+ * enum mstore_queue_fields - what mstore_queue_set() is to change
+ * @MSTORE_QUEUE_SET_LEN: @max_len
+ * @MSTORE_QUEUE_SET_BYTES: @max_bytes
+ * @MSTORE_QUEUE_SET_POLICY: @policy
+ */
+enum mstore_queue_fields {
+	MSTORE_QUEUE_SET_LEN	= 1 << 0,
+	MSTORE_QUEUE_SET_BYTES	= 1 << 1,
+	MSTORE_QUEUE_SET_POLICY	= 1 << 2,
+};
+
+/** MSTORE_QUEUE_FACTOR - how much larger than made a queue can be, unprivileged */
+#define MSTORE_QUEUE_FACTOR	64
+
+/**
+ * struct mstore_queue_options - what a queue is to become
+ * @which:	mask of enum mstore_queue_fields; what is not in it stays as it is
+ * @policy:	one of enum mstore_queue_policy
+ * @max_len:	events that it holds, from 1
+ * @max_bytes:	bytes that they may take, from 4096
+ * @reserved:	must be 0
+ */
+struct mstore_queue_options {
+	int which;
+	int policy;
+	uint32_t max_len;
+	uint32_t max_bytes;
+	uint64_t reserved[4];
+};
+
+/**
+ * mstore_queue_set() - give the event queue of an open store other limits
+ * @store:	store
+ * @options:	see there
+ *
+ * Events that wait stay, but for the oldest that a smaller queue has no room for;
+ * a lossless one is not made so small.
+ *
+ * Return: 0, or -1. EINVAL: also an unknown policy, or a limit out of the range that
+ * the module's parameters queue_len and queue_bytes have. EPERM: a limit is above
+ * MSTORE_QUEUE_FACTOR times that of the store, without CAP_SYS_RESOURCE. EBUSY: too
+ * many events wait, or more than the lossless queue would hold. ENOBUFS: room is
+ * reserved for MSTORE_SUBSCRIBE_LATEST, and @max_bytes less than twice that.
+ */
+int mstore_queue_set(struct mstore *store,
+		     const struct mstore_queue_options *options);
+
+/**
+ * struct mstore_queue_info - what there is of an event queue
+ * @policy:	one of enum mstore_queue_policy
+ * @max_len:	events that it holds
+ * @max_bytes:	bytes that they may take
+ * @len:	events that wait
+ * @bytes:	what counts against @max_bytes
+ * @high_len:	most events that ever waited
+ * @subscriptions: subscriptions there are
+ * @matched:	as in struct mstore_subscription_info, of all subscriptions that
+ *		there are or ever were, and so on
+ * @delivered:	.
+ * @conflated:	.
+ * @lost:	.
+ * @pending:	.
+ * @oldest_ms:	for how many ms the oldest event has been waiting; 0: none waits
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_queue_info {
+	int policy;
+	uint32_t max_len;
+	uint32_t max_bytes;
+	uint32_t len;
+	uint32_t bytes;
+	uint32_t high_len;
+	uint32_t subscriptions;
+	uint32_t reserved1;
+	uint64_t matched;
+	uint64_t delivered;
+	uint64_t conflated;
+	uint64_t lost;
+	uint64_t pending;
+	uint64_t oldest_ms;
+	uint64_t reserved[8];
+};
+
+/**
+ * mstore_queue_info() - ask for the limits and the books of an event queue
+ * @store:	store
+ * @info:	where to write the answer, all of one moment
+ *
+ * Return: 0, or -1.
+ */
+int mstore_queue_info(struct mstore *store, struct mstore_queue_info *info);
 
 /**
  * DOC: Events
@@ -944,9 +1222,9 @@ int mstore_subscribers(struct mstore *store, const void *key, size_t key_len);
  *	}
  *
  * For one key events come in the order of its versions. The queue of an open
- * store is bounded. When it overflows the oldest events go, and each
- * subscription that lost some is told how many by an event LOST in front of the
- * next event, whatever subscription that belongs to.
+ * store is bounded. When it overflows the oldest events go (unless it is lossless:
+ * mstore_queue_set()), and each subscription that lost some is told how many by an
+ * event LOST in front of the next event, whatever subscription that belongs to.
  */
 
 /** struct mstore_event_buffer - memory for events, to be used again and again */
@@ -1042,7 +1320,7 @@ uint64_t mstore_event_cookie(const struct mstore_event *event);
  * @event:	event
  * @len:	where to write the length of the key, or NULL
  *
- * Return: the key; of length 0 in LOST and FLUSHED. No NUL follows.
+ * Return: the key; of length 0 in LOST, FLUSHED and SNAPSHOT_END. No NUL follows.
  */
 const char *mstore_event_key(const struct mstore_event *event, size_t *len);
 
@@ -1051,7 +1329,8 @@ const char *mstore_event_key(const struct mstore_event *event, size_t *len);
  * @event:	event
  * @len:	where to write the length of the value, or NULL
  *
- * Return: the value; of length 0 in LOST and FLUSHED. No NUL follows.
+ * Return: the value; of length 0 in LOST, FLUSHED and SNAPSHOT_END, and where it is
+ * left out (MSTORE_EVENT_F_NO_VALUE). No NUL follows.
  */
 const char *mstore_event_value(const struct mstore_event *event, size_t *len);
 
@@ -1059,7 +1338,7 @@ const char *mstore_event_value(const struct mstore_event *event, size_t *len);
  * mstore_event_version() - version of the change
  * @event:	event
  *
- * Return: the version; 0 in LOST and FLUSHED.
+ * Return: the version; 0 in LOST, FLUSHED and SNAPSHOT_END.
  */
 uint64_t mstore_event_version(const struct mstore_event *event);
 
@@ -1076,7 +1355,7 @@ uint64_t mstore_event_count(const struct mstore_event *event);
  * mstore_event_time() - when the value was written
  * @event:	event
  *
- * Return: CLOCK_REALTIME in ns; 0 in LOST and FLUSHED.
+ * Return: CLOCK_REALTIME in ns; 0 in LOST, FLUSHED and SNAPSHOT_END.
  */
 uint64_t mstore_event_time(const struct mstore_event *event);
 
@@ -1084,7 +1363,7 @@ uint64_t mstore_event_time(const struct mstore_event *event);
  * mstore_event_tgid() - process that wrote the value
  * @event:	event
  *
- * Return: its process id in the initial PID namespace; 0 in LOST and FLUSHED.
+ * Return: its process id in the initial PID namespace; 0 in LOST, FLUSHED and SNAPSHOT_END.
  */
 int32_t mstore_event_tgid(const struct mstore_event *event);
 
@@ -1092,7 +1371,7 @@ int32_t mstore_event_tgid(const struct mstore_event *event);
  * mstore_event_uid() - effective user of the process that wrote the value
  * @event:	event
  *
- * Return: the user id; 0 in LOST and FLUSHED.
+ * Return: the user id; 0 in LOST, FLUSHED and SNAPSHOT_END.
  */
 uint32_t mstore_event_uid(const struct mstore_event *event);
 

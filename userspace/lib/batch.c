@@ -93,7 +93,7 @@ static int add_change(struct mstore_batch *batch, uint32_t kind,
 		.value_len = length(value, value_len),
 	};
 
-	if (mstore_check_options(options))
+	if (mstore_check_batch_options(options))
 		return -1;
 	if (options) {
 		op.flags = (uint32_t)options->flags;

@@ -23,6 +23,7 @@ struct mstore {
 
 uint32_t mstore_odd_length(const void *bytes, size_t len);
 int mstore_check_options(const struct mstore_options *options);
+int mstore_check_batch_options(const struct mstore_options *options);
 int mstore_check_delete_options(const struct mstore_options *options);
 
 static inline uint64_t address(const void *bytes)

@@ -42,6 +42,7 @@ write_value(struct mstore *store, unsigned long command, const void *key,
 		set.flags = (uint32_t)options->flags;
 		set.version = wanted_version(options);
 		set.ttl = options->ttl_ms;
+		set.timeout = options->timeout_ms;
 	}
 	if (ioctl(store->fd, command, &set)) {
 		if (options && version && other_version())
@@ -203,39 +204,4 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
 	if (buckets)
 		*buckets = answer.buckets;
 	return count(answer.bucket);
-}
-
-int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
-		     int events, uint64_t cookie)
-{
-	struct metastore_subscribe subscribe = {
-		.key = address(key),
-		.key_len = length(key, key_len),
-		.events = (uint32_t)events,
-		.cookie = cookie,
-	};
-
-	return ioctl(store->fd, METASTORE_IOC_SUBSCRIBE, &subscribe);
-}
-
-int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len)
-{
-	struct metastore_unsubscribe unsubscribe = {
-		.key = address(key),
-		.key_len = length(key, key_len),
-	};
-
-	return ioctl(store->fd, METASTORE_IOC_UNSUBSCRIBE, &unsubscribe);
-}
-
-int mstore_subscribers(struct mstore *store, const void *key, size_t key_len)
-{
-	struct metastore_subscribers answer = {
-		.key = address(key),
-		.key_len = length(key, key_len),
-	};
-
-	if (ioctl(store->fd, METASTORE_IOC_SUBSCRIBERS, &answer))
-		return -1;
-	return count(answer.subscribers);
 }

@@ -12,22 +12,35 @@ ASSERT_FLAG(REPLACE);
 ASSERT_FLAG(IF_VERSION);
 ASSERT_FLAG(OWNED);
 ASSERT_FLAG(STEAL);
+ASSERT_FLAG(WAIT);
+ASSERT_SAME(WAIT_FOREVER);
 ASSERT_SAME(TTL_MAX);
 
-/* Options for set and publish, or NULL: 0, or -1 with EINVAL. */
-int mstore_check_options(const struct mstore_options *options)
+static int accept_if(bool good)
 {
-	if (!options || (!options->reserved1 && RESERVED_IS_ZERO(options)))
+	if (good)
 		return 0;
 	errno = EINVAL;
 	return -1;
 }
 
+/* Options for set and publish, or NULL: 0, or -1 with EINVAL. */
+int mstore_check_options(const struct mstore_options *options)
+{
+	return accept_if(!options || RESERVED_IS_ZERO(options));
+}
+
+/* Options in a batch, where nothing waits, likewise. */
+int mstore_check_batch_options(const struct mstore_options *options)
+{
+	return accept_if(!options ||
+			 (!options->timeout_ms && RESERVED_IS_ZERO(options)));
+}
+
 /* Options for delete, likewise. */
 int mstore_check_delete_options(const struct mstore_options *options)
 {
-	if (!options || !options->ttl_ms)
-		return mstore_check_options(options);
-	errno = EINVAL;
-	return -1;
+	if (options && options->ttl_ms)
+		return accept_if(false);
+	return mstore_check_batch_options(options);
 }

@@ -8,7 +8,7 @@
 #include "tool.h"
 
 #ifndef METASTORE_VERSION
-#define METASTORE_VERSION	"0.2.0"
+#define METASTORE_VERSION	"0.3.0"
 #endif
 
 static const struct command *const commands[] = {
