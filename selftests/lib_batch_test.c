@@ -248,7 +248,7 @@ TEST_F(batch, full)
 
 TEST_F(batch, bad_options)
 {
-	struct mstore_options options = { .reserved1 = 1 };
+	struct mstore_options options = { .timeout_ms = 1 };
 
 	EXPECT_ERRNO(EINVAL, mstore_batch_set(self->batch, ONE, strlen(ONE), "1", 1, &options));
 	EXPECT_ERRNO(EINVAL, mstore_batch_publish(self->batch, ONE, strlen(ONE), "1", 1,

@@ -226,17 +226,18 @@ TEST_F(store, bad_options)
 		{ .flags = MSTORE_CREATE | MSTORE_REPLACE },
 		{ .flags = MSTORE_CREATE | MSTORE_IF_VERSION },
 		{ .flags = MSTORE_REPLACE | MSTORE_IF_VERSION },
-		{ .flags = 32 },
+		{ .flags = 64 },
 		{ .flags = -1 },
-		{ .reserved1 = 1 },
+		{ .timeout_ms = 1 },
 		{ .ttl_ms = MSTORE_TTL_MAX + 1 },
 		{ .ttl_ms = UINT64_MAX },
 	}, bad_delete[] = {
 		{ .flags = MSTORE_CREATE },
 		{ .flags = MSTORE_REPLACE },
 		{ .flags = MSTORE_OWNED },
-		{ .flags = 32 },
-		{ .reserved1 = 1 },
+		{ .flags = MSTORE_WAIT },
+		{ .flags = 64 },
+		{ .timeout_ms = 1 },
 		{ .ttl_ms = 1 },
 	};
 	struct mstore_options options;
