@@ -60,12 +60,17 @@ static u32 deliver(struct metastore_subscription *sub,
 				    &delivery->notice->record, claim, garbage);
 }
 
-/* To one subscription, if there is one. With the file's lock and its queue's held. */
+/*
+ * To one subscription, if there is one, and if its turn is now: events of which only
+ * the latest waits come behind the others, which must stand together. With the file's
+ * lock and its queue's held.
+ */
 static void deliver_of_group(struct metastore_subscription *sub, u64 id,
 			     struct metastore_group_event *event,
 			     struct metastore_push_group *pushed)
 {
-	if (!sub || READ_ONCE(sub->since) >= id || !wants(sub, &event->notice))
+	if (!sub || READ_ONCE(sub->since) >= id || !wants(sub, &event->notice) ||
+	    !metastore_queue_has_turn(pushed, &sub->source))
 		return;
 	if (metastore_queue_push_next(pushed, &sub->source, event->key,
 				      &event->notice.record))
@@ -90,21 +95,31 @@ static void deliver_group_event(struct metastore_subscriptions *subs, u64 id,
 	}
 }
 
+static void deliver_group_events(struct metastore_subscriptions *subs,
+				 struct metastore_group *group,
+				 struct metastore_push_group *pushed)
+{
+	u32 i;
+
+	for (i = 0; i < group->nr; i++)
+		deliver_group_event(subs, group->id, &group->events[i], pushed);
+}
+
 /* Gives an open file its events of a group, unless it has them. */
 static void deliver_group(struct metastore_subscriptions *subs,
 			  struct metastore_group *group,
 			  struct metastore_garbage *garbage)
 {
 	struct metastore_push_group pushed;
-	u32 i;
 
 	/* The lock keeps the subscriptions, whatever topics they are in. */
 	spin_lock(&subs->lock);
 	if (subs->group != group->id) {
 		subs->group = group->id;
 		metastore_queue_push_begin(&pushed, subs->queue, garbage);
-		for (i = 0; i < group->nr; i++)
-			deliver_group_event(subs, group->id, &group->events[i], &pushed);
+		deliver_group_events(subs, group, &pushed);
+		if (metastore_queue_push_latest(&pushed))
+			deliver_group_events(subs, group, &pushed);
 		metastore_queue_push_end(&pushed);
 	}
 	spin_unlock(&subs->lock);

@@ -301,6 +301,34 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 	group->queue = queue;
 	group->garbage = garbage;
 	group->more = false;
+	group->latest = false;
+	group->passed_over = false;
+}
+
+/**
+ * metastore_queue_has_turn - is it a subscription's turn?
+ * @group:	the events
+ * @source:	the subscription
+ */
+bool metastore_queue_has_turn(struct metastore_push_group *group,
+			      const struct metastore_source *source)
+{
+	bool latest = source->flags & METASTORE_SUBSCRIBE_LATEST;
+
+	group->passed_over |= latest;
+	return latest == group->latest;
+}
+
+/**
+ * metastore_queue_push_latest - now those come of which only the latest waits
+ * @group:	the events
+ *
+ * Return: whether there are any.
+ */
+bool metastore_queue_push_latest(struct metastore_push_group *group)
+{
+	group->latest = true;
+	return group->passed_over;
 }
 
 /**
@@ -310,8 +338,8 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
  * @key:	the key that the event is about
  * @event:	the event, as in metastore_queue_push()
  *
- * Those that are taken have METASTORE_EVENT_F_MORE but for the last. An event that
- * takes another one's place is none of them.
+ * Those that are taken have METASTORE_EVENT_F_MORE but for the last, and but for those
+ * of which only the latest waits.
  *
  * Return: as metastore_queue_push().
  */
@@ -324,7 +352,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 
 	if (!push(group->queue, source, key, event, group->garbage))
 		return false;
-	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
+	if (group->latest)
 		return true;
 	/* Unless it was dropped again for this one. */
 	if (group->more && ring->len > 1)

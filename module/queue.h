@@ -163,11 +163,15 @@ struct metastore_queue {
  * @queue:	the queue, whose lock is held
  * @garbage:	takes values of events that were dropped for them
  * @more:	whether the event ahead in the ring is one of them
+ * @latest:	whether it is the turn of those of which only the latest waits
+ * @passed_over: whether there are such
  */
 struct metastore_push_group {
 	struct metastore_queue *queue;
 	struct metastore_garbage *garbage;
 	bool more;
+	bool latest;
+	bool passed_over;
 };
 
 void metastore_queue_init(struct metastore_queue *queue,
@@ -209,6 +213,9 @@ bool metastore_queue_push(struct metastore_source *source,
 void metastore_queue_push_begin(struct metastore_push_group *group,
 				struct metastore_queue *queue,
 				struct metastore_garbage *garbage);
+bool metastore_queue_has_turn(struct metastore_push_group *group,
+			      const struct metastore_source *source);
+bool metastore_queue_push_latest(struct metastore_push_group *group);
 bool metastore_queue_push_next(struct metastore_push_group *group,
 			       struct metastore_source *source,
 			       const struct metastore_key *key,

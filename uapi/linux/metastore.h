@@ -83,7 +83,7 @@
  * @key_len:	length of the key in bytes
  * @value_len:	length of the value in bytes
  * @flags:	METASTORE_F_*
- * @queues:	[out] PUBLISH: number of event queues that took the event; a
+ * @queues:	[out] PUBLISH: number of subscriptions whose queue took the event; a
  *		queue that dropped older events to take it counts, one that has
  *		no room for it does not. SET: 0
  * @version:	METASTORE_F_IF_VERSION: the version that the value must have, 0:
