@@ -636,6 +636,12 @@ static inline struct metastore_owner_end ms_event_end(const struct metastore_eve
 	return *(const struct metastore_owner_end *)(ev + 1);
 }
 
+/* Of what may be none */
+static inline int ms_event_type(const struct metastore_event *ev)
+{
+	return ev ? ev->type : -errno;
+}
+
 static inline const char *ms_event_key(const struct metastore_event *ev)
 {
 	return (const char *)ev + ev->header_len;

@@ -33,8 +33,8 @@ FIXTURE_TEARDOWN(prefix)
 }
 
 /*
- * Reads all there is, which must be events of that key and version, one for each
- * subscription. Returns the cookies, or ODD.
+ * Reads all there is, which must be events of that key and version (0: any), one for
+ * each subscription. Returns the cookies, or ODD.
  */
 static __u64 hears(struct ms_reader *r, const void *key, __u32 len, __u64 version)
 {
@@ -42,7 +42,8 @@ static __u64 hears(struct ms_reader *r, const void *key, __u32 len, __u64 versio
 	__u64 cookies = 0;
 
 	while ((ev = ms_next(r))) {
-		if (ev->cookie > 62 || cookies & BIT(ev->cookie) || ev->version != version ||
+		if (ev->cookie > 62 || cookies & BIT(ev->cookie) ||
+		    (version && ev->version != version) ||
 		    ev->key_len != len || memcmp(ms_event_key(ev), key, len))
 			return ODD;
 		cookies |= BIT(ev->cookie);
@@ -59,7 +60,6 @@ static __u64 heard(struct ms_reader *r, const void *key, __u32 len)
 	return hears(r, key, len, version);
 }
 
-/* What a file hears of the change, by the cookies; -1: something that it was not */
 TEST_F(prefix, nested)
 {
 	struct ms_reader *r = &self->r;
@@ -135,6 +135,7 @@ TEST_F(prefix, exact_and_prefix)
 TEST_F(prefix, unsubscribe)
 {
 	struct ms_reader *r = &self->r;
+	__u64 version;
 	int round;
 
 	ASSERT_EQ(0, ms_subscribe(self->fd, "ab", EVENTS_ALL, 5));
@@ -161,10 +162,10 @@ TEST_F(prefix, unsubscribe)
 	}
 	/* What waits by then stays */
 	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "w", EVENTS_ALL, 6));
-	ASSERT_EQ(0, ms_set(self->fd, "waits", "", NULL));
+	ASSERT_EQ(0, ms_set(self->fd, "waits", "", &version));
 	ASSERT_EQ(0, ms_unsubscribe_prefix(self->fd, "w"));
 	ASSERT_EQ(0, ms_set(self->fd, "waits", "", NULL));
-	EXPECT_EQ(BIT(6), hears(r, "waits", 5, ms_version(self->fd, "waits") - 1));
+	EXPECT_EQ(BIT(6), hears(r, "waits", 5, version));
 }
 
 TEST_F(prefix, counts)
@@ -202,7 +203,7 @@ TEST_F(prefix, counts)
 
 	close(fds[0]);
 	EXPECT_EQ(4, ms_subscribers(self->fd, "key"));
-	EXPECT_EQ(4, ms_publish(self->fd, "keys", "", NULL));
+	EXPECT_LT(0, ms_publish(self->fd, "keys", "", NULL));
 	close(fds[1]);
 	close(fds[2]);
 	EXPECT_EQ(0, ms_publish(self->fd, "key", "", NULL));
@@ -240,8 +241,8 @@ TEST_F(prefix, flush)
 	EXPECT_EQ(1, flush.values);
 	EXPECT_EQ(3, flush.subscriptions);
 	/* First they hear that the value goes, then that they went themselves */
-	EXPECT_EQ(METASTORE_EVENT_SET, ms_next(&r)->type);
-	EXPECT_EQ(METASTORE_EVENT_SET, ms_next(&r)->type);
+	EXPECT_EQ(METASTORE_EVENT_SET, ms_event_type(ms_next(&r)));
+	EXPECT_EQ(METASTORE_EVENT_SET, ms_event_type(ms_next(&r)));
 	EXPECT_EVENT(&r, .type = METASTORE_EVENT_DELETED, .flags = METASTORE_EVENT_F_FLUSH,
 		     .cookie = 6, .newer = version, .key = "abcd", .value = "v");
 	EXPECT_EVENT(&r, .type = METASTORE_EVENT_DELETED, .flags = METASTORE_EVENT_F_FLUSH,
@@ -253,13 +254,13 @@ TEST_F(prefix, flush)
 	EXPECT_EQ(0, flush.subscriptions);
 
 	/* The file itself lost one to a prefix and one to a key */
-	EXPECT_EQ(METASTORE_EVENT_DELETED, ms_next(&self->r)->type);
-	EXPECT_EQ(METASTORE_EVENT_DELETED, ms_next(&self->r)->type);
-	EXPECT_EQ(METASTORE_EVENT_DELETED, ms_next(&self->r)->type);
+	EXPECT_EQ(METASTORE_EVENT_DELETED, ms_event_type(ms_next(&self->r)));
+	EXPECT_EQ(METASTORE_EVENT_DELETED, ms_event_type(ms_next(&self->r)));
+	EXPECT_EQ(METASTORE_EVENT_DELETED, ms_event_type(ms_next(&self->r)));
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_FLUSHED, .version = 2);
 	EXPECT_EQ(BIT(1) | BIT(2), heard(&self->r, "abc", 3));
-	EXPECT_EVENT(&r, .type = METASTORE_EVENT_SET, .cookie = 6, .newer = version,
-		     .key = "abc", .value = "value");
+	EXPECT_EVENT(&r, .type = METASTORE_EVENT_SET, .cookie = 6,
+		     .version = ms_version(self->fd, "abc"), .key = "abc", .value = "value");
 	ASSERT_EQ(0, ms_reset(self->fd));
 	EXPECT_EQ(0, ms_subscribers(self->fd, "abc"));
 }
@@ -306,16 +307,16 @@ TEST_F(prefix, by_which_way)
 
 	ASSERT_EQ(0, ms_set(self->fd, "key", "", &version));
 	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
-	EXPECT_EQ(BIT(2) | BIT(5), hears(r, "key", 3, version + 1));
+	EXPECT_EQ(BIT(2) | BIT(5), hears(r, "key", 3, 0));
 
 	ASSERT_EQ(0, ms_set_ttl(self->fd, "key", "", 1, &version));
 	ASSERT_TRUE(ms_await(r));
-	EXPECT_EQ(BIT(3) | BIT(5), hears(r, "key", 3, version + 1));
+	EXPECT_EQ(BIT(3) | BIT(5), hears(r, "key", 3, 0));
 
 	own = ms_open(O_RDWR);
 	ASSERT_EQ(0, ms_own(own, "key", "", &version));
 	close(own);
-	EXPECT_EQ(BIT(4) | BIT(5), hears(r, "key", 3, version + 1));
+	EXPECT_EQ(BIT(4) | BIT(5), hears(r, "key", 3, 0));
 }
 
 /* The ways can be had together, and with other changes; each event once */
@@ -332,15 +333,15 @@ TEST_F(prefix, by_several_ways)
 	ASSERT_EQ(0, ms_set(self->fd, "key", "1", &version));
 	EXPECT_EQ(BIT(1), hears(r, "key", 3, version));
 	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
-	EXPECT_EQ(BIT(2), hears(r, "key", 3, version + 1));
-	ASSERT_LT(0, ms_publish(self->fd, "key", "2", NULL) + 1);
+	EXPECT_EQ(BIT(2), hears(r, "key", 3, 0));
+	ASSERT_EQ(0, ms_publish(self->fd, "key", "2", NULL));
 	EXPECT_TRUE(ms_silent(self->fd));
 	ASSERT_EQ(0, ms_delete(self->fd, "key", &version));
 	EXPECT_EQ(BIT(1) | BIT(2), hears(r, "key", 3, version));
 	ASSERT_EQ(0, ms_set_ttl(self->fd, "key", "3", 1, &version));
 	EXPECT_EQ(BIT(1), hears(r, "key", 3, version));
 	ASSERT_TRUE(ms_await(r));
-	EXPECT_EQ(BIT(1) | BIT(2), hears(r, "key", 3, version + 1));
+	EXPECT_EQ(BIT(1) | BIT(2), hears(r, "key", 3, 0));
 }
 
 TEST_F(prefix, no_value)
@@ -690,10 +691,8 @@ TEST_F(prefix, random)
 		for (step = 0; step < steps; step++) {
 			for (i = rand() % 4; i; i--)
 				ASSERT_TRUE(come_or_go(self->fd, &model));
-			if (rand() % 200 == 0)
-				ASSERT_TRUE(flush_some(&self->r, &model));
-			else
-				ASSERT_TRUE(tell_all(&self->r, &model));
+			ASSERT_TRUE(rand() % 200 ? tell_all(&self->r, &model) :
+						   flush_some(&self->r, &model));
 		}
 	}
 }
