@@ -283,8 +283,8 @@ static void carry_out(struct metastore_change *change, struct metastore_value *o
 		      struct metastore_claims *claims,
 		      struct metastore_garbage *garbage)
 {
-	struct metastore_delivery delivery;
-	struct metastore_notice notice;
+	struct metastore_delivery delivery __uninitialized;
+	struct metastore_notice notice __uninitialized;
 
 	metastore_change_commit(change, old, &notice);
 	metastore_delivery_begin(&delivery, change->key, &notice, NULL);

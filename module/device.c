@@ -132,7 +132,7 @@ static bool copy_record(const struct metastore_record *record,
 static int read_batch(struct metastore_queue *queue, struct iov_iter *to,
 		      ssize_t *copied)
 {
-	struct metastore_record records[READ_BATCH];
+	struct metastore_record records[READ_BATCH] __uninitialized;
 	int i, nr;
 
 	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to)) ?:

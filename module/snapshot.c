@@ -350,7 +350,8 @@ int metastore_snapshot_take(struct metastore_queue *queue,
 	struct visit visit;
 	int nr;
 
-	if (!begin(&visit, queue))
+	/* Most have none; who has just got one will be woken. */
+	if (list_empty(&queue->snapshots) || !begin(&visit, queue))
 		return 0;
 	do {
 		nr = take_some(&visit, records, max, room);

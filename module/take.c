@@ -419,6 +419,9 @@ bool metastore_queue_has_record(struct metastore_queue *queue)
  */
 void metastore_queue_pass_on(struct metastore_queue *queue)
 {
+	/* Who is not there yet will look for himself before he sleeps. */
+	if (!waitqueue_active(&queue->readers))
+		return;
 	spin_lock(&queue->lock);
 	if (next_of(queue) != NEXT_NONE)
 		queue_wake(queue);
