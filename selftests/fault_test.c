@@ -15,8 +15,11 @@
 
 #define DEBUGFS		"/sys/kernel/debug"
 
-/* So small that each allocation is one that has nothing to fall back to */
-#define PARAMETERS	"buckets=4 queue_len=16"
+/*
+ * So small that each allocation is one that has nothing to fall back to, and that there
+ * is room for one private store: one that failed must have given its room back
+ */
+#define PARAMETERS	"buckets=4 queue_len=16 private_bytes=4096"
 #define QUEUE_LEN	16
 
 /* Slots that a table allocates at once, see <linux/generic-radix-tree.h> */
@@ -188,6 +191,7 @@ FIXTURE(fault)
 	char *pages;			/* two of them */
 	void *arg;
 	__u64 versions[ARRAY_SIZE(keys)];
+	int waiting;			/* events of OTHER before a batch */
 	struct state before, after, done;
 };
 
@@ -204,6 +208,8 @@ FIXTURE_VARIANT(fault)
 	bool changes_nothing;
 	/* Whether the argument has come back right */
 	bool (*returns)(const void *arg);
+	/* Of a batch: whether what was done is what was told */
+	bool (*keeps_word)(struct _test_data_fault *self, int ret);
 	/* How many failures refuse it, by errno, and how many at least it does not mind */
 	int enomem;
 	int efault;
@@ -318,6 +324,7 @@ static void describe(struct _test_data_fault *self, struct state *state)
 {
 	FILE *f = fmemopen(state->text, sizeof(state->text), "w");
 	struct metastore_info info;
+	struct metastore_stat stat;
 	struct epoll_event event;
 	int len, told = 0;
 	__u64 version;
@@ -328,17 +335,23 @@ static void describe(struct _test_data_fault *self, struct state *state)
 		count_listed(self->watch), info.bytes, info.subscriptions);
 	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		len = ms_get(self->watch, keys[i], scratch, sizeof(scratch), &version);
-		fprintf(f, "key %s: length %d sum %x version %s subscribers %d\n", keys[i], len,
+		fprintf(f, "key %s: length %d sum %x version %s subscribers %d", keys[i], len,
 			sum(scratch, len), len < 0 ? "none" :
 			version == self->versions[i] ? "old" :
 			version > self->versions[i] ? "new" : "wrong",
 			ms_subscribers(self->watch, keys[i]));
+		if (!ms_stat(self->watch, keys[i], &stat))
+			fprintf(f, " owner %u ends %d", stat.owner, !!stat.ttl);
+		fprintf(f, "\n");
 	}
-	for (i = 0; i < FILES; i++)
-		fprintf(f, "file %zu: subscribed %lld waiting %lld bytes %lld lost %lld next %d\n",
-			i, ms_fdinfo(self->fds[i], "subscriptions"),
-			ms_fdinfo(self->fds[i], "events"), ms_fdinfo(self->fds[i], "bytes"),
-			ms_fdinfo(self->fds[i], "lost"), ms_pending(self->fds[i]));
+	for (i = 0; i < FILES; i++) {
+		int fd = self->fds[i];
+
+		fprintf(f, "file %zu: subscribed %lld waiting %lld bytes %lld lost %lld next %d",
+			i, ms_fdinfo(fd, "subscriptions"), ms_fdinfo(fd, "events"),
+			ms_fdinfo(fd, "bytes"), ms_fdinfo(fd, "lost"), ms_pending(fd));
+		fprintf(f, " keys of its store %d\n", ms_keys(fd));
+	}
 	for (i = 0; i < MANY; i++)
 		told += ms_pending(self->many[i]) > 0;
 	fprintf(f, "many: told %d; epoll: %d\n", told, epoll_wait(self->epoll, &event, 1, 0));
@@ -382,6 +395,53 @@ FIXTURE_VARIANT_ADD(fault, open) {
 /* Nobody can be told that it failed */
 FIXTURE_VARIANT_ADD(fault, close) {
 	.call = close_spare,
+};
+
+static int let_spare_own(struct _test_data_fault *self)
+{
+	return ms_own(self->fds[SPARE], "small", small_value, NULL) ?:
+	       ms_own(self->fds[SPARE], "new", large_value, NULL);
+}
+
+/* Nor that what belonged to it could not go */
+FIXTURE_VARIANT_ADD(fault, close_owner) {
+	.call = close_spare,
+	.prepare = let_spare_own,
+};
+
+static int open_spare_by(struct _test_data_fault *self, unsigned long command)
+{
+	int fd = ms_ioctl(self->fds[ACTOR], command, self->arg);
+
+	self->fds[SPARE] = fd < 0 ? -1 : fd;
+	return fd;
+}
+
+static int create_as_spare(struct _test_data_fault *self)
+{
+	return open_spare_by(self, METASTORE_IOC_CREATE);
+}
+
+/* The store, its buckets, the open file as the module and as the kernel has it, its name */
+FIXTURE_VARIANT_ADD(fault, create) {
+	.call = create_as_spare,
+	ARG(create, .open_flags = O_RDWR | O_NONBLOCK),
+	.prepare = close_spare,
+	.enomem = 5,
+	.efault = 1,
+};
+
+static int reopen_as_spare(struct _test_data_fault *self)
+{
+	return open_spare_by(self, METASTORE_IOC_OPEN);
+}
+
+FIXTURE_VARIANT_ADD(fault, reopen) {
+	.call = reopen_as_spare,
+	ARG(open, .open_flags = O_RDWR | O_NONBLOCK),
+	.prepare = close_spare,
+	.enomem = 3,
+	.efault = 1,
 };
 
 static bool is_small(const void *arg)
@@ -456,6 +516,53 @@ FIXTURE_VARIANT_ADD(fault, set_existing) {
 FIXTURE_VARIANT_ADD(fault, set_existing_large) {
 	.command = METASTORE_IOC_SET,
 	ARG(set, KEY("large"), .value = PTR(large_value), .value_len = sizeof(large_value) - 1),
+	.enomem = 2,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+/* Owner and time stand ahead of the value, in the same allocation */
+FIXTURE_VARIANT_ADD(fault, set_owned) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE("new value"), .flags = METASTORE_F_OWNED),
+	.enomem = 1,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_owned_large) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("new"), VALUE(large_value), .flags = METASTORE_F_OWNED),
+	.enomem = 2,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_stealing) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("small"), VALUE("another value"),
+	    .flags = METASTORE_F_OWNED | METASTORE_F_STEAL),
+	.prepare = let_spare_own,
+	.enomem = 1,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+/* In ms; an hour, so that it does not end while this looks */
+#define TTL	3600000
+
+FIXTURE_VARIANT_ADD(fault, set_with_ttl) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("small"), VALUE("another value"), .ttl = TTL),
+	.enomem = 1,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_large_with_ttl) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("large"), .value = PTR(large_value), .value_len = sizeof(large_value) - 1,
+	    .ttl = TTL),
 	.enomem = 2,
 	.efault = 3,
 	.out_end = offsetof(struct metastore_set, ttl),
@@ -788,6 +895,150 @@ FIXTURE_VARIANT_ADD(fault, epoll) {
 	.enomem = 1,
 };
 
+/* Batches: of each kind of operation one, of different keys */
+
+#define NR_OPS	4
+
+static struct metastore_op ops[NR_OPS];
+
+static int prepare_ops(struct _test_data_fault *self)
+{
+	size_t i;
+
+	self->waiting = ms_fdinfo(self->fds[OTHER], "events");
+	ops[0] = ms_op_get("small", buffer, sizeof(buffer));
+	ops[1] = ms_op_set("new", "new value");
+	ops[2] = ms_op(METASTORE_OP_PUBLISH, "large", large_value, sizeof(large_value) - 1);
+	ops[3] = ms_op_delete("giant");
+	for (i = 0; i < NR_OPS; i++)
+		ops[i].result = POISON32;
+	return 0;
+}
+
+static bool is_told(const struct metastore_op *op)
+{
+	return op->result != (__s32)POISON32;
+}
+
+/* Why an operation failed, and not because another one did; 0: none has */
+static int first_failure(void)
+{
+	size_t i;
+
+	for (i = 0; i < NR_OPS; i++)
+		if (is_told(&ops[i]) && ops[i].result && ops[i].result != -ECANCELED)
+			return ops[i].result;
+	return 0;
+}
+
+/* The index of the first operation with another result than 0 */
+static __u32 first_failed(void)
+{
+	__u32 i;
+
+	for (i = 0; i < NR_OPS && !ops[i].result; i++)
+		;
+	return i;
+}
+
+static bool got_small(void)
+{
+	return ops[0].value_len == sizeof(small_value) - 1 &&
+	       !memcmp(buffer, small_value, sizeof(small_value) - 1);
+}
+
+/* Whether two states say the same of the key of an operation */
+static bool are_equal(const struct state *a, const struct state *b, const struct metastore_op *op)
+{
+	const char *line_of_a, *line_of_b;
+	char start[32];
+
+	snprintf(start, sizeof(start), "key %s:", (const char *)(uintptr_t)op->key);
+	line_of_a = strstr(a->text, start);
+	line_of_b = strstr(b->text, start);
+	return !strncmp(line_of_a, line_of_b, strcspn(line_of_a, "\n") + 1);
+}
+
+/*
+ * What says that it is done is done, what says why it is not is not. The call as a whole
+ * fails at most once it could not read or write an operation: that one says nothing, and
+ * none behind it is done.
+ */
+static bool is_told_in_turn(struct _test_data_fault *self, int ret)
+{
+	const struct metastore_batch *arg = self->arg;
+	bool ended = false, done, undone, right;
+	int i, changes = 0;
+
+	for (i = 0; i < NR_OPS; i++) {
+		done = are_equal(&self->done, &self->after, &ops[i]);
+		undone = are_equal(&self->before, &self->after, &ops[i]);
+		if (is_told(&ops[i]))
+			right = !ended && (ops[i].result ? undone : done);
+		else
+			right = undone || (!ended && done);
+		if (!right)
+			return false;
+		ended |= !is_told(&ops[i]);
+		changes += !undone;
+	}
+	if (ms_fdinfo(self->fds[OTHER], "events") != self->waiting + changes)
+		return false;
+	if (!ops[0].result && !got_small())
+		return false;
+	if (!ret)
+		return !ended && arg->failed == first_failed();
+	return ret == -EFAULT && arg->failed == POISON32;
+}
+
+/* All or nothing; which of them is told, but if the results could not be written */
+static bool is_told_at_once(struct _test_data_fault *self, int ret)
+{
+	bool done = !strcmp(self->done.text, self->after.text);
+	bool undone = !strcmp(self->before.text, self->after.text);
+	const struct metastore_batch *arg = self->arg;
+	int i, told = 0, cancelled = 0;
+
+	for (i = 0; i < NR_OPS; i++) {
+		told += is_told(&ops[i]);
+		cancelled += ops[i].result == -ECANCELED;
+	}
+	switch (ret) {
+	case 0:
+		/* A buffer that is bad is found out when all is done */
+		return done && told == NR_OPS && arg->failed == NR_OPS &&
+		       (ops[0].result == -EFAULT || (!ops[0].result && got_small())) &&
+		       !ops[1].result && !ops[2].result && !ops[3].result;
+	case -ECANCELED:
+		return undone && told == NR_OPS && cancelled == NR_OPS - 1 &&
+		       arg->failed < NR_OPS && ops[arg->failed].result == first_failure();
+	case -EFAULT:
+		return arg->failed == POISON32 && (done || (undone && !told));
+	}
+	return undone && !told && arg->failed == POISON32;
+}
+
+#define BATCH(how) \
+	.command = METASTORE_IOC_BATCH, \
+	ARG(batch, .ops = PTR(ops), .nr = NR_OPS, .op_size = sizeof(struct metastore_op), \
+	    .flags = (how), .failed = POISON32), \
+	.prepare = prepare_ops, \
+	.out_end = sizeof(struct metastore_batch)
+
+FIXTURE_VARIANT_ADD(fault, batch) {
+	BATCH(0),
+	.keeps_word = is_told_in_turn,
+	.enomem = 3,
+	.efault = 16,
+};
+
+FIXTURE_VARIANT_ADD(fault, atomic_batch) {
+	BATCH(METASTORE_BATCH_ATOMIC),
+	.keeps_word = is_told_at_once,
+	.enomem = 4,
+	.efault = 16,
+};
+
 FIXTURE_SETUP(fault)
 {
 	size_t i;
@@ -827,9 +1078,12 @@ FIXTURE_TEARDOWN(fault)
 /* With what fails the n-th time, for n = 1, 2, … until nothing is left that could */
 TEST_F_TIMEOUT(fault, in_turn, 600)
 {
-	int n, ret, enomem = 0, efault = 0, survived = 0;
+	int n, ret, err, enomem = 0, efault = 0, survived = 0;
 	bool failed = true;
 
+	ASSERT_EQ(0, prepare(self, variant));
+	ASSERT_LE(0, call(self, variant));
+	describe(self, &self->done);
 	for (n = 1; failed; n++) {
 		ASSERT_EQ(0, prepare(self, variant));
 		describe(self, &self->before);
@@ -837,27 +1091,31 @@ TEST_F_TIMEOUT(fault, in_turn, 600)
 		ret = call(self, variant);
 		failed = disarm();
 		describe(self, &self->after);
-		if (ret < 0) {
-			enomem += ret == -ENOMEM;
-			efault += ret == -EFAULT;
+		err = ret < 0 ? ret : 0;
+		if (variant->keeps_word) {
+			err = first_failure() ?: err;
+			ASSERT_TRUE(variant->keeps_word(self, ret)) {
+				TH_LOG("failure %d: %s\n%s", n, strerrorname_np(-ret),
+				       self->after.text);
+			}
+		} else if (err) {
 			ASSERT_STREQ(self->before.text, self->after.text) {
 				TH_LOG("half done: failure %d: %s", n, strerrorname_np(-ret));
 			}
 			ASSERT_EQ(0, memcmp(self->arg, variant->arg ?: "", variant->size));
-			continue;
+		} else {
+			ASSERT_STREQ(self->done.text, self->after.text) {
+				TH_LOG("not all done: failure %d", n);
+			}
+			if (variant->returns)
+				ASSERT_TRUE(variant->returns(self->arg));
 		}
-		if (failed)
-			survived++;
-		if (!self->done.text[0])
-			self->done = self->after;
-		ASSERT_STREQ(self->done.text, self->after.text) {
-			TH_LOG("not all done: failure %d", n);
-		}
-		if (variant->returns)
-			ASSERT_TRUE(variant->returns(self->arg));
+		enomem += err == -ENOMEM;
+		efault += err == -EFAULT;
+		survived += failed && !err;
 	}
 	ASSERT_LE(0, ret);
-	EXPECT_EQ(variant->changes_nothing, !strcmp(self->before.text, self->after.text));
+	EXPECT_EQ(variant->changes_nothing, !strcmp(self->before.text, self->done.text));
 	EXPECT_EQ(variant->enomem, enomem);
 	EXPECT_EQ(variant->efault, efault);
 	EXPECT_LE(variant->survives, survived);
