@@ -24,6 +24,7 @@ offers()
 test_commands()
 {
 	offers 'metastore s' set stat sub subs
+	offers 'metastore m' monitor
 	offers 'metastore b' batch bucket
 	offers 'metastore x' ''
 }

@@ -17,7 +17,10 @@ trap 'end_jobs; rm -rf "$work"' EXIT
 end_jobs()
 {
 	# shellcheck disable=SC2046 # a list of numbers
-	kill $(jobs -p) 2>/dev/null || :
+	set -- $(jobs -p)
+	# Those that are stopped end when they go on.
+	kill "$@" 2>/dev/null || :
+	kill -CONT "$@" 2>/dev/null || :
 }
 
 # How long to wait for what must come: see slowness.h.

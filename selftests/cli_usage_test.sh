@@ -5,7 +5,7 @@ set -e
 . ./cli_helpers.sh
 
 commands='get set del pub update batch sub wait hold lock ls stat subs bucket flush info dump
-	load private'
+	load private monitor audit'
 
 test_help()
 {
@@ -81,7 +81,7 @@ test_operands_that_are_too_many()
 
 	for line in 'set k v w' 'pub k v w' 'set --file /dev/null k v' 'ls a b' 'subs a b' \
 		'bucket a b' 'flush a b' 'info a' 'batch a' 'wait a b c' 'wait --gone a b' \
-		'del --if-version 1 a b' 'dump a b' 'load a b'; do
+		'del --if-version 1 a b' 'dump a b' 'load a b' 'monitor a b' 'audit a'; do
 		# shellcheck disable=SC2086
 		run metastore $line
 		expect 2 '' "metastore: ${line%% *}: too many operands*"
@@ -130,6 +130,12 @@ test_numbers_are_read_strictly()
 		run metastore private --max-keys "${number/#109*/-}" -- true
 		expect 2 '' 'metastore: private: --max-keys takes a number*'
 	done
+	for number in '' x -1 1.5 4294967295; do
+		run metastore pub --wait="$number" k v
+		expect 2 '' 'metastore: pub: --wait takes a number*'
+		run_limited metastore sub --queue-len "${number/#42*/0}" k
+		expect 2 '' 'metastore: sub: --queue-len takes a number*'
+	done
 	for number in '' x -1 1.5 99999999999; do
 		run metastore ls --bucket "$number"
 		expect 2 '' 'metastore: ls: --bucket takes a number*'
@@ -142,7 +148,8 @@ test_without_the_module_it_says_what_to_do()
 
 	for line in 'get k' 'set k v' 'del k' 'pub k v' 'sub k' ls 'stat k' 'subs k' 'bucket k' \
 		'flush --all' info 'update k -- cat' batch 'wait k' 'hold k v -- true' \
-		'lock k -- true' dump load 'private true'; do
+		'lock k -- true' dump load 'private true' monitor audit \
+		'sub --prefix' 'pub --wait k v'; do
 		# shellcheck disable=SC2086
 		METASTORE_STORE=/nonexistent run metastore $line
 		expect 3 '' 'metastore: /nonexistent: no such store*modprobe metastore*insmod*'

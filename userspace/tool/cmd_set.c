@@ -2,7 +2,7 @@
 /* metastore set, metastore pub */
 #include "tool.h"
 
-enum { OPT_COUNT = OPT_OWN };
+enum { OPT_COUNT = OPT_OWN, OPT_WAIT };
 
 static const char letters[] = SHORT_COMMON SHORT_ESCAPED;
 
@@ -17,7 +17,10 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 	op.key = operand_key(cmd, argv[optind]);
 	store = open_store(MSTORE_WRITE);
 	op.value = operand_value(cmd, store, argv[optind + 1]);
-	run_operation(store, &op);
+	if (op.options.flags & MSTORE_WAIT)
+		run_with_wait(store, &op);
+	else
+		run_operation(store, &op);
 	mstore_close(store);
 	if (op.error)
 		return operation_failed(&op);
@@ -39,17 +42,32 @@ static int set(int argc, char **argv)
 	return write_key(&cmd_set, OP_SET, argc, argv, false);
 }
 
+static void parse_wait(const char *timeout)
+{
+	settings.write.flags |= MSTORE_WAIT;
+	settings.write.timeout_ms = MSTORE_WAIT_FOREVER;
+	if (timeout)
+		settings.write.timeout_ms = parse_number(&cmd_pub, "--wait", timeout, 0,
+							 MSTORE_WAIT_FOREVER - 1);
+}
+
 static int pub(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "count", no_argument, NULL, OPT_COUNT },
+		{ "wait", optional_argument, NULL, OPT_WAIT },
 		LONG_FILE, LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_TTL,
 		LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
 	};
 	bool count = false;
+	int option;
 
-	while (next_option(&cmd_pub, argc, argv, letters, options) == OPT_COUNT)
-		count = true;
+	while ((option = next_option(&cmd_pub, argc, argv, letters, options)) != -1) {
+		if (option == OPT_COUNT)
+			count = true;
+		else
+			parse_wait(optarg);
+	}
 	return write_key(&cmd_pub, OP_PUBLISH, argc, argv, count);
 }
 
@@ -69,5 +87,7 @@ const struct command cmd_pub = {
 	.summary = "Store a value under a key and tell its subscribers",
 	.help = HELP_FILE
 		"      --count          print how many subscribers' queues took it\n"
+		"      --wait[=MS]      wait until each lossless subscriber has room, so many\n"
+		"                       milliseconds at most, then end with status 124\n"
 		HELP_CREATE HELP_REPLACE HELP_IF_VERSION HELP_STEAL HELP_TTL HELP_JSON HELP_ESCAPED,
 };

@@ -1,14 +1,114 @@
 // SPDX-License-Identifier: GPL-2.0
 /* metastore sub */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tool.h"
 
-enum { OPT_FORMAT = OPT_OWN, OPT_EXEC, OPT_PUBLISHED, OPT_STRICT };
+enum {
+	OPT_FORMAT = OPT_OWN,
+	OPT_EXEC,
+	OPT_CHANGES,
+	OPT_PUBLISHED,
+	OPT_STRICT,
+	OPT_PREFIX,
+	OPT_SNAPSHOT,
+	OPT_NEWER,
+	OPT_LATEST,
+	OPT_NO_VALUE,
+	OPT_LOSSLESS,
+	OPT_QUEUE_LEN,
+	OPT_QUEUE_BYTES,
+	OPT_READY_FD,
+};
+
+static int parse_change(const char *word, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+		if (len == strlen(changes[i].word) && !memcmp(word, changes[i].word, len))
+			return changes[i].events;
+	die_usage(&cmd_sub,
+		  "--changes takes set, published, deleted, delete, flushed, expired and owner, with commas, not '%.*s'",
+		  (int)len, word);
+}
+
+static int parse_changes(const char *list)
+{
+	int events = 0;
+
+	for (;;) {
+		size_t len = strcspn(list, ",");
+
+		events |= parse_change(list, len);
+		if (!list[len])
+			return events;
+		list += len + 1;
+	}
+}
+
+/* It must be open already, else the store would get that number. */
+static int parse_ready_fd(const char *text)
+{
+	int fd = parse_number(&cmd_sub, "--ready-fd", text, STDERR_FILENO + 1, INT_MAX);
+
+	if (fcntl(fd, F_GETFD) < 0)
+		die_usage(&cmd_sub, "--ready-fd: descriptor %d is not open", fd);
+	return fd;
+}
+
+static bool parse_queue_option(struct mstore_queue_options *queue, int option)
+{
+	switch (option) {
+	case OPT_LOSSLESS:
+		queue->which |= MSTORE_QUEUE_SET_POLICY;
+		queue->policy = MSTORE_QUEUE_LOSSLESS;
+		return true;
+	case OPT_QUEUE_LEN:
+		queue->which |= MSTORE_QUEUE_SET_LEN;
+		queue->max_len = parse_number(&cmd_sub, "--queue-len", optarg, 1, UINT32_MAX);
+		return true;
+	case OPT_QUEUE_BYTES:
+		queue->which |= MSTORE_QUEUE_SET_BYTES;
+		queue->max_bytes = parse_number(&cmd_sub, "--queue-bytes", optarg, 1, UINT32_MAX);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool parse_how_option(struct mstore_subscribe_options *how, int option)
+{
+	switch (option) {
+	case OPT_CHANGES:
+		how->events = parse_changes(optarg);
+		return true;
+	case OPT_PUBLISHED:
+		how->events = MSTORE_EVENT_PUBLISHED;
+		return true;
+	case OPT_PREFIX:
+		how->flags |= MSTORE_SUBSCRIBE_PREFIX;
+		return true;
+	case OPT_NEWER:
+		how->flags |= MSTORE_SUBSCRIBE_SNAPSHOT | MSTORE_SUBSCRIBE_NEWER;
+		how->version = parse_number(&cmd_sub, "--newer", optarg, 0, UINT64_MAX);
+		return true;
+	case OPT_SNAPSHOT:
+		how->flags |= MSTORE_SUBSCRIBE_SNAPSHOT;
+		return true;
+	case OPT_LATEST:
+		how->flags |= MSTORE_SUBSCRIBE_LATEST;
+		return true;
+	case OPT_NO_VALUE:
+		how->flags |= MSTORE_SUBSCRIBE_NO_VALUE;
+		return true;
+	default:
+		return false;
+	}
+}
 
 static void parse_options(struct follow *follow, int argc, char **argv)
 {
@@ -16,7 +116,17 @@ static void parse_options(struct follow *follow, int argc, char **argv)
 		{ "count", required_argument, NULL, 'n' },
 		{ "format", required_argument, NULL, OPT_FORMAT },
 		{ "exec", required_argument, NULL, OPT_EXEC },
+		{ "prefix", no_argument, NULL, OPT_PREFIX },
+		{ "changes", required_argument, NULL, OPT_CHANGES },
 		{ "published", no_argument, NULL, OPT_PUBLISHED },
+		{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
+		{ "newer", required_argument, NULL, OPT_NEWER },
+		{ "latest", no_argument, NULL, OPT_LATEST },
+		{ "no-value", no_argument, NULL, OPT_NO_VALUE },
+		{ "lossless", no_argument, NULL, OPT_LOSSLESS },
+		{ "queue-len", required_argument, NULL, OPT_QUEUE_LEN },
+		{ "queue-bytes", required_argument, NULL, OPT_QUEUE_BYTES },
+		{ "ready-fd", required_argument, NULL, OPT_READY_FD },
 		{ "strict", no_argument, NULL, OPT_STRICT },
 		LONG_TIMEOUT, LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
 	};
@@ -24,6 +134,9 @@ static void parse_options(struct follow *follow, int argc, char **argv)
 	int option;
 
 	while ((option = next_option(&cmd_sub, argc, argv, letters, options)) != -1) {
+		if (parse_how_option(&follow->how, option) ||
+		    parse_queue_option(&follow->queue, option))
+			continue;
 		switch (option) {
 		case 'n':
 			follow->counted = true;
@@ -35,14 +148,35 @@ static void parse_options(struct follow *follow, int argc, char **argv)
 		case OPT_EXEC:
 			follow->command = optarg;
 			break;
-		case OPT_PUBLISHED:
-			follow->events = MSTORE_EVENT_PUBLISHED;
+		case OPT_READY_FD:
+			follow->ready_fd = parse_ready_fd(optarg);
 			break;
 		case OPT_STRICT:
 			follow->strict = true;
 			break;
 		}
 	}
+}
+
+/* Without an operand the prefix is that of all keys, as with ls. */
+static void parse_keys(struct follow *follow, int argc, char **argv)
+{
+	static char empty[1], *all[] = { empty };
+	bool prefixes = follows_prefixes(follow);
+
+	want_operands(&cmd_sub, argc, !prefixes, INT_MAX);
+	follow->count = argc - optind;
+	follow->operands = argv + optind;
+	if (!follow->count) {
+		follow->count = 1;
+		follow->operands = all;
+	}
+	follow->keys = calloc(follow->count, sizeof(*follow->keys));
+	if (!follow->keys)
+		call_failed("memory", ENOMEM);
+	for (int i = 0; i < follow->count; i++)
+		follow->keys[i] = prefixes ? operand_prefix(&cmd_sub, follow->operands[i]) :
+					     operand_key(&cmd_sub, follow->operands[i]);
 }
 
 static void parse(struct follow *follow, int argc, char **argv)
@@ -55,139 +189,32 @@ static void parse(struct follow *follow, int argc, char **argv)
 		die_usage(&cmd_sub, "unknown directive or escape in --format at '%s'", wrong);
 	want_one_form(&cmd_sub, settings.json + (follow->format || settings.null) +
 				!!follow->command);
-	want_operands(&cmd_sub, argc, 1, INT_MAX);
-	follow->count = argc - optind;
-	follow->operands = argv + optind;
-	follow->keys = calloc(follow->count, sizeof(*follow->keys));
-	if (!follow->keys)
-		call_failed("memory", ENOMEM);
-	for (int i = 0; i < follow->count; i++)
-		follow->keys[i] = operand_key(&cmd_sub, follow->operands[i]);
+	if (follows_prefixes(follow) && (follow->command ||
+					 follow->how.flags & MSTORE_SUBSCRIBE_NEWER))
+		die_usage(&cmd_sub, "%s is about keys, not with --prefix",
+			  follow->command ? "--exec" : "--newer");
+	parse_keys(follow, argc, argv);
 }
 
-/* The cookie of a subscription is the index of its key. A key named twice is one. */
-static void subscribe(const struct follow *follow)
+static void print(const struct follow *follow, const struct mstore_event *event)
 {
-	for (int i = 0; i < follow->count; i++) {
-		struct bytes key = follow->keys[i];
-
-		if (mstore_subscribe(follow->store, key.data, key.len, follow->events, i) &&
-		    errno != EEXIST)
-			key_failed(key, errno);
-	}
-}
-
-/* Returns false when the time is over and nothing is left to read. */
-static bool wait_for_event(struct mstore *store, int timeout)
-{
-	struct pollfd fds[] = {
-		{ .fd = mstore_fd(store), .events = POLLIN },
-		{ .fd = STDOUT_FILENO },
-	};
-	int ready = poll(fds, 2, timeout);
-
-	if (ready < 0)
-		call_failed(store_path(), errno);
-	/* Whoever read the output is gone: do not wait for an event to notice. */
-	if (fds[1].revents & (POLLERR | POLLHUP))
-		exit(STATUS_YES);
-	return ready > 0;
-}
-
-bool is_complete(const struct follow *follow)
-{
-	return follow->counted && follow->seen >= follow->wanted;
-}
-
-/* Returns a status to end with, or -1 to go on. */
-int changes_lost(const struct follow *follow, const struct mstore_event *event)
-{
-	print_loss(follow->keys[mstore_event_cookie(event)], mstore_event_count(event));
-	return follow->strict ? STATUS_NO : -1;
-}
-
-void subscriptions_flushed(const struct mstore_event *event)
-{
-	unsigned long long count = mstore_event_count(event);
-
-	print_flushed(count);
-	die(STATUS_COULD_NOT, "sub", "flush --subscriptions removed %llu subscription%s", count,
-	    count == 1 ? "" : "s");
-}
-
-/* Likewise. */
-static int handle_event(struct follow *follow, const struct mstore_event *event)
-{
-	switch (mstore_event_type(event)) {
-	case MSTORE_EVENT_PUBLISHED:
-	case MSTORE_EVENT_SET:
-	case MSTORE_EVENT_DELETED:
-		print_event(event, follow->format);
-		follow->seen++;
-		return is_complete(follow) ? STATUS_YES : -1;
-	case MSTORE_EVENT_LOST:
-		return changes_lost(follow, event);
-	case MSTORE_EVENT_FLUSHED:
-		subscriptions_flushed(event);
-	default:
-		return -1;
-	}
-}
-
-static int handle_events(struct follow *follow, struct mstore_event_buffer *buffer)
-{
-	const struct mstore_event *event = NULL;
-	int status = -1;
-
-	if (!read_events(follow->store, buffer))
-		return -1;
-	while (status < 0 && (event = mstore_event_next(buffer, event))) {
-		status = handle_event(follow, event);
-		out_flush();
-	}
-	return status;
-}
-
-static int follow_with_lines(struct follow *follow, struct mstore_event_buffer *buffer)
-{
-	int timeout, status = -1;
-
-	do {
-		timeout = time_left_ms();
-		if (wait_for_event(follow->store, timeout))
-			status = handle_events(follow, buffer);
-		/* A timeout of 0 was the last look: a busy key must not prolong it. */
-	} while (status < 0 && timeout);
-	return status;
-}
-
-static int follow_keys(struct follow *follow)
-{
-	struct mstore_event_buffer *buffer = mstore_event_buffer_new(0);
-	int status;
-
-	if (!buffer)
-		call_failed("memory", errno);
-	status = follow->command ? follow_with_command(follow, buffer) :
-				   follow_with_lines(follow, buffer);
-	mstore_event_buffer_free(buffer);
-	if (status >= 0)
-		return status;
-	return follow->seen && !follow->counted ? STATUS_YES : STATUS_TIMED_OUT;
+	print_event(event, follow->format);
 }
 
 static int sub(int argc, char **argv)
 {
 	struct follow follow = {
-		.events = MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED,
+		.cmd = &cmd_sub,
+		.how.events = EVENTS_ALL,
+		.ready_fd = -1,
+		.print = print,
 	};
 	int status;
 
 	parse(&follow, argc, argv);
-	follow.store = open_store(MSTORE_READ | MSTORE_NONBLOCK);
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
-	subscribe(&follow);
-	status = follow_keys(&follow);
+	follow_begin(&follow);
+	status = follow_to_end(&follow);
 	mstore_close(follow.store);
 	free(follow.keys);
 	return status;
@@ -196,7 +223,7 @@ static int sub(int argc, char **argv)
 const struct command cmd_sub = {
 	.name = "sub",
 	.run = sub,
-	.operands = "KEY...",
+	.operands = "{KEY... | --prefix [PREFIX...]}",
 	.summary = "Print each change of keys as it happens, KEY VALUE a line",
 	.help = "  -n, --count COUNT    end after COUNT changes\n"
 		"      --timeout SECONDS\n"
@@ -207,7 +234,18 @@ const struct command cmd_sub = {
 		"                       %w why it was deleted, %% a %\n"
 		"      --exec COMMAND   run a shell command for each change, the value on its\n"
 		"                       standard input; of several changes only for the last\n"
+		"      --prefix         all keys that start with an operand\n"
+		"      --snapshot       first what is there\n"
+		"      --newer V        first what is there, if its version is above V\n"
+		"      --changes LIST   only these, with commas: set, published, deleted, or in\n"
+		"                       place of that delete, flushed, expired, owner\n"
 		"      --published      only what was published, not set or deleted\n"
+		"      --no-value       leave the values out\n"
+		"      --latest         of changes of a key that wait only the last one\n"
+		"      --lossless       publications that wait for room wait for this reader\n"
+		"      --queue-len N    how many changes may wait to be read\n"
+		"      --queue-bytes N  how many bytes they may take\n"
+		"      --ready-fd N     write a newline to descriptor N when subscribed\n"
 		"      --strict         end with status 1 when changes were lost\n"
 		HELP_NULL HELP_JSON HELP_ESCAPED,
 };

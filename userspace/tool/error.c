@@ -15,6 +15,7 @@ static void message(const char *what, const char *why, va_list args)
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), why, args);
+	progress_end();
 	dprintf(STDERR_FILENO, "metastore: %s: %s\n", what, text);
 }
 
@@ -94,7 +95,10 @@ const char *reason(int error)
 	case EMSGSIZE:
 		return "the value is longer than the store takes (see metastore info)";
 	case ENOBUFS:
-		return "no more subscriptions for one open file (see metastore info)";
+		return "no more subscriptions, or no room in the queue (see metastore info)";
+	case EAGAIN:
+	case ETIMEDOUT:
+		return "no room in time with each lossless subscriber";
 	case ENOTTY:
 		return "not a metastore, or its module is older than this command";
 	default:
@@ -113,6 +117,9 @@ int status_of(int error)
 	case ESTALE:
 	case EBUSY:
 		return STATUS_NO;
+	case EAGAIN:
+	case ETIMEDOUT:
+		return STATUS_TIMED_OUT;
 	default:
 		return STATUS_COULD_NOT;
 	}

@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Events as lines: plain, by a format, as NUL-ended fields, as JSON. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tool.h"
+
+const struct change changes[CHANGES] = {
+	{ "set", MSTORE_EVENT_SET },
+	{ "published", MSTORE_EVENT_PUBLISHED },
+	{ "deleted", MSTORE_EVENT_DELETED },
+	{ "delete", MSTORE_EVENT_BY_DELETE },
+	{ "flushed", MSTORE_EVENT_BY_FLUSH },
+	{ "expired", MSTORE_EVENT_BY_EXPIRY },
+	{ "owner", MSTORE_EVENT_BY_OWNER },
+};
 
 static struct bytes event_key(const struct mstore_event *event)
 {
@@ -15,6 +26,11 @@ static struct bytes event_key(const struct mstore_event *event)
 static bool is_deletion(const struct mstore_event *event)
 {
 	return mstore_event_type(event) == MSTORE_EVENT_DELETED;
+}
+
+static bool has_value(const struct mstore_event *event)
+{
+	return !is_deletion(event) && !(mstore_event_flags(event) & MSTORE_EVENT_F_NO_VALUE);
 }
 
 /*
@@ -38,6 +54,8 @@ const char *event_kind(int type)
 		return "published";
 	case MSTORE_EVENT_SET:
 		return "set";
+	case MSTORE_EVENT_SNAPSHOT:
+		return "snapshot";
 	default:
 		return "deleted";
 	}
@@ -106,11 +124,11 @@ static void json_why(const struct mstore_event *event)
 		json_flag("more");
 }
 
-/* `KEY VALUE`, an empty value `KEY ` and a deletion `KEY`. */
+/* `KEY VALUE`, an empty value `KEY `; a deletion, or a value left out, `KEY`. */
 static void print_plain(const struct mstore_event *event)
 {
 	out_key(event_key(event));
-	if (!is_deletion(event)) {
+	if (has_value(event)) {
 		buffer_text(&out, " ");
 		out_value(event_value(event));
 	}
@@ -132,7 +150,7 @@ static void print_json(const struct mstore_event *event)
 	json_begin();
 	json_text("event", event_kind(mstore_event_type(event)));
 	json_bytes("key", event_key(event));
-	if (!is_deletion(event))
+	if (has_value(event))
 		json_bytes("value", event_value(event));
 	json_exact("version", mstore_event_version(event));
 	if (!is_deletion(event))
@@ -160,12 +178,15 @@ static void print_time(const struct mstore_event *event)
 
 static const char directives[] = "%kervstTpuUcw";
 
-/* Those about a value, which a deletion leaves none of. */
-static const char value_directives[] = "vstTpuUc";
+/* Those about a value, which a deletion leaves none of, and the value itself. */
+static const char stored_directives[] = "vstTpuUc";
+static const char value_directives[] = "vs";
 
 static void print_directive(char directive, const struct mstore_event *event)
 {
-	if (is_deletion(event) && strchr(value_directives, directive))
+	if (is_deletion(event) && strchr(stored_directives, directive))
+		return;
+	if (!has_value(event) && strchr(value_directives, directive))
 		return;
 	switch (directive) {
 	case 'k':
@@ -228,7 +249,7 @@ static void print_formatted(const struct mstore_event *event, const char *format
 	out_end();
 }
 
-/* Prints an event PUBLISHED, SET or DELETED. */
+/* Prints an event PUBLISHED, SET, DELETED or SNAPSHOT. */
 void print_event(const struct mstore_event *event, const char *format)
 {
 	if (format)
@@ -241,15 +262,37 @@ void print_event(const struct mstore_event *event, const char *format)
 		print_plain(event);
 }
 
-void print_loss(struct bytes key, uint64_t count)
+/* Programs are told; for people the lines that follow tell it themselves. */
+void print_snapshot_end(struct bytes key, bool prefix)
 {
-	report_key(key, "lost %llu event%s", (unsigned long long)count,
-		   count == 1 ? "" : "s");
+	if (!settings.json)
+		return;
+	json_begin();
+	json_text("event", "snapshot_end");
+	json_bytes(prefix ? "prefix" : "key", key);
+	json_end();
+}
+
+static void report_loss(struct bytes key, bool prefix, uint64_t count)
+{
+	struct buffer name = { 0 };
+
+	buffer_add(&name, key.data, key.len);
+	if (prefix)
+		buffer_text(&name, "*");
+	report_key((struct bytes){ name.data, name.len }, "lost %llu event%s",
+		   (unsigned long long)count, count == 1 ? "" : "s");
+	free(name.data);
+}
+
+void print_loss(struct bytes key, bool prefix, uint64_t count)
+{
+	report_loss(key, prefix, count);
 	if (!settings.json)
 		return;
 	json_begin();
 	json_text("event", "lost");
-	json_bytes("key", key);
+	json_bytes(prefix ? "prefix" : "key", key);
 	json_number("count", count);
 	json_end();
 }

@@ -83,6 +83,46 @@ void json_flag(const char *name)
 	buffer_text(&out, "true");
 }
 
+/* A list of objects, each between json_item() and json_item_end(), or of words. */
+void json_list(const char *name)
+{
+	name_field(name, "");
+	buffer_text(&out, "[");
+	first = true;
+}
+
+static void next_item(const char *start)
+{
+	if (!first)
+		buffer_text(&out, ",");
+	buffer_text(&out, start);
+}
+
+void json_item(void)
+{
+	next_item("{");
+	first = true;
+}
+
+void json_item_end(void)
+{
+	buffer_text(&out, "}");
+	first = false;
+}
+
+void json_word(const char *word)
+{
+	next_item("");
+	add_string((struct bytes){ word, strlen(word) });
+	first = false;
+}
+
+void json_list_end(void)
+{
+	buffer_text(&out, "]");
+	first = false;
+}
+
 void json_end(void)
 {
 	buffer_text(&out, "}");

@@ -137,7 +137,16 @@ void run_operation(struct mstore *store, struct operation *op)
 	run_operations(store, op, 1, 0, no_status);
 }
 
-/* The same with each of the keys that are the operands. */
+/* Runs a publication with MSTORE_WAIT, for which there is no place in a batch. */
+void run_with_wait(struct mstore *store, struct operation *op)
+{
+	want_feature(store, MSTORE_FEATURE_WAIT);
+	op->queues = mstore_publish_with(store, op->key.data, op->key.len, op->value.data,
+					 op->value.len, &op->options, &op->version);
+	op->error = op->queues < 0 ? errno : 0;
+}
+
+/* Runs an operation of one kind with each of the keys that are the operands. */
 int run_keys(const struct command *cmd, struct mstore *store, enum operation_kind kind, int argc,
 	     char **argv, int (*done)(const struct operation *op))
 {

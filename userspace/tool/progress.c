@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How far a long command is, for whoever sits at a terminal and waits. */
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -9,8 +11,23 @@
 #define FIRST_NS	1000000000ULL
 #define AGAIN_NS	200000000ULL
 
+#define CLEAR_LINE	"\r\033[K"
+
 static uint64_t next_time;
-static bool shown;
+static sig_atomic_t shown;
+
+/* Shows a line that the next one, or whatever else is printed, takes the place of. */
+void status_line(const char *format, ...)
+{
+	char text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	shown = true;
+	dprintf(STDERR_FILENO, CLEAR_LINE "metastore: %s", text);
+}
 
 /* Says that @what has come to @count keys, if it already takes long. */
 void progress(const char *what, uint64_t count)
@@ -25,14 +42,16 @@ void progress(const char *what, uint64_t count)
 	if (now < next_time)
 		return;
 	next_time = now + AGAIN_NS;
-	shown = true;
-	dprintf(STDERR_FILENO, "\rmetastore: %s: %llu keys", what, (unsigned long long)count);
+	status_line("%s: %llu keys", what, (unsigned long long)count);
 }
 
-/* Leaves the line to what comes next. */
+/* Leaves the line to what comes next. Signal handlers may call it. */
 void progress_end(void)
 {
+	ssize_t written = 0;
+
 	if (shown)
-		dprintf(STDERR_FILENO, "\r\033[K");
+		written = write(STDERR_FILENO, CLEAR_LINE, sizeof(CLEAR_LINE) - 1);
+	(void)written;
 	shown = false;
 }

@@ -37,6 +37,17 @@ static noreturn void die_denied(const char *path)
 	    user_name(st.st_uid), group ? group->gr_name : "without a name", st.st_mode & 07777);
 }
 
+/* Ends with the reason rather than with whichever errno an older module would give. */
+void want_feature(struct mstore *store, uint64_t feature)
+{
+	struct mstore_info info;
+
+	if (mstore_info(store, MSTORE_ANY_BUCKET, &info))
+		call_failed(store_path(), errno);
+	if (!(info.features & feature))
+		call_failed(store_path(), ENOTTY);
+}
+
 struct mstore *open_store(int flags)
 {
 	const char *path = store_path();

@@ -91,6 +91,7 @@ static int note_events(struct follow *follow, struct runner *runner,
 		case MSTORE_EVENT_PUBLISHED:
 		case MSTORE_EVENT_SET:
 		case MSTORE_EVENT_DELETED:
+		case MSTORE_EVENT_SNAPSHOT:
 			note_event(runner, event);
 			break;
 		case MSTORE_EVENT_LOST:
@@ -99,7 +100,7 @@ static int note_events(struct follow *follow, struct runner *runner,
 			status = changes_lost(follow, event);
 			break;
 		case MSTORE_EVENT_FLUSHED:
-			subscriptions_flushed(event);
+			subscriptions_flushed(follow, event);
 		}
 	}
 	return status;

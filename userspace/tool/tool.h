@@ -59,6 +59,7 @@ extern const struct command cmd_pub;
 extern const struct command cmd_update;
 extern const struct command cmd_batch;
 extern const struct command cmd_sub;
+extern const struct command cmd_monitor;
 extern const struct command cmd_wait;
 extern const struct command cmd_hold;
 extern const struct command cmd_lock;
@@ -68,6 +69,7 @@ extern const struct command cmd_subs;
 extern const struct command cmd_ls;
 extern const struct command cmd_flush;
 extern const struct command cmd_info;
+extern const struct command cmd_audit;
 extern const struct command cmd_dump;
 extern const struct command cmd_load;
 extern const struct command cmd_private;
@@ -225,6 +227,11 @@ void json_text(const char *name, const char *text);
 void json_number(const char *name, uint64_t number);
 void json_exact(const char *name, uint64_t number);
 void json_flag(const char *name);
+void json_list(const char *name);
+void json_item(void);
+void json_item_end(void);
+void json_word(const char *word);
+void json_list_end(void);
 void json_end(void);
 
 /* writer.c: who wrote a value, and when */
@@ -239,16 +246,28 @@ void json_writer(int32_t pid, uint32_t uid, uint64_t time_ns);
 
 /* event.c: events as lines */
 
+#define CHANGES		7
+
 const char *format_error(const char *format);
+/** struct change - what --changes calls a bit of the mask of events */
+struct change {
+	const char *word;
+	int events;
+};
+
+extern const struct change changes[CHANGES];
+
 const char *event_kind(int type);
 void event_why(struct buffer *buf, const struct mstore_event *event);
 void print_event(const struct mstore_event *event, const char *format);
-void print_loss(struct bytes key, uint64_t count);
+void print_snapshot_end(struct bytes key, bool prefix);
+void print_loss(struct bytes key, bool prefix, uint64_t count);
 void print_flushed(uint64_t count);
 
 /* store.c: the store that the settings choose */
 
 struct mstore *open_store(int flags);
+void want_feature(struct mstore *store, uint64_t feature);
 const char *store_path(void);
 
 /* input.c: values that come from a file, and lines of standard input */
@@ -294,6 +313,7 @@ struct operation {
 int run_operations(struct mstore *store, struct operation *ops, size_t count, int flags,
 		   int (*done)(const struct operation *op));
 void run_operation(struct mstore *store, struct operation *op);
+void run_with_wait(struct mstore *store, struct operation *op);
 int run_keys(const struct command *cmd, struct mstore *store, enum operation_kind kind, int argc,
 	     char **argv, int (*done)(const struct operation *op));
 int run_listed(struct mstore *store, struct bytes prefix, const struct operation *model,
@@ -333,6 +353,69 @@ bool watch_events(struct watch *watch);
 void watch_end(struct watch *watch);
 bool read_events(struct mstore *store, struct mstore_event_buffer *buffer);
 
+/* openfiles.c: the open files of stores, and who holds them */
+
+/** struct books - what became of the events that were matched */
+struct books {
+	uint64_t matched;
+	uint64_t delivered;
+	uint64_t conflated;
+	uint64_t lost;
+	uint64_t pending;
+};
+
+/** struct subscription - one of an open file; see struct mstore_subscription_info */
+struct subscription {
+	struct bytes key;
+	uint64_t cookie;
+	int events;
+	int flags;
+	struct books books;
+};
+
+/**
+ * struct open_file - an open file of a store; see struct mstore_queue_info
+ * @store:	number of the store
+ * @file:	number of the open file, unique
+ * @policy:	the queue's, a word
+ * @events:	events that wait
+ * @holders:	processes that have it open
+ * @subs:	its subscriptions
+ */
+struct open_file {
+	uint64_t store;
+	uint64_t file;
+	char policy[16];
+	uint64_t events;
+	uint64_t bytes;
+	uint64_t max_len;
+	uint64_t max_bytes;
+	uint64_t high_len;
+	uint64_t oldest_ms;
+	struct books books;
+	int32_t *holders;
+	size_t holder_count;
+	struct subscription *subs;
+	size_t sub_count;
+};
+
+/**
+ * struct open_files - all that there are
+ * @files:	they
+ * @count:	their number
+ * @denied:	processes that could not be looked at
+ */
+struct open_files {
+	struct open_file *files;
+	size_t count;
+	unsigned int denied;
+};
+
+uint64_t open_files_read(struct open_files *files, struct mstore *store);
+void open_files_free(struct open_files *files);
+bool books_balance(const struct books *books);
+bool file_balances(const struct open_file *file);
+
 /* child.c: other commands, in place of this one or beside it */
 
 void ignore_broken_pipes(void);
@@ -341,15 +424,22 @@ noreturn void become(char *const *argv);
 pid_t start_command(char *const *argv, struct bytes input, int output);
 int wait_for_command(pid_t pid);
 
-/* cmd_sub.c and sub_exec.c: changes printed, or a command run for each */
+/* follow.c and sub_exec.c: changes printed, or a command run for each */
+
+#define EVENTS_ALL	(MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED)
 
 /**
- * struct follow - what sub was asked for, and how far it has come
+ * struct follow - what is followed, and how far it has come
+ * @cmd:	subcommand that does it
  * @store:	open store, which is subscribed to @keys; cookies are indexes
- * @keys:	keys
+ * @keys:	keys, or prefixes
  * @operands:	the same as they were typed
  * @count:	their number
- * @events:	mask of what is followed
+ * @how:	how they are followed, and which changes
+ * @queue:	what the store's queue is to become
+ * @ready_fd:	descriptor to tell that all are subscribed to, -1: none
+ * @print:	prints a change, or what the snapshot has
+ * @tick:	called every second at least, or NULL
  * @format:	format of each line, or NULL
  * @command:	command to run for each change, or NULL
  * @strict:	end when changes were lost
@@ -358,11 +448,16 @@ int wait_for_command(pid_t pid);
  * @seen:	changes printed, or commands run
  */
 struct follow {
+	const struct command *cmd;
 	struct mstore *store;
 	struct bytes *keys;
 	char **operands;
 	int count;
-	int events;
+	struct mstore_subscribe_options how;
+	struct mstore_queue_options queue;
+	int ready_fd;
+	void (*print)(const struct follow *follow, const struct mstore_event *event);
+	void (*tick)(const struct follow *follow);
 	const char *format;
 	char *command;
 	bool strict;
@@ -371,9 +466,12 @@ struct follow {
 	uint64_t seen;
 };
 
+void follow_begin(struct follow *follow);
+bool follows_prefixes(const struct follow *follow);
 bool is_complete(const struct follow *follow);
 int changes_lost(const struct follow *follow, const struct mstore_event *event);
-noreturn void subscriptions_flushed(const struct mstore_event *event);
+noreturn void subscriptions_flushed(const struct follow *follow, const struct mstore_event *event);
+int follow_to_end(struct follow *follow);
 int follow_with_command(struct follow *follow, struct mstore_event_buffer *buffer);
 
 /* base64.c */
@@ -383,6 +481,7 @@ bool base64_decode(struct buffer *buf, struct bytes text);
 
 /* progress.c: how far a long command is, for whoever sits at a terminal */
 
+PRINTF_LIKE(1, 2) void status_line(const char *format, ...);
 void progress(const char *what, uint64_t count);
 void progress_end(void);
 

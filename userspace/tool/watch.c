@@ -37,12 +37,14 @@ int time_left_ms(void)
 static void end_with_yes(int signal)
 {
 	(void)signal;
+	progress_end();
 	_exit(STATUS_YES);
 }
 
 static void end_with_no(int signal)
 {
 	(void)signal;
+	progress_end();
 	_exit(STATUS_NO);
 }
 

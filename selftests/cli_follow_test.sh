@@ -1,0 +1,372 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The tool: what sub follows and how, pub --wait, monitor.
+set -e
+. ./cli_helpers.sh
+
+# Starts what follows, and waits until it says that it has subscribed. Its standard
+# output and messages are as those of start().
+start_ready()
+{
+	local ready
+
+	rm -f "$work/ready"
+	mkfifo "$work/ready"
+	exec {ready}<>"$work/ready"
+	last_command="metastore sub $*"
+	env --default-signal=INT,TERM metastore sub --ready-fd "$ready" "$@" >"$work/sub" \
+		2>"$work/sub_err" &
+	sub=$!
+	read -rt $((60 * slowness)) -u "$ready" || fail "no word of being ready"
+	exec {ready}>&-
+}
+
+test_a_prefix_is_all_keys_that_start_so()
+{
+	metastore set net/eth0 old
+	start_ready --prefix -n 3 net/
+	metastore set net/eth0 1
+	metastore set other 2
+	metastore set net/eth1 3
+	metastore del net/eth0
+	end_sub
+	expect 0 $'net/eth0 1\nnet/eth1 3\nnet/eth0\n'
+}
+
+test_several_prefixes()
+{
+	start_ready --prefix -n 2 b/ a
+	metastore set b 1
+	metastore set a 2
+	metastore set b/1 3
+	end_sub
+	expect 0 $'a 2\nb/1 3\n'
+}
+
+test_the_empty_prefix_is_every_key()
+{
+	start_ready --prefix -n 1
+	metastore set any 1
+	end_sub
+	expect 0 $'any 1\n'
+	start_ready --prefix -n 1 ''
+	metastore set any 2
+	end_sub
+	expect 0 $'any 2\n'
+}
+
+test_a_snapshot_comes_first()
+{
+	metastore set k 1
+	start_ready --snapshot -n 2 k
+	await_line "$work/sub" 'k 1'
+	metastore set k 2
+	end_sub
+	expect 0 $'k 1\nk 2\n'
+}
+
+test_a_snapshot_of_nothing_prints_nothing()
+{
+	start_ready --snapshot --prefix -n 1 net/
+	metastore set net/eth0 1
+	end_sub
+	expect 0 $'net/eth0 1\n'
+}
+
+test_a_snapshot_of_a_prefix()
+{
+	local i
+
+	for i in {1..20}; do
+		echo "set t/$i $i"
+	done | metastore batch
+	run_limited metastore sub --snapshot --prefix -n 20 t/
+	expect_status 0
+	sort "$out" >"$work/got"
+	metastore get t/{1..20} | sort | cmp - "$work/got"
+}
+
+test_json_tells_the_end_of_a_snapshot()
+{
+	metastore set k 1
+	run_limited metastore sub --snapshot --json --timeout 1 k
+	expect_json "o['event'] == 'snapshot' and o['key'] == 'k' and o['value'] == '1' and o['pid'] > 0" \
+		"o == { 'event': 'snapshot_end', 'key': 'k' }"
+	run_limited metastore sub --snapshot --prefix --json --timeout 1 none/
+	expect_status 124
+	expect_json "o == { 'event': 'snapshot_end', 'prefix': 'none/' }"
+}
+
+test_only_what_is_newer()
+{
+	local version
+
+	metastore set k 1
+	version=$(metastore get --version k)
+	run_limited metastore sub --newer "$version" --timeout 0.5 k
+	expect 124 ''
+	run_limited metastore sub --newer $((version - 1)) --timeout 0.5 k
+	expect 0 $'k 1\n'
+	run metastore sub --newer 1 --prefix k
+	expect 2 '' 'metastore: sub: --newer is about keys*'
+}
+
+test_latest_shows_the_last_one()
+{
+	start_ready --latest k
+	kill -STOP "$sub"
+	metastore set k 1
+	metastore set k 2
+	metastore set k 3
+	kill -CONT "$sub"
+	await_line "$work/sub" 'k 3'
+	kill "$sub"
+	end_sub
+	expect 0 $'k 3\n'
+}
+
+test_values_are_left_out()
+{
+	start_ready --no-value -n 3 k
+	metastore set k 1
+	metastore pub k 2
+	metastore del k
+	end_sub
+	expect 0 $'k\nk\nk\n'
+	start_ready --no-value --json -n 1 k
+	metastore set k 1
+	end_sub
+	expect_json "o['event'] == 'set' and 'value' not in o and o['pid'] > 0"
+	start_ready --no-value --format '%e:%v:%s:%u' -n 1 k
+	metastore set k 1
+	end_sub
+	expect 0 $'set:::0\n'
+}
+
+# Prints what of all that can happen --changes $1 shows of it; the last is for the end.
+follow_changes()
+{
+	start_ready --changes "$1" --format '%e %w' k end
+	metastore set k 1
+	metastore pub k 2
+	metastore del k
+	metastore set k 3
+	metastore flush k
+	metastore set --ttl 1 k 4
+	metastore wait --gone --timeout 60 k
+	await_subscribers k 1
+	metastore hold k 5 -- true
+	metastore set end 1
+	metastore pub end 1
+	metastore del end
+	metastore set end 1
+	metastore flush end
+	metastore set --ttl 1 end 4
+	metastore wait --gone --timeout 60 end
+	metastore hold end 5 -- true
+	sleep 0.5
+	kill "$sub"
+	end_sub
+	expect_status 0
+	sed -E 's/ owner.*/ owner/; s/ *$//' "$work/sub" >"$work/changes"
+	out=$work/changes
+}
+
+test_changes_are_chosen()
+{
+	follow_changes set
+	expect_out $'set\nset\nset\nset\nset\nset\nset\nset\n'
+	follow_changes delete,owner
+	expect_out $'deleted\ndeleted owner\ndeleted\ndeleted owner\n'
+	follow_changes flushed,expired
+	expect_out $'deleted flushed\ndeleted expired\ndeleted flushed\ndeleted expired\n'
+	follow_changes published,deleted
+	run sort "$out"
+	expect_lines 10
+}
+
+test_wrong_changes_are_refused()
+{
+	local list
+
+	for list in '' x 'set,' ',set' 'set deleted' SET; do
+		run_limited metastore sub --changes "$list" k
+		expect 2 '' 'metastore: sub: --changes takes set, published,*'
+	done
+}
+
+test_ready_is_told_once_and_the_descriptor_closed()
+{
+	# shellcheck disable=SC2016
+	run_limited bash -c 'metastore sub --ready-fd 5 --timeout 0.5 k 5>"$1"; stat -c %s "$1"' - \
+		"$work/told"
+	expect 0 $'1\n'
+	run_limited metastore sub --ready-fd 77 k
+	expect 2 '' 'metastore: sub: --ready-fd: descriptor 77 is not open*'
+	run_limited metastore sub --ready-fd 1 k
+	expect 2 '' 'metastore: sub: --ready-fd takes a number*'
+	# Whoever waited is gone: that is no reason not to go on.
+	start bash -c 'exec 5> >(:); sleep 0.3; exec metastore sub --ready-fd 5 -n 1 k'
+	await_subscribers k 1
+	metastore set k 1
+	end_sub
+	expect 0 $'k 1\n'
+}
+
+test_a_longer_queue_loses_later()
+{
+	start_ready --queue-len 3 k
+	kill -STOP "$sub"
+	for _ in {1..5}; do
+		metastore set k 1
+	done
+	kill -CONT "$sub"
+	await_line "$work/sub" 'k 1'
+	kill "$sub"
+	end_sub
+	expect_err 'metastore: k: lost 2 events'
+	run_limited metastore sub --queue-len 4000000000 k
+	expect 3 '' 'metastore: queue: *'
+	run_limited metastore sub --queue-bytes 1 k
+	expect 3 '' 'metastore: queue: no size*'
+}
+
+test_the_loss_of_a_prefix_names_it()
+{
+	start_ready --queue-len 1 --prefix --strict --json a/ 'b '
+	kill -STOP "$sub"
+	metastore set 'b 1' 1
+	metastore set 'b 2' 1
+	kill -CONT "$sub"
+	end_sub
+	expect_status 1
+	expect_err 'metastore: b\\x20\*: lost 1 event'
+	expect_json "o['event'] == 'lost' and o['prefix'] == 'b ' and o['count'] == 1"
+}
+
+test_pub_waits_for_who_is_lossless()
+{
+	start_ready --lossless --queue-len 1 -n 3 k
+	kill -STOP "$sub"
+	run metastore pub --wait=10000 --count k 1
+	expect 0 $'1\n'
+	run metastore pub --wait=100 k 2
+	expect 124 '' 'metastore: k: no room in time with each lossless subscriber'
+	run metastore pub --wait=0 k 2
+	expect 124 '' 'metastore: k: no room in time*'
+	run metastore get k
+	expect 0 $'1\n'
+	# Who did not ask to wait does not.
+	run metastore pub --count k lost
+	expect 0 $'0\n'
+	metastore pub --wait k 3 &
+	pause
+	kill -CONT "$sub"
+	wait $!
+	metastore pub --wait k 4
+	end_sub
+	expect_status 0
+	expect_out $'k 1\nk 3\nk 4\n'
+	expect_err 'metastore: k: lost 1 event'
+}
+
+test_pub_waits_for_nobody_else()
+{
+	start_ready --queue-len 1 k
+	kill -STOP "$sub"
+	metastore pub --wait k 1
+	run_limited metastore pub --wait k 2
+	expect 0 ''
+	kill -CONT "$sub"
+	run metastore pub --wait --create k 3
+	expect 1 '' 'metastore: k: it exists already*'
+}
+
+test_exec_with_a_snapshot()
+{
+	metastore set cfg 1
+	# shellcheck disable=SC2016
+	run_limited metastore sub --snapshot -n 1 \
+		--exec 'read -r v; echo "$METASTORE_KEY $METASTORE_EVENT $v"' cfg
+	expect 0 $'cfg snapshot 1\n'
+	run metastore sub --prefix --exec true cfg
+	expect 2 '' 'metastore: sub: --exec is about keys*'
+}
+
+# Starts monitor, and waits until it follows.
+start_monitor()
+{
+	start metastore monitor "$@"
+	await_subscribers net/probe 1
+}
+
+test_monitor_shows_all_that_happens()
+{
+	start_monitor -n 5
+	metastore set net/eth0 up
+	metastore pub 'two words' $'a\tb'
+	metastore del net/eth0
+	metastore flush 'two words'
+	metastore set long "$(printf %0100d 0)"
+	end_sub
+	expect_status 0
+	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ net/eth0 +up'
+	expect_line '[0-9:]{8}\.[0-9]{6} published +[0-9]+ two\\x20words +a\\tb'
+	expect_line '[0-9:]{8}\.[0-9]{6} deleted +- net/eth0 *'
+	expect_line '[0-9:]{8}\.[0-9]{6} deleted +- two\\x20words +\(flushed\)'
+	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ long +0{60}\.\.\. \(100 bytes\)'
+}
+
+test_monitor_of_a_prefix()
+{
+	start_monitor -n 1 net/
+	metastore set other 1
+	metastore set net/eth0 up
+	end_sub
+	expect_status 0
+	expect_lines 1
+	expect_line '.* net/eth0 +up'
+}
+
+test_monitor_in_json()
+{
+	start_monitor -n 2 --json
+	metastore set k 1
+	metastore del k
+	end_sub
+	expect_json "o['event'] == 'set' and o['key'] == 'k' and o['value'] == '1'" \
+		"o['event'] == 'deleted' and o['key'] == 'k'"
+}
+
+test_monitor_ends_by_interrupt()
+{
+	start_monitor
+	kill -INT "$sub"
+	end_sub
+	expect 0 ''
+}
+
+test_monitor_shows_rates_on_a_terminal()
+{
+	run_limited python3 -c '
+import os, pty, signal, subprocess, sys, time
+
+master, slave = pty.openpty()
+child = subprocess.Popen(["metastore", "monitor"], stdout=subprocess.PIPE, stderr=slave)
+text = b""
+while b"changes/s, " not in text:
+    text += os.read(master, 1000)
+child.send_signal(signal.SIGINT)
+status = child.wait()
+os.close(slave)
+try:
+    while more := os.read(master, 1000):
+        text += more
+except OSError:
+    pass
+print(status, text.endswith(b"\r\x1b[K"))'
+	expect 0 $'0 True\n'
+}
+
+start_json
+run_tests

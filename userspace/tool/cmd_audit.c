@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore audit */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+enum { OPT_ALL = OPT_OWN };
+
+static bool all;
+
+/* Worst first: books that do not balance, then losses, then who lags longest. */
+static int compare(const void *a, const void *b)
+{
+	const struct open_file *x = a, *y = b;
+	const uint64_t keys[][2] = {
+		{ file_balances(x), file_balances(y) },
+		{ y->books.lost, x->books.lost },
+		{ y->oldest_ms, x->oldest_ms },
+		{ y->books.pending, x->books.pending },
+		{ x->store, y->store },
+		{ x->file, y->file },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (keys[i][0] != keys[i][1])
+			return keys[i][0] < keys[i][1] ? -1 : 1;
+	return 0;
+}
+
+/* Empty if it has ended meanwhile. */
+static const char *command_of(int32_t pid)
+{
+	static char name[COMMAND_SIZE];
+	char path[32];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(name, sizeof(name), file))
+		name[0] = 0;
+	if (file)
+		fclose(file);
+	name[strcspn(name, "\n")] = 0;
+	return name;
+}
+
+static void json_books(const struct books *books)
+{
+	json_number("matched", books->matched);
+	json_number("delivered", books->delivered);
+	json_number("conflated", books->conflated);
+	json_number("lost", books->lost);
+	json_number("pending", books->pending);
+	if (!books_balance(books))
+		json_flag("unbalanced");
+}
+
+static void json_processes(const struct open_file *file)
+{
+	json_list("processes");
+	for (size_t i = 0; i < file->holder_count; i++) {
+		json_item();
+		json_number("pid", file->holders[i]);
+		json_text("command", command_of(file->holders[i]));
+		json_item_end();
+	}
+	json_list_end();
+}
+
+static void json_events(int events)
+{
+	json_list("changes");
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+		if (events & changes[i].events)
+			json_word(changes[i].word);
+	json_list_end();
+}
+
+static void json_subscriptions(const struct open_file *file)
+{
+	json_list("subscriptions");
+	for (size_t i = 0; i < file->sub_count; i++) {
+		const struct subscription *sub = &file->subs[i];
+
+		json_item();
+		json_bytes(sub->flags & MSTORE_SUBSCRIBE_PREFIX ? "prefix" : "key", sub->key);
+		json_exact("cookie", sub->cookie);
+		json_events(sub->events);
+		if (sub->flags & MSTORE_SUBSCRIBE_SNAPSHOT)
+			json_flag("snapshot");
+		if (sub->flags & MSTORE_SUBSCRIBE_LATEST)
+			json_flag("latest");
+		if (sub->flags & MSTORE_SUBSCRIBE_NO_VALUE)
+			json_flag("no_value");
+		json_books(&sub->books);
+		json_item_end();
+	}
+	json_list_end();
+}
+
+static void print_json(const struct open_file *file)
+{
+	json_begin();
+	json_number("store", file->store);
+	json_number("file", file->file);
+	json_processes(file);
+	json_text("policy", file->policy);
+	json_number("events", file->events);
+	json_number("max_len", file->max_len);
+	json_number("high_len", file->high_len);
+	json_number("bytes", file->bytes);
+	json_number("max_bytes", file->max_bytes);
+	json_number("oldest_ms", file->oldest_ms);
+	json_books(&file->books);
+	json_subscriptions(file);
+	json_end();
+}
+
+static void print_heading(void)
+{
+	if (all)
+		buffer_format(&out, "%5s ", "STORE");
+	buffer_format(&out, "%5s %6s %-11s %8s %8s %8s %10s %10s %10s  %s\n", "FILE", "SUBS",
+		      "POLICY", "WAITING", "AT-MOST", "AGE-MS", "LOST", "CONFLATED", "DELIVERED",
+		      "PROCESSES");
+}
+
+static void print_processes(const struct open_file *file)
+{
+	for (size_t i = 0; i < file->holder_count; i++) {
+		const char *command = command_of(file->holders[i]);
+
+		buffer_format(&out, "%s%d ", i ? ", " : "  ", file->holders[i]);
+		escape(&out, (struct bytes){ command, strlen(command) }, ESCAPE_VALUE);
+	}
+}
+
+static void print_line(const struct open_file *file)
+{
+	const struct books *books = &file->books;
+
+	if (all)
+		buffer_format(&out, "%5llu ", (unsigned long long)file->store);
+	buffer_format(&out, "%5llu %6zu %-11s %8llu %8llu %8llu %10llu %10llu %10llu",
+		      (unsigned long long)file->file, file->sub_count, file->policy,
+		      (unsigned long long)books->pending, (unsigned long long)file->high_len,
+		      (unsigned long long)file->oldest_ms, (unsigned long long)books->lost,
+		      (unsigned long long)books->conflated,
+		      (unsigned long long)books->delivered);
+	print_processes(file);
+	out_end();
+}
+
+/* Returns whether its books balance. */
+static bool print_file(const struct open_file *file)
+{
+	bool balances = file_balances(file);
+
+	if (settings.json)
+		print_json(file);
+	else
+		print_line(file);
+	if (!balances)
+		report("audit", "the books of open file %llu do not balance",
+		       (unsigned long long)file->file);
+	return balances;
+}
+
+static int print_files(const struct open_files *files, uint64_t store)
+{
+	int status = STATUS_YES;
+
+	if (!settings.json)
+		print_heading();
+	for (size_t i = 0; i < files->count; i++)
+		if ((all || files->files[i].store == store) && !print_file(&files->files[i]))
+			status = STATUS_NO;
+	return status;
+}
+
+static int audit(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, OPT_ALL }, LONG_JSON, LONG_STORE, LONG_HELP, { }
+	};
+	struct open_files files;
+	struct mstore *store;
+	uint64_t number;
+	int status;
+
+	while (next_option(&cmd_audit, argc, argv, SHORT_COMMON, options) == OPT_ALL)
+		all = true;
+	want_operands(&cmd_audit, argc, 0, 0);
+	store = open_store(MSTORE_READ);
+	want_feature(store, MSTORE_FEATURE_DELIVERY);
+	number = open_files_read(&files, store);
+	if (files.count)
+		qsort(files.files, files.count, sizeof(*files.files), compare);
+	status = print_files(&files, number);
+	if (files.denied) {
+		report("audit", "%u processes could not be looked at; use sudo", files.denied);
+		status = STATUS_COULD_NOT;
+	}
+	open_files_free(&files);
+	mstore_close(store);
+	return status;
+}
+
+const struct command cmd_audit = {
+	.name = "audit",
+	.run = audit,
+	.operands = "",
+	.summary = "Show each open file of the store: who has it, how it lags, what it lost",
+	.help = "      --all            those of private stores too\n" HELP_JSON,
+};

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/* metastore monitor */
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define NS_PER_SEC	1000000000ULL
+#define NS_PER_US	1000ULL
+
+/* A value is shown as far as this. */
+#define VALUE_MAX	60
+
+/* Of the present day, as the people at this machine count it. */
+static void add_time(uint64_t time_ns)
+{
+	time_t seconds = time_ns / NS_PER_SEC;
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	buffer_format(&out, "%02d:%02d:%02d.%06u", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		      (unsigned int)(time_ns % NS_PER_SEC / NS_PER_US));
+}
+
+/* As much of it as there is room for, of whole characters. */
+static struct bytes shortened(struct bytes value)
+{
+	const char *s = value.data;
+	size_t len = 0, step;
+
+	if (value.len <= VALUE_MAX)
+		return value;
+	while (len < VALUE_MAX) {
+		step = utf8_sequence(s + len, value.len - len);
+		len += step ? step : 1;
+	}
+	return (struct bytes){ s, len };
+}
+
+static void add_value(const struct mstore_event *event)
+{
+	struct bytes value, shown;
+
+	value.data = mstore_event_value(event, &value.len);
+	shown = shortened(value);
+	buffer_text(&out, " ");
+	escape(&out, shown, ESCAPE_VALUE);
+	if (shown.len < value.len)
+		buffer_format(&out, "... (%zu bytes)", value.len);
+}
+
+static void add_why(const struct mstore_event *event)
+{
+	struct buffer why = { 0 };
+
+	event_why(&why, event);
+	if (why.len)
+		buffer_format(&out, " (%.*s)", (int)why.len, why.data);
+	free(why.data);
+}
+
+static void add_key(struct bytes key)
+{
+	struct buffer text = { 0 };
+
+	escape(&text, key, ESCAPE_KEY);
+	buffer_format(&out, " %-24.*s", (int)text.len, text.data);
+	free(text.data);
+}
+
+/* A deletion has neither time nor process of its own: it is told when heard of. */
+static void print_line(const struct mstore_event *event)
+{
+	bool deleted = mstore_event_type(event) == MSTORE_EVENT_DELETED;
+	struct bytes key;
+
+	key.data = mstore_event_key(event, &key.len);
+	add_time(deleted ? now_ns(CLOCK_REALTIME) : mstore_event_time(event));
+	buffer_format(&out, " %-9s", event_kind(mstore_event_type(event)));
+	if (deleted)
+		buffer_format(&out, " %8s", "-");
+	else
+		buffer_format(&out, " %8d", mstore_event_tgid(event));
+	add_key(key);
+	if (!deleted)
+		add_value(event);
+	add_why(event);
+	out_end();
+}
+
+static void print(const struct follow *follow, const struct mstore_event *event)
+{
+	(void)follow;
+	progress_end();
+	if (settings.json)
+		print_event(event, NULL);
+	else
+		print_line(event);
+}
+
+/* Each second, below the lines, on a terminal. */
+static void show_rate(const struct follow *follow)
+{
+	static uint64_t last, last_seen;
+	uint64_t now = now_ns(CLOCK_MONOTONIC);
+
+	if (last && now - last < NS_PER_SEC)
+		return;
+	if (last)
+		status_line("monitor: %llu changes/s, %llu in all",
+			    (unsigned long long)((follow->seen - last_seen) * NS_PER_SEC /
+						 (now - last)),
+			    (unsigned long long)follow->seen);
+	last = now;
+	last_seen = follow->seen;
+}
+
+static void parse(struct follow *follow, struct bytes *prefix, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "count", required_argument, NULL, 'n' },
+		LONG_TIMEOUT, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
+	};
+	static const char letters[] = SHORT_COMMON SHORT_ESCAPED "n:";
+
+	while (next_option(&cmd_monitor, argc, argv, letters, options) == 'n') {
+		follow->counted = true;
+		follow->wanted = parse_number(&cmd_monitor, "-n", optarg, 1, UINT64_MAX);
+	}
+	want_operands(&cmd_monitor, argc, 0, 1);
+	if (optind < argc)
+		*prefix = operand_prefix(&cmd_monitor, argv[optind]);
+}
+
+static int monitor(int argc, char **argv)
+{
+	struct bytes prefix = { 0 };
+	struct follow follow = {
+		.cmd = &cmd_monitor,
+		.keys = &prefix,
+		.count = 1,
+		.how = { .flags = MSTORE_SUBSCRIBE_PREFIX, .events = EVENTS_ALL },
+		.ready_fd = -1,
+		.print = print,
+		.tick = isatty(STDERR_FILENO) ? show_rate : NULL,
+	};
+	int status;
+
+	parse(&follow, &prefix, argc, argv);
+	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
+	follow_begin(&follow);
+	status = follow_to_end(&follow);
+	progress_end();
+	mstore_close(follow.store);
+	return status;
+}
+
+const struct command cmd_monitor = {
+	.name = "monitor",
+	.run = monitor,
+	.operands = "[PREFIX]",
+	.summary = "Show all that happens: when, what, by which process, key and value",
+	.help = "  -n, --count COUNT    end after COUNT changes\n"
+		"      --timeout SECONDS\n"
+		"                       end then, with status 124 if too little happened\n"
+		HELP_JSON HELP_ESCAPED,
+};

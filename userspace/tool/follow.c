@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Following keys and prefixes: what sub and monitor have in common. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define TICK_MS	1000
+
+/* Why it failed, where the errno's own words would mislead. */
+static noreturn void queue_failed(int error)
+{
+	switch (error) {
+	case EPERM:
+		die(STATUS_COULD_NOT, "queue",
+		    "more than %d times the store's needs CAP_SYS_RESOURCE (see metastore info)",
+		    MSTORE_QUEUE_FACTOR);
+	case EINVAL:
+		die(STATUS_COULD_NOT, "queue", "no size that a queue can have");
+	default:
+		call_failed("queue", error);
+	}
+}
+
+/* The cookie of a subscription is the index of its key. A key named twice is one. */
+static void subscribe(const struct follow *follow)
+{
+	struct mstore_subscribe_options how = follow->how;
+
+	for (int i = 0; i < follow->count; i++) {
+		struct bytes key = follow->keys[i];
+
+		how.cookie = i;
+		if (mstore_subscribe_with(follow->store, key.data, key.len, &how) &&
+		    errno != EEXIST)
+			key_failed(key, errno);
+	}
+}
+
+/* Whoever waits for it may have gone away. */
+static void tell_ready(int fd)
+{
+	if (write(fd, "\n", 1) < 0 && errno != EPIPE)
+		call_failed("--ready-fd", errno);
+	close(fd);
+}
+
+/* Opens the store, and subscribes to all that is followed. */
+void follow_begin(struct follow *follow)
+{
+	follow->store = open_store(MSTORE_READ | MSTORE_NONBLOCK);
+	if (follow->how.flags || follow->how.events & ~EVENTS_ALL || follow->queue.which)
+		want_feature(follow->store, MSTORE_FEATURE_DELIVERY);
+	if (follow->queue.which && mstore_queue_set(follow->store, &follow->queue))
+		queue_failed(errno);
+	subscribe(follow);
+	if (follow->ready_fd >= 0)
+		tell_ready(follow->ready_fd);
+}
+
+bool follows_prefixes(const struct follow *follow)
+{
+	return follow->how.flags & MSTORE_SUBSCRIBE_PREFIX;
+}
+
+bool is_complete(const struct follow *follow)
+{
+	return follow->counted && follow->seen >= follow->wanted;
+}
+
+/* Returns a status to end with, or -1 to go on. */
+int changes_lost(const struct follow *follow, const struct mstore_event *event)
+{
+	print_loss(follow->keys[mstore_event_cookie(event)], follows_prefixes(follow),
+		   mstore_event_count(event));
+	return follow->strict ? STATUS_NO : -1;
+}
+
+void subscriptions_flushed(const struct follow *follow, const struct mstore_event *event)
+{
+	unsigned long long count = mstore_event_count(event);
+
+	print_flushed(count);
+	die(STATUS_COULD_NOT, follow->cmd->name,
+	    "flush --subscriptions removed %llu subscription%s", count, count == 1 ? "" : "s");
+}
+
+/* Likewise. */
+static int handle_event(struct follow *follow, const struct mstore_event *event)
+{
+	switch (mstore_event_type(event)) {
+	case MSTORE_EVENT_PUBLISHED:
+	case MSTORE_EVENT_SET:
+	case MSTORE_EVENT_DELETED:
+	case MSTORE_EVENT_SNAPSHOT:
+		follow->print(follow, event);
+		follow->seen++;
+		return is_complete(follow) ? STATUS_YES : -1;
+	case MSTORE_EVENT_SNAPSHOT_END:
+		print_snapshot_end(follow->keys[mstore_event_cookie(event)],
+				   follows_prefixes(follow));
+		return -1;
+	case MSTORE_EVENT_LOST:
+		return changes_lost(follow, event);
+	case MSTORE_EVENT_FLUSHED:
+		subscriptions_flushed(follow, event);
+	default:
+		return -1;
+	}
+}
+
+static int handle_events(struct follow *follow, struct mstore_event_buffer *buffer)
+{
+	const struct mstore_event *event = NULL;
+	int status = -1;
+
+	if (!read_events(follow->store, buffer))
+		return -1;
+	while (status < 0 && (event = mstore_event_next(buffer, event))) {
+		status = handle_event(follow, event);
+		out_flush();
+	}
+	return status;
+}
+
+/* Returns false when the time is over and nothing is left to read. */
+static bool wait_for_event(struct mstore *store, int timeout)
+{
+	struct pollfd fds[] = {
+		{ .fd = mstore_fd(store), .events = POLLIN },
+		{ .fd = STDOUT_FILENO },
+	};
+	int ready = poll(fds, 2, timeout);
+
+	if (ready < 0)
+		call_failed(store_path(), errno);
+	/* Whoever read the output is gone: do not wait for an event to notice. */
+	if (fds[1].revents & (POLLERR | POLLHUP))
+		exit(STATUS_YES);
+	return ready > 0;
+}
+
+static int sooner(int timeout, int other)
+{
+	return timeout < 0 || timeout > other ? other : timeout;
+}
+
+/* Prints what happens. Returns a status to end with, or -1 when the time is over. */
+static int follow_with_lines(struct follow *follow, struct mstore_event_buffer *buffer)
+{
+	int timeout, status = -1;
+
+	do {
+		timeout = time_left_ms();
+		if (wait_for_event(follow->store, follow->tick ? sooner(timeout, TICK_MS) :
+								 timeout))
+			status = handle_events(follow, buffer);
+		if (follow->tick)
+			follow->tick(follow);
+		/* A timeout of 0 was the last look: a busy key must not prolong it. */
+	} while (status < 0 && timeout);
+	return status;
+}
+
+/* Returns the status to end with. */
+int follow_to_end(struct follow *follow)
+{
+	struct mstore_event_buffer *buffer = mstore_event_buffer_new(0);
+	int status;
+
+	if (!buffer)
+		call_failed("memory", errno);
+	status = follow->command ? follow_with_command(follow, buffer) :
+				   follow_with_lines(follow, buffer);
+	mstore_event_buffer_free(buffer);
+	if (status >= 0)
+		return status;
+	return follow->seen && !follow->counted ? STATUS_YES : STATUS_TIMED_OUT;
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The open files of stores and who holds them, as far as /proc tells: not those that
+ * are just now on their way in a socket, or that io_uring alone holds.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define PATH_SIZE	560	/* of what /proc has */
+#define LINK_SIZE	64
+
+static const char anonymous[] = "anon_inode:[metastore]";
+static const char device_number[] = "/sys/class/misc/metastore/dev";
+
+/* Makes room for one more of what there are @count of, of @size bytes each. */
+static void *grow(void *array, size_t count, size_t size)
+{
+	/* At each power of two it doubles. */
+	if (count & (count - 1))
+		return array;
+	array = reallocarray(array, count ? 2 * count : 1, size);
+	if (!array)
+		call_failed("memory", ENOMEM);
+	return array;
+}
+
+/* The device's number, which no other file has; 0 if nobody knows. */
+static dev_t device(struct mstore *store)
+{
+	unsigned int major_number, minor_number;
+	struct stat st;
+	FILE *file;
+	int fields = 0;
+
+	if (!fstat(mstore_fd(store), &st) && S_ISCHR(st.st_mode))
+		return st.st_rdev;
+	/* A private store has none; sysfs knows that of the default one. */
+	file = fopen(device_number, "re");
+	if (file) {
+		fields = fscanf(file, "%u:%u", &major_number, &minor_number);
+		fclose(file);
+	}
+	return fields == 2 ? makedev(major_number, minor_number) : 0;
+}
+
+/* Without asking file systems that may not answer. */
+static bool is_device(int dir, const char *name, dev_t wanted)
+{
+	struct statx st;
+
+	return wanted && !statx(dir, name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) &&
+	       S_ISCHR(st.stx_mode) &&
+	       makedev(st.stx_rdev_major, st.stx_rdev_minor) == wanted;
+}
+
+static bool is_store(int dir, const char *name, dev_t wanted)
+{
+	char link[LINK_SIZE];
+	ssize_t len = readlinkat(dir, name, link, sizeof(link));
+
+	if (len == sizeof(anonymous) - 1 && !memcmp(link, anonymous, len))
+		return true;
+	return len > 0 && link[0] == '/' && is_device(dir, name, wanted);
+}
+
+/* A line `name:	number`; names that are not known are left out. */
+static void read_number(struct open_file *file, const char *name, const char *text)
+{
+	const struct {
+		const char *name;
+		uint64_t *number;
+	} fields[] = {
+		{ "store", &file->store },
+		{ "file", &file->file },
+		{ "events", &file->events },
+		{ "bytes", &file->bytes },
+		{ "max_len", &file->max_len },
+		{ "max_bytes", &file->max_bytes },
+		{ "high_len", &file->high_len },
+		{ "oldest", &file->oldest_ms },
+		{ "matched", &file->books.matched },
+		{ "delivered", &file->books.delivered },
+		{ "conflated", &file->books.conflated },
+		{ "lost", &file->books.lost },
+		{ "pending", &file->books.pending },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (!strcmp(name, fields[i].name))
+			*fields[i].number = strtoull(text, NULL, 10);
+}
+
+/* The kernel writes a backslash and three octal digits for what is not printable. */
+static struct bytes unescape_octal(const char *text)
+{
+	struct buffer buf = { 0 };
+
+	while (*text) {
+		char byte = *text;
+		unsigned int number;
+
+		if (byte == '\\' && sscanf(text + 1, "%3o", &number) == 1) {
+			byte = number;
+			text += 3;
+		}
+		buffer_add(&buf, &byte, 1);
+		text++;
+	}
+	return (struct bytes){ buf.data, buf.len };
+}
+
+static void read_subscription(struct open_file *file, const char *text)
+{
+	struct subscription sub = { 0 };
+	unsigned long long cookie, n[5];
+	int at = 0;
+
+	if (sscanf(text, "%llu %i %i %llu %llu %llu %llu %llu%n", &cookie, &sub.events,
+		   &sub.flags, &n[0], &n[1], &n[2], &n[3], &n[4], &at) != 8 || text[at] != ' ')
+		return;
+	sub.cookie = cookie;
+	sub.books = (struct books){ n[0], n[1], n[2], n[3], n[4] };
+	sub.key = unescape_octal(text + at + 1);
+	file->subs = grow(file->subs, file->sub_count, sizeof(sub));
+	file->subs[file->sub_count++] = sub;
+}
+
+static void read_line(struct open_file *file, char *line)
+{
+	char *text = strstr(line, ":\t");
+
+	if (!text)
+		return;
+	*text = 0;
+	text += 2;
+	text[strcspn(text, "\n")] = 0;
+	if (!strcmp(line, "subscription"))
+		read_subscription(file, text);
+	else if (!strcmp(line, "policy"))
+		snprintf(file->policy, sizeof(file->policy), "%s", text);
+	else
+		read_number(file, line, text);
+}
+
+/* Returns false if the process is gone, or the module too old to tell. */
+static bool read_fdinfo(struct open_file *file, const char *pid, const char *fd)
+{
+	char path[PATH_SIZE], *line = NULL;
+	size_t size = 0;
+	FILE *info;
+
+	*file = (struct open_file){ 0 };
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
+	info = fopen(path, "re");
+	if (!info)
+		return false;
+	while (getline(&line, &size, info) >= 0)
+		read_line(file, line);
+	free(line);
+	fclose(info);
+	return file->file;
+}
+
+static void free_file(struct open_file *file)
+{
+	for (size_t i = 0; i < file->sub_count; i++)
+		free((void *)file->subs[i].key.data);
+	free(file->subs);
+	free(file->holders);
+}
+
+static struct open_file *find(struct open_files *files, const struct open_file *file)
+{
+	for (size_t i = 0; i < files->count; i++)
+		if (files->files[i].store == file->store && files->files[i].file == file->file)
+			return &files->files[i];
+	return NULL;
+}
+
+/* A process may hold it by several descriptors. */
+static void add_holder(struct open_file *file, int32_t pid)
+{
+	if (file->holder_count && file->holders[file->holder_count - 1] == pid)
+		return;
+	file->holders = grow(file->holders, file->holder_count, sizeof(pid));
+	file->holders[file->holder_count++] = pid;
+}
+
+static void add_file(struct open_files *files, struct open_file *file, int32_t pid)
+{
+	struct open_file *known = find(files, file);
+
+	if (known) {
+		free_file(file);
+		add_holder(known, pid);
+		return;
+	}
+	files->files = grow(files->files, files->count, sizeof(*file));
+	add_holder(file, pid);
+	files->files[files->count++] = *file;
+}
+
+static void add_process(struct open_files *files, const char *pid, dev_t wanted)
+{
+	struct open_file file;
+	struct dirent *entry;
+	char path[PATH_SIZE];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	if (!dir) {
+		files->denied += errno == EACCES;
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (is_store(dirfd(dir), entry->d_name, wanted) &&
+		    read_fdinfo(&file, pid, entry->d_name))
+			add_file(files, &file, atoi(pid));
+	closedir(dir);
+}
+
+/* Which store and which open file a descriptor of this process is of. */
+static void own_file(struct open_file *own, struct mstore *store)
+{
+	char fd[16];
+
+	snprintf(fd, sizeof(fd), "%d", mstore_fd(store));
+	if (!read_fdinfo(own, "self", fd))
+		call_failed(store_path(), ENOTTY);
+	free_file(own);
+}
+
+static void remove_file(struct open_files *files, const struct open_file *file)
+{
+	struct open_file *known = find(files, file);
+
+	if (!known)
+		return;
+	free_file(known);
+	*known = files->files[--files->count];
+}
+
+/**
+ * open_files_read - find all open files of stores
+ * @files:	is set
+ * @store:	the tool's own, which is not among them
+ *
+ * Return: the number of that store.
+ */
+uint64_t open_files_read(struct open_files *files, struct mstore *store)
+{
+	dev_t wanted = device(store);
+	struct open_file own;
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+
+	if (!dir)
+		call_failed("/proc", errno);
+	*files = (struct open_files){ 0 };
+	own_file(&own, store);
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			add_process(files, entry->d_name, wanted);
+	closedir(dir);
+	remove_file(files, &own);
+	return own.store;
+}
+
+void open_files_free(struct open_files *files)
+{
+	for (size_t i = 0; i < files->count; i++)
+		free_file(&files->files[i]);
+	free(files->files);
+}
+
+bool books_balance(const struct books *books)
+{
+	return books->matched == books->delivered + books->conflated + books->lost +
+				 books->pending;
+}
+
+bool file_balances(const struct open_file *file)
+{
+	bool balance = books_balance(&file->books);
+
+	for (size_t i = 0; i < file->sub_count; i++)
+		balance = balance && books_balance(&file->subs[i].books);
+	return balance;
+}
