@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The programs of userspace/examples.
+set -e
+. ./cli_helpers.sh
+
+examples=$PWD/../build/user/examples
+
+test_hello()
+{
+	run "$examples/hello"
+	expect 0 $'hello\n'
+}
+
+test_config_reloads_itself()
+{
+	metastore set cfg 'rate=1'
+	start "$examples/config" cfg
+	await_line "$work/sub" running
+	metastore set cfg 'rate=2'
+	await_line "$work/sub" 'configuration: rate=2'
+	metastore pub cfg 'rate=3'
+	await_line "$work/sub" 'configuration: rate=3'
+	metastore del cfg
+	await_line "$work/sub" 'no configuration any more, the last one stays'
+	kill "$sub"
+	end_sub
+	expect_out $'configuration: rate=1\nrunning\nconfiguration: rate=2\nconfiguration: rate=3\nno configuration any more, the last one stays\n'
+}
+
+test_presence()
+{
+	local ben
+
+	"$examples/presence" ben >/dev/null 2>&1 &
+	ben=$!
+	await_key presence/ben
+	start "$examples/presence" anna
+	await_line "$work/sub" 'ben is here'
+	await_line "$work/sub" 'anna is here'
+	run "$examples/presence" anna
+	expect 1 '' 'metastore: File exists'
+	kill -KILL "$ben"
+	await_line "$work/sub" 'ben is gone: killed by signal 9'
+	kill "$sub"
+	run metastore wait --gone --timeout 60 presence/anna
+	expect 0 ''
+}
+
+test_work_queue()
+{
+	local i
+
+	start "$examples/work_queue" 3
+	await_subscribers job 1
+	for i in {1..30}; do
+		echo "$i" >>"$work/jobs"
+		metastore pub --wait job "$i"
+	done
+	for i in 1 2 3; do
+		metastore pub --wait job stop
+	done
+	end_sub
+	expect_status 0
+	expect_lines 30
+	# Each job went to one worker.
+	sed 's/worker [123]: //' "$out" | sort -n | cmp - "$work/jobs"
+}
+
+test_dashboard_follows_a_table()
+{
+	metastore set sensor/b 1
+	metastore set other 1
+	start "$examples/dashboard" sensor/
+	await_line "$work/sub" "$(printf '%-30s 1' sensor/b)"
+	metastore set sensor/a 2
+	await_line "$work/sub" "$(printf '%-30s 2' sensor/a)"
+	metastore set sensor/b 3
+	await_line "$work/sub" "$(printf '%-30s 3' sensor/b)"
+	run tail -n 3 "$work/sub"
+	expect 0 "$(printf '%-30s 2\n%-30s 3' sensor/a sensor/b)"$'\n\n'
+	metastore del sensor/a
+	metastore set sensor/c 4
+	await_line "$work/sub" "$(printf '%-30s 4' sensor/c)"
+	kill "$sub"
+	run tail -n 3 "$work/sub"
+	expect 0 "$(printf '%-30s 3\n%-30s 4' sensor/b sensor/c)"$'\n\n'
+}
+
+run_tests

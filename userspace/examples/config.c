@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A configuration that reloads itself: what is there first, then each change.
+ *
+ *	cc config.c $(pkg-config --cflags --libs metastore)
+ *	metastore set config/demo 'rate=20'
+ *	./a.out config/demo
+ *
+ * Only the newest state counts: of changes that come faster than they are loaded
+ * those in between are left out.
+ */
+#include <metastore.h>
+#include <stdio.h>
+
+static void load(const struct mstore_event *event)
+{
+	const char *value;
+	size_t len;
+
+	value = mstore_event_value(event, &len);
+	printf("configuration: %.*s\n", (int)len, value);
+}
+
+static void handle(const struct mstore_event *event)
+{
+	switch (mstore_event_type(event)) {
+	case MSTORE_EVENT_SNAPSHOT:
+	case MSTORE_EVENT_SET:
+	case MSTORE_EVENT_PUBLISHED:
+		load(event);
+		break;
+	case MSTORE_EVENT_DELETED:
+		printf("no configuration any more, the last one stays\n");
+		break;
+	case MSTORE_EVENT_SNAPSHOT_END:
+		printf("running\n");
+		break;
+	}
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	const struct mstore_subscribe_options options = {
+		.flags = MSTORE_SUBSCRIBE_SNAPSHOT | MSTORE_SUBSCRIBE_LATEST,
+		.events = MSTORE_EVENT_SET | MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_DELETED,
+	};
+	struct mstore *store = mstore_open(NULL, MSTORE_READ);
+	struct mstore_event_buffer *events = mstore_event_buffer_new(0);
+	const struct mstore_event *event;
+	const char *key = argc > 1 ? argv[1] : "config/demo";
+
+	if (!store || !events || mstore_subscribe_with(store, key, MSTORE_STRLEN, &options)) {
+		perror("metastore");
+		return 1;
+	}
+	while (mstore_read_events(store, events) > 0) {
+		event = NULL;
+		while ((event = mstore_event_next(events, event)))
+			handle(event);
+	}
+	perror("metastore");
+	return 1;
+}
