@@ -162,6 +162,8 @@ pause()
 start()
 {
 	last_command=$*
+	# Whoever looks at once finds files, and not those of the one before.
+	: >"$work/sub" 2>"$work/sub_err"
 	env --default-signal=INT,TERM "$@" >"$work/sub" 2>"$work/sub_err" &
 	sub=$!
 }
