@@ -28,6 +28,23 @@ test_config_reloads_itself()
 	expect_out $'configuration: rate=1\nrunning\nconfiguration: rate=2\nconfiguration: rate=3\nno configuration any more, the last one stays\n'
 }
 
+# None goes on as if nothing had happened.
+test_subscriptions_that_are_flushed_end_them()
+{
+	local example
+
+	for example in config presence dashboard; do
+		start "$examples/$example" k
+		until (($(metastore info --json | sed 's/.*"subscriptions":\([0-9]*\).*/\1/') == 1)); do
+			pause
+		done
+		metastore flush --subscriptions --steal --all
+		end_sub
+		expect_status 1
+		[[ -s $err ]]
+	done
+}
+
 test_presence()
 {
 	local ben
@@ -53,13 +70,16 @@ test_work_queue()
 
 	start "$examples/work_queue" 3
 	await_subscribers job 1
-	for i in {1..30}; do
+	# They wait, so that a worker could take several: none must, even after a large one.
+	pkill -STOP -P "$sub"
+	for i in "$(printf %0500d 0)" {1..29}; do
 		echo "$i" >>"$work/jobs"
 		metastore pub --wait job "$i"
 	done
 	for i in 1 2 3; do
 		metastore pub --wait job stop
 	done
+	pkill -CONT -P "$sub"
 	end_sub
 	expect_status 0
 	expect_lines 30

@@ -11,6 +11,7 @@
  */
 #include <metastore.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void load(const struct mstore_event *event)
 {
@@ -35,6 +36,9 @@ static void handle(const struct mstore_event *event)
 	case MSTORE_EVENT_SNAPSHOT_END:
 		printf("running\n");
 		break;
+	case MSTORE_EVENT_FLUSHED:
+		fprintf(stderr, "somebody removed the subscription\n");
+		exit(1);
 	}
 	fflush(stdout);
 }

@@ -77,6 +77,10 @@ static void handle(const struct mstore_event *event)
 	case MSTORE_EVENT_DELETED:
 		delete(key);
 		break;
+	case MSTORE_EVENT_LOST:
+	case MSTORE_EVENT_FLUSHED:
+		fprintf(stderr, "the table is not complete any more\n");
+		exit(1);
 	}
 }
 

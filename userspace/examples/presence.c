@@ -10,6 +10,7 @@
  */
 #include <metastore.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PREFIX	"presence/"
@@ -43,6 +44,10 @@ static void handle(const struct mstore_event *event)
 		printf("%.*s is gone", (int)(len - strlen(PREFIX)), key + strlen(PREFIX));
 		print_end(event);
 		break;
+	case MSTORE_EVENT_LOST:
+	case MSTORE_EVENT_FLUSHED:
+		fprintf(stderr, "nobody knows any more who is there\n");
+		exit(1);
 	default:
 		return;
 	}

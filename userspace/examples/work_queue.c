@@ -23,26 +23,41 @@ static bool is(const char *job, size_t len, const char *word)
 	return len == strlen(word) && !memcmp(job, word, len);
 }
 
-/* A buffer for no more than one event, so that none waits here while others are free. */
-static int work(struct mstore *store, int number)
+/* Returns whether that was the last one. */
+static bool work(const struct mstore_event *event, int number)
 {
-	struct mstore_event_buffer *events = mstore_event_buffer_new(1);
-	const struct mstore_event *event;
 	const char *job;
 	size_t len;
 
-	while (events && mstore_read_events(store, events) > 0) {
-		event = mstore_event_next(events, NULL);
-		job = mstore_event_value(event, &len);
-		if (is(job, len, "stop"))
-			return 0;
-		if (mstore_event_type(event) != MSTORE_EVENT_PUBLISHED)
-			continue;
-		printf("worker %d: %.*s\n", number, (int)len, job);
-		fflush(stdout);
+	job = mstore_event_value(event, &len);
+	if (mstore_event_type(event) != MSTORE_EVENT_PUBLISHED)
+		return false;
+	if (is(job, len, "stop"))
+		return true;
+	printf("worker %d: %.*s\n", number, (int)len, job);
+	fflush(stdout);
+	return false;
+}
+
+/*
+ * Each buffer is too small at first, and so grows to the size of one event: no job
+ * waits in it while other workers are free, or for ever behind the word stop.
+ */
+static int work_on(struct mstore *store, int number)
+{
+	bool over = false;
+
+	while (!over) {
+		struct mstore_event_buffer *events = mstore_event_buffer_new(1);
+
+		if (!events || mstore_read_events(store, events) < 0) {
+			perror("metastore");
+			return 1;
+		}
+		over = work(mstore_event_next(events, NULL), number);
+		mstore_event_buffer_free(events);
 	}
-	perror("metastore");
-	return 1;
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -61,7 +76,7 @@ int main(int argc, char **argv)
 	}
 	for (int i = 1; i <= workers; i++)
 		if (!fork())
-			return work(store, i);
+			return work_on(store, i);
 	while (wait(&status) > 0)
 		worst |= status;
 	return worst != 0;
