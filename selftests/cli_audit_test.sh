@@ -122,5 +122,11 @@ test_without_the_right_it_says_so()
 	expect_err 'metastore: audit: +([0-9]) processes could not be looked at; use sudo'
 }
 
+test_what_is_no_store()
+{
+	run metastore --store /dev/null audit
+	expect 3 '' 'metastore: *: not a metastore*'
+}
+
 start_json
 run_tests

@@ -97,6 +97,17 @@ test_json_tells_the_end_of_a_snapshot()
 	expect_json "o == { 'event': 'snapshot_end', 'prefix': 'none/' }"
 }
 
+test_null_tells_the_end_of_a_snapshot()
+{
+	metastore set k 1
+	run_limited metastore sub -0 --snapshot --prefix --timeout 1 k none
+	expect_status 0
+	printf 'snapshot\0k\0001\0snapshot_end\0k\0\0snapshot_end\0none\0\0' | cmp - "$out"
+	run_limited metastore sub -0 --snapshot --format %k --timeout 1 k
+	expect_status 0
+	printf 'k\0' | cmp - "$out"
+}
+
 test_only_what_is_newer()
 {
 	local version
@@ -132,7 +143,7 @@ test_values_are_left_out()
 	metastore pub k 2
 	metastore del k
 	end_sub
-	expect 0 $'k\nk\nk\n'
+	expect 0 $'k \nk \nk\n'
 	start_ready --no-value --json -n 1 k
 	metastore set k 1
 	end_sub
@@ -186,6 +197,8 @@ test_ready_is_told_once_and_the_descriptor_closed()
 	run_limited bash -c 'metastore sub --ready-fd 5 --timeout 0.5 k 5>"$1"; stat -c %s "$1"' - \
 		"$work/told"
 	expect 0 $'1\n'
+	run_limited metastore sub --ready-fd 5 k 5</dev/null
+	expect 3 '' 'metastore: --ready-fd: Bad file descriptor'
 	run_limited metastore sub --ready-fd 77 k
 	expect 2 '' 'metastore: sub: --ready-fd: descriptor 77 is not open*'
 	run_limited metastore sub --ready-fd 1 k
@@ -214,6 +227,15 @@ test_a_longer_queue_loses_later()
 	expect 3 '' 'metastore: queue: *'
 	run_limited metastore sub --queue-bytes 1 k
 	expect 3 '' 'metastore: queue: no size*'
+}
+
+test_a_queue_that_is_not_allowed()
+{
+	run_limited setpriv --bounding-set -sys_resource metastore sub --queue-len 100000 k
+	expect 3 '' 'metastore: queue: more than 64 times *'
+	# A place for the longest value is reserved for each.
+	run_limited metastore sub --latest a b c d e f g h i
+	expect 3 '' 'metastore: ?: *no room in the queue*'
 }
 
 test_the_loss_of_a_prefix_names_it()
@@ -267,6 +289,16 @@ test_pub_waits_for_nobody_else()
 	expect 1 '' 'metastore: k: it exists already*'
 }
 
+test_where_pub_cannot_wait()
+{
+	run metastore pub --wait=x k v
+	expect 2 '' 'metastore: pub: --wait takes a number*'
+	run metastore set --wait k v
+	expect 2 '' 'metastore: set: unknown option --wait*'
+	run metastore batch <<<'pub --wait k v'
+	expect 2 '' 'metastore: line 1: pub: unknown option --wait*'
+}
+
 test_exec_with_a_snapshot()
 {
 	metastore set cfg 1
@@ -295,11 +327,11 @@ test_monitor_shows_all_that_happens()
 	metastore set long "$(printf %0100d 0)"
 	end_sub
 	expect_status 0
-	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ net/eth0 +up'
-	expect_line '[0-9:]{8}\.[0-9]{6} published +[0-9]+ two\\x20words +a\\tb'
-	expect_line '[0-9:]{8}\.[0-9]{6} deleted +- net/eth0 *'
-	expect_line '[0-9:]{8}\.[0-9]{6} deleted +- two\\x20words +\(flushed\)'
-	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ long +0{60}\.\.\. \(100 bytes\)'
+	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ root +net/eth0 +up'
+	expect_line '[0-9:]{8}\.[0-9]{6} published +[0-9]+ root +two\\x20words +a\\tb'
+	expect_line '[0-9:]{8}\.[0-9]{6} deleted +- - +net/eth0 *'
+	expect_line '[0-9:]{8}\.[0-9]{6} deleted +- - +two\\x20words +\(flushed\)'
+	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ root +long +0{60}\.\.\. \(100 bytes\)'
 }
 
 test_monitor_of_a_prefix()
@@ -339,7 +371,7 @@ import os, pty, signal, subprocess, sys, time
 master, slave = pty.openpty()
 child = subprocess.Popen(["metastore", "monitor"], stdout=subprocess.PIPE, stderr=slave)
 text = b""
-while b"changes/s, " not in text:
+while b"changes/s, 0 in all, 0 lost" not in text:
     text += os.read(master, 1000)
 child.send_signal(signal.SIGINT)
 status = child.wait()

@@ -12,6 +12,9 @@
 /* A value is shown as far as this. */
 #define VALUE_MAX	60
 
+/* How many times as large as others its queue is. */
+#define QUEUE_FACTOR	16
+
 /* Of the present day, as the people at this machine count it. */
 static void add_time(uint64_t time_ns)
 {
@@ -69,7 +72,7 @@ static void add_key(struct bytes key)
 	free(text.data);
 }
 
-/* A deletion has neither time nor process of its own: it is told when heard of. */
+/* A deletion has neither time nor writer of its own: it is told when heard of. */
 static void print_line(const struct mstore_event *event)
 {
 	bool deleted = mstore_event_type(event) == MSTORE_EVENT_DELETED;
@@ -79,9 +82,10 @@ static void print_line(const struct mstore_event *event)
 	add_time(deleted ? now_ns(CLOCK_REALTIME) : mstore_event_time(event));
 	buffer_format(&out, " %-9s", event_kind(mstore_event_type(event)));
 	if (deleted)
-		buffer_format(&out, " %8s", "-");
+		buffer_format(&out, " %8s %-8s", "-", "-");
 	else
-		buffer_format(&out, " %8d", mstore_event_tgid(event));
+		buffer_format(&out, " %8d %-8s", mstore_event_tgid(event),
+			      user_name(mstore_event_uid(event)));
 	add_key(key);
 	if (!deleted)
 		add_value(event);
@@ -108,10 +112,10 @@ static void show_rate(const struct follow *follow)
 	if (last && now - last < NS_PER_SEC)
 		return;
 	if (last)
-		status_line("monitor: %llu changes/s, %llu in all",
+		status_line("monitor: %llu changes/s, %llu in all, %llu lost",
 			    (unsigned long long)((follow->seen - last_seen) * NS_PER_SEC /
 						 (now - last)),
-			    (unsigned long long)follow->seen);
+			    (unsigned long long)follow->seen, (unsigned long long)follow->lost);
 	last = now;
 	last_seen = follow->seen;
 }
@@ -133,6 +137,21 @@ static void parse(struct follow *follow, struct bytes *prefix, int argc, char **
 		*prefix = operand_prefix(&cmd_monitor, argv[optind]);
 }
 
+/* Whoever watches everything has most to lose. It goes without where it must not. */
+static void enlarge_queue(struct mstore *store)
+{
+	struct mstore_queue_options larger = {
+		.which = MSTORE_QUEUE_SET_LEN | MSTORE_QUEUE_SET_BYTES,
+	};
+	struct mstore_queue_info info;
+
+	if (mstore_queue_info(store, &info))
+		return;
+	larger.max_len = info.max_len * QUEUE_FACTOR;
+	larger.max_bytes = info.max_bytes * QUEUE_FACTOR;
+	mstore_queue_set(store, &larger);
+}
+
 static int monitor(int argc, char **argv)
 {
 	struct bytes prefix = { 0 };
@@ -150,6 +169,7 @@ static int monitor(int argc, char **argv)
 	parse(&follow, &prefix, argc, argv);
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
 	follow_begin(&follow);
+	enlarge_queue(follow.store);
 	status = follow_to_end(&follow);
 	progress_end();
 	mstore_close(follow.store);
@@ -160,7 +180,7 @@ const struct command cmd_monitor = {
 	.name = "monitor",
 	.run = monitor,
 	.operands = "[PREFIX]",
-	.summary = "Show all that happens: when, what, by which process, key and value",
+	.summary = "Show all that happens: when, what, by which process and user, key and value",
 	.help = "  -n, --count COUNT    end after COUNT changes\n"
 		"      --timeout SECONDS\n"
 		"                       end then, with status 124 if too little happened\n"

@@ -124,11 +124,11 @@ static void json_why(const struct mstore_event *event)
 		json_flag("more");
 }
 
-/* `KEY VALUE`, an empty value `KEY `; a deletion, or a value left out, `KEY`. */
+/* `KEY VALUE`, an empty value, or one left out, `KEY ` and a deletion `KEY`. */
 static void print_plain(const struct mstore_event *event)
 {
 	out_key(event_key(event));
-	if (has_value(event)) {
+	if (!is_deletion(event)) {
 		buffer_text(&out, " ");
 		out_value(event_value(event));
 	}
@@ -263,14 +263,22 @@ void print_event(const struct mstore_event *event, const char *format)
 }
 
 /* Programs are told; for people the lines that follow tell it themselves. */
-void print_snapshot_end(struct bytes key, bool prefix)
+void print_snapshot_end(struct bytes key, bool prefix, const char *format)
 {
-	if (!settings.json)
-		return;
-	json_begin();
-	json_text("event", "snapshot_end");
-	json_bytes(prefix ? "prefix" : "key", key);
-	json_end();
+	static const char kind[] = "snapshot_end";
+
+	if (settings.json) {
+		json_begin();
+		json_text("event", kind);
+		json_bytes(prefix ? "prefix" : "key", key);
+		json_end();
+	} else if (settings.null && !format) {
+		buffer_text(&out, kind);
+		out_end();
+		out_key(key);
+		out_end();
+		out_end();
+	}
 }
 
 static void report_loss(struct bytes key, bool prefix, uint64_t count)

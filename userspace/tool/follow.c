@@ -71,8 +71,9 @@ bool is_complete(const struct follow *follow)
 }
 
 /* Returns a status to end with, or -1 to go on. */
-int changes_lost(const struct follow *follow, const struct mstore_event *event)
+int changes_lost(struct follow *follow, const struct mstore_event *event)
 {
+	follow->lost += mstore_event_count(event);
 	print_loss(follow->keys[mstore_event_cookie(event)], follows_prefixes(follow),
 		   mstore_event_count(event));
 	return follow->strict ? STATUS_NO : -1;
@@ -100,7 +101,7 @@ static int handle_event(struct follow *follow, const struct mstore_event *event)
 		return is_complete(follow) ? STATUS_YES : -1;
 	case MSTORE_EVENT_SNAPSHOT_END:
 		print_snapshot_end(follow->keys[mstore_event_cookie(event)],
-				   follows_prefixes(follow));
+				   follows_prefixes(follow), follow->format);
 		return -1;
 	case MSTORE_EVENT_LOST:
 		return changes_lost(follow, event);

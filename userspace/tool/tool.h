@@ -260,7 +260,7 @@ extern const struct change changes[CHANGES];
 const char *event_kind(int type);
 void event_why(struct buffer *buf, const struct mstore_event *event);
 void print_event(const struct mstore_event *event, const char *format);
-void print_snapshot_end(struct bytes key, bool prefix);
+void print_snapshot_end(struct bytes key, bool prefix, const char *format);
 void print_loss(struct bytes key, bool prefix, uint64_t count);
 void print_flushed(uint64_t count);
 
@@ -446,6 +446,7 @@ int wait_for_command(pid_t pid);
  * @counted:	end after @wanted changes
  * @wanted:	see there
  * @seen:	changes printed, or commands run
+ * @lost:	changes lost
  */
 struct follow {
 	const struct command *cmd;
@@ -464,12 +465,13 @@ struct follow {
 	bool counted;
 	uint64_t wanted;
 	uint64_t seen;
+	uint64_t lost;
 };
 
 void follow_begin(struct follow *follow);
 bool follows_prefixes(const struct follow *follow);
 bool is_complete(const struct follow *follow);
-int changes_lost(const struct follow *follow, const struct mstore_event *event);
+int changes_lost(struct follow *follow, const struct mstore_event *event);
 noreturn void subscriptions_flushed(const struct follow *follow, const struct mstore_event *event);
 int follow_to_end(struct follow *follow);
 int follow_with_command(struct follow *follow, struct mstore_event_buffer *buffer);
