@@ -404,6 +404,8 @@ static void commit(struct txn *txn, struct metastore_garbage *garbage)
 	u32 i;
 
 	WRITE_ONCE(store->txns, store->txns + 1);
+	/* Before it is looked for subscriptions; pairs with enter(). */
+	smp_mb();
 	txn->group.id = store->txns;
 	for (i = 0; i < txn->nr; i++)
 		commit_op(txn, &txn->ops[i]);

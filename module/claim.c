@@ -170,29 +170,41 @@ static void release_all(struct metastore_claims *claims)
 }
 
 /*
- * Makes a change if all have room. Returns -EAGAIN if not; 1: others came in between
- * again and again, until there was a signal.
+ * Makes a change if all have room. Returns -EAGAIN if not; 1 if others came in between:
+ * it is to be tried again.
  */
 static int try(struct metastore_change *change, struct metastore_claims *claims)
 {
 	int section = srcu_read_lock(&metastore_srcu);
 	int err;
 
-	do {
-		/* What is refused is not waited for. */
-		err = metastore_bucket_check(change) ?: claim_all(claims, change) ?:
-		      metastore_bucket_change(change, claims);
-		release_all(claims);
-	} while (err > 0 && !signal_pending(current));
+	/* What is refused is not waited for. */
+	err = metastore_bucket_check(change) ?: claim_all(claims, change) ?:
+	      metastore_bucket_change(change, claims);
+	release_all(claims);
 	srcu_read_unlock(&metastore_srcu, section);
 	return err;
 }
 
-static long wait_for_change(struct metastore_room *room, s64 changes, long timeout)
+/* Sleeps until it may be worth another try. Returns 0, -EINTR or -ETIMEDOUT. */
+static int wait_for_room(struct metastore_room *room, s64 changes, long timeout)
 {
-	return wait_event_interruptible_timeout(room->waiters,
-						atomic64_read(&room->changes) != changes,
-						timeout);
+	long left = timeout;
+
+	if (timeout <= 0)
+		return -ETIMEDOUT;
+	if (signal_pending(current))
+		return -EINTR;
+	/* It may be the try itself that gave room back. Others shall have their turn. */
+	if (atomic64_read(&room->changes) != changes)
+		schedule_timeout_interruptible(1);
+	else
+		left = wait_event_interruptible_timeout(room->waiters,
+							atomic64_read(&room->changes) != changes,
+							timeout);
+	if (left < 0)
+		return -EINTR;
+	return left ? 0 : -ETIMEDOUT;
 }
 
 /**
@@ -207,23 +219,24 @@ static long wait_for_change(struct metastore_room *room, s64 changes, long timeo
 int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 {
 	struct metastore_room *room = &change->key->bucket->store->room;
-	long left = timeout == METASTORE_WAIT_FOREVER ? MAX_SCHEDULE_TIMEOUT :
-							msecs_to_jiffies(timeout);
+	bool forever = timeout == METASTORE_WAIT_FOREVER;
+	unsigned long end = jiffies + msecs_to_jiffies(timeout);
 	struct metastore_claims claims = {};
 	s64 changes;
 	int err;
 
-	for (;;) {
+	do {
 		changes = atomic64_read(&room->changes);
 		err = try(change, &claims);
-		if (err != -EAGAIN || !timeout)
+		if (err != -EAGAIN && err != 1)
 			break;
-		left = wait_for_change(room, changes, left);
-		if (left <= 0) {
-			err = left ? -EINTR : -ETIMEDOUT;
+		if (!timeout) {
+			err = -EAGAIN;
 			break;
 		}
-	}
+		err = wait_for_room(room, changes,
+				    forever ? MAX_SCHEDULE_TIMEOUT : (long)(end - jiffies));
+	} while (!err);
 	kvfree(claims.claims);
-	return err > 0 ? -EINTR : err;
+	return err;
 }

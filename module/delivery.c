@@ -36,7 +36,8 @@
 /*
  * Deliveries under one hold of the bucket's lock; twice that for who completes
  * another's before his own. One costs some 60 to 350 instructions, and as much
- * for each older event it displaces: one, unless it is much larger than they.
+ * for each older event it displaces: one, unless it is much larger than they are and
+ * the queue was made so long that they count little.
  */
 #define CHUNK	64
 
@@ -105,12 +106,15 @@ static void deliver_group_events(struct metastore_subscriptions *subs,
 		deliver_group_event(subs, group->id, &group->events[i], pushed);
 }
 
-/* Gives an open file its events of a group, unless it has them. */
-static void deliver_group(struct metastore_subscriptions *subs,
-			  struct metastore_group *group,
-			  struct metastore_garbage *garbage)
+/*
+ * Gives an open file its events of a group, unless it has them. Returns how much work
+ * it was, in deliveries.
+ */
+static u32 deliver_group(struct metastore_subscriptions *subs,
+			 struct metastore_group *group,
+			 struct metastore_garbage *garbage)
 {
-	struct metastore_push_group pushed;
+	struct metastore_push_group pushed = {};
 
 	/* The lock keeps the subscriptions, whatever topics they are in. */
 	spin_lock(&subs->lock);
@@ -123,22 +127,22 @@ static void deliver_group(struct metastore_subscriptions *subs,
 		metastore_queue_push_end(&pushed);
 	}
 	spin_unlock(&subs->lock);
+	return max(pushed.nr, group->nr);
 }
 
 /*
- * Goes on with a delivery, to the next @nr subscriptions, or fewer if each gets
- * several events. Returns whether that was the end of it.
+ * Goes on with a delivery, to the next @nr subscriptions, or fewer if they get several
+ * events each. Returns whether that was the end of it.
  */
 static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 			  struct metastore_garbage *garbage)
 {
 	struct metastore_subscription *sub;
 	struct list_head *at;
+	u32 work = 1;
 
 	lockdep_assert_held(&delivery->key->bucket->lock);
-	if (delivery->group)
-		nr = DIV_ROUND_UP(nr, delivery->group->nr);
-	while (nr--) {
+	for (; nr; nr -= min(nr, work)) {
 		at = metastore_walk_next(&delivery->walk);
 		if (!at) {
 			list_del(&delivery->in_bucket);
@@ -148,7 +152,7 @@ static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 		}
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (delivery->group)
-			deliver_group(sub->subs, delivery->group, garbage);
+			work = deliver_group(sub->subs, delivery->group, garbage);
 		else
 			delivery->queues += deliver(sub, delivery, garbage);
 	}

@@ -180,8 +180,12 @@ static ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		copied = read_some(queue, to);
 		if (copied)
 			break;
-		if (!may_wait)
+		if (!may_wait) {
+			/* A snapshot may have ended whose turn it was. */
+			if (metastore_queue_has_record(queue) && !signal_pending(current))
+				continue;
 			return -EAGAIN;
+		}
 		err = wait_for_record(queue);
 		if (err)
 			return err;

@@ -3,6 +3,7 @@
  * What /proc/PID/fdinfo/FD says of an open file.
  */
 #include <linux/fs.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "device.h"
@@ -63,6 +64,7 @@ static void show_subscriptions(struct seq_file *m, struct metastore_file *file)
 			   info.delivered, info.conflated, info.lost, info.pending);
 		show_key(m, &at.key);
 		seq_putc(m, '\n');
+		cond_resched();
 	}
 }
 

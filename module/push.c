@@ -88,10 +88,14 @@ static bool push_in_place(struct metastore_queue *queue, struct metastore_source
 	return true;
 }
 
-/* Returns the record, or NULL if there is no room for it. */
+/*
+ * Returns the record, or NULL if there is no room for it. If room was claimed there is,
+ * though readers may have taken what counts only while they have it.
+ */
 static struct metastore_record *push_in_ring(struct metastore_queue *queue,
 					     struct metastore_source *source,
 					     const struct metastore_record *event,
+					     bool claimed,
 					     struct metastore_garbage *garbage)
 {
 	u32 charge = queue_charge(queue, event->value);
@@ -99,6 +103,7 @@ static struct metastore_record *push_in_ring(struct metastore_queue *queue,
 
 	if (unlikely(queue->lossless || queue->ring.len == queue->ring.max_len ||
 		     !queue_has_room(queue, charge, 0)) &&
+	    !(claimed && queue->ring.len < queue->ring.max_len) &&
 	    !queue_make_room(queue, 1, charge, garbage)) {
 		source_count_lost(source);
 		return NULL;
@@ -111,10 +116,12 @@ static struct metastore_record *push_in_ring(struct metastore_queue *queue,
 }
 
 static bool push_indexed(struct metastore_queue *queue, struct metastore_source *source,
-			 const struct metastore_record *event,
+			 const struct metastore_record *event, bool claimed,
 			 struct metastore_garbage *garbage)
 {
-	struct metastore_record *record = push_in_ring(queue, source, event, garbage);
+	struct metastore_record *record;
+
+	record = push_in_ring(queue, source, event, claimed, garbage);
 
 	if (record)
 		metastore_ring_index(&queue->ring, record);
@@ -128,13 +135,13 @@ static bool push_indexed(struct metastore_queue *queue, struct metastore_source 
  */
 static bool push_over(struct metastore_queue *queue, struct metastore_source *source,
 		      struct metastore_record *old, const struct metastore_record *event,
-		      struct metastore_garbage *garbage)
+		      bool claimed, struct metastore_garbage *garbage)
 {
 	u32 less = queue_charge(queue, old->value);
 	u32 more = queue_charge(queue, event->value);
 	struct metastore_value *value;
 
-	while (!queue_has_room(queue, more, less)) {
+	while (!claimed && !queue_has_room(queue, more, less)) {
 		if (queue->lossless ||
 		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
 			source_count_lost(source);
@@ -148,16 +155,18 @@ static bool push_over(struct metastore_queue *queue, struct metastore_source *so
 		queue_remove_oldest(queue);
 		source_count_conflated(source);
 		metastore_value_put_later(value, garbage);
-		return push_indexed(queue, source, event, garbage);
+		return push_indexed(queue, source, event, false, garbage);
 	}
-	queue->bytes += more - less;
+	queue->bytes = queue->bytes - less + more;
+	if (more < less)
+		queue_room_came(queue);
 	replace(old, source, event, garbage);
 	return true;
 }
 
 /* The event of a subscription that wants the latest alone. */
 static bool push_latest(struct metastore_queue *queue, struct metastore_source *source,
-			const struct metastore_record *event,
+			const struct metastore_record *event, bool claimed,
 			struct metastore_garbage *garbage)
 {
 	struct metastore_record *old;
@@ -165,8 +174,8 @@ static bool push_latest(struct metastore_queue *queue, struct metastore_source *
 	if (source_has_place(source))
 		return push_in_place(queue, source, event, garbage);
 	old = metastore_ring_find(&queue->ring, source, event->value);
-	return old ? push_over(queue, source, old, event, garbage) :
-		     push_indexed(queue, source, event, garbage);
+	return old ? push_over(queue, source, old, event, claimed, garbage) :
+		     push_indexed(queue, source, event, claimed, garbage);
 }
 
 /* Is it to hear of the key? Not if a snapshot will show what the event tells. */
@@ -179,15 +188,15 @@ static bool hears(const struct metastore_source *source, const struct metastore_
 
 static bool push(struct metastore_queue *queue, struct metastore_source *source,
 		 const struct metastore_key *key, const struct metastore_record *event,
-		 struct metastore_garbage *garbage)
+		 bool claimed, struct metastore_garbage *garbage)
 {
 	if (!source->plain && !hears(source, key))
 		return false;
 	source->books.matched++;
 	queue->books.matched++;
 	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
-		return push_latest(queue, source, event, garbage);
-	return push_in_ring(queue, source, event, garbage);
+		return push_latest(queue, source, event, claimed, garbage);
+	return push_in_ring(queue, source, event, claimed, garbage);
 }
 
 static void unclaim(struct metastore_queue *queue, u32 charge)
@@ -277,7 +286,10 @@ bool metastore_queue_push(struct metastore_source *source,
 		unclaim(queue, claim->charge);
 		claim->used = true;
 	}
-	taken = push(queue, source, key, event, garbage);
+	taken = push(queue, source, key, event, claim, garbage);
+	/* It may have needed less, or nothing. */
+	if (claim)
+		queue_room_came(queue);
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
 	return taken;
@@ -300,6 +312,7 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 	spin_lock(&queue->lock);
 	group->queue = queue;
 	group->garbage = garbage;
+	group->nr = 0;
 	group->more = false;
 	group->latest = false;
 	group->passed_over = false;
@@ -350,8 +363,9 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 {
 	struct metastore_ring *ring = &group->queue->ring;
 
-	if (!push(group->queue, source, key, event, group->garbage))
+	if (!push(group->queue, source, key, event, false, group->garbage))
 		return false;
+	group->nr++;
 	if (group->latest)
 		return true;
 	/* Unless it was dropped again for this one. */

@@ -126,10 +126,12 @@ int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 		if (err)
 			return err;
 		spin_lock(&queue->lock);
-		if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
-			err = -EBUSY;
-		else if (has_shape(queue, &is))
-			move_to(queue, &ring);
+		if (has_shape(queue, &is)) {
+			if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
+				err = -EBUSY;
+			else
+				move_to(queue, &ring);
+		}
 		spin_unlock(&queue->lock);
 		metastore_ring_free(&ring);
 		if (err)
@@ -193,7 +195,9 @@ int metastore_queue_configure(struct metastore_queue *queue,
 	bool done = false;
 	int err;
 
-	metastore_room_needed(queue->room);
+	if (args->flags & METASTORE_QUEUE_SET_POLICY &&
+	    args->policy == METASTORE_QUEUE_LOSSLESS)
+		metastore_room_needed(queue->room);
 	do {
 		is = look_at_shape(queue);
 		wanted = is;
@@ -230,7 +234,7 @@ static u64 age_of_oldest(struct metastore_queue *queue)
 		age = max(age, (u32)jiffies - queue_first_latest(queue)->latest.since);
 	else if (!queue->ring.len)
 		return 0;
-	return max(1, jiffies_to_msecs(age));
+	return max(1U, jiffies_to_msecs(age));
 }
 
 /**
@@ -249,7 +253,7 @@ void metastore_queue_tell(struct metastore_queue *queue,
 	info->max_len = queue->ring.max_len;
 	info->max_bytes = queue->max_bytes;
 	info->len = queue->ring.len + queue->nr_latest;
-	info->bytes = queue->bytes + queue->reserved;
+	info->bytes = min_t(u64, queue->bytes + queue->reserved, U32_MAX);
 	info->high_len = queue->high_len;
 	info->matched = queue->books.matched;
 	info->delivered = queue->books.delivered;

@@ -138,8 +138,8 @@ struct metastore_queue {
 	u32 place_bytes;
 	u32 reserved;
 	u32 min_charge;
-	u32 bytes;
-	u32 in_flight;
+	u64 bytes;
+	u64 in_flight;
 	u32 nr_in_flight;
 	u32 claimed_len;
 	u32 claimed_bytes;
@@ -162,6 +162,7 @@ struct metastore_queue {
  * struct metastore_push_group - events that are queued one right behind the other
  * @queue:	the queue, whose lock is held
  * @garbage:	takes values of events that were dropped for them
+ * @nr:		how many were taken
  * @more:	whether the event ahead in the ring is one of them
  * @latest:	whether it is the turn of those of which only the latest waits
  * @passed_over: whether there are such
@@ -169,6 +170,7 @@ struct metastore_queue {
 struct metastore_push_group {
 	struct metastore_queue *queue;
 	struct metastore_garbage *garbage;
+	u32 nr;
 	bool more;
 	bool latest;
 	bool passed_over;

@@ -97,9 +97,9 @@ static inline u32 queue_charge(const struct metastore_queue *queue,
 
 /* Is there room for so many bytes more, if so many of the ring's are dropped? */
 static inline bool queue_has_room(const struct metastore_queue *queue, u32 charge,
-				  u32 dropped)
+				  u64 dropped)
 {
-	return (u64)queue->bytes - dropped + queue->reserved + queue->claimed_bytes +
+	return queue->bytes - dropped + queue->reserved + queue->claimed_bytes +
 	       charge <= queue->max_bytes;
 }
 

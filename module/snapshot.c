@@ -367,6 +367,7 @@ int metastore_snapshot_take(struct metastore_queue *queue,
 static ssize_t look_for_size(struct visit *visit)
 {
 	struct metastore_bucket *bucket = lock(visit);
+	struct metastore_key_buffer busy;
 	struct metastore_record record;
 	ssize_t size = 0;
 
@@ -376,6 +377,11 @@ static ssize_t look_for_size(struct visit *visit)
 		size = -ENODATA;
 	else
 		find(visit, bucket);
+	if (!size && is_exact(visit) && is_busy(visit, bucket, &busy)) {
+		unlock(visit, bucket);
+		deliver_rest(&busy.key);
+		return 0;
+	}
 	if (!size && visit->value) {
 		metastore_snapshot_record(&visit->sub->source, visit->value, &record);
 		size = metastore_record_size(&record);
@@ -405,5 +411,5 @@ size_t metastore_snapshot_next_size(struct metastore_queue *queue)
 		cond_resched();
 	} while (!size && !signal_pending(current));
 	end(&visit);
-	return max(size, 0);
+	return max_t(ssize_t, size, 0);
 }

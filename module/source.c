@@ -76,6 +76,7 @@ void metastore_source_drop(struct metastore_source *source)
 		return;
 	spin_lock(&source->queue->lock);
 	source->queue->reserved -= source->queue->place_bytes;
+	queue_room_came(source->queue);
 	spin_unlock(&source->queue->lock);
 }
 
@@ -203,5 +204,6 @@ void metastore_source_release(struct metastore_source *source)
 	spin_lock(&queue->lock);
 	source->held--;
 	source_free_if_done(source);
+	queue_room_came(queue);
 	spin_unlock(&queue->lock);
 }

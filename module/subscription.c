@@ -116,14 +116,17 @@ static int link_subscription(struct metastore_subscription *sub)
  */
 static void remove_subscription(struct metastore_subscription *sub, bool flushed)
 {
+	struct metastore_topic *topic = sub->topic;
+
 	lockdep_assert_held(metastore_topic_lock(sub->topic));
 	lockdep_assert_held(&sub->subs->lock);
 	rb_erase(&sub->in_file, &sub->subs->tree);
 	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
 	list_del_rcu(&sub->in_topic);
-	count(sub->topic, -1);
-	metastore_topic_free_if_unused(sub->topic);
+	count(topic, -1);
+	/* A reader of its snapshot finds the topic by way of the source. */
 	metastore_source_cancel(&sub->source, flushed);
+	metastore_topic_free_if_unused(topic);
 }
 
 /* Enters a subscription in the topic of its key, or in @new if there is none yet. */
@@ -149,11 +152,27 @@ static int enter(struct metastore_subscription *sub, const struct metastore_key 
 	}
 	/*
 	 * Only now: a transaction in between is one that came before, though the
-	 * prefix's lock does not keep it away. Till here there was none.
+	 * prefix's lock does not keep it away. Till here there was none. Either its
+	 * deliveries find the subscription, or it is seen here; pairs with commit().
 	 */
+	smp_mb();
 	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
 	metastore_source_begin(&sub->source);
 	return 0;
+}
+
+/* Could a file subscribe to it? */
+static int check(struct metastore_subscriptions *subs, const struct metastore_key *key)
+{
+	int err = 0;
+
+	spin_lock(&subs->lock);
+	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
+		err = -ENOBUFS;
+	else if (metastore_subscription_find(subs, key))
+		err = -EEXIST;
+	spin_unlock(&subs->lock);
+	return err;
 }
 
 /* The first bucket with keys that are subscribed to. */
@@ -193,6 +212,10 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 		fork = metastore_topic_create(subs->store, key);
 	err = -ENOMEM;
 	if (!sub || !topic || (!key->bucket && !fork))
+		goto free;
+	/* What is refused shall not have displaced events; decided once more below. */
+	err = check(subs, key);
+	if (err)
 		goto free;
 	err = metastore_source_init(&sub->source, subs->queue, args,
 				    first_bucket(subs, key));

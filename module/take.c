@@ -385,14 +385,16 @@ void metastore_queue_finish(struct metastore_queue *queue,
 size_t metastore_queue_next_size(struct metastore_queue *queue)
 {
 	struct metastore_record record;
+	size_t size = 0;
 	enum next next;
 
 	spin_lock(&queue->lock);
 	next = peek(queue, &record);
+	/* Its value stays as long as the lock is held. */
+	if (is_taken_here(next))
+		size = metastore_record_size(&record);
 	spin_unlock(&queue->lock);
-	if (next == NEXT_SNAPSHOT)
-		return metastore_snapshot_next_size(queue);
-	return next == NEXT_NONE ? 0 : metastore_record_size(&record);
+	return next == NEXT_SNAPSHOT ? metastore_snapshot_next_size(queue) : size;
 }
 
 /**

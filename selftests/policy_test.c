@@ -120,6 +120,20 @@ TEST_F(policy, latest_exact_is_never_lost)
 	EXPECT_BOOKS("", PREFIX, 111, 1, 0, 109, 1);
 }
 
+/* What is refused has not made room first */
+TEST_F(policy, latest_exact_twice)
+{
+	int i;
+
+	ASSERT_EQ(0, ms_subscribe(self->fd, "other", 0, 1));
+	ASSERT_EQ(0, ms_subscribe(self->fd, "key", 0, 2));
+	ASSERT_EQ(0, ms_queue(self->fd, &self->q));
+	for (i = 0; i < (int)self->q.max_len; i++)
+		ASSERT_EQ(1, ms_publish(self->fd, "other", "x", NULL));
+	EXPECT_EQ(-EEXIST, latest(self->fd, "key", 0, 2));
+	EXPECT_QUEUE(i, 0, 0, 0, i);
+}
+
 /* The largest that can come fits the place that is reserved */
 TEST_F(policy, latest_exact_largest)
 {

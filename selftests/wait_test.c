@@ -187,6 +187,26 @@ TEST_F(wait, eintr)
 }
 
 /* What is refused anyhow is not waited for */
+/* What the try itself gives back must not look as if there were room now */
+TEST_F(wait, in_vain)
+{
+	int status;
+	pid_t pid;
+
+	ASSERT_LT(0, read_one(self->sub));
+	ASSERT_EQ(0, ms_subscribe_as(self->sub, "", .flags = PREFIX));
+	EXPECT_EQ(-ETIMEDOUT, publish(self, 100));
+	EXPECT_EQ(-EAGAIN, publish(self, 0));
+	EXPECT_EQ(self->version, ms_version(self->fd, "key"));
+	pid = publish_in_child(self, FOREVER);
+	ASSERT_LT(0, pid);
+	ms_sleep(SECOND / 20);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(LEN - 1, waiting(self->sub));
+}
+
 TEST_F(wait, refused_at_once)
 {
 	char *value = calloc(1, 1 << 20);

@@ -130,7 +130,8 @@
  * waited for too; one that begins, or whose queue becomes lossless, just as the event
  * is delivered may lose it. So may, of a value that is stolen, its former owner if it
  * did not ask for the event. A queue that can never take the event, since this is
- * larger than it may hold, is not waited for; that counts as a loss.
+ * larger than it may hold, is not waited for; that counts as a loss. One that holds
+ * fewer events than it has subscriptions that get this one is waited for in vain.
  *
  * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
  * store has max_keys keys, or the value would take it above max_bytes, or the
@@ -338,7 +339,8 @@ struct metastore_flush {
  * in the queue. Changes of a key come behind its value, and those made before that
  * was read not at all: whoever applies all events in their order, without loss, has
  * at each key what the store has, with neither gap nor double. The snapshot is in
- * the order of LIST, and events of keys that it has passed come in between. Of
+ * the order of LIST, and events of keys that it has passed come in between; so may the
+ * deletion of a key that was just being deleted. Of
  * values and waiting events read() takes turns. Only the events that the mask asks
  * for come behind: without METASTORE_EVENT_SET, _PUBLISHED and _DELETED one does
  * not hear of everything.
@@ -799,10 +801,10 @@ struct metastore_owner_end {
 #define METASTORE_QUEUE_SET_POLICY	0x0004
 
 /** METASTORE_QUEUE_FACTOR - how much larger than made a queue can be, unprivileged */
-#define METASTORE_QUEUE_FACTOR		64
+#define METASTORE_QUEUE_FACTOR		16
 
 /** METASTORE_QUEUE_MOVE_MAX - events that may wait in a queue that gets another size */
-#define METASTORE_QUEUE_MOVE_MAX	65536
+#define METASTORE_QUEUE_MOVE_MAX	4096
 
 /**
  * struct metastore_queue_info - arguments of QUEUE

@@ -1130,7 +1130,7 @@ enum mstore_queue_fields {
 };
 
 /** MSTORE_QUEUE_FACTOR - how much larger than made a queue can be, unprivileged */
-#define MSTORE_QUEUE_FACTOR	64
+#define MSTORE_QUEUE_FACTOR	16
 
 /**
  * struct mstore_queue_options - what a queue is to become
