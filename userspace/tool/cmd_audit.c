@@ -123,7 +123,7 @@ static void print_heading(void)
 	if (all)
 		buffer_format(&out, "%5s ", "STORE");
 	buffer_format(&out, "%5s %6s %-11s %8s %8s %8s %10s %10s %10s  %s\n", "FILE", "SUBS",
-		      "POLICY", "WAITING", "AT-MOST", "AGE-MS", "LOST", "CONFLATED", "DELIVERED",
+		      "POLICY", "WAITING", "HIGHEST", "AGE-MS", "LOST", "CONFLATED", "DELIVERED",
 		      "PROCESSES");
 }
 
