@@ -70,16 +70,19 @@ test_work_queue()
 
 	start "$examples/work_queue" 3
 	await_subscribers job 1
-	# They wait, so that a worker could take several: none must, even after a large one.
+	# They wait, so that a worker may take several: all must be done.
 	pkill -STOP -P "$sub"
 	for i in "$(printf %0500d 0)" {1..29}; do
 		echo "$i" >>"$work/jobs"
 		metastore pub --wait job "$i"
 	done
+	pkill -CONT -P "$sub"
+	until (($(wc -l <"$work/sub") >= 30)); do
+		pause
+	done
 	for i in 1 2 3; do
 		metastore pub --wait job stop
 	done
-	pkill -CONT -P "$sub"
 	end_sub
 	expect_status 0
 	expect_lines 30

@@ -8,7 +8,7 @@
  *	metastore pub --wait job 'first job'
  *
  * The queue is lossless: pub --wait waits until there is room for its job. A job that
- * is the word stop ends the worker that gets it.
+ * is the word stop ends the worker that gets it, after what it has.
  */
 #include <metastore.h>
 #include <stdbool.h>
@@ -40,8 +40,9 @@ static bool work(const struct mstore_event *event, int number)
 }
 
 /*
- * Each buffer is too small at first, and so grows to the size of one event: no job
- * waits in it while other workers are free, or for ever behind the word stop.
+ * Each buffer is too small at first and grows to the size of the next event, so that
+ * few jobs wait in it while others are free. There can be several all the same: when
+ * another worker took that event first, and those behind it are smaller.
  */
 static int work_on(struct mstore *store, int number)
 {
@@ -49,12 +50,14 @@ static int work_on(struct mstore *store, int number)
 
 	while (!over) {
 		struct mstore_event_buffer *events = mstore_event_buffer_new(1);
+		const struct mstore_event *event = NULL;
 
 		if (!events || mstore_read_events(store, events) < 0) {
 			perror("metastore");
 			return 1;
 		}
-		over = work(mstore_event_next(events, NULL), number);
+		while ((event = mstore_event_next(events, event)))
+			over |= work(event, number);
 		mstore_event_buffer_free(events);
 	}
 	return 0;
