@@ -692,6 +692,78 @@ FIXTURE_VARIANT_ADD(fault, unsubscribe) {
 	.efault = 2,
 };
 
+/* Subscription, prefix, and the place where it may part from another one */
+FIXTURE_VARIANT_ADD(fault, subscribe_prefix) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("sm"), .flags = METASTORE_SUBSCRIBE_PREFIX),
+	.enomem = 3,
+	.efault = 2,
+};
+
+FIXTURE_VARIANT_ADD(fault, subscribe_latest) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("new"), .flags = METASTORE_SUBSCRIBE_LATEST),
+	.enomem = 2,
+	.efault = 2,
+};
+
+/* A ring with an index, which is two tables, as well */
+FIXTURE_VARIANT_ADD(fault, subscribe_latest_of_prefix) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("sm"),
+	    .flags = METASTORE_SUBSCRIBE_PREFIX | METASTORE_SUBSCRIBE_LATEST),
+	.enomem = 6,
+	.efault = 2,
+};
+
+FIXTURE_VARIANT_ADD(fault, subscribe_with_snapshot) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("new"), .flags = METASTORE_SUBSCRIBE_SNAPSHOT),
+	.enomem = 3,
+	.efault = 2,
+};
+
+static int subscribe_prefixes(struct _test_data_fault *self)
+{
+	return ms_subscribe_prefix(self->fds[ACTOR], "sm", EVENTS_ALL, 4) ?:
+	       ms_subscribe_prefix(self->fds[SPARE], "", EVENTS_ALL, 5);
+}
+
+FIXTURE_VARIANT_ADD(fault, unsubscribe_prefix) {
+	.command = METASTORE_IOC_UNSUBSCRIBE,
+	ARG(unsubscribe, KEY("sm"), .flags = METASTORE_SUBSCRIBE_PREFIX),
+	.prepare = subscribe_prefixes,
+	.efault = 2,
+};
+
+FIXTURE_VARIANT_ADD(fault, publish_to_prefixes) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("small"), VALUE("another value")),
+	.prepare = subscribe_prefixes,
+	.enomem = 1,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+/* The value, and what is noted of the queues that must have room */
+FIXTURE_VARIANT_ADD(fault, publish_that_waits) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("small"), VALUE("another value"), .flags = METASTORE_F_WAIT),
+	.enomem = 2,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+/* A new ring, of which nothing is to be seen */
+FIXTURE_VARIANT_ADD(fault, queue) {
+	.command = METASTORE_IOC_QUEUE,
+	ARG(queue_info, .flags = METASTORE_QUEUE_SET_LEN, .max_len = QUEUE_LEN),
+	.changes_nothing = true,
+	.enomem = 1,
+	.efault = 2,
+	.out_end = sizeof(struct metastore_queue_info),
+};
+
 static bool are_two(const void *arg)
 {
 	const struct metastore_subscribers *subscribers = arg;
