@@ -232,7 +232,7 @@ test_a_longer_queue_loses_later()
 test_a_queue_that_is_not_allowed()
 {
 	run_limited setpriv --bounding-set -sys_resource metastore sub --queue-len 100000 k
-	expect 3 '' 'metastore: queue: more than 64 times *'
+	expect 3 '' 'metastore: queue: more than 16 times *'
 	# A place for the longest value is reserved for each.
 	run_limited metastore sub --latest a b c d e f g h i
 	expect 3 '' 'metastore: ?: *no room in the queue*'
