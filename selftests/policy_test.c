@@ -227,6 +227,38 @@ TEST_F(policy, latest_of_nested)
 	EXPECT_BOOKS("", PREFIX, 5, 0, 0, 0, 5);
 }
 
+/* A batch stays together beside events that may be replaced, which are none of it */
+TEST_F(policy, batch_beside_latest)
+{
+	struct metastore_op ops[] = {
+		ms_op_set("plain.1", ""),
+		ms_op_set("latest.1", ""),
+		ms_op_set("exact", ""),
+		ms_op_set("plain.2", ""),
+		ms_op_set("latest.2", ""),
+	};
+	const struct metastore_event *ev;
+	int i, round, plain;
+
+	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "plain.", EVENTS_ALL, 1));
+	ASSERT_EQ(0, latest(self->fd, "latest.", PREFIX, 2));
+	ASSERT_EQ(0, latest(self->fd, "exact", 0, 3));
+	for (round = 0; round < 3; round++)
+		ASSERT_EQ(0, ms_batch(self->fd, ops, 5, METASTORE_BATCH_ATOMIC, NULL));
+	EXPECT_QUEUE(15, 0, 6, 0, 9);
+	for (i = 0, plain = 0; i < 9; i++) {
+		ev = ms_next(&self->r);
+		ASSERT_TRUE(!!ev);
+		EXPECT_EQ(ev->cookie == 1 && plain % 2 == 0 ? METASTORE_EVENT_F_MORE : 0,
+			  ev->flags);
+		/* Nothing comes between */
+		EXPECT_TRUE(ev->cookie == 1 || plain % 2 == 0);
+		plain += ev->cookie == 1;
+	}
+	EXPECT_EQ(6, plain);
+	EXPECT_TRUE(ms_silent(self->fd));
+}
+
 /* Of more keys than the queue holds those are lost that have waited longest */
 TEST_F(policy, latest_of_prefix_overflows)
 {

@@ -654,6 +654,26 @@ struct known {
 	bool is_there;
 };
 
+/* Three keys at one moment, of which a snapshot may be past some alone */
+static int write_batch(int store, __u32 key, __u32 keys, __u64 value)
+{
+	struct metastore_op ops[3];
+	__u32 names[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		names[i] = (key + i) % keys;
+		ops[i] = (struct metastore_op) {
+			.op = METASTORE_OP_SET,
+			.key = ms_ptr(&names[i]),
+			.value = ms_ptr(&value),
+			.key_len = sizeof(names[i]),
+			.value_len = sizeof(value),
+		};
+	}
+	return ms_batch(store, ops, 3, METASTORE_BATCH_ATOMIC, NULL);
+}
+
 /* From one to the next, in no order that the store could know */
 static void write_some(int store, __u32 keys)
 {
@@ -671,6 +691,9 @@ static void write_some(int store, __u32 keys)
 		case 1:
 			ret = ms_publishn(store, &key, sizeof(key), &value, sizeof(value), NULL);
 			CHECK(ret >= 0);
+			break;
+		case 2:
+			CHECK(!write_batch(store, key, keys, value));
 			break;
 		default:
 			CHECK(!ms_setn(store, &key, sizeof(key), &value, sizeof(value), NULL));
@@ -725,7 +748,7 @@ static int count_wrong(int store, const struct known *known, __u32 keys)
  * The table grows, and two writers do what they can, while a reader follows from the
  * snapshot on. FULL=1: 100,000 keys, 100 times.
  */
-TEST_F(snapshot, follows_to_the_store)
+TEST_F_TIMEOUT(snapshot, follows_to_the_store, 170)
 {
 	__u32 keys = ms_full() ? 100000 : 4000, key;
 	int run, runs = ms_size(3, 100), ends, nr, i, store;
