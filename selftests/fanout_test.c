@@ -9,6 +9,7 @@
 
 #define MANY		200
 #define VERY_MANY	1000
+#define CROWD		10000
 #define PUBLISHERS	2
 
 struct shared {
@@ -28,13 +29,13 @@ FIXTURE(fanout)
 
 FIXTURE_SETUP(fanout)
 {
-	struct rlimit limit = { 4096, 4096 };
+	struct rlimit limit = { CROWD + 100, CROWD + 100 };
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	self->fd = ms_open(O_RDWR | O_NONBLOCK);
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, ms_reset(self->fd));
-	self->fds = calloc(VERY_MANY, sizeof(int));
+	self->fds = calloc(CROWD, sizeof(int));
 	self->r = ms_reader(-1, MS_READER_SIZE);
 	self->shared = ms_shared(sizeof(*self->shared));
 	ASSERT_TRUE(!!self->shared);
@@ -147,6 +148,57 @@ TEST_F(fanout, thousand)
 		ASSERT_EQ(10, books.received);
 		ASSERT_EQ(0, books.disorder);
 		ASSERT_EQ(version, books.last);
+	}
+}
+
+/* Another key than "k" of the same bucket */
+static bool find_neighbour(int fd, char *key, size_t size)
+{
+	int bucket = ms_bucket(fd, "k"), i;
+
+	for (i = 0; i < 1000000; i++) {
+		snprintf(key, size, "n%d", i);
+		if (ms_bucket(fd, key) == bucket)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A crowd's key keeps nobody from the bucket's other keys: these are changed many
+ * times while an event of it goes to all. If it had the bucket for itself it would be
+ * once.
+ */
+TEST_F(fanout, crowd)
+{
+	__u32 i, crowd = ms_size(CROWD / 5, CROWD), times = 0;
+	struct ms_books books;
+	char neighbour[16];
+	pid_t pid;
+
+	ASSERT_TRUE(find_neighbour(self->fd, neighbour, sizeof(neighbour)));
+	for (i = 0; i < crowd; i++) {
+		self->fds[i] = ms_open(O_RDONLY | O_NONBLOCK);
+		ASSERT_LE(0, self->fds[i]);
+		ASSERT_EQ(0, ms_queue_set_len(self->fds[i], 2));
+		ASSERT_EQ(0, ms_subscribe(self->fds[i], "k", 0, i));
+	}
+	ASSERT_EQ(crowd, ms_subscribers(self->fd, "k"));
+	ASSERT_EQ(crowd, ms_publish(self->fd, "k", "value", NULL));
+	pid = publish_in_child(self, "k", 50, crowd);
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		ASSERT_EQ(0, ms_set(self->fd, neighbour, "value", NULL));
+		times++;
+	}
+	ASSERT_EQ(50, self->shared->rounds);
+	TH_LOG("%u subscribers: %u changes of another key meanwhile to 50 events", crowd,
+	       times);
+	EXPECT_LE(50 * 5, times);
+	for (i = 0; i < crowd; i++) {
+		ASSERT_EQ(0, drain_of(self, i, &books));
+		ASSERT_EQ(2, books.received);
+		ASSERT_EQ(49, books.lost);
+		ASSERT_EQ(ms_version(self->fd, "k"), books.last);
 	}
 }
 
