@@ -21,6 +21,9 @@
 #include "store.h"
 #include "subscription.h"
 
+/* How often a publisher that does not wait tries again because others came in between. */
+#define TRIES		16
+
 /* Claims that there is memory for at first. */
 #define CLAIMS_FIRST	16
 
@@ -186,15 +189,14 @@ static int try(struct metastore_change *change, struct metastore_claims *claims)
 	return err;
 }
 
-/* Sleeps until it may be worth another try. Returns 0, -EINTR or -ETIMEDOUT. */
+/*
+ * Sleeps until there may be room in a queue that had none. Returns 0, -EINTR or
+ * -ETIMEDOUT.
+ */
 static int wait_for_room(struct metastore_room *room, s64 changes, long timeout)
 {
 	long left = timeout;
 
-	if (timeout <= 0)
-		return -ETIMEDOUT;
-	if (signal_pending(current))
-		return -EINTR;
 	/* It may be the try itself that gave room back. Others shall have their turn. */
 	if (atomic64_read(&room->changes) != changes)
 		schedule_timeout_interruptible(1);
@@ -222,21 +224,28 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 	bool forever = timeout == METASTORE_WAIT_FOREVER;
 	unsigned long end = jiffies + msecs_to_jiffies(timeout);
 	struct metastore_claims claims = {};
+	int err, tries = 0;
 	s64 changes;
-	int err;
+	long left;
 
-	do {
+	for (;;) {
 		changes = atomic64_read(&room->changes);
 		err = try(change, &claims);
 		if (err != -EAGAIN && err != 1)
 			break;
-		if (!timeout) {
+		left = forever ? MAX_SCHEDULE_TIMEOUT : (long)(end - jiffies);
+		if (signal_pending(current))
+			err = -EINTR;
+		else if (!timeout && (err == -EAGAIN || ++tries == TRIES))
 			err = -EAGAIN;
+		else if (timeout && left <= 0)
+			err = -ETIMEDOUT;
+		else
+			err = err == 1 ? 0 : wait_for_room(room, changes, left);
+		if (err)
 			break;
-		}
-		err = wait_for_room(room, changes,
-				    forever ? MAX_SCHEDULE_TIMEOUT : (long)(end - jiffies));
-	} while (!err);
+		cond_resched();
+	}
 	kvfree(claims.claims);
 	return err;
 }
