@@ -190,15 +190,22 @@ static int try(struct metastore_change *change, struct metastore_claims *claims)
 }
 
 /*
- * Sleeps until there may be room in a queue that had none. Returns 0, -EINTR or
- * -ETIMEDOUT.
+ * Waits until another try may be worth it: for room in a queue, if one had none. Returns
+ * 0, -EINTR or -ETIMEDOUT.
  */
-static int wait_for_room(struct metastore_room *room, s64 changes, long timeout)
+static int wait_for_try(struct metastore_room *room, bool had_none, s64 changes,
+			long timeout)
 {
 	long left = timeout;
 
-	/* It may be the try itself that gave room back. Others shall have their turn. */
-	if (atomic64_read(&room->changes) != changes)
+	if (signal_pending(current))
+		return -EINTR;
+	if (timeout <= 0)
+		return -ETIMEDOUT;
+	if (!had_none)
+		cond_resched();
+	else if (atomic64_read(&room->changes) != changes)
+		/* It may be the try itself that gave room back. Let others have it. */
 		schedule_timeout_interruptible(1);
 	else
 		left = wait_event_interruptible_timeout(room->waiters,
@@ -221,31 +228,24 @@ static int wait_for_room(struct metastore_room *room, s64 changes, long timeout)
 int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 {
 	struct metastore_room *room = &change->key->bucket->store->room;
-	bool forever = timeout == METASTORE_WAIT_FOREVER;
+	bool endless = !timeout || timeout == METASTORE_WAIT_FOREVER;
 	unsigned long end = jiffies + msecs_to_jiffies(timeout);
 	struct metastore_claims claims = {};
 	int err, tries = 0;
 	s64 changes;
-	long left;
 
-	for (;;) {
+	do {
 		changes = atomic64_read(&room->changes);
 		err = try(change, &claims);
 		if (err != -EAGAIN && err != 1)
 			break;
-		left = forever ? MAX_SCHEDULE_TIMEOUT : (long)(end - jiffies);
-		if (signal_pending(current))
-			err = -EINTR;
-		else if (!timeout && (err == -EAGAIN || ++tries == TRIES))
+		if (!timeout && (err == -EAGAIN || ++tries == TRIES)) {
 			err = -EAGAIN;
-		else if (timeout && left <= 0)
-			err = -ETIMEDOUT;
-		else
-			err = err == 1 ? 0 : wait_for_room(room, changes, left);
-		if (err)
 			break;
-		cond_resched();
-	}
+		}
+		err = wait_for_try(room, err == -EAGAIN, changes,
+				   endless ? MAX_SCHEDULE_TIMEOUT : (long)(end - jiffies));
+	} while (!err);
 	kvfree(claims.claims);
 	return err;
 }

@@ -122,7 +122,6 @@ static bool push_indexed(struct metastore_queue *queue, struct metastore_source 
 	struct metastore_record *record;
 
 	record = push_in_ring(queue, source, event, claimed, garbage);
-
 	if (record)
 		metastore_ring_index(&queue->ring, record);
 	return record;
@@ -310,12 +309,7 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 	__acquires(&queue->lock)
 {
 	spin_lock(&queue->lock);
-	group->queue = queue;
-	group->garbage = garbage;
-	group->nr = 0;
-	group->more = false;
-	group->latest = false;
-	group->passed_over = false;
+	*group = (struct metastore_push_group) { .queue = queue, .garbage = garbage };
 }
 
 /**

@@ -363,33 +363,41 @@ int metastore_snapshot_take(struct metastore_queue *queue,
 	return nr == -ENODATA ? 0 : nr;
 }
 
-/* The size of the next record; 0: not found yet; negative: there is none. */
+/*
+ * The size of the next value of the bucket that the snapshot is in, with the locks held;
+ * 0: not found yet; -EBUSY: its key is @busy.
+ */
+static ssize_t value_size(struct visit *visit, struct metastore_bucket *bucket,
+			  struct metastore_key_buffer *busy)
+{
+	struct metastore_record record;
+
+	find(visit, bucket);
+	if (is_busy(visit, bucket, busy))
+		return -EBUSY;
+	if (!visit->value) {
+		go_on(visit);
+		return 0;
+	}
+	metastore_snapshot_record(&visit->sub->source, visit->value, &record);
+	return metastore_record_size(&record);
+}
+
+/* The size of the next record; 0: not found yet; -ENODATA: there is none. */
 static ssize_t look_for_size(struct visit *visit)
 {
 	struct metastore_bucket *bucket = lock(visit);
 	struct metastore_key_buffer busy;
-	struct metastore_record record;
-	ssize_t size = 0;
+	ssize_t size;
 
 	if (!bucket)
 		return sizeof(struct metastore_event);
-	if (visit->sub->source.cancelled)
-		size = -ENODATA;
-	else
-		find(visit, bucket);
-	if (!size && is_exact(visit) && is_busy(visit, bucket, &busy)) {
-		unlock(visit, bucket);
-		deliver_rest(&busy.key);
-		return 0;
-	}
-	if (!size && visit->value) {
-		metastore_snapshot_record(&visit->sub->source, visit->value, &record);
-		size = metastore_record_size(&record);
-	} else if (!size) {
-		go_on(visit);
-	}
+	size = visit->sub->source.cancelled ? -ENODATA : value_size(visit, bucket, &busy);
 	unlock(visit, bucket);
-	return size;
+	if (size != -EBUSY)
+		return size;
+	deliver_rest(&busy.key);
+	return 0;
 }
 
 /**

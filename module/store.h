@@ -25,7 +25,8 @@ struct metastore_value;
  * BUCKETS: an empty bucket takes 128 bytes, and 512 more with its first key (a page
  *	before 6.11), so 42 MB for all (280).
  * VALUE: a value is allocated and copied in one piece.
- * QUEUE_LEN: an event takes 32 bytes of its queue's ring, so 32 MB a file.
+ * QUEUE_LEN: an event takes 32 bytes of its queue's ring, and 24 of the index if there
+ *	is one, so 56 MB a file.
  * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
  * KEYS: hashes have 32 bits.
  * SUBSCRIPTIONS: one takes some 500 bytes, so 32 MB a file.
