@@ -164,10 +164,13 @@ static bool find_neighbour(int fd, char *key, size_t size)
 	return false;
 }
 
-/* Publishes, and shows by an odd number of rounds that it is at it */
-static pid_t publish_visibly(struct _test_data_fanout *self, int times, int crowd)
+/*
+ * Publishes, and shows by an odd number of rounds that it is at it. Of a lower rank than
+ * we are, on the same CPU: it goes on while we sleep, but holds us up with its locks.
+ */
+static pid_t publish_below(struct _test_data_fanout *self, int times, int crowd)
 {
-	pid_t pid = ms_fork();
+	pid_t pid = ms_fork_below();
 
 	if (pid)
 		return pid;
@@ -181,13 +184,14 @@ static pid_t publish_visibly(struct _test_data_fanout *self, int times, int crow
 	_exit(0);
 }
 
-/* How often a key is changed from beginning to end while one and the same event goes */
+/* How often a key is changed while one and the same event is on its way before and after */
 static __u32 change_meanwhile(struct _test_data_fanout *self, const char *key)
 {
 	__u32 times = 0;
 	__u64 before, after;
 
 	while (!done(self->shared)) {
+		ms_sleep(SECOND / 20000);
 		before = __atomic_load_n(&self->shared->rounds, __ATOMIC_SEQ_CST);
 		if (ms_set(self->fd, key, "value", NULL))
 			return 0;
@@ -218,12 +222,11 @@ TEST_F(fanout, crowd)
 	}
 	ASSERT_EQ(crowd, ms_subscribers(self->fd, "k"));
 	ASSERT_EQ(crowd, ms_publish(self->fd, "k", "value", NULL));
-	pid = publish_visibly(self, 50, crowd);
+	pid = publish_below(self, 50, crowd);
 	times = change_meanwhile(self, neighbour);
 	ASSERT_EQ(0, ms_join(pid));
-	TH_LOG("%u subscribers: %u changes of another key meanwhile to 50 events", crowd,
-	       times);
-	EXPECT_LE(50 * 3, times);
+	TH_LOG("%u subscribers: %u changes of another key within 50 events", crowd, times);
+	EXPECT_LE(50 * 5, times);
 	for (i = 0; i < crowd; i++) {
 		ASSERT_EQ(0, drain_of(self, i, &books));
 		ASSERT_EQ(2, books.received);

@@ -64,32 +64,6 @@ static __u64 children_took(void)
 
 #define TICK	(SECOND / 50000)
 
-static int schedule(int policy, int priority)
-{
-	struct sched_param param = { .sched_priority = priority };
-
-	return sched_setscheduler(0, policy, &param) ? -errno : 0;
-}
-
-/*
- * Forks a child on the same CPU and of a lower rank: it goes on only while we sleep,
- * however busy the machine is. Returns as fork() does.
- */
-static pid_t fork_below(void)
-{
-	cpu_set_t cpus;
-	pid_t pid;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus) || schedule(SCHED_FIFO, 1))
-		return -1;
-	pid = ms_fork();
-	if (!pid && schedule(SCHED_OTHER, 0))
-		_exit(1);
-	return pid;
-}
-
 /* Goes over all keys, and finds none */
 static pid_t list_in_child(struct _test_data_killed *self)
 {
@@ -104,7 +78,7 @@ static pid_t list_in_child(struct _test_data_killed *self)
 	pid_t pid;
 
 	*self->began = 0;
-	pid = fork_below();
+	pid = ms_fork_below();
 	if (pid)
 		return pid;
 	*self->began = ms_now(CLOCK_PROCESS_CPUTIME_ID);
@@ -192,7 +166,7 @@ static __u64 count_keys(int fd)
 /* Flushes all, and is killed when it has begun to. How far it came is what is tested. */
 static int flush_until(struct _test_data_killed *self, __u64 (*left)(int fd), __u64 all)
 {
-	pid_t pid = fork_below();
+	pid_t pid = ms_fork_below();
 
 	if (pid < 0)
 		return -errno;

@@ -957,6 +957,32 @@ static inline pid_t ms_fork(void)
 	return pid;
 }
 
+static inline int ms_schedule(int policy, int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+
+	return sched_setscheduler(0, policy, &param) ? -errno : 0;
+}
+
+/*
+ * Forks a child on the same CPU and of a lower rank: it goes on only while we sleep,
+ * however busy the machine is. Returns as fork() does.
+ */
+static inline pid_t ms_fork_below(void)
+{
+	cpu_set_t cpus;
+	pid_t pid;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus) || ms_schedule(SCHED_FIFO, 1))
+		return -1;
+	pid = ms_fork();
+	if (!pid && ms_schedule(SCHED_OTHER, 0))
+		_exit(1);
+	return pid;
+}
+
 /* The exit status of the child; -1 if it had none */
 static inline int ms_join(pid_t pid)
 {
