@@ -30,6 +30,7 @@
 #include "bucket.h"
 #include "claim.h"
 #include "delivery.h"
+#include "push.h"
 #include "store.h"
 #include "subscription.h"
 
@@ -41,24 +42,10 @@
  */
 #define CHUNK	64
 
-static bool wants(const struct metastore_subscription *sub,
-		  const struct metastore_notice *notice)
+static inline bool wants(const struct metastore_subscription *sub,
+			 const struct metastore_notice *notice)
 {
 	return sub->events & notice->mask || sub->subs == notice->former;
-}
-
-static u32 deliver(struct metastore_subscription *sub,
-		   const struct metastore_delivery *delivery,
-		   struct metastore_garbage *garbage)
-{
-	struct metastore_claim *claim = NULL;
-
-	if (!wants(sub, delivery->notice))
-		return 0;
-	if (delivery->claims)
-		claim = metastore_claims_find(delivery->claims, &sub->source);
-	return metastore_queue_push(&sub->source, delivery->key,
-				    &delivery->notice->record, claim, garbage);
 }
 
 /*
@@ -130,33 +117,111 @@ static u32 deliver_group(struct metastore_subscriptions *subs,
 	return max(pushed.nr, group->nr);
 }
 
+static struct metastore_subscription *next_subscription(struct metastore_walk *walk)
+{
+	struct list_head *at = metastore_walk_next(walk);
+
+	return at ? list_entry(at, struct metastore_subscription, in_topic) : NULL;
+}
+
 /*
- * Goes on with a delivery, to the next @nr subscriptions, or fewer if they get several
- * events each. Returns whether that was the end of it.
+ * Gives the group to the next files, until that was the work of some @nr events. Returns
+ * false if there are no more.
+ */
+static bool deliver_groups(struct metastore_delivery *delivery, u32 nr,
+			   struct metastore_garbage *garbage)
+{
+	struct metastore_subscription *sub;
+	u32 work;
+
+	for (; nr; nr -= min(nr, work)) {
+		sub = next_subscription(&delivery->walk);
+		if (!sub)
+			return false;
+		work = deliver_group(sub->subs, delivery->group, garbage);
+	}
+	return true;
+}
+
+static bool push_claimed(struct metastore_subscription *sub,
+			 const struct metastore_delivery *delivery, u32 size,
+			 struct metastore_garbage *garbage)
+{
+	const struct metastore_record *event = &delivery->notice->record;
+	struct metastore_claim *claim =
+		metastore_claims_find(delivery->claims, &sub->source);
+
+	if (claim)
+		return metastore_queue_push_claimed(claim, delivery->key, event, garbage);
+	return metastore_queue_push(&sub->source, delivery->key, event, size, garbage);
+}
+
+/*
+ * Gives the event to the next subscriptions of the topic that the walk is at, to @nr of
+ * them at most, of which as many are left as it returns. There must be as many
+ * references, of which each queue takes one.
+ */
+static u32 deliver_in_topic(struct metastore_delivery *delivery, u32 nr,
+			    struct metastore_garbage *garbage)
+{
+	const struct metastore_notice *notice = delivery->notice;
+	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.at;
+	u32 size = metastore_value_size(notice->record.value), met = nr, refused = 0;
+	const struct metastore_claims *claims = delivery->claims;
+	const struct metastore_key *key = delivery->key;
+	struct metastore_subscription *sub;
+
+	for (; nr; nr--) {
+		at = rcu_dereference_raw(list_next_rcu(at));
+		if (at == head)
+			break;
+		sub = list_entry(at, struct metastore_subscription, in_topic);
+		if (!wants(sub, notice))
+			refused++;
+		else if (unlikely(claims))
+			refused += !push_claimed(sub, delivery, size, garbage);
+		else if (!metastore_queue_push(&sub->source, key, &notice->record, size,
+					       garbage))
+			refused++;
+	}
+	delivery->walk.at = at;
+	delivery->queues += met - nr - refused;
+	return nr;
+}
+
+/* Gives the event to the next @nr subscriptions. Returns false if there are no more. */
+static bool deliver_event(struct metastore_delivery *delivery, u32 nr,
+			  struct metastore_garbage *garbage)
+{
+	struct metastore_value *value = delivery->notice->record.value;
+	u32 had = delivery->queues, left = nr;
+
+	metastore_value_get_many(value, nr);
+	while (delivery->walk.topic) {
+		left = deliver_in_topic(delivery, left, garbage);
+		if (!left)
+			break;
+		metastore_walk_next_topic(&delivery->walk);
+	}
+	metastore_value_put_some(value, nr - (delivery->queues - had));
+	return delivery->walk.topic;
+}
+
+/*
+ * Goes on with a delivery, to some @nr subscriptions. Returns whether that was the end of
+ * it.
  */
 static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 			  struct metastore_garbage *garbage)
 {
-	struct metastore_subscription *sub;
-	struct list_head *at;
-	u32 work = 1;
-
 	lockdep_assert_held(&delivery->key->bucket->lock);
-	for (; nr; nr -= min(nr, work)) {
-		at = metastore_walk_next(&delivery->walk);
-		if (!at) {
-			list_del(&delivery->in_bucket);
-			/* From here on its owner may let go of it. */
-			delivery->done = true;
-			return true;
-		}
-		sub = list_entry(at, struct metastore_subscription, in_topic);
-		if (delivery->group)
-			work = deliver_group(sub->subs, delivery->group, garbage);
-		else
-			delivery->queues += deliver(sub, delivery, garbage);
-	}
-	return false;
+	if (delivery->group ? deliver_groups(delivery, nr, garbage) :
+			      deliver_event(delivery, nr, garbage))
+		return false;
+	list_del(&delivery->in_bucket);
+	/* From here on its owner may let go of it. */
+	delivery->done = true;
+	return true;
 }
 
 /* Lets others have the bucket for a moment. */

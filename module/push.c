@@ -7,7 +7,7 @@
  * one that waits, which is found by an index. If it is to one key, the subscription
  * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
  */
-#include "queue_priv.h"
+#include "push.h"
 
 /* Drops the oldest event of the ring. It is counted as lost. */
 void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
@@ -39,17 +39,13 @@ bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 	return true;
 }
 
-/* As an event of another subscription is that of this one, with a reference. */
+/* As an event of another subscription is that of this one. */
 static void fill(struct metastore_record *record, struct metastore_source *source,
 		 const struct metastore_record *event)
 {
-	metastore_value_get(event->value);
-	record->value = event->value;
+	record->news = event->news;
 	record->source = source;
-	record->version = event->version;
-	record->type = event->type;
-	record->flags = event->flags | source->event_flags;
-	record->since = event->since;
+	record->flags |= source->event_flags;
 }
 
 /* Puts a newer event where one of the same key waits. It is as old as that one. */
@@ -65,14 +61,6 @@ static void replace(struct metastore_record *old, struct metastore_source *sourc
 	old->since = since;
 }
 
-static void note_length(struct metastore_queue *queue)
-{
-	u32 len = queue->ring.len + queue->nr_latest;
-
-	if (len > queue->high_len)
-		queue->high_len = len;
-}
-
 static bool push_in_place(struct metastore_queue *queue, struct metastore_source *source,
 			  const struct metastore_record *event,
 			  struct metastore_garbage *garbage)
@@ -84,7 +72,6 @@ static bool push_in_place(struct metastore_queue *queue, struct metastore_source
 	fill(&source->latest, source, event);
 	list_add_tail(&source->in_latest, &queue->latest);
 	queue->nr_latest++;
-	note_length(queue);
 	return true;
 }
 
@@ -98,20 +85,17 @@ static struct metastore_record *push_in_ring(struct metastore_queue *queue,
 					     bool claimed,
 					     struct metastore_garbage *garbage)
 {
-	u32 charge = queue_charge(queue, event->value);
+	u32 charge = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_record *record;
 
-	if (unlikely(queue->lossless || queue->ring.len == queue->ring.max_len ||
-		     !queue_has_room(queue, charge, 0)) &&
+	if (!queue_has_place(queue, charge) &&
 	    !(claimed && queue->ring.len < queue->ring.max_len) &&
 	    !queue_make_room(queue, 1, charge, garbage)) {
 		source_count_lost(source);
 		return NULL;
 	}
-	record = metastore_ring_append(&queue->ring);
-	fill(record, source, event);
-	queue->bytes += charge;
-	note_length(queue);
+	record = queue_append(queue, source, event, charge);
+	record->flags |= source->event_flags;
 	return record;
 }
 
@@ -136,8 +120,8 @@ static bool push_over(struct metastore_queue *queue, struct metastore_source *so
 		      struct metastore_record *old, const struct metastore_record *event,
 		      bool claimed, struct metastore_garbage *garbage)
 {
-	u32 less = queue_charge(queue, old->value);
-	u32 more = queue_charge(queue, event->value);
+	u32 less = queue_charge(queue, metastore_value_size(old->value));
+	u32 more = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_value *value;
 
 	while (!claimed && !queue_has_room(queue, more, less)) {
@@ -192,7 +176,6 @@ static bool push(struct metastore_queue *queue, struct metastore_source *source,
 	if (!source->plain && !hears(source, key))
 		return false;
 	source->books.matched++;
-	queue->books.matched++;
 	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
 		return push_latest(queue, source, event, claimed, garbage);
 	return push_in_ring(queue, source, event, claimed, garbage);
@@ -202,6 +185,7 @@ static void unclaim(struct metastore_queue *queue, u32 charge)
 {
 	queue->claimed_len--;
 	queue->claimed_bytes -= charge;
+	queue_note_quick_bytes(queue);
 }
 
 /**
@@ -224,13 +208,14 @@ int metastore_queue_claim(struct metastore_source *source,
 
 	*charge = 0;
 	spin_lock(&queue->lock);
-	bytes = queue_charge(queue, value);
+	bytes = queue_charge(queue, metastore_value_size(value));
 	if (source->cancelled || !queue->lossless || source_has_place(source) ||
 	    bytes > queue->max_bytes - queue->reserved)
 		goto unlock;
 	if (queue_make_room(queue, 1, bytes, NULL)) {
 		queue->claimed_len++;
 		queue->claimed_bytes += bytes;
+		queue_note_quick_bytes(queue);
 		*charge = bytes;
 	} else {
 		queue->room_wanted = true;
@@ -259,36 +244,49 @@ void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
 }
 
 /**
- * metastore_queue_push - queue an event
+ * metastore_queue_push_any - queue any event for any subscription
  * @source:	the subscription
  * @key:	the key that the event is about
- * @event:	the event; its source is not looked at, and the queue takes a
- *		reference of its own to its value
- * @claim:	room that is claimed for it, or NULL
+ * @event:	the event; its source is not looked at
+ * @garbage:	takes values of events that were dropped for it
+ *
+ * Context: with the queue's lock held.
+ * Return: true if the queue took it, with a reference of the caller's to its value;
+ * false if there is no room for it, then it is counted as lost, or if the subscription
+ * has ended, or its snapshot has not passed the key yet.
+ */
+bool metastore_queue_push_any(struct metastore_source *source,
+			      const struct metastore_key *key,
+			      const struct metastore_record *event,
+			      struct metastore_garbage *garbage)
+{
+	return push(source->queue, source, key, event, false, garbage);
+}
+
+/**
+ * metastore_queue_push_claimed - queue an event for which room is claimed
+ * @claim:	the room, and whose it is
+ * @key:	the key that the event is about
+ * @event:	the event; its source is not looked at
  * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
- * Return: false if there is no room for it, then it is counted as lost; or if the
- * subscription has ended, or its snapshot has not passed the key yet.
+ * Return: as metastore_queue_push_any().
  */
-bool metastore_queue_push(struct metastore_source *source,
-			  const struct metastore_key *key,
-			  const struct metastore_record *event,
-			  struct metastore_claim *claim,
-			  struct metastore_garbage *garbage)
+bool metastore_queue_push_claimed(struct metastore_claim *claim,
+				  const struct metastore_key *key,
+				  const struct metastore_record *event,
+				  struct metastore_garbage *garbage)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = claim->source->queue;
 	bool taken;
 
 	spin_lock(&queue->lock);
-	if (claim) {
-		unclaim(queue, claim->charge);
-		claim->used = true;
-	}
-	taken = push(queue, source, key, event, claim, garbage);
+	unclaim(queue, claim->charge);
+	claim->used = true;
+	taken = push(queue, claim->source, key, event, true, garbage);
 	/* It may have needed less, or nothing. */
-	if (claim)
-		queue_room_came(queue);
+	queue_room_came(queue);
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
 	return taken;
@@ -343,12 +341,12 @@ bool metastore_queue_push_latest(struct metastore_push_group *group)
  * @group:	the events
  * @source:	the subscription
  * @key:	the key that the event is about
- * @event:	the event, as in metastore_queue_push()
+ * @event:	the event; the queue takes a reference of its own to its value
  *
  * Those that are taken have METASTORE_EVENT_F_MORE but for the last, and but for those
  * of which only the latest waits.
  *
- * Return: as metastore_queue_push().
+ * Return: whether the queue took it, as in metastore_queue_push_any().
  */
 bool metastore_queue_push_next(struct metastore_push_group *group,
 			       struct metastore_source *source,
@@ -359,6 +357,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 
 	if (!push(group->queue, source, key, event, false, group->garbage))
 		return false;
+	metastore_value_get(event->value);
 	group->nr++;
 	if (group->latest)
 		return true;

@@ -36,6 +36,7 @@ void metastore_queue_init(struct metastore_queue *queue,
 	queue->ring.max_len = limits->queue_len;
 	queue->max_bytes = limits->queue_bytes;
 	queue->min_charge = min_charge(limits->queue_bytes, limits->queue_len);
+	queue_note_quick_bytes(queue);
 	queue->place_bytes = METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
 			     METASTORE_KEY_MAX + limits->max_value;
 }
@@ -167,6 +168,7 @@ static int reconfigure(struct metastore_queue *queue, struct metastore_ring *rin
 	queue->max_bytes = max_bytes;
 	queue->min_charge = charge;
 	queue->bytes = bytes;
+	queue_note_quick_bytes(queue);
 	while (queue->ring.len &&
 	       (queue->ring.len > ring->max_len || !queue_has_room(queue, 0, 0)))
 		queue_drop_oldest(queue, garbage);
@@ -251,12 +253,13 @@ void metastore_queue_tell(struct metastore_queue *queue,
 	info->max_bytes = queue->max_bytes;
 	info->len = queue->ring.len + queue->nr_latest;
 	info->bytes = min_t(u64, queue->bytes + queue->reserved, U32_MAX);
+	queue_note_length(queue);
 	info->high_len = queue->high_len;
-	info->matched = queue->books.matched;
 	info->delivered = queue->books.delivered;
 	info->conflated = queue->books.conflated;
 	info->lost = queue->books.lost;
 	info->pending = queue_pending(queue);
+	info->matched = info->delivered + info->conflated + info->lost + info->pending;
 	info->oldest = age_of_oldest(queue);
 	spin_unlock(&queue->lock);
 }

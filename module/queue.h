@@ -61,7 +61,7 @@ struct metastore_books {
  * @cookie:	the subscriber's number for it; never changes
  * @flags:	METASTORE_SUBSCRIBE_*; never changes
  * @event_flags: METASTORE_EVENT_F_* that its events have beyond their own; never changes
- * @plain:	whether its events need nothing but a place in the ring
+ * @plain:	whether its events need nothing but a place in the ring, as they are
  * @cancelled:	no further events come; freed when nothing refers to it any more
  * @held:	records without a value, with a reader, that point here
  * @books:	its books, without what is pending: that is the rest
@@ -109,6 +109,8 @@ struct metastore_source {
  * @reserved:	what all such places take
  * @min_charge:	what a waiting event counts against @max_bytes at least, so
  *		that no event displaces very many
+ * @quick_bytes: as long as @bytes are not more than that, an event can simply be
+ *		put into the ring if that has a place
  * @bytes:	what waiting events of the ring count, and the true size of those
  *		with readers
  * @in_flight:	the true size of those with readers
@@ -116,9 +118,10 @@ struct metastore_source {
  * @claimed_bytes: and what they count
  * @room_wanted: whether a publisher waits until there is room for one more
  * @room:	whom to tell then; never changes
- * @high_len:	most events that ever waited
+ * @high_len:	most events that ever waited, as noted before some were taken out
  * @nr_in_flight: number of events with readers
- * @books:	of all subscriptions, those that ended included; likewise
+ * @books:	of all subscriptions, those that ended included; without what was matched
+ *		and what is pending, which is to be had otherwise
  * @lossy:	sources with events lost and not yet reported
  * @latest:	sources with a latest event that waits, in order
  * @nr_latest:	their number
@@ -138,6 +141,7 @@ struct metastore_queue {
 	u32 place_bytes;
 	u32 reserved;
 	u32 min_charge;
+	u64 quick_bytes;
 	u64 bytes;
 	u64 in_flight;
 	u32 nr_in_flight;
@@ -207,11 +211,6 @@ void metastore_snapshot_consume(struct metastore_queue *queue,
 bool metastore_queue_overdraws(const struct metastore_queue *queue,
 			       const struct metastore_record *record);
 
-bool metastore_queue_push(struct metastore_source *source,
-			  const struct metastore_key *key,
-			  const struct metastore_record *event,
-			  struct metastore_claim *claim,
-			  struct metastore_garbage *garbage);
 void metastore_queue_push_begin(struct metastore_push_group *group,
 				struct metastore_queue *queue,
 				struct metastore_garbage *garbage);

@@ -29,7 +29,7 @@ static inline bool flags_are_indexed(u32 flags)
 /* Notes whether its events need nothing but a place in the ring. */
 static inline void source_note_plain(struct metastore_source *source)
 {
-	source->plain = !source->cancelled && !source->snapshot &&
+	source->plain = !source->cancelled && !source->snapshot && !source->event_flags &&
 			!(source->flags & METASTORE_SUBSCRIBE_LATEST);
 }
 
@@ -89,10 +89,9 @@ static inline u64 queue_pending(const struct metastore_queue *queue)
 }
 
 /* What an event counts while it waits; with a reader it is its true size. */
-static inline u32 queue_charge(const struct metastore_queue *queue,
-			       const struct metastore_value *value)
+static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 {
-	return max(metastore_value_size(value), queue->min_charge);
+	return max(size, queue->min_charge);
 }
 
 /* Is there room for so many bytes more, if so many of the ring's are dropped? */
@@ -103,10 +102,37 @@ static inline bool queue_has_room(const struct metastore_queue *queue, u32 charg
 	       charge <= queue->max_bytes;
 }
 
+/*
+ * To be called after a change of what it depends on. Nothing is simple where what has no
+ * place is refused: room in the ring may be claimed.
+ */
+static inline void queue_note_quick_bytes(struct metastore_queue *queue)
+{
+	u64 taken = (u64)queue->reserved + queue->claimed_bytes;
+
+	queue->quick_bytes = queue->lossless || taken > queue->max_bytes ?
+			     0 : queue->max_bytes - taken;
+}
+
+static inline void queue_reserve(struct metastore_queue *queue, s32 bytes)
+{
+	queue->reserved += bytes;
+	queue_note_quick_bytes(queue);
+}
+
+/* To be called before events are taken out: it was never longer than now, or noted. */
+static inline void queue_note_length(struct metastore_queue *queue)
+{
+	queue->high_len = max(queue->high_len, queue->ring.len + queue->nr_latest);
+}
+
 /* Takes the oldest out of the ring, with the reference to its value. */
 static inline void queue_remove_oldest(struct metastore_queue *queue)
 {
-	queue->bytes -= queue_charge(queue, metastore_ring_at(&queue->ring, 0)->value);
+	const struct metastore_value *value = metastore_ring_at(&queue->ring, 0)->value;
+
+	queue_note_length(queue);
+	queue->bytes -= queue_charge(queue, metastore_value_size(value));
 	metastore_ring_remove_oldest(&queue->ring);
 	if (queue->flush_at)
 		queue->flush_at--;

@@ -2,6 +2,7 @@
 /*
  * Records in the order in which they came.
  */
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -19,11 +20,13 @@
  */
 int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed)
 {
-	*ring = (struct metastore_ring) { .max_len = max_len };
-	ring->records = kvcalloc(max_len, sizeof(*ring->records), METASTORE_GFP);
+	u32 places = roundup_pow_of_two(max_len);
+
+	*ring = (struct metastore_ring) { .max_len = max_len, .mask = places - 1 };
+	ring->records = kvcalloc(places, sizeof(*ring->records), METASTORE_GFP);
 	if (!ring->records)
 		return -ENOMEM;
-	if (indexed && metastore_index_create(&ring->index, max_len)) {
+	if (indexed && metastore_index_create(&ring->index, places)) {
 		metastore_ring_free(ring);
 		return -ENOMEM;
 	}

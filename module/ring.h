@@ -2,14 +2,16 @@
 #ifndef METASTORE_RING_H
 #define METASTORE_RING_H
 
+#include <linux/stddef.h>
 #include <linux/types.h>
 
 #include "index.h"
 
 /**
  * struct metastore_record - one record in a queue or on its way to a reader
- * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
  * @source:	its subscription; NULL: FLUSHED
+ * @news:	the rest
+ * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
  * @version:	version of the change
  * @count:	of LOST and FLUSHED
  * @type:	one METASTORE_EVENT_*
@@ -17,28 +19,32 @@
  * @since:	since when it waits, in jiffies
  */
 struct metastore_record {
-	struct metastore_value *value;
 	struct metastore_source *source;
-	union {
-		u64 version;
-		u64 count;
-	};
-	u16 type;
-	u16 flags;
-	u32 since;
+	struct_group_tagged(metastore_news, news,
+		struct metastore_value *value;
+		union {
+			u64 version;
+			u64 count;
+		};
+		u16 type;
+		u16 flags;
+		u32 since;
+	);
 };
 
 /**
  * struct metastore_ring - records in order
- * @records:	@max_len of them, the oldest at @head; NULL: not allocated yet
+ * @records:	places for them, a power of two; NULL: not allocated yet
  * @index:	finds some of them by subscription and key
- * @max_len:	how many there can be
- * @head:	index of the oldest
+ * @mask:	number of places less 1
+ * @max_len:	how many records there can be
+ * @head:	place of the oldest
  * @len:	their number
  */
 struct metastore_ring {
 	struct metastore_record *records;
 	struct metastore_index index;
+	u32 mask;
 	u32 max_len;
 	u32 head;
 	u32 len;
@@ -49,9 +55,7 @@ void metastore_ring_free(struct metastore_ring *ring);
 
 static inline u32 metastore_ring_place(const struct metastore_ring *ring, u32 nth)
 {
-	u32 place = ring->head + nth;
-
-	return place < ring->max_len ? place : place - ring->max_len;
+	return (ring->head + nth) & ring->mask;
 }
 
 /* A record by its place in the order: how many are older. */

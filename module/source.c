@@ -15,7 +15,7 @@ static int reserve(struct metastore_queue *queue)
 	spin_lock(&queue->lock);
 	if (queue->reserved + queue->place_bytes <= queue->max_bytes / 2 &&
 	    queue_make_room(queue, 0, queue->place_bytes, &garbage)) {
-		queue->reserved += queue->place_bytes;
+		queue_reserve(queue, queue->place_bytes);
 		err = 0;
 	}
 	spin_unlock(&queue->lock);
@@ -75,7 +75,7 @@ void metastore_source_drop(struct metastore_source *source)
 	if (!source_has_place(source))
 		return;
 	spin_lock(&source->queue->lock);
-	source->queue->reserved -= source->queue->place_bytes;
+	queue_reserve(source->queue, -source->queue->place_bytes);
 	queue_room_came(source->queue);
 	spin_unlock(&source->queue->lock);
 }
@@ -112,7 +112,7 @@ void source_free_if_done(struct metastore_source *source)
 	if (!source->cancelled || source_pending(source) || source->untold || source->held)
 		return;
 	if (source_has_place(source))
-		source->queue->reserved -= source->queue->place_bytes;
+		queue_reserve(source->queue, -source->queue->place_bytes);
 	call_srcu(&metastore_srcu, &source->rcu, free_source);
 }
 

@@ -87,6 +87,7 @@ static void count_in_flight(struct metastore_queue *queue,
 static void consume_latest(struct metastore_queue *queue,
 			   const struct metastore_record *record)
 {
+	queue_note_length(queue);
 	record->source->latest.value = NULL;
 	list_del_init(&record->source->in_latest);
 	queue->nr_latest--;
@@ -283,7 +284,6 @@ void metastore_snapshot_consume(struct metastore_queue *queue,
 	}
 	metastore_value_get(record->value);
 	source->books.matched++;
-	queue->books.matched++;
 	count_in_flight(queue, record);
 }
 

@@ -111,6 +111,19 @@ static inline void metastore_value_get(struct metastore_value *value)
 	refcount_inc(&value->refs);
 }
 
+/* Takes so many, of which what is not needed is given back. */
+static inline void metastore_value_get_many(struct metastore_value *value, u32 nr)
+{
+	refcount_add(nr, &value->refs);
+}
+
+/* Gives back so many references of several: there are others. */
+static inline void metastore_value_put_some(struct metastore_value *value, u32 nr)
+{
+	if (nr)
+		WARN_ON_ONCE(refcount_sub_and_test(nr, &value->refs));
+}
+
 /*
  * What a value counts against limits: bytes, at most METASTORE_VALUE_OVERHEAD +
  * METASTORE_TIE_OVERHEAD + METASTORE_KEY_MAX + the largest max_value, which is far
