@@ -135,7 +135,7 @@ int metastore_bucket_stat(const struct metastore_key *key,
 
 static void tie(struct metastore_bucket *bucket, struct metastore_value *value)
 {
-	if (!value->tied)
+	if (!metastore_value_is_tied(value))
 		return;
 	metastore_owner_add(value);
 	metastore_expiry_add(&bucket->store->expiry, value);
@@ -143,7 +143,7 @@ static void tie(struct metastore_bucket *bucket, struct metastore_value *value)
 
 static void untie(struct metastore_bucket *bucket, struct metastore_value *value)
 {
-	if (!value->tied)
+	if (!metastore_value_is_tied(value))
 		return;
 	metastore_owner_remove(value);
 	metastore_expiry_remove(&bucket->store->expiry, value);

@@ -17,6 +17,7 @@
 #include <linux/uio.h>
 
 #include "device.h"
+#include "event.h"
 #include "fdinfo.h"
 #include "ioctl.h"
 #include "snapshot.h"
@@ -80,81 +81,36 @@ static int metastore_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-static bool put(const void *bytes, size_t len, struct iov_iter *to)
-{
-	return copy_to_iter(bytes, len, to) == len;
-}
-
-static bool put_owner_end(const struct metastore_record *record, struct iov_iter *to)
-{
-	const struct metastore_owner_end *end;
-
-	if (!(record->flags & METASTORE_EVENT_F_OWNER))
-		return true;
-	end = &metastore_tie_of(record->value)->end;
-	return put(end, sizeof(*end), to);
-}
-
-static bool copy_record(const struct metastore_record *record,
-			struct iov_iter *to)
-{
-	const struct metastore_value *value = record->value;
-	size_t size = metastore_record_size(record);
-	size_t header = metastore_record_header_size(record);
-	struct metastore_event event = {
-		.len = size,
-		.header_len = header,
-		.type = record->type,
-		.cookie = record->source ? record->source->cookie : 0,
-		.version = record->version,
-		.flags = record->flags,
-	};
-	static const u8 zeros[8];
-
-	if (!value)
-		return put(&event, sizeof(event), to);
-	event.time = value->time;
-	event.value_len = record->flags & METASTORE_EVENT_F_NO_VALUE ? 0 : value->len;
-	event.key_len = value->node.key_len;
-	event.tgid = value->tgid;
-	event.uid = from_kuid_munged(current_user_ns(), value->uid);
-	size -= header + event.key_len + event.value_len;
-	return put(&event, sizeof(event), to) &&
-	       put_owner_end(record, to) &&
-	       metastore_value_to_iter(value, event.value_len, to) &&
-	       put(zeros, size, to);
-}
-
 /*
  * Reads up to a batch of records. Returns how many; 0: none; or an error, which
- * may come after some were read.
+ * may come after some were read. Sets @more if there may be more to be read.
  */
-static int read_batch(struct metastore_queue *queue, struct iov_iter *to,
-		      ssize_t *copied)
+static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *more)
 {
 	struct metastore_record records[READ_BATCH] __uninitialized;
-	int i, nr;
+	int nr, copied;
 
-	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to)) ?:
+	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to), more) ?:
 	     metastore_snapshot_take(queue, records, READ_BATCH, iov_iter_count(to));
 	if (nr <= 0)
 		return nr;
-	for (i = 0; i < nr && copy_record(&records[i], to); i++)
-		*copied += metastore_record_size(&records[i]);
-	metastore_queue_finish(queue, records, nr, i);
-	return i == nr ? nr : -EFAULT;
+	copied = metastore_events_copy(records, nr, to);
+	metastore_queue_finish(queue, records, nr, copied);
+	return copied == nr ? nr : -EFAULT;
 }
 
 /* Returns bytes copied; 0: nothing there; or an error if nothing was copied. */
 static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 {
-	ssize_t copied = 0;
+	size_t count = iov_iter_count(to), copied;
+	bool more;
 	int ret;
 
 	do {
-		ret = read_batch(queue, to, &copied);
+		ret = read_batch(queue, to, &more);
 		cond_resched();
-	} while (ret > 0 && !signal_pending(current));
+	} while (more && ret > 0 && !signal_pending(current));
+	copied = count - iov_iter_count(to);
 	return copied ?: ret;
 }
 

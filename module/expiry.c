@@ -155,7 +155,7 @@ void metastore_expiry_remove(struct metastore_expiry *expiry,
  */
 bool metastore_value_is_over(const struct metastore_value *value)
 {
-	return value->tied &&
+	return metastore_value_is_tied(value) &&
 	       metastore_tie_of(value)->expiry.expires <= ktime_get_boottime();
 }
 
@@ -169,7 +169,7 @@ u64 metastore_value_ttl(const struct metastore_value *value)
 {
 	ktime_t expires, now;
 
-	if (!value->tied)
+	if (!metastore_value_is_tied(value))
 		return 0;
 	expires = metastore_tie_of(value)->expiry.expires;
 	if (expires == KTIME_MAX)

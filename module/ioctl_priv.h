@@ -6,7 +6,7 @@
 #ifndef METASTORE_IOCTL_PRIV_H
 #define METASTORE_IOCTL_PRIV_H
 
-#include <linux/uaccess.h>
+#include "usercopy.h"
 
 struct metastore_file;
 
@@ -14,7 +14,7 @@ static __always_inline int copy_args(void *args, size_t size,
 				     const void __user *uargs, size_t usize)
 {
 	if (likely(usize == size))
-		return copy_from_user(args, uargs, size) ? -EFAULT : 0;
+		return metastore_copy_struct_in(args, uargs, size);
 	return copy_struct_from_user(args, size, uargs, usize);
 }
 

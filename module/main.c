@@ -69,6 +69,7 @@ static int __init metastore_init(void)
 	};
 	if (max_value + METASTORE_KEY_MAX + METASTORE_VALUE_OVERHEAD > queue_bytes)
 		pr_warn("metastore: subscribers cannot get the longest values: max_value is above queue_bytes\n");
+	metastore_spares_init();
 	store = metastore_store_create(&limits, false);
 	if (IS_ERR(store)) {
 		err = PTR_ERR(store);
@@ -90,6 +91,7 @@ static void __exit metastore_exit(void)
 {
 	metastore_device_unregister();
 	metastore_store_put(store);
+	metastore_spares_exit();
 	/* Callbacks of our own, which need the module. */
 	srcu_barrier(&metastore_srcu);
 	/* What kfree_rcu() has to free needs nothing of it; in case others do. */

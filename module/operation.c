@@ -12,6 +12,7 @@
 #include "claim.h"
 #include "device.h"
 #include "operation.h"
+#include "usercopy.h"
 
 #define CONDITIONS \
 	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)
@@ -44,7 +45,8 @@ int metastore_copy_key(struct metastore_file *file,
 
 	if (err)
 		return err;
-	if (copy_from_user(buffer->bytes, u64_to_user_ptr(key), len))
+	/* There is room for METASTORE_KEY_MAX. */
+	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
 		return -EFAULT;
 	buffer->key.bytes = buffer->bytes;
 	buffer->key.len = len;
@@ -120,7 +122,7 @@ static struct metastore_value *create_value(struct metastore_file *file,
 		return value;
 	metastore_store_locate_value(file->store, value, key);
 	value->node.hash = key->hash;
-	if (value->tied) {
+	if (metastore_value_is_tied(value)) {
 		tie = metastore_tie_of(value);
 		tie->owner = owned ? file : NULL;
 		if (op->ttl)

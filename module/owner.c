@@ -128,7 +128,7 @@ void metastore_owner_remove(struct metastore_value *value)
 u32 metastore_value_owner(const struct metastore_value *value,
 			  const struct metastore_file *file)
 {
-	if (!value->tied || !metastore_tie_of(value)->owner)
+	if (!metastore_value_is_tied(value) || !metastore_tie_of(value)->owner)
 		return METASTORE_OWNER_NONE;
 	return metastore_tie_of(value)->owner == file ? METASTORE_OWNER_SELF :
 							METASTORE_OWNER_OTHER;

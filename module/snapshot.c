@@ -20,6 +20,7 @@
 
 #include "bucket.h"
 #include "delivery.h"
+#include "event.h"
 #include "snapshot.h"
 #include "store.h"
 #include "subscription.h"

@@ -40,6 +40,8 @@ struct metastore_key_buffer {
  * struct metastore_node - what a table holds, at the end of a larger object
  * @next:	next node of the chain
  * @hash:	as in struct metastore_key
+ * @group:	the larger object's; here, where there is room
+ * @class:	likewise
  * @key_len:	length of @key in bytes
  * @key:	bytes of the key
  *
@@ -48,6 +50,8 @@ struct metastore_key_buffer {
 struct metastore_node {
 	struct metastore_node __rcu *next;
 	u32 hash;
+	u16 group;
+	u8 class;
 	u8 key_len;
 	u8 key[];
 };

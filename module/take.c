@@ -9,6 +9,7 @@
 #include <linux/align.h>
 #include <linux/sched.h>
 
+#include "event.h"
 #include "queue_priv.h"
 
 enum next {
@@ -147,42 +148,73 @@ bool metastore_queue_overdraws(const struct metastore_queue *queue,
 				queue->max_bytes / 2;
 }
 
-/**
- * metastore_record_header_size - length of what is ahead of a record's key
- * @record:	the record
- *
- * Return: bytes, a multiple of 8.
- */
-size_t metastore_record_header_size(const struct metastore_record *record)
-{
-	size_t size = sizeof(struct metastore_event);
-
-	if (record->flags & METASTORE_EVENT_F_OWNER)
-		size += sizeof(struct metastore_owner_end);
-	return size;
-}
-
-/**
- * metastore_record_size - length of a record as read() returns it
- * @record:	the record
- *
- * Return: bytes, a multiple of 8.
- */
-size_t metastore_record_size(const struct metastore_record *record)
-{
-	size_t size = metastore_record_header_size(record);
-
-	if (record->value)
-		size += record->value->node.key_len;
-	if (record->value && !(record->flags & METASTORE_EVENT_F_NO_VALUE))
-		size += record->value->len;
-	return ALIGN(size, 8);
-}
-
 /* The rest is metastore_snapshot_take()'s. */
 static bool is_taken_here(enum next next)
 {
 	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
+}
+
+/* Has nothing but the ring anything to be read? */
+static bool is_ring_alone(const struct metastore_queue *queue)
+{
+	return list_empty(&queue->lossy) && !queue->flushed &&
+	       list_empty(&queue->snapshots) && !queue->nr_latest;
+}
+
+/*
+ * Takes events out of the ring, which alone has any: so what is done for one after the
+ * other elsewhere can be done for all together. Returns as metastore_queue_take().
+ */
+static int take_of_ring(struct metastore_queue *queue, struct metastore_record *records,
+			int max, size_t room)
+{
+	struct metastore_ring *ring = &queue->ring;
+	u64 charged = 0, in_flight = queue->in_flight;
+	int nr;
+
+	queue_note_length(queue);
+	for (nr = 0; nr < max && ring->len; nr++) {
+		struct metastore_record *record = &records[nr];
+		size_t size;
+		u32 bytes;
+
+		*record = *metastore_ring_at(ring, 0);
+		size = metastore_record_size(record);
+		bytes = metastore_value_size(record->value);
+		if (size > room || (nr && in_flight + bytes > queue->max_bytes / 2))
+			break;
+		room -= size;
+		in_flight += bytes;
+		charged += queue_charge(queue, bytes);
+		metastore_ring_remove_oldest(ring);
+	}
+	queue->bytes += in_flight - queue->in_flight - charged;
+	queue->in_flight = in_flight;
+	queue->nr_in_flight += nr;
+	if (!nr)
+		return ring->len ? -EMSGSIZE : 0;
+	queue->latest_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
+	return nr;
+}
+
+/* Takes whatever has its turn, one after the other. */
+static int take_in_turn(struct metastore_queue *queue, struct metastore_record *records,
+			int max, size_t room)
+{
+	enum next next;
+	int nr = 0;
+
+	while (nr < max && is_taken_here(next = peek(queue, &records[nr]))) {
+		size_t size = metastore_record_size(&records[nr]);
+
+		if (size > room)
+			return nr ?: -EMSGSIZE;
+		if (nr && metastore_queue_overdraws(queue, &records[nr]))
+			break;
+		room -= size;
+		consume(queue, next, &records[nr++]);
+	}
+	return nr;
 }
 
 /**
@@ -191,29 +223,25 @@ static bool is_taken_here(enum next next)
  * @records:	is filled; to be given to metastore_queue_finish()
  * @max:	records that @records has room for
  * @room:	bytes that the reader has room for
+ * @more:	is set to whether something was left
  *
  * Context: takes the queue's lock.
  * Return: the number of records, not always all that fit; 0 if there are none, or if
  * it is a snapshot's turn; -EMSGSIZE if the first does not fit.
  */
 int metastore_queue_take(struct metastore_queue *queue,
-			 struct metastore_record *records, int max, size_t room)
+			 struct metastore_record *records, int max, size_t room,
+			 bool *more)
 {
-	enum next next;
-	int nr = 0;
+	int nr;
 
 	spin_lock(&queue->lock);
-	while (nr < max && is_taken_here(next = peek(queue, &records[nr]))) {
-		size_t size = metastore_record_size(&records[nr]);
-
-		if (size > room) {
-			nr = nr ?: -EMSGSIZE;
-			break;
-		}
-		if (nr && metastore_queue_overdraws(queue, &records[nr]))
-			break;
-		room -= size;
-		consume(queue, next, &records[nr++]);
+	if (is_ring_alone(queue)) {
+		nr = take_of_ring(queue, records, max, room);
+		*more = queue->ring.len;
+	} else {
+		nr = take_in_turn(queue, records, max, room);
+		*more = next_of(queue) != NEXT_NONE;
 	}
 	if (nr > 0) {
 		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
@@ -302,7 +330,7 @@ static void undo_end(struct metastore_queue *queue, struct metastore_source *sou
 		list_add(&source->in_snapshots, &queue->snapshots);
 }
 
-/* The reader did not get it: back on the books with it. */
+/* The reader did not get it, which is no event: it is the next again. */
 static void undo(struct metastore_queue *queue,
 		 const struct metastore_record *record)
 {
@@ -310,42 +338,62 @@ static void undo(struct metastore_queue *queue,
 		queue->flushed += record->count;
 	else if (record->type == METASTORE_EVENT_LOST)
 		source_count_untold(record->source, record->count);
-	else if (record->type == METASTORE_EVENT_SNAPSHOT_END)
-		undo_end(queue, record->source);
 	else
-		source_count_lost(record->source);
+		undo_end(queue, record->source);
 }
 
-static void count_delivered(struct metastore_source *source)
+/* A reader is through with an event. What it counts is the caller's to settle. */
+static void finish_event(struct metastore_record *record, bool delivered,
+			 struct metastore_garbage *garbage)
 {
-	source->books.delivered++;
-	source->queue->books.delivered++;
+	struct metastore_source *source = record->source;
+
+	if (likely(delivered))
+		source->books.delivered++;
+	else
+		source_count_lost(source);
+	metastore_value_put_later(record->value, garbage);
+	source_free_if_done(source);
 }
 
-/* A reader is through with a record, having got it or not. */
-static void finish(struct metastore_queue *queue, struct metastore_record *record,
-		   bool delivered, struct metastore_garbage *garbage)
+/* A reader is through with a record that is no event. */
+static void finish_other(struct metastore_queue *queue, struct metastore_record *record,
+			 bool delivered)
 {
-	u32 size;
-
 	if (!delivered)
 		undo(queue, record);
 	if (!record->source)
 		return;
-	if (record->value) {
-		size = metastore_value_size(record->value);
-		queue->bytes -= size;
-		queue->in_flight -= size;
-		queue->nr_in_flight--;
-		if (delivered)
-			count_delivered(record->source);
-		metastore_value_put_later(record->value, garbage);
-	} else {
-		record->source->held--;
-		if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
-			finish_snapshot(record->source);
-	}
+	record->source->held--;
+	if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
+		finish_snapshot(record->source);
 	source_free_if_done(record->source);
+}
+
+/* A reader is through with records, of which it got the first @delivered. */
+static void finish(struct metastore_queue *queue, struct metastore_record *records, int nr,
+		   int delivered, struct metastore_garbage *garbage)
+{
+	u32 events = 0, got = 0;
+	u64 bytes = 0;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		struct metastore_record *record = &records[i];
+
+		if (unlikely(!record->value)) {
+			finish_other(queue, record, i < delivered);
+			continue;
+		}
+		events++;
+		got += i < delivered;
+		bytes += metastore_value_size(record->value);
+		finish_event(record, i < delivered, garbage);
+	}
+	queue->bytes -= bytes;
+	queue->in_flight -= bytes;
+	queue->nr_in_flight -= events;
+	queue->books.delivered += got;
 }
 
 /**
@@ -365,11 +413,9 @@ void metastore_queue_finish(struct metastore_queue *queue,
 			    int delivered)
 {
 	struct metastore_garbage garbage = {};
-	int i;
 
 	spin_lock(&queue->lock);
-	for (i = 0; i < nr; i++)
-		finish(queue, &records[i], i < delivered, &garbage);
+	finish(queue, records, nr, delivered, &garbage);
 	queue_room_came(queue);
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
@@ -443,7 +489,7 @@ void queue_drain(struct metastore_queue *queue)
 		if (next != NEXT_NONE) {
 			consume(queue, next, &record);
 			/* As if it was read, lest its loss be told as well. */
-			finish(queue, &record, true, &garbage);
+			finish(queue, &record, 1, 1, &garbage);
 		}
 		spin_unlock(&queue->lock);
 		metastore_garbage_free(&garbage);

@@ -12,29 +12,17 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include "usercopy.h"
 #include "value.h"
 
 #define HEADER		offsetof(struct metastore_value, node.key)
 
-/*
- * Longest header, key and value that are kept in one piece. Beyond that the
- * value's bytes are apart, and are freed at the last put: only the header has to
- * wait for readers of the table. Whoever overwrites values in a loop piles up
- * what waits, against the memory cgroup, which may be small.
- */
-#define INLINE_MAX	512
-
 static_assert(sizeof(struct metastore_value) <= METASTORE_VALUE_OVERHEAD);
 static_assert(sizeof(struct metastore_tie) <= METASTORE_TIE_OVERHEAD);
 
-static bool fits_inline(u32 key_len, u32 len)
-{
-	return len <= INLINE_MAX - HEADER - key_len;
-}
-
 static bool is_large(const struct metastore_value *value)
 {
-	return !fits_inline(value->node.key_len, value->len);
+	return !metastore_value_piece(value);
 }
 
 /* Where a large value has the pointer to its bytes. */
@@ -51,47 +39,82 @@ static void *bytes_of(const struct metastore_value *value)
 	return (void *)value->node.key + value->node.key_len;
 }
 
-/* Header, key and what follows them, with the tie ahead if there is one. */
-static struct metastore_value *header_alloc(size_t size, bool tied)
+/* What header, key and what follows them take, in bytes. */
+static size_t header_size(u32 key_len, u32 len)
+{
+	size_t size = HEADER + key_len;
+
+	if (metastore_value_fits_inline(key_len, len))
+		size += len;
+	else
+		size = ALIGN(size, sizeof(void *)) + sizeof(void *);
+	/* The compiler may copy or clear the struct, its padding included. */
+	return max(size, sizeof(struct metastore_value));
+}
+
+static struct metastore_value *tied_header_alloc(size_t size)
 {
 	struct metastore_tied_value *both;
 
-	/* The compiler may copy or clear the struct, its padding included. */
-	size = max(size, sizeof(struct metastore_value));
-	if (!tied)
-		return kmalloc(size, METASTORE_GFP);
-	both = kmalloc(offsetof(struct metastore_tied_value, value) + size,
-		       METASTORE_GFP);
+	both = kmalloc(offsetof(struct metastore_tied_value, value) + size, METASTORE_GFP);
 	if (!both)
 		return NULL;
 	timerqueue_init(&both->tie.expiry);
 	both->tie.expiry.expires = KTIME_MAX;
 	both->tie.owner = NULL;
+	both->value.node.class = METASTORE_TIED;
 	return &both->value;
+}
+
+static struct metastore_value *apart_header_alloc(size_t size)
+{
+	struct metastore_value *value = kmalloc(size, METASTORE_GFP);
+
+	if (value)
+		value->node.class = METASTORE_APART;
+	return value;
+}
+
+/* If there is no memory, what is kept may be what is missing. */
+static struct metastore_value *piece_alloc(size_t size)
+{
+	u16 group = metastore_spare_group();
+	u8 class = metastore_spare_class(size);
+	struct metastore_value *value;
+
+	value = metastore_spare_take(class, group);
+	if (value)
+		return value;
+	do
+		value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
+	while (!value && metastore_spares_drop());
+	if (value) {
+		value->node.group = group;
+		value->node.class = class;
+	}
+	return value;
 }
 
 static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 {
-	size_t size = HEADER + key_len;
+	size_t size = header_size(key_len, len);
+	bool apart = !metastore_value_fits_inline(key_len, len);
 	struct metastore_value *value;
 	void *bytes = NULL;
 
-	if (!fits_inline(key_len, len)) {
+	if (apart) {
 		bytes = kvmalloc(len, METASTORE_GFP);
 		if (!bytes)
 			return NULL;
-		size = ALIGN(size, sizeof(void *)) + sizeof(void *);
-	} else {
-		size += len;
 	}
-	value = header_alloc(size, tied);
+	value = tied ? tied_header_alloc(size) :
+		apart ? apart_header_alloc(size) : piece_alloc(size);
 	if (!value) {
 		kvfree(bytes);
 		return NULL;
 	}
 	value->node.key_len = key_len;
 	value->len = len;
-	value->tied = tied;
 	if (bytes)
 		*large_bytes(value) = bytes;
 	return value;
@@ -102,7 +125,7 @@ static void value_free(struct metastore_value *value)
 {
 	if (is_large(value))
 		kvfree(*large_bytes(value));
-	if (value->tied)
+	if (metastore_value_is_tied(value))
 		kfree(container_of(value, struct metastore_tied_value, value));
 	else
 		kfree(value);
@@ -115,7 +138,7 @@ static void value_free_rcu(struct metastore_value *value)
 
 	if (is_large(value))
 		kvfree(*large_bytes(value));
-	if (value->tied) {
+	if (metastore_value_is_tied(value)) {
 		both = container_of(value, struct metastore_tied_value, value);
 		kfree_rcu(both, value.rcu);
 	} else {
@@ -146,8 +169,9 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 
 	if (!value)
 		return ERR_PTR(-ENOMEM);
-	if (copy_from_user(value->node.key, key, key_len) ||
-	    copy_from_user(bytes_of(value), bytes, len)) {
+	/* They were allocated for so many bytes. */
+	if (metastore_copy_in(value->node.key, key, key_len) ||
+	    metastore_copy_in(bytes_of(value), bytes, len)) {
 		value_free(value);
 		return ERR_PTR(-EFAULT);
 	}
@@ -170,29 +194,16 @@ bool metastore_value_tryget(struct metastore_value *value)
 }
 
 /**
- * metastore_value_put_later - drop a reference under a lock
- * @value:	the value
- * @garbage:	takes it if that was the last reference
- */
-void metastore_value_put_later(struct metastore_value *value,
-			       struct metastore_garbage *garbage)
-{
-	if (!refcount_dec_and_test(&value->refs))
-		return;
-	value->garbage = garbage->first;
-	garbage->first = value;
-}
-
-/**
- * metastore_garbage_free - free the values that were put under a lock
- * @garbage:	list of them; empty afterwards
+ * metastore_garbage_free_all - free the values that were put under a lock
+ * @garbage:	list of them, not empty; is empty afterwards
  *
  * Context: may sleep.
  */
-void metastore_garbage_free(struct metastore_garbage *garbage)
+void metastore_garbage_free_all(struct metastore_garbage *garbage)
 {
 	struct metastore_value *value;
 
+	metastore_spares_keep(garbage);
 	while ((value = garbage->first)) {
 		garbage->first = value->garbage;
 		value_free_rcu(value);
@@ -225,7 +236,7 @@ void metastore_value_put(struct metastore_value *value)
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer)
 {
-	return copy_to_user(buffer, bytes_of(value), value->len) ? -EFAULT : 0;
+	return metastore_copy_out(buffer, bytes_of(value), value->len);
 }
 
 /**

@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
+#include "spare.h"
 #include "table.h"
 
 struct iov_iter;
@@ -51,11 +52,13 @@ struct metastore_tie {
  * @rcu:	for freeing; from when there is no reference
  * @garbage:	next on a struct metastore_garbage; from when there is no
  *		reference
+ * @spare:	for its memory's next use; likewise
  * @refs:	references; the table's is one
  * @len:	length of the value in bytes
- * @tied:	whether it has a struct metastore_tie
- * @node:	link and key; the value's bytes, or for a large one a pointer to
- *		them, follow the key. Only value.c looks there
+ * @node:	link and key; the value's bytes, or for a large one a pointer to them,
+ *		follow the key. Only value.c looks there. Its group is the memory cgroup
+ *		that is charged, its class says what memory this is: one of spare.c's,
+ *		METASTORE_TIED or METASTORE_APART
  *
  * Never changes once it is in a table. Whoever finds it there under
  * rcu_read_lock() may read all but @time, @tgid and @uid, and needs a reference
@@ -71,10 +74,10 @@ struct metastore_value {
 		};
 		struct rcu_head rcu;
 		struct metastore_value *garbage;
+		struct metastore_spare spare;
 	};
 	refcount_t refs;
-	u32 len : 31;
-	u32 tied : 1;
+	u32 len;
 	struct metastore_node node;
 };
 
@@ -97,9 +100,7 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 					       bool tied);
 bool metastore_value_tryget(struct metastore_value *value);
 void metastore_value_put(struct metastore_value *value);
-void metastore_value_put_later(struct metastore_value *value,
-			       struct metastore_garbage *garbage);
-void metastore_garbage_free(struct metastore_garbage *garbage);
+void metastore_garbage_free_all(struct metastore_garbage *garbage);
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer);
 bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
@@ -109,6 +110,27 @@ bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 static inline void metastore_value_get(struct metastore_value *value)
 {
 	refcount_inc(&value->refs);
+}
+
+/**
+ * metastore_value_put_later - drop a reference under a lock
+ * @value:	the value
+ * @garbage:	takes it if that was the last reference
+ */
+static inline void metastore_value_put_later(struct metastore_value *value,
+					     struct metastore_garbage *garbage)
+{
+	if (!refcount_dec_and_test(&value->refs))
+		return;
+	value->garbage = garbage->first;
+	garbage->first = value;
+}
+
+/* Frees what was put under a lock, if anything. May sleep. */
+static inline void metastore_garbage_free(struct metastore_garbage *garbage)
+{
+	if (garbage->first)
+		metastore_garbage_free_all(garbage);
 }
 
 /* Takes so many, of which what is not needed is given back. */
@@ -124,6 +146,15 @@ static inline void metastore_value_put_some(struct metastore_value *value, u32 n
 		WARN_ON_ONCE(refcount_sub_and_test(nr, &value->refs));
 }
 
+/* Class of a value that has a struct metastore_tie, and of one whose bytes are apart */
+#define METASTORE_TIED	U8_MAX
+#define METASTORE_APART	(U8_MAX - 1)
+
+static inline bool metastore_value_is_tied(const struct metastore_value *value)
+{
+	return value->node.class == METASTORE_TIED;
+}
+
 /*
  * What a value counts against limits: bytes, at most METASTORE_VALUE_OVERHEAD +
  * METASTORE_TIE_OVERHEAD + METASTORE_KEY_MAX + the largest max_value, which is far
@@ -132,13 +163,34 @@ static inline void metastore_value_put_some(struct metastore_value *value, u32 n
 static inline u32 metastore_value_size(const struct metastore_value *value)
 {
 	return METASTORE_VALUE_OVERHEAD + value->node.key_len + value->len +
-	       (value->tied ? METASTORE_TIE_OVERHEAD : 0);
+	       (metastore_value_is_tied(value) ? METASTORE_TIE_OVERHEAD : 0);
 }
 
 static inline struct metastore_value *
 metastore_value_of(struct metastore_node *node)
 {
 	return node ? container_of(node, struct metastore_value, node) : NULL;
+}
+
+/*
+ * Longest header, key and value that are kept in one piece. Beyond that the
+ * value's bytes are apart, and are freed at the last put: only the header has to
+ * wait for readers of the table. Whoever overwrites values in a loop piles up
+ * what waits, against the memory cgroup, which may be small.
+ */
+#define METASTORE_INLINE_MAX	512
+
+static inline bool metastore_value_fits_inline(u32 key_len, u32 len)
+{
+	return offsetof(struct metastore_value, node.key) + key_len + len <=
+	       METASTORE_INLINE_MAX;
+}
+
+/* Key and value in one piece, or NULL if they are not. */
+static inline const u8 *metastore_value_piece(const struct metastore_value *value)
+{
+	return metastore_value_fits_inline(value->node.key_len, value->len) ?
+	       value->node.key : NULL;
 }
 
 /* The tie of a value that has one. */

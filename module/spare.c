@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory of small values that are gone, kept for the next ones.
+ *
+ * Whoever changes a key again and again would otherwise allocate memory for each value,
+ * be charged for it, and have it freed after a grace period, which together costs more
+ * than all the rest. So each CPU keeps the memory of values whose last reference went
+ * there. Readers of a table may still be on it: it is used again when the grace period is
+ * over that began thereafter, so that they never see it change. The oldest is first; if
+ * its readers are not through nor are those of the others.
+ *
+ * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
+ * that one get it again. What was not needed for a second is freed.
+ */
+#include <linux/bits.h>
+#include <linux/cpumask.h>
+#include <linux/list.h>
+#include <linux/local_lock.h>
+#include <linux/memcontrol.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "value.h"
+#include "spare.h"
+
+/*
+ * What a CPU keeps at most, in bytes. Eight thousand small values are what one changes
+ * that does nothing else while a grace period passes, some 10 ms.
+ */
+#define KEEP_MAX	SZ_1M
+
+/* Lists of a size, of as many memory cgroups, so that a few can use the same CPU. */
+#define GROUPS		4
+
+/* Values that are kept under one hold of the lock. */
+#define KEEP_AT_ONCE	64
+
+/* After so many times a grace period is begun, in case nobody else does. */
+#define GRACE_EACH	16
+
+/* How often what is not needed is freed. */
+#define TRIM_INTERVAL	HZ
+
+/* Those of kmalloc(), so that nothing is wasted. */
+static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_SPARE_MAX };
+
+#define NR_LISTS	(ARRAY_SIZE(sizes) * GROUPS)
+
+/*
+ * @first:	the oldest
+ * @last:	the youngest; both are set if there is any
+ * @nr:		their number
+ * @unneeded:	the fewest there were since it was last trimmed
+ * @group:	whose all of them are, if there are any
+ */
+struct spare_list {
+	struct metastore_value *first;
+	struct metastore_value *last;
+	u32 nr;
+	u32 unneeded;
+	u16 group;
+};
+
+/*
+ * @lock:	protects the rest
+ * @bytes:	what all lists have
+ * @kept:	how often something was kept
+ * @lists:	by size and memory cgroup
+ * @trim:	frees what is not needed; pending while there is anything
+ */
+struct spares {
+	local_lock_t lock;	/* see above */
+	size_t bytes;
+	u32 kept;
+	struct spare_list lists[ARRAY_SIZE(sizes)][GROUPS];
+	struct delayed_work trim;
+};
+
+static DEFINE_PER_CPU(struct spares, spares) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
+
+/**
+ * metastore_spare_class - which class of memory is enough
+ * @size:	bytes, at most METASTORE_SPARE_MAX
+ */
+u8 metastore_spare_class(size_t size)
+{
+	/* By steps of 32 bytes */
+	static const u8 classes[] = { 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5 };
+
+	return classes[DIV_ROUND_UP(size, 32)];
+}
+
+/**
+ * metastore_spare_size - size of memory, in bytes
+ * @class:	its class
+ */
+size_t metastore_spare_size(u8 class)
+{
+	return sizes[class];
+}
+
+/**
+ * metastore_spare_group - the memory cgroup of the current task
+ *
+ * Return: its number, which may be another one's when it is gone.
+ */
+u16 metastore_spare_group(void)
+{
+#ifdef CONFIG_MEMCG
+	u16 group;
+
+	rcu_read_lock();
+	group = mem_cgroup_id(mem_cgroup_from_task(current));
+	rcu_read_unlock();
+	return group;
+#else
+	return 0;
+#endif
+}
+
+static struct spare_list *list_of(u8 class, u16 group)
+{
+	return &this_cpu_ptr(&spares)->lists[class][group % GROUPS];
+}
+
+static struct metastore_value *pop(struct spare_list *list)
+{
+	struct metastore_value *value = list->first;
+
+	list->first = value->spare.next;
+	list->unneeded = min(list->unneeded, --list->nr);
+	__this_cpu_sub(spares.bytes, sizes[value->node.class]);
+	return value;
+}
+
+/**
+ * metastore_spare_take - get memory that was kept
+ * @class:	its class
+ * @group:	the current task's memory cgroup
+ *
+ * Return: memory of metastore_spare_size() that is charged to @group, with the node's
+ * class and group set; or NULL.
+ */
+struct metastore_value *metastore_spare_take(u8 class, u16 group)
+{
+	struct metastore_value *value = NULL;
+	struct spare_list *list;
+
+	local_lock(&spares.lock);
+	list = list_of(class, group);
+	if (list->nr && list->group == group &&
+	    poll_state_synchronize_rcu(list->first->spare.grace))
+		value = pop(list);
+	local_unlock(&spares.lock);
+	return value;
+}
+
+static void trim_later(void)
+{
+	struct delayed_work *work = this_cpu_ptr(&spares.trim);
+
+	if (!delayed_work_pending(work))
+		schedule_delayed_work_on(smp_processor_id(), work, TRIM_INTERVAL);
+}
+
+/* A grace period that began after now; every so often one that is sure to. */
+static unsigned long next_grace(void)
+{
+	if (__this_cpu_inc_return(spares.kept) % GRACE_EACH)
+		return get_state_synchronize_rcu();
+	return start_poll_synchronize_rcu();
+}
+
+/* Appends a value, if the list is not another group's. */
+static bool append(struct spare_list *list, struct metastore_value *value)
+{
+	if (!list->nr) {
+		list->group = value->node.group;
+		list->first = value;
+	} else if (list->group == value->node.group) {
+		list->last->spare.next = value;
+	} else {
+		return false;
+	}
+	list->last = value;
+	list->nr++;
+	return true;
+}
+
+/* Keeps those values of a class of ours that there is room for. */
+static void keep(struct spares *its, struct metastore_garbage *garbage)
+{
+	struct metastore_value *value, *next, **link = &garbage->first;
+	unsigned long grace = next_grace();
+	u32 i;
+
+	for (i = 0; i < KEEP_AT_ONCE && (value = *link) && its->bytes < KEEP_MAX; i++) {
+		u8 class = value->node.class;
+
+		next = value->garbage;
+		if (class < ARRAY_SIZE(sizes) &&
+		    append(&its->lists[class][value->node.group % GROUPS], value)) {
+			value->spare.grace = grace;
+			its->bytes += sizes[class];
+			*link = next;
+		} else {
+			link = &value->garbage;
+		}
+	}
+}
+
+/**
+ * metastore_spares_keep - keep the memory of values that are gone
+ * @garbage:	the values, of which only readers under rcu_read_lock() may still see the
+ *		header; those are left in it whose memory is not kept
+ *
+ * Context: may sleep.
+ */
+void metastore_spares_keep(struct metastore_garbage *garbage)
+{
+	/* KASAN shall see whoever uses it after that. */
+	if (IS_ENABLED(CONFIG_KASAN))
+		return;
+	local_lock(&spares.lock);
+	keep(this_cpu_ptr(&spares), garbage);
+	trim_later();
+	local_unlock(&spares.lock);
+}
+
+/*
+ * Frees the oldest of a list of this CPU's, if it is not needed or if @all shall go.
+ * Returns whether there was one.
+ */
+static bool free_oldest(u32 nr, bool all)
+{
+	struct metastore_value *value = NULL;
+	struct spare_list *list;
+
+	local_lock(&spares.lock);
+	list = &this_cpu_ptr(&spares)->lists[nr / GROUPS][nr % GROUPS];
+	if (all ? list->nr : list->unneeded) {
+		list->unneeded -= !all;
+		value = pop(list);
+	} else {
+		list->unneeded = list->nr;
+	}
+	local_unlock(&spares.lock);
+	if (!value)
+		return false;
+	cond_synchronize_rcu(value->spare.grace);
+	kfree(value);
+	return true;
+}
+
+static void trim(struct work_struct *work)
+{
+	u32 nr;
+
+	for (nr = 0; nr < NR_LISTS; nr++)
+		while (free_oldest(nr, false))
+			cond_resched();
+	local_lock(&spares.lock);
+	if (__this_cpu_read(spares.bytes))
+		trim_later();
+	local_unlock(&spares.lock);
+}
+
+/**
+ * metastore_spares_drop - free what this CPU keeps, since memory is short
+ *
+ * Context: may sleep.
+ * Return: whether there was any.
+ */
+bool metastore_spares_drop(void)
+{
+	bool any = false;
+	u32 nr;
+
+	for (nr = 0; nr < NR_LISTS; nr++)
+		for (; free_oldest(nr, true); any = true)
+			cond_resched();
+	return any;
+}
+
+/** metastore_spares_init - nothing is kept yet */
+void metastore_spares_init(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, trim);
+}
+
+static void free_list(struct spare_list *list)
+{
+	struct metastore_value *value;
+
+	for (; list->nr; list->nr--) {
+		value = list->first;
+		list->first = value->spare.next;
+		kfree(value);
+		cond_resched();
+	}
+}
+
+/**
+ * metastore_spares_exit - free all that is kept
+ *
+ * To be called when there are no values any more.
+ *
+ * Context: may sleep.
+ */
+void metastore_spares_exit(void)
+{
+	u32 nr;
+	int cpu;
+
+	synchronize_rcu();
+	for_each_possible_cpu(cpu) {
+		struct spares *its = per_cpu_ptr(&spares, cpu);
+
+		cancel_delayed_work_sync(&its->trim);
+		for (nr = 0; nr < NR_LISTS; nr++)
+			free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
+	}
+}
