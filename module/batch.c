@@ -357,7 +357,8 @@ static void commit_op(struct txn *txn, struct txn_op *top)
 	top->stored = top->change.value;
 	if (top->stored)
 		metastore_value_get(top->stored);
-	metastore_change_commit(&top->change, top->found, &event->notice);
+	metastore_change_commit(&top->change, top->found);
+	metastore_change_tell(&top->change, top->found, &event->notice);
 	/* That reference belongs to the table now. */
 	top->change.value = NULL;
 	metastore_delivery_begin(&top->delivery, event->key, &event->notice, group);

@@ -63,19 +63,6 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 }
 
 /**
- * metastore_bucket_find - look a value up
- * @key:	the key
- *
- * Context: under rcu_read_lock(), or with the bucket's lock held.
- * Return: the value, whether its time is over or not, or NULL. It stays in the
- * second case; in the first a reference is needed for most of it.
- */
-struct metastore_value *metastore_bucket_find(const struct metastore_key *key)
-{
-	return metastore_value_of(metastore_table_find(&key->bucket->values, key));
-}
-
-/**
  * metastore_bucket_get - get a value
  * @key:	the key
  *
@@ -163,16 +150,8 @@ int metastore_change_prepare(const struct metastore_change *change)
 	return metastore_table_prepare(&change->key->bucket->values);
 }
 
-/**
- * metastore_change_judge - may a change be made?
- * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
- * @old:	the value there is, whose time is not over, or NULL
- *
- * Context: with the bucket's lock held.
- * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
- * there is nothing to delete; -EBUSY: the value belongs to another open file.
- */
-int metastore_change_judge(struct metastore_change *change,
+/* See metastore_change_judge(). */
+static inline int judge(struct metastore_change *change,
 			   const struct metastore_value *old)
 {
 	u64 version = old ? old->version : 0;
@@ -194,23 +173,49 @@ int metastore_change_judge(struct metastore_change *change,
 }
 
 /**
- * metastore_change_bytes - what a change adds to the bytes of the store
- * @change:	the change
- * @old:	the value there is, or NULL
+ * metastore_change_judge - may a change be made?
+ * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
+ * @old:	the value there is, whose time is not over, or NULL
+ *
+ * Context: with the bucket's lock held.
+ * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
+ * there is nothing to delete; -EBUSY: the value belongs to another open file.
  */
-s64 metastore_change_bytes(const struct metastore_change *change,
+int metastore_change_judge(struct metastore_change *change,
 			   const struct metastore_value *old)
 {
-	return (change->value ? metastore_value_size(change->value) : 0) -
-	       (s64)(old ? metastore_value_size(old) : 0);
+	return judge(change, old);
 }
 
-static int charge(const struct metastore_change *change,
-		  const struct metastore_value *old)
+/* See metastore_change_bytes(). */
+static inline s64 find_bytes(struct metastore_change *change,
+			   const struct metastore_value *old)
+{
+	change->bytes = change->value ? metastore_value_size(change->value) : 0;
+	if (old)
+		change->bytes -= metastore_value_size(old);
+	return change->bytes;
+}
+
+/**
+ * metastore_change_bytes - find out what a change adds to the bytes of the store
+ * @change:	the change; its bytes are set
+ * @old:	the value there is, or NULL
+ *
+ * Return: its bytes.
+ */
+s64 metastore_change_bytes(struct metastore_change *change,
+			   const struct metastore_value *old)
+{
+	return find_bytes(change, old);
+}
+
+static inline int charge(struct metastore_change *change,
+			 const struct metastore_value *old)
 {
 	return metastore_store_charge(change->key->bucket->store,
 				      !!change->value - !!old,
-				      metastore_change_bytes(change, old));
+				      find_bytes(change, old));
 }
 
 /* What a subscriber can have asked for in order to hear of a change. */
@@ -227,27 +232,61 @@ static u32 mask_of(u16 type, u16 flags)
 	return type | METASTORE_EVENT_BY_DELETE;
 }
 
-/**
- * metastore_change_commit - make a change
- * @change:	the change, prepared, judged and charged; is told its version. The
- *		caller's reference to its value becomes the table's
- * @old:	the value there is, or NULL. The table's reference to it becomes the
- *		caller's, who keeps it until @notice is delivered
- * @notice:	is set to what the key's subscribers are to be told
- *
- * Context: with the bucket's lock held.
- */
-void metastore_change_commit(struct metastore_change *change,
-			     struct metastore_value *old,
-			     struct metastore_notice *notice)
+/* See metastore_change_commit(). */
+static inline void commit(struct metastore_change *change,
+			     struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 	struct metastore_value *value = change->value;
 
 	change->version = ++bucket->version;
+	bucket->bytes += change->bytes;
+	if (old)
+		untie(bucket, old);
+	if (value) {
+		value->version = change->version;
+		value->time = ktime_get_real_ns();
+		/* Readers may see it as soon as it is in the table. */
+		tie(bucket, value);
+	}
+	if (!old)
+		metastore_table_insert(&bucket->values, &value->node);
+	else if (value && change->link)
+		metastore_table_replace_at(change->link, &value->node);
+	else if (value)
+		metastore_table_replace(&bucket->values, &old->node, &value->node);
+	else
+		metastore_table_remove(&bucket->values, &old->node);
+}
+
+/**
+ * metastore_change_commit - make a change
+ * @change:	the change, prepared, judged and charged; is told its version. The
+ *		caller's reference to its value becomes the table's
+ * @old:	the value there is, or NULL. The table's reference to it becomes the
+ *		caller's
+ *
+ * Context: with the bucket's lock held.
+ */
+void metastore_change_commit(struct metastore_change *change,
+			     struct metastore_value *old)
+{
+	commit(change, old);
+}
+
+/**
+ * metastore_change_tell - what the subscribers of its key are to be told of a change
+ * @change:	the change, made
+ * @old:	the value there was, or NULL; there must be a reference until @notice is
+ *		delivered
+ * @notice:	is set
+ */
+void metastore_change_tell(const struct metastore_change *change,
+			   struct metastore_value *old, struct metastore_notice *notice)
+{
 	*notice = (struct metastore_notice) {
 		.record = {
-			.value = value ?: old,
+			.value = change->value ?: old,
 			.version = change->version,
 			.type = change->type,
 			.flags = change->event_flags,
@@ -260,37 +299,32 @@ void metastore_change_commit(struct metastore_change *change,
 		notice->record.flags |= METASTORE_EVENT_F_STOLEN;
 		notice->former = &metastore_tie_of(old)->owner->subs;
 	}
-
-	bucket->bytes += metastore_change_bytes(change, old);
-	if (old)
-		untie(bucket, old);
-	if (value) {
-		value->version = change->version;
-		value->time = ktime_get_real_ns();
-		/* Readers may see it as soon as it is in the table. */
-		tie(bucket, value);
-	}
-	if (!old)
-		metastore_table_insert(&bucket->values, &value->node);
-	else if (value)
-		metastore_table_replace(&bucket->values, &old->node, &value->node);
-	else
-		metastore_table_remove(&bucket->values, &old->node);
 }
 
-/* Makes a change and tells it. The lock may be released in between. */
-static void carry_out(struct metastore_change *change, struct metastore_value *old,
-		      struct metastore_claims *claims,
-		      struct metastore_garbage *garbage)
+/* Tells a change that is made. The lock may be released in between. */
+static void tell(struct metastore_change *change, struct metastore_value *old,
+		 struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
 	struct metastore_delivery delivery __uninitialized;
 	struct metastore_notice notice __uninitialized;
 
-	metastore_change_commit(change, old, &notice);
+	metastore_change_tell(change, old, &notice);
 	metastore_delivery_begin(&delivery, change->key, &notice, NULL);
 	delivery.claims = claims;
 	metastore_delivery_finish(&delivery, garbage);
 	change->queues = delivery.queues;
+}
+
+/* Makes a change and tells it. The lock may be released in between. */
+static inline void carry_out(struct metastore_change *change, struct metastore_value *old,
+		      struct metastore_claims *claims,
+		      struct metastore_garbage *garbage)
+{
+	struct metastore_bucket *bucket = change->key->bucket;
+
+	commit(change, old);
+	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
+		tell(change, old, claims, garbage);
 	if (old)
 		metastore_value_put_later(old, garbage);
 }
@@ -311,19 +345,23 @@ static void remove_value(const struct metastore_key *key,
 }
 
 /*
- * Takes the lock in order to change a key, after removing a value whose time is
- * over. Returns the one there is, or NULL.
+ * Takes the lock in order to make a change, after removing a value whose time is
+ * over. Returns the one there is, or NULL; the change knows where that is.
  */
-static struct metastore_value *lock_live(const struct metastore_key *key,
-					 struct metastore_garbage *garbage)
-	__acquires(&key->bucket->lock)
+static inline struct metastore_value *lock_live(struct metastore_change *change,
+						struct metastore_garbage *garbage)
+	__acquires(&change->key->bucket->lock)
 {
+	const struct metastore_key *key = change->key;
 	struct metastore_value *value;
 
 	for (;;) {
 		metastore_key_lock(key, garbage);
-		value = metastore_bucket_find(key);
-		if (!value || !metastore_value_is_over(value))
+		change->link = metastore_table_link(&key->bucket->values, key);
+		if (!change->link)
+			return NULL;
+		value = metastore_value_of(rcu_dereference_raw(*change->link));
+		if (likely(!metastore_value_is_over(value)))
 			return value;
 		/* That may release the lock: look again at all of it. */
 		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, garbage);
@@ -343,7 +381,7 @@ int metastore_bucket_check(struct metastore_change *change)
 	struct metastore_garbage garbage = {};
 	int err;
 
-	err = metastore_change_judge(change, lock_live(change->key, &garbage));
+	err = metastore_change_judge(change, lock_live(change, &garbage));
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;
@@ -370,8 +408,8 @@ int metastore_bucket_change(struct metastore_change *change,
 	if (err)
 		return err;
 
-	old = lock_live(change->key, &garbage);
-	err = metastore_change_judge(change, old);
+	old = lock_live(change, &garbage);
+	err = judge(change, old);
 	if (!err && claims && !metastore_claims_hold(claims, change->key))
 		err = 1;
 	if (!err)

@@ -55,27 +55,30 @@ struct metastore_bucket {
  * @key:	the key
  * @value:	what to store; NULL: remove what is there
  * @by:		the open file that wants it; NULL: the module itself
+ * @link:	what leads to the value there is in the table, if that is known
  * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL
  * @type:	METASTORE_EVENT_* to be told
  * @event_flags: METASTORE_EVENT_F_* to be told
  * @version:	what METASTORE_F_IF_VERSION wants; then the change's
+ * @bytes:	what it adds to the bytes of the store, once it is charged
  * @queues:	how many queues took the event
  */
 struct metastore_change {
 	const struct metastore_key *key;
 	struct metastore_value *value;
 	struct metastore_file *by;
+	struct metastore_node __rcu **link;
 	u32 flags;
 	u16 type;
 	u16 event_flags;
 	u64 version;
+	s64 bytes;
 	u32 queues;
 };
 
 void metastore_bucket_init(struct metastore_bucket *bucket,
 			   struct metastore_store *store, u64 version);
 void metastore_bucket_destroy(struct metastore_bucket *bucket);
-struct metastore_value *metastore_bucket_find(const struct metastore_key *key);
 struct metastore_value *metastore_bucket_get(const struct metastore_key *key);
 int metastore_bucket_stat(const struct metastore_key *key,
 			  const struct metastore_file *file,
@@ -92,10 +95,25 @@ u64 metastore_bucket_version(struct metastore_bucket *bucket);
 int metastore_change_prepare(const struct metastore_change *change);
 int metastore_change_judge(struct metastore_change *change,
 			   const struct metastore_value *old);
-s64 metastore_change_bytes(const struct metastore_change *change,
+s64 metastore_change_bytes(struct metastore_change *change,
 			   const struct metastore_value *old);
 void metastore_change_commit(struct metastore_change *change,
-			     struct metastore_value *old,
-			     struct metastore_notice *notice);
+			     struct metastore_value *old);
+void metastore_change_tell(const struct metastore_change *change,
+			   struct metastore_value *old, struct metastore_notice *notice);
+
+/**
+ * metastore_bucket_find - look a value up
+ * @key:	the key
+ *
+ * Context: under rcu_read_lock(), or with the bucket's lock held.
+ * Return: the value, whether its time is over or not, or NULL. It stays in the
+ * second case; in the first a reference is needed for most of it.
+ */
+static inline struct metastore_value *
+metastore_bucket_find(const struct metastore_key *key)
+{
+	return metastore_value_of(metastore_table_find(&key->bucket->values, key));
+}
 
 #endif /* METASTORE_BUCKET_H */

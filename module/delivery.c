@@ -8,7 +8,7 @@
  * the bucket's list. Meanwhile
  *
  * - whoever wants to change this key delivers the next chunk himself, until there is
- *   none left (metastore_key_lock()): nobody sleeps on a publisher that is not
+ *   none left (metastore_key_complete()): nobody sleeps on a publisher that is not
  *   scheduled;
  * - subscriptions may come, at the head of their topic's list, which is behind the
  *   walk: they do not get this event, unless their topic's turn is still to come;
@@ -218,7 +218,8 @@ static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 	if (delivery->group ? deliver_groups(delivery, nr, garbage) :
 			      deliver_event(delivery, nr, garbage))
 		return false;
-	list_del(&delivery->in_bucket);
+	if (!list_empty(&delivery->in_bucket))
+		list_del(&delivery->in_bucket);
 	/* From here on its owner may let go of it. */
 	delivery->done = true;
 	return true;
@@ -259,13 +260,15 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 	delivery->queues = 0;
 	if (group || prefixes)
 		delivery->section = metastore_section_begin();
+	INIT_LIST_HEAD(&delivery->in_bucket);
 	delivery->done = !metastore_walk_start(&delivery->walk, key, prefixes);
 	if (delivery->done)
 		return;
 	/* Then the lock will be released before the end. */
 	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
 		delivery->section = metastore_section_begin();
-	list_add(&delivery->in_bucket, &key->bucket->deliveries);
+	if (group)
+		list_add(&delivery->in_bucket, &key->bucket->deliveries);
 }
 
 /**
@@ -280,8 +283,13 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 void metastore_delivery_finish(struct metastore_delivery *delivery,
 			       struct metastore_garbage *garbage)
 {
-	while (!delivery->done && !deliver_chunk(delivery, CHUNK, garbage))
-		take_breath(delivery->key->bucket, garbage);
+	struct metastore_bucket *bucket = delivery->key->bucket;
+
+	while (!delivery->done && !deliver_chunk(delivery, CHUNK, garbage)) {
+		if (list_empty(&delivery->in_bucket))
+			list_add(&delivery->in_bucket, &bucket->deliveries);
+		take_breath(bucket, garbage);
+	}
 	if (delivery->section >= 0)
 		metastore_section_end(delivery->section);
 }
@@ -298,27 +306,25 @@ static struct metastore_delivery *delivery_of(const struct metastore_key *key)
 }
 
 /**
- * metastore_key_lock - take the bucket's lock in order to change a key
+ * metastore_key_complete - complete a delivery of a key that may be under way
  * @key:	the key
  * @garbage:	takes values to be freed when the lock is released
  *
- * Completes an earlier change's delivery of the same key, if one is under way.
  * With several waiting, always the same might be in between when it is complete
  * and start the next; so who meets yet another one delivers twice as many at a
  * time.
  *
- * Context: may sleep. Returns with the bucket's lock held.
+ * Context: with the bucket's lock held, which may be released and taken again. May
+ * sleep.
  */
-void metastore_key_lock(const struct metastore_key *key,
-			struct metastore_garbage *garbage)
-	__acquires(&key->bucket->lock)
+void metastore_key_complete(const struct metastore_key *key,
+			    struct metastore_garbage *garbage)
 {
 	struct metastore_bucket *bucket = key->bucket;
 	struct metastore_delivery *delivery;
 	u64 version, last = 0;
 	u32 nr = CHUNK;
 
-	spin_lock(&bucket->lock);
 	while ((delivery = delivery_of(key))) {
 		version = delivery->notice->record.version;
 		if (last && last != version)

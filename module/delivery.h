@@ -6,6 +6,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "bucket.h"
 #include "queue.h"
 #include "topic.h"
 
@@ -33,8 +34,8 @@ struct metastore_notice {
  * @notice:	the event
  * @group:	the events that go with it, or NULL
  * @claims:	room that is claimed for it, or NULL
- * @in_bucket:	in the bucket's list, as long as there are subscribers left: nobody
- *		but its helpers changes the key
+ * @in_bucket:	in the bucket's list, when the lock is not held and there are
+ *		subscribers left: nobody but its helpers changes the key
  * @walk:	how far it is
  * @section:	of metastore_srcu, if it has one, else negative
  * @queues:	how many queues took it, if there is no @group
@@ -78,9 +79,8 @@ struct metastore_group {
 	struct metastore_group_event events[METASTORE_ATOMIC_MAX];
 };
 
-void metastore_key_lock(const struct metastore_key *key,
-			struct metastore_garbage *garbage)
-	__acquires(&key->bucket->lock);
+void metastore_key_complete(const struct metastore_key *key,
+			    struct metastore_garbage *garbage);
 bool metastore_key_is_busy(const struct metastore_key *key);
 bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
 			 struct metastore_garbage *garbage);
@@ -91,5 +91,24 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      struct metastore_group *group);
 void metastore_delivery_finish(struct metastore_delivery *delivery,
 			       struct metastore_garbage *garbage);
+
+/**
+ * metastore_key_lock - take the bucket's lock in order to change a key
+ * @key:	the key
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Completes an earlier change's delivery of the same key, if one is under way.
+ *
+ * Context: may sleep. Returns with the bucket's lock held.
+ */
+static inline void metastore_key_lock(const struct metastore_key *key,
+				      struct metastore_garbage *garbage)
+	__acquires(&key->bucket->lock)
+{
+	spin_lock(&key->bucket->lock);
+	/* Few have as many subscribers as that takes. */
+	if (unlikely(!list_empty(&key->bucket->deliveries)))
+		metastore_key_complete(key, garbage);
+}
 
 #endif /* METASTORE_DELIVERY_H */

@@ -83,7 +83,7 @@ static bool copy_any(const struct metastore_record *record, struct iov_iter *to)
 static bool is_simple(const struct metastore_record *record)
 {
 	return !(record->flags & (METASTORE_EVENT_F_OWNER | METASTORE_EVENT_F_NO_VALUE)) &&
-	       record->value && metastore_value_piece(record->value);
+	       record->value && metastore_value_is_piece(record->value);
 }
 
 /*

@@ -150,28 +150,24 @@ void metastore_expiry_remove(struct metastore_expiry *expiry,
 }
 
 /**
- * metastore_value_is_over - has a value's time ended?
- * @value:	a value that is, or was, in a table
+ * metastore_tie_is_over - has the time of a value that has a tie ended?
+ * @tie:	the tie
  */
-bool metastore_value_is_over(const struct metastore_value *value)
+bool metastore_tie_is_over(const struct metastore_tie *tie)
 {
-	return metastore_value_is_tied(value) &&
-	       metastore_tie_of(value)->expiry.expires <= ktime_get_boottime();
+	return tie->expiry.expires <= ktime_get_boottime();
 }
 
 /**
- * metastore_value_ttl - what is left of a value's time
- * @value:	a value that is, or was, in a table
+ * metastore_tie_ttl - what is left of the time of a value that has a tie
+ * @tie:	the tie
  *
- * Return: ms, rounded up, at least 1; 0 if it has no end.
+ * Return: as metastore_value_ttl().
  */
-u64 metastore_value_ttl(const struct metastore_value *value)
+u64 metastore_tie_ttl(const struct metastore_tie *tie)
 {
-	ktime_t expires, now;
+	ktime_t expires = tie->expiry.expires, now;
 
-	if (!metastore_value_is_tied(value))
-		return 0;
-	expires = metastore_tie_of(value)->expiry.expires;
 	if (expires == KTIME_MAX)
 		return 0;
 	now = ktime_get_boottime();

@@ -7,7 +7,7 @@
 #include <linux/timerqueue.h>
 #include <linux/workqueue.h>
 
-struct metastore_value;
+#include "value.h"
 
 /**
  * struct metastore_expiry - the values of a store that have an end
@@ -31,7 +31,29 @@ void metastore_expiry_add(struct metastore_expiry *expiry,
 			  struct metastore_value *value);
 void metastore_expiry_remove(struct metastore_expiry *expiry,
 			     struct metastore_value *value);
-bool metastore_value_is_over(const struct metastore_value *value);
-u64 metastore_value_ttl(const struct metastore_value *value);
+bool metastore_tie_is_over(const struct metastore_tie *tie);
+u64 metastore_tie_ttl(const struct metastore_tie *tie);
+
+/**
+ * metastore_value_is_over - has a value's time ended?
+ * @value:	a value that is, or was, in a table
+ */
+static inline bool metastore_value_is_over(const struct metastore_value *value)
+{
+	return unlikely(metastore_value_is_tied(value)) &&
+	       metastore_tie_is_over(metastore_tie_of(value));
+}
+
+/**
+ * metastore_value_ttl - what is left of a value's time
+ * @value:	a value that is, or was, in a table
+ *
+ * Return: ms, rounded up, at least 1; 0 if it has no end.
+ */
+static inline u64 metastore_value_ttl(const struct metastore_value *value)
+{
+	return unlikely(metastore_value_is_tied(value)) ?
+	       metastore_tie_ttl(metastore_tie_of(value)) : 0;
+}
 
 #endif /* METASTORE_EXPIRY_H */

@@ -20,6 +20,7 @@
 #include "ioctl.h"
 #include "ioctl_priv.h"
 #include "operation.h"
+#include "quick.h"
 
 /* Most that LIST fills in one call, so that its buffer is easily allocated. */
 #define LIST_MAX	(64 << 10)
@@ -79,6 +80,25 @@ static int copy_range(struct metastore_file *file, struct metastore_range *range
 /* Does the member of a structure lie within the caller's, maybe older one? */
 #define HAS(type, member, size)	((size) >= offsetofend(type, member))
 
+static int put_get_result(struct metastore_get __user *uargs,
+			  const struct metastore_op *op, bool all)
+{
+	if (!user_write_access_begin(uargs, all ? sizeof(*uargs) :
+				     offsetofend(struct metastore_get, version)))
+		return -EFAULT;
+	unsafe_put_user(op->value_len, &uargs->value_len, fault);
+	unsafe_put_user(op->version, &uargs->version, fault);
+	if (all) {
+		unsafe_put_user(op->owner, &uargs->owner, fault);
+		unsafe_put_user(op->ttl, &uargs->ttl, fault);
+	}
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
 static long get(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_get __user *uargs = arg;
@@ -103,19 +123,28 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 	err = metastore_op_run(file, &op);
 	if (err && err != -ERANGE)
 		return err;
-	if (put_user(op.value_len, &uargs->value_len) ||
-	    put_user(op.version, &uargs->version))
-		return -EFAULT;
-	if (!err && HAS(struct metastore_get, ttl, size) &&
-	    (put_user(op.owner, &uargs->owner) || put_user(op.ttl, &uargs->ttl)))
-		return -EFAULT;
-	return err;
+	return put_get_result(uargs, &op, !err && HAS(struct metastore_get, ttl, size)) ?: err;
 }
 
 /* How long to wait, in ms: who does not want to wait for events does not at all. */
 static u32 patience(const struct metastore_file *file, u32 timeout)
 {
 	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
+}
+
+static int put_set_result(struct metastore_set __user *uargs,
+			  const struct metastore_op *op, bool done)
+{
+	if (!user_write_access_begin(uargs, offsetofend(struct metastore_set, version)))
+		return -EFAULT;
+	unsafe_put_user(op->version, &uargs->version, fault);
+	if (done)
+		unsafe_put_user(op->queues, &uargs->queues, fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 static long store_value(struct metastore_file *file, void __user *arg,
@@ -133,23 +162,18 @@ static long store_value(struct metastore_file *file, void __user *arg,
 	waits = args.flags & METASTORE_F_WAIT;
 	if (args.reserved || (waits ? which != METASTORE_OP_PUBLISH : args.timeout))
 		return -EINVAL;
-	op = (struct metastore_op) {
-		.op = which,
-		.key = args.key,
-		.value = args.value,
-		.key_len = args.key_len,
-		.value_len = args.value_len,
-		.flags = args.flags & ~METASTORE_F_WAIT,
-		.version = args.version,
-		.ttl = args.ttl,
-	};
+	op.op = which;
+	op.key = args.key;
+	op.value = args.value;
+	op.key_len = args.key_len;
+	op.value_len = args.value_len;
+	op.flags = args.flags & ~METASTORE_F_WAIT;
+	op.version = args.version;
+	op.ttl = args.ttl;
 	err = waits ? metastore_op_publish_waiting(file, &op, patience(file, args.timeout)) :
 		      metastore_op_run(file, &op);
-	if (!err && put_user(op.queues, &uargs->queues))
-		return -EFAULT;
-	if ((!err || err == -EEXIST || err == -ESTALE) &&
-	    put_user(op.version, &uargs->version))
-		return -EFAULT;
+	if (!err || err == -EEXIST || err == -ESTALE)
+		return put_set_result(uargs, &op, !err) ?: err;
 	return err;
 }
 
@@ -532,7 +556,10 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	struct metastore_file *file = filp->private_data;
 	void __user *uarg = (void __user *)arg;
 	const struct command *command;
+	int err = metastore_run_quickly(file, cmd, uarg);
 
+	if (likely(err != -EAGAIN))
+		return err;
 	if (cmd == FIONREAD)
 		return put_user((int)metastore_queue_next_size(&file->queue),
 				(int __user *)uarg);

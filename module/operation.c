@@ -28,6 +28,18 @@ static int check_key_len(u32 len)
 	return len && len <= METASTORE_KEY_MAX ? 0 : -EINVAL;
 }
 
+/* After check_key_len(), so that there is room for it. */
+static inline int copy_key(struct metastore_file *file, struct metastore_key_buffer *buffer,
+			   u64 key, u32 len)
+{
+	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
+		return -EFAULT;
+	buffer->key.bytes = buffer->bytes;
+	buffer->key.len = len;
+	metastore_store_locate(file->store, &buffer->key);
+	return 0;
+}
+
 /**
  * metastore_copy_key - copy a key in and find out where it belongs
  * @file:	open file whose store is meant
@@ -41,17 +53,7 @@ static int check_key_len(u32 len)
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len)
 {
-	int err = check_key_len(len);
-
-	if (err)
-		return err;
-	/* There is room for METASTORE_KEY_MAX. */
-	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
-		return -EFAULT;
-	buffer->key.bytes = buffer->bytes;
-	buffer->key.len = len;
-	metastore_store_locate(file->store, &buffer->key);
-	return 0;
+	return check_key_len(len) ?: copy_key(file, buffer, key, len);
 }
 
 /* What the descriptor must be open for. */
@@ -69,14 +71,8 @@ static int check_flags(u32 flags, u32 known)
 	return 0;
 }
 
-/**
- * metastore_op_check - check all of an operation that needs no look at the store
- * @file:	open file
- * @op:		operation, copied from user space
- *
- * Return: 0; -EINVAL; -EBADF: the file is not open for it; -EMSGSIZE.
- */
-int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
+/* See metastore_op_check(). */
+static inline int check(struct metastore_file *file, const struct metastore_op *op)
 {
 	int err = check_key_len(op->key_len);
 
@@ -106,8 +102,20 @@ int metastore_op_check(struct metastore_file *file, const struct metastore_op *o
 	return 0;
 }
 
+/**
+ * metastore_op_check - check all of an operation that needs no look at the store
+ * @file:	open file
+ * @op:		operation, copied from user space
+ *
+ * Return: 0; -EINVAL; -EBADF: the file is not open for it; -EMSGSIZE.
+ */
+int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
+{
+	return check(file, op);
+}
+
 /* Makes the value of a SET or PUBLISH, and a key of its bytes. */
-static struct metastore_value *create_value(struct metastore_file *file,
+static inline struct metastore_value *create_value(struct metastore_file *file,
 					    const struct metastore_op *op,
 					    struct metastore_key *key)
 {
@@ -131,19 +139,10 @@ static struct metastore_value *create_value(struct metastore_file *file,
 	return value;
 }
 
-/**
- * metastore_op_prepare - make a change of an operation
- * @file:	open file
- * @op:		operation that is no GET, after metastore_op_check()
- * @buffer:	its key is set, and must stay as long as @change
- * @change:	is set; has a reference to its value, if any, for the caller
- *
- * Context: may sleep.
- * Return: 0, -ENOMEM or -EFAULT.
- */
-int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
-			 struct metastore_key_buffer *buffer,
-			 struct metastore_change *change)
+/* See metastore_op_prepare(). */
+static inline int prepare(struct metastore_file *file, const struct metastore_op *op,
+			  struct metastore_key_buffer *buffer,
+			  struct metastore_change *change)
 {
 	struct metastore_value *value;
 
@@ -164,6 +163,23 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 		return PTR_ERR(value);
 	change->value = value;
 	return 0;
+}
+
+/**
+ * metastore_op_prepare - make a change of an operation
+ * @file:	open file
+ * @op:		operation that is no GET, after metastore_op_check()
+ * @buffer:	its key is set, and must stay as long as @change
+ * @change:	is set; has a reference to its value, if any, for the caller
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM or -EFAULT.
+ */
+int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
+			 struct metastore_key_buffer *buffer,
+			 struct metastore_change *change)
+{
+	return prepare(file, op, buffer, change);
 }
 
 /**
@@ -209,7 +225,7 @@ static int get(struct metastore_file *file, struct metastore_op *op)
 	struct metastore_value *value;
 	int err;
 
-	err = metastore_copy_key(file, &buffer, op->key, op->key_len);
+	err = copy_key(file, &buffer, op->key, op->key_len);
 	if (err)
 		return err;
 	value = metastore_bucket_get(&buffer.key);
@@ -228,7 +244,7 @@ static int change(struct metastore_file *file, struct metastore_op *op,
 	struct metastore_change change;
 	int err;
 
-	err = metastore_op_prepare(file, op, &buffer, &change);
+	err = prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
 	err = timeout ? metastore_change_waiting(&change, *timeout) :
@@ -250,7 +266,7 @@ static int change(struct metastore_file *file, struct metastore_op *op,
  */
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op)
 {
-	int err = metastore_op_check(file, op);
+	int err = check(file, op);
 
 	if (err)
 		return err;

@@ -116,20 +116,3 @@ void metastore_owner_remove(struct metastore_value *value)
 	list_del(&tie->in_owner);
 	spin_unlock(&tie->owner->belongings.lock);
 }
-
-/**
- * metastore_value_owner - whose is a value?
- * @value:	a value that is, or was, in a table
- * @file:	who asks
- *
- * Context: any; the owner may be gone.
- * Return: METASTORE_OWNER_*.
- */
-u32 metastore_value_owner(const struct metastore_value *value,
-			  const struct metastore_file *file)
-{
-	if (!metastore_value_is_tied(value) || !metastore_tie_of(value)->owner)
-		return METASTORE_OWNER_NONE;
-	return metastore_tie_of(value)->owner == file ? METASTORE_OWNER_SELF :
-							METASTORE_OWNER_OTHER;
-}

@@ -6,8 +6,9 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+#include "value.h"
+
 struct metastore_file;
-struct metastore_value;
 
 /**
  * struct metastore_belongings - the values that belong to an open file
@@ -23,7 +24,22 @@ void metastore_belongings_init(struct metastore_belongings *belongings);
 void metastore_belongings_destroy(struct metastore_file *file);
 void metastore_owner_add(struct metastore_value *value);
 void metastore_owner_remove(struct metastore_value *value);
-u32 metastore_value_owner(const struct metastore_value *value,
-			  const struct metastore_file *file);
+
+/**
+ * metastore_value_owner - whose is a value?
+ * @value:	a value that is, or was, in a table
+ * @file:	who asks
+ *
+ * Context: any; the owner may be gone.
+ * Return: METASTORE_OWNER_*.
+ */
+static inline u32 metastore_value_owner(const struct metastore_value *value,
+					const struct metastore_file *file)
+{
+	if (likely(!metastore_value_is_tied(value)) || !metastore_tie_of(value)->owner)
+		return METASTORE_OWNER_NONE;
+	return metastore_tie_of(value)->owner == file ? METASTORE_OWNER_SELF :
+							METASTORE_OWNER_OTHER;
+}
 
 #endif /* METASTORE_OWNER_H */

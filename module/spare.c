@@ -26,10 +26,10 @@
 #include "spare.h"
 
 /*
- * What a CPU keeps at most, in bytes. Eight thousand small values are what one changes
- * that does nothing else while a grace period passes, some 10 ms.
+ * How many a CPU keeps at most: as many as one changes that does nothing else while a
+ * grace period passes, some 10 ms. They take a megabyte if they are small, four at most.
  */
-#define KEEP_MAX	SZ_1M
+#define KEEP_MAX	SZ_8K
 
 /* Lists of a size, of as many memory cgroups, so that a few can use the same CPU. */
 #define GROUPS		4
@@ -65,14 +65,14 @@ struct spare_list {
 
 /*
  * @lock:	protects the rest
- * @bytes:	what all lists have
+ * @nr:		how many all lists have
  * @kept:	how often something was kept
  * @lists:	by size and memory cgroup
  * @trim:	frees what is not needed; pending while there is anything
  */
 struct spares {
 	local_lock_t lock;	/* see above */
-	size_t bytes;
+	u32 nr;
 	u32 kept;
 	struct spare_list lists[ARRAY_SIZE(sizes)][GROUPS];
 	struct delayed_work trim;
@@ -82,16 +82,21 @@ static DEFINE_PER_CPU(struct spares, spares) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
+static inline u8 class_of(size_t size)
+{
+	/* By steps of 32 bytes */
+	static const u8 classes[] = { 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5 };
+
+	return classes[DIV_ROUND_UP(size, 32)];
+}
+
 /**
  * metastore_spare_class - which class of memory is enough
  * @size:	bytes, at most METASTORE_SPARE_MAX
  */
 u8 metastore_spare_class(size_t size)
 {
-	/* By steps of 32 bytes */
-	static const u8 classes[] = { 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5 };
-
-	return classes[DIV_ROUND_UP(size, 32)];
+	return class_of(size);
 }
 
 /**
@@ -103,12 +108,7 @@ size_t metastore_spare_size(u8 class)
 	return sizes[class];
 }
 
-/**
- * metastore_spare_group - the memory cgroup of the current task
- *
- * Return: its number, which may be another one's when it is gone.
- */
-u16 metastore_spare_group(void)
+static inline u16 current_group(void)
 {
 #ifdef CONFIG_MEMCG
 	u16 group;
@@ -122,39 +122,46 @@ u16 metastore_spare_group(void)
 #endif
 }
 
-static struct spare_list *list_of(u8 class, u16 group)
+/**
+ * metastore_spare_group - the memory cgroup of the current task
+ *
+ * Return: its number, which may be another one's when it is gone.
+ */
+u16 metastore_spare_group(void)
 {
-	return &this_cpu_ptr(&spares)->lists[class][group % GROUPS];
+	return current_group();
 }
 
-static struct metastore_value *pop(struct spare_list *list)
+static inline struct metastore_value *pop(struct spares *its, struct spare_list *list)
 {
 	struct metastore_value *value = list->first;
 
 	list->first = value->spare.next;
 	list->unneeded = min(list->unneeded, --list->nr);
-	__this_cpu_sub(spares.bytes, sizes[value->node.class]);
+	its->nr--;
 	return value;
 }
 
 /**
  * metastore_spare_take - get memory that was kept
- * @class:	its class
- * @group:	the current task's memory cgroup
+ * @size:	how much, in bytes, at most METASTORE_SPARE_MAX
  *
- * Return: memory of metastore_spare_size() that is charged to @group, with the node's
+ * Return: memory that is charged to the current task's memory cgroup, with the node's
  * class and group set; or NULL.
  */
-struct metastore_value *metastore_spare_take(u8 class, u16 group)
+struct metastore_value *metastore_spare_take(size_t size)
 {
 	struct metastore_value *value = NULL;
+	u16 group = current_group();
 	struct spare_list *list;
+	struct spares *its;
 
 	local_lock(&spares.lock);
-	list = list_of(class, group);
+	its = this_cpu_ptr(&spares);
+	list = &its->lists[class_of(size)][group % GROUPS];
 	if (list->nr && list->group == group &&
 	    poll_state_synchronize_rcu(list->first->spare.grace))
-		value = pop(list);
+		value = pop(its, list);
 	local_unlock(&spares.lock);
 	return value;
 }
@@ -198,14 +205,14 @@ static void keep(struct spares *its, struct metastore_garbage *garbage)
 	unsigned long grace = next_grace();
 	u32 i;
 
-	for (i = 0; i < KEEP_AT_ONCE && (value = *link) && its->bytes < KEEP_MAX; i++) {
+	for (i = 0; i < KEEP_AT_ONCE && (value = *link) && its->nr < KEEP_MAX; i++) {
 		u8 class = value->node.class;
 
 		next = value->garbage;
 		if (class < ARRAY_SIZE(sizes) &&
 		    append(&its->lists[class][value->node.group % GROUPS], value)) {
 			value->spare.grace = grace;
-			its->bytes += sizes[class];
+			its->nr++;
 			*link = next;
 		} else {
 			link = &value->garbage;
@@ -239,12 +246,14 @@ static bool free_oldest(u32 nr, bool all)
 {
 	struct metastore_value *value = NULL;
 	struct spare_list *list;
+	struct spares *its;
 
 	local_lock(&spares.lock);
-	list = &this_cpu_ptr(&spares)->lists[nr / GROUPS][nr % GROUPS];
+	its = this_cpu_ptr(&spares);
+	list = &its->lists[nr / GROUPS][nr % GROUPS];
 	if (all ? list->nr : list->unneeded) {
 		list->unneeded -= !all;
-		value = pop(list);
+		value = pop(its, list);
 	} else {
 		list->unneeded = list->nr;
 	}
@@ -264,7 +273,7 @@ static void trim(struct work_struct *work)
 		while (free_oldest(nr, false))
 			cond_resched();
 	local_lock(&spares.lock);
-	if (__this_cpu_read(spares.bytes))
+	if (__this_cpu_read(spares.nr))
 		trim_later();
 	local_unlock(&spares.lock);
 }

@@ -25,7 +25,7 @@ void metastore_spares_exit(void);
 u16 metastore_spare_group(void);
 u8 metastore_spare_class(size_t size);
 size_t metastore_spare_size(u8 class);
-struct metastore_value *metastore_spare_take(u8 class, u16 group);
+struct metastore_value *metastore_spare_take(size_t size);
 void metastore_spares_keep(struct metastore_garbage *garbage);
 bool metastore_spares_drop(void);
 

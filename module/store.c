@@ -180,44 +180,6 @@ bool metastore_store_is_owned(const struct metastore_store *store)
 }
 
 /**
- * metastore_store_locate - find out where in a store a key belongs
- * @store:	the store
- * @key:	the key; its hash and bucket are set
- *
- * One keyed hash gives both: its upper half picks the bucket, which BUCKET
- * shows, the lower the slot in the bucket's tables. SipHash is a pseudo-random
- * function: whoever sees some of its bits learns nothing about the others. The
- * slot is told to nobody, but LIST's order follows it, so a client can find out
- * by some L * L calls of LIST, times the number of buckets in calls of BUCKET,
- * L keys that fall in one chain, and make this one's users walk it. To redraw
- * the secret would stop that, and change the order under everybody's cursor.
- */
-void metastore_store_locate(struct metastore_store *store,
-			    struct metastore_key *key)
-{
-	u64 hash = siphash(key->bytes, key->len, &store->secret);
-
-	key->hash = lower_32_bits(hash);
-	key->bucket = &store->buckets[reciprocal_scale(upper_32_bits(hash),
-						       store->limits.buckets)];
-}
-
-/**
- * metastore_store_locate_value - find out where in a store a value belongs
- * @store:	the store
- * @value:	the value, to which the caller has a reference
- * @key:	is set to its key; the bytes are the value's
- */
-void metastore_store_locate_value(struct metastore_store *store,
-				  const struct metastore_value *value,
-				  struct metastore_key *key)
-{
-	key->bytes = value->node.key;
-	key->len = value->node.key_len;
-	metastore_store_locate(store, key);
-}
-
-/**
  * metastore_store_bucket_index - number of the bucket a key falls in
  * @store:	the store
  * @key:	the key, after metastore_store_locate()
@@ -228,18 +190,8 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
 	return key->bucket - store->buckets;
 }
 
-/**
- * metastore_store_charge - count keys and bytes against the store's limits
- * @store:	the store
- * @keys:	keys that come; negative: that go
- * @bytes:	bytes that come; negative: that go
- *
- * What does not grow is never refused. A new key that is refused for its bytes
- * may for a moment take the place of another one, the last that max_keys allows.
- *
- * Return: 0, or -ENOSPC and nothing is counted.
- */
-int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
+/* See metastore_store_charge(). */
+int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes)
 {
 	int more_keys = max(keys, 0);
 	s64 more_bytes = max(bytes, 0LL);

@@ -4,6 +4,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/kernel.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/siphash.h>
@@ -11,6 +12,7 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
+#include "bucket.h"
 #include "claim.h"
 #include "expiry.h"
 #include "table.h"
@@ -91,7 +93,7 @@ struct metastore_store {
 	struct metastore_limits limits;
 	bool private;
 	kuid_t maker;
-	siphash_key_t secret;
+	hsiphash_key_t secret;
 	atomic64_t keys;
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
@@ -148,14 +150,9 @@ void metastore_store_put(struct metastore_store *store);
 bool metastore_store_is_owned(const struct metastore_store *store);
 void metastore_private_limit(u64 bytes);
 u64 metastore_private_bytes(void);
-void metastore_store_locate(struct metastore_store *store,
-			    struct metastore_key *key);
-void metastore_store_locate_value(struct metastore_store *store,
-				  const struct metastore_value *value,
-				  struct metastore_key *key);
 u32 metastore_store_bucket_index(struct metastore_store *store,
 				 const struct metastore_key *key);
-int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes);
+int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes);
 int metastore_store_range(struct metastore_store *store, u32 bucket,
 			  struct metastore_range *range);
 int metastore_store_flush(struct metastore_file *file,
@@ -167,6 +164,63 @@ int metastore_store_flush_subscriptions(struct metastore_store *store,
 void metastore_store_count(struct metastore_store *store,
 			   const struct metastore_range *range,
 			   struct metastore_info *info);
+
+/**
+ * metastore_store_locate - find out where in a store a key belongs
+ * @store:	the store
+ * @key:	the key; its hash and bucket are set
+ *
+ * One keyed hash gives both: its upper bits pick the bucket, which BUCKET shows, all of
+ * them the slot in the bucket's tables, the lowest first. hsiphash() is for hash tables
+ * whose hashes are told to nobody. What is told here is the bucket; and LIST's order
+ * follows the slots. On a 64-bit kernel, which this module needs, it is SipHash-1-3 with
+ * a key of 128 bits, a pseudo-random function that others trust with as much: who sees
+ * some bits of it learns nothing about the others.
+ *
+ * A client can find out by some L * L calls of LIST, times the number of buckets in
+ * calls of BUCKET, L keys that fall in one chain, and make this one's users walk it. To
+ * redraw the secret would stop that, and change the order under everybody's cursor.
+ */
+static inline void metastore_store_locate(struct metastore_store *store,
+					  struct metastore_key *key)
+{
+	u32 hash = hsiphash(key->bytes, key->len, &store->secret);
+
+	key->hash = hash;
+	key->bucket = &store->buckets[reciprocal_scale(hash, store->limits.buckets)];
+}
+
+/**
+ * metastore_store_locate_value - find out where in a store a value belongs
+ * @store:	the store
+ * @value:	the value, to which the caller has a reference
+ * @key:	is set to its key; the bytes are the value's
+ */
+static inline void metastore_store_locate_value(struct metastore_store *store,
+						const struct metastore_value *value,
+						struct metastore_key *key)
+{
+	key->bytes = value->node.key;
+	key->len = value->node.key_len;
+	metastore_store_locate(store, key);
+}
+
+/**
+ * metastore_store_charge - count keys and bytes against the store's limits
+ * @store:	the store
+ * @keys:	keys that come; negative: that go
+ * @bytes:	bytes that come; negative: that go
+ *
+ * What does not grow is never refused. A new key that is refused for its bytes
+ * may for a moment take the place of another one, the last that max_keys allows.
+ *
+ * Return: 0, or -ENOSPC and nothing is counted.
+ */
+static inline int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
+{
+	/* Most values come in the place of one of the same length. */
+	return keys || bytes ? metastore_store_charge_any(store, keys, bytes) : 0;
+}
 
 void metastore_iter_init(struct metastore_iter *iter,
 			 struct metastore_store *store,

@@ -30,6 +30,7 @@ void metastore_table_init(struct metastore_table *table, spinlock_t *lock)
 {
 	genradix_init(&table->slots);
 	seqcount_spinlock_init(&table->seq, lock);
+	table->nr_ready = 0;
 	table->nr_slots = 0;
 	table->nr_nodes = 0;
 }
@@ -58,66 +59,14 @@ int metastore_table_prepare(struct metastore_table *table)
 {
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
 
-	if (nr_slots && READ_ONCE(table->nr_nodes) < nr_slots)
+	if (nr_slots < READ_ONCE(table->nr_ready) ||
+	    (nr_slots && READ_ONCE(table->nr_nodes) < nr_slots))
 		return 0;
-	if (!genradix_ptr_alloc(&table->slots, nr_slots, METASTORE_GFP) &&
-	    !nr_slots)
+	if (genradix_ptr_alloc(&table->slots, nr_slots, METASTORE_GFP))
+		WRITE_ONCE(table->nr_ready, nr_slots + 1);
+	else if (!nr_slots)
 		return -ENOMEM;
 	return 0;
-}
-
-/* Low bits of the hash pick the slot; where that one is not yet, one bit less. */
-static unsigned int slot_index(u32 hash, unsigned int nr_slots)
-{
-	unsigned int mask = roundup_pow_of_two(nr_slots) - 1;
-	unsigned int index = hash & mask;
-
-	return index < nr_slots ? index : index & (mask >> 1);
-}
-
-static struct metastore_slot *slot_of(struct metastore_table *table, u32 hash)
-{
-	unsigned int nr_slots = READ_ONCE(table->nr_slots);
-
-	if (!nr_slots)
-		return NULL;
-	return genradix_ptr(&table->slots, slot_index(hash, nr_slots));
-}
-
-static struct metastore_node *find_in_chain(struct metastore_table *table,
-					    const struct metastore_key *key)
-{
-	struct metastore_slot *slot = slot_of(table, key->hash);
-	struct metastore_node *node;
-
-	if (!slot)
-		return NULL;
-	for (node = rcu_dereference_raw(slot->first); node; node = rcu_dereference_raw(node->next))
-		if (node->hash == key->hash && node->key_len == key->len &&
-		    !memcmp(node->key, key->bytes, key->len))
-			return node;
-	return NULL;
-}
-
-/**
- * metastore_table_find - look a key up
- * @table:	the table
- * @key:	the key
- *
- * Context: under rcu_read_lock(), or with the table's lock held.
- * Return: the node, which stays for as long as that context does, or NULL.
- */
-struct metastore_node *metastore_table_find(struct metastore_table *table,
-					    const struct metastore_key *key)
-{
-	struct metastore_node *node;
-	unsigned int seq;
-
-	do {
-		seq = read_seqcount_begin(&table->seq);
-		node = find_in_chain(table, key);
-	} while (!node && read_seqcount_retry(&table->seq, seq));
-	return node;
 }
 
 /* The slot whose range was cut when slot @index came into use. */
@@ -135,7 +84,7 @@ static void split(struct metastore_table *table, struct metastore_slot *slot)
 	struct metastore_node *node;
 
 	while ((node = rcu_dereference_raw(*link)) &&
-	       slot_index(node->hash, index + 1) != index)
+	       metastore_slot_index(node->hash, index + 1) != index)
 		link = &node->next;
 
 	write_seqcount_begin(&table->seq);
@@ -218,7 +167,7 @@ void metastore_table_insert(struct metastore_table *table,
 
 	if (!table->nr_slots)
 		WRITE_ONCE(table->nr_slots, 1);
-	link = &slot_of(table, node->hash)->first;
+	link = &metastore_slot_of(table, node->hash)->first;
 	while ((next = rcu_dereference_raw(*link)) &&
 	       compare(next, order, node->key, node->key_len) < 0)
 		link = &next->next;
@@ -228,10 +177,10 @@ void metastore_table_insert(struct metastore_table *table,
 	grow(table);
 }
 
-static struct metastore_node __rcu **link_to(struct metastore_table *table,
+static inline struct metastore_node __rcu **link_to(struct metastore_table *table,
 					     struct metastore_node *node)
 {
-	struct metastore_node __rcu **link = &slot_of(table, node->hash)->first;
+	struct metastore_node __rcu **link = &metastore_slot_of(table, node->hash)->first;
 
 	while (rcu_dereference_raw(*link) != node)
 		link = &rcu_dereference_raw(*link)->next;
@@ -251,8 +200,7 @@ void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
 			     struct metastore_node *new)
 {
-	RCU_INIT_POINTER(new->next, rcu_dereference_raw(old->next));
-	rcu_assign_pointer(*link_to(table, old), new);
+	metastore_table_replace_at(link_to(table, old), new);
 }
 
 /**
@@ -304,7 +252,7 @@ static u64 end_of_slot(u64 order, unsigned int nr_slots)
 	unsigned int bits = order_base_2(nr_slots);
 
 	/* A slot that is not split yet covers what its other half will. */
-	if (bits && slot_index(bitrev32(order) | BIT(bits - 1), nr_slots) < BIT(bits - 1))
+	if (bits && metastore_slot_index(bitrev32(order) | BIT(bits - 1), nr_slots) < BIT(bits - 1))
 		bits--;
 	return ((order >> (32 - bits)) + 1) << (32 - bits);
 }
@@ -351,7 +299,7 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 		seq = read_seqcount_begin(&table->seq);
 		node = NULL;
 		end = METASTORE_ORDER_END;
-		slot = slot_of(table, bitrev32(pos->order));
+		slot = metastore_slot_of(table, bitrev32(pos->order));
 		if (slot) {
 			node = next_in_chain(slot, pos, prefix, prefix_len);
 			end = end_of_slot(pos->order, READ_ONCE(table->nr_slots));

@@ -3,12 +3,16 @@
 #define METASTORE_TABLE_H
 
 #include <linux/generic-radix-tree.h>
+#include <linux/log2.h>
+#include <linux/rcupdate.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/types.h>
 
 #include <linux/metastore.h>
+
+#include "bytes.h"
 
 struct metastore_bucket;
 
@@ -64,6 +68,7 @@ struct metastore_slot {
  * struct metastore_table - hash table that grows and shrinks slot by slot
  * @slots:	chains; the first @nr_slots are in use
  * @seq:	changes while a chain is cut or joined
+ * @nr_ready:	how many there is memory for
  * @nr_slots:	number of slots, 0 before the first insertion
  * @nr_nodes:	number of nodes
  *
@@ -84,6 +89,7 @@ struct metastore_table {
 	GENRADIX(struct metastore_slot)
 		slots;
 	seqcount_spinlock_t seq;
+	unsigned int nr_ready;
 	unsigned int nr_slots;
 	unsigned int nr_nodes;
 };
@@ -108,14 +114,12 @@ static inline bool metastore_key_equal(const struct metastore_key *a,
 				       const struct metastore_key *b)
 {
 	return a->hash == b->hash && a->len == b->len &&
-	       !memcmp(a->bytes, b->bytes, a->len);
+	       metastore_bytes_equal(a->bytes, b->bytes, a->len);
 }
 
 void metastore_table_init(struct metastore_table *table, spinlock_t *lock);
 void metastore_table_destroy(struct metastore_table *table);
 int metastore_table_prepare(struct metastore_table *table);
-struct metastore_node *metastore_table_find(struct metastore_table *table,
-					    const struct metastore_key *key);
 void metastore_table_insert(struct metastore_table *table,
 			    struct metastore_node *node);
 void metastore_table_replace(struct metastore_table *table,
@@ -130,5 +134,104 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 			    const u8 *key, u8 key_len);
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key);
+
+/* Low bits of the hash pick the slot; where that one is not yet, one bit less. */
+static inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
+{
+	unsigned int mask = roundup_pow_of_two(nr_slots) - 1;
+	unsigned int index = hash & mask;
+
+	return index < nr_slots ? index : index & (mask >> 1);
+}
+
+static inline struct metastore_slot *
+metastore_slot_of(struct metastore_table *table, u32 hash)
+{
+	unsigned int nr_slots = READ_ONCE(table->nr_slots);
+
+	if (!nr_slots)
+		return NULL;
+	return genradix_ptr(&table->slots, metastore_slot_index(hash, nr_slots));
+}
+
+static inline bool metastore_node_has_key(const struct metastore_node *node,
+					  const struct metastore_key *key)
+{
+	return node->hash == key->hash && node->key_len == key->len &&
+	       metastore_bytes_equal(node->key, key->bytes, key->len);
+}
+
+static inline struct metastore_node *
+metastore_find_in_chain(struct metastore_table *table, const struct metastore_key *key)
+{
+	struct metastore_slot *slot = metastore_slot_of(table, key->hash);
+	struct metastore_node *node;
+
+	if (!slot)
+		return NULL;
+	for (node = rcu_dereference_raw(slot->first); node; node = rcu_dereference_raw(node->next))
+		if (metastore_node_has_key(node, key))
+			return node;
+	return NULL;
+}
+
+/**
+ * metastore_table_find - look a key up
+ * @table:	the table
+ * @key:	the key
+ *
+ * Context: under rcu_read_lock(), or with the table's lock held.
+ * Return: the node, which stays for as long as that context does, or NULL.
+ */
+static inline struct metastore_node *
+metastore_table_find(struct metastore_table *table, const struct metastore_key *key)
+{
+	struct metastore_node *node;
+	unsigned int seq;
+
+	do {
+		seq = read_seqcount_begin(&table->seq);
+		node = metastore_find_in_chain(table, key);
+	} while (!node && read_seqcount_retry(&table->seq, seq));
+	return node;
+}
+
+/**
+ * metastore_table_link - look up what leads to a key's node
+ * @table:	the table
+ * @key:	the key
+ *
+ * Context: with the table's lock held.
+ * Return: the link, good until the table is changed, or NULL if there is no such node.
+ */
+static inline struct metastore_node __rcu **
+metastore_table_link(struct metastore_table *table, const struct metastore_key *key)
+{
+	struct metastore_slot *slot = metastore_slot_of(table, key->hash);
+	struct metastore_node __rcu **link;
+	struct metastore_node *node;
+
+	if (!slot)
+		return NULL;
+	for (link = &slot->first; (node = rcu_dereference_raw(*link)); link = &node->next)
+		if (metastore_node_has_key(node, key))
+			return link;
+	return NULL;
+}
+
+/**
+ * metastore_table_replace_at - put a node in another's place
+ * @link:	leads to the other one, which has the same key; readers may still be on
+ *		that until they are done with their RCU section
+ * @new:	the node
+ *
+ * Context: with the table's lock held.
+ */
+static inline void metastore_table_replace_at(struct metastore_node __rcu **link,
+					      struct metastore_node *new)
+{
+	RCU_INIT_POINTER(new->next, rcu_dereference_raw(rcu_dereference_raw(*link)->next));
+	rcu_assign_pointer(*link, new);
+}
 
 #endif /* METASTORE_TABLE_H */

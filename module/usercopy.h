@@ -11,13 +11,10 @@
 #include <linux/compiler.h>
 #include <linux/uaccess.h>
 
+#include "bytes.h"
+
 /* Beyond that the processor's string instructions win. */
 #define METASTORE_FEW_BYTES	512
-
-/* Eight bytes at any address. */
-struct metastore_word {
-	u64 value;
-} __packed;
 
 /* Between user_read_access_begin() and _end(). Return false at a fault. */
 static __always_inline bool unsafe_copy_words_in(u64 *to, const u64 __user *from,

@@ -22,7 +22,7 @@ static_assert(sizeof(struct metastore_tie) <= METASTORE_TIE_OVERHEAD);
 
 static bool is_large(const struct metastore_value *value)
 {
-	return !metastore_value_piece(value);
+	return !metastore_value_is_piece(value);
 }
 
 /* Where a large value has the pointer to its bytes. */
@@ -78,18 +78,17 @@ static struct metastore_value *apart_header_alloc(size_t size)
 /* If there is no memory, what is kept may be what is missing. */
 static struct metastore_value *piece_alloc(size_t size)
 {
-	u16 group = metastore_spare_group();
-	u8 class = metastore_spare_class(size);
-	struct metastore_value *value;
+	struct metastore_value *value = metastore_spare_take(size);
+	u8 class;
 
-	value = metastore_spare_take(class, group);
-	if (value)
+	if (likely(value))
 		return value;
+	class = metastore_spare_class(size);
 	do
 		value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
 	while (!value && metastore_spares_drop());
 	if (value) {
-		value->node.group = group;
+		value->node.group = metastore_spare_group();
 		value->node.class = class;
 	}
 	return value;
@@ -97,8 +96,8 @@ static struct metastore_value *piece_alloc(size_t size)
 
 static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 {
-	size_t size = header_size(key_len, len);
 	bool apart = !metastore_value_fits_inline(key_len, len);
+	size_t size = header_size(key_len, len);
 	struct metastore_value *value;
 	void *bytes = NULL;
 
@@ -165,15 +164,19 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 					       const void __user *bytes, u32 len,
 					       bool tied)
 {
-	struct metastore_value *value = value_alloc(key_len, len, tied);
+	struct metastore_value *value;
+	int err;
 
+	value = value_alloc(key_len, len, tied);
 	if (!value)
 		return ERR_PTR(-ENOMEM);
 	/* They were allocated for so many bytes. */
-	if (metastore_copy_in(value->node.key, key, key_len) ||
-	    metastore_copy_in(bytes_of(value), bytes, len)) {
+	err = metastore_copy_in(value->node.key, key, key_len) ?:
+	      metastore_copy_in(is_large(value) ? bytes_of(value) : value->node.key + key_len,
+				bytes, len);
+	if (unlikely(err)) {
 		value_free(value);
-		return ERR_PTR(-EFAULT);
+		return ERR_PTR(err);
 	}
 	refcount_set(&value->refs, 1);
 	value->tgid = task_tgid_nr(current);
@@ -234,8 +237,9 @@ void metastore_value_put(struct metastore_value *value)
  * Return: 0 or -EFAULT.
  */
 int metastore_value_to_user(const struct metastore_value *value,
-			    void __user *buffer)
+				  void __user *buffer)
 {
+	/* There are so many. */
 	return metastore_copy_out(buffer, bytes_of(value), value->len);
 }
 

@@ -186,11 +186,10 @@ static inline bool metastore_value_fits_inline(u32 key_len, u32 len)
 	       METASTORE_INLINE_MAX;
 }
 
-/* Key and value in one piece, or NULL if they are not. */
-static inline const u8 *metastore_value_piece(const struct metastore_value *value)
+/* Are key and value in one piece, the one behind the other? */
+static inline bool metastore_value_is_piece(const struct metastore_value *value)
 {
-	return metastore_value_fits_inline(value->node.key_len, value->len) ?
-	       value->node.key : NULL;
+	return metastore_value_fits_inline(value->node.key_len, value->len);
 }
 
 /* The tie of a value that has one. */
