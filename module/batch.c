@@ -22,6 +22,8 @@
 #include "delivery.h"
 #include "device.h"
 #include "operation.h"
+#include "quick.h"
+#include "usercopy.h"
 
 /* Size of struct metastore_op in the header's first version that had it. */
 #define OP_SIZE_FIRST	56
@@ -42,8 +44,7 @@ static void __user *op_address(const struct metastore_batch *batch, u32 i)
 /* Returns -E2BIG if the operation says something that is not known here. */
 static int copy_op(const struct metastore_batch *batch, u32 i, struct metastore_op *op)
 {
-	return copy_struct_from_user(op, sizeof(*op), op_address(batch, i),
-				     batch->op_size);
+	return metastore_copy_args(op, sizeof(*op), op_address(batch, i), batch->op_size);
 }
 
 static int copy_result(const struct metastore_batch *batch, u32 i,
@@ -51,7 +52,8 @@ static int copy_result(const struct metastore_batch *batch, u32 i,
 {
 	size_t size = min_t(size_t, batch->op_size, sizeof(*op));
 
-	return copy_to_user(op_address(batch, i), op, size) ? -EFAULT : 0;
+	/* It is no more than @op has. */
+	return metastore_copy_out(op_address(batch, i), op, size);
 }
 
 /* The result alone, where the rest was not understood. */
@@ -66,13 +68,15 @@ static int put_result(const struct metastore_batch *batch, u32 i, int result)
 
 static int run_op(struct metastore_file *file, struct metastore_batch *batch, u32 i)
 {
-	struct metastore_op op;
+	struct metastore_op op __uninitialized;
 	int result = copy_op(batch, i, &op);
 
 	if (result == -EFAULT)
 		return result;
 	if (!result) {
-		result = metastore_op_run(file, &op);
+		result = op.op == METASTORE_OP_GET ? metastore_get_quickly(file, &op) : -EAGAIN;
+		if (result == -EAGAIN)
+			result = metastore_op_run(file, &op);
 		op.result = result;
 	}
 	if (result && batch->failed == batch->nr)

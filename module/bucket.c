@@ -152,7 +152,7 @@ int metastore_change_prepare(const struct metastore_change *change)
 
 /* See metastore_change_judge(). */
 static inline int judge(struct metastore_change *change,
-			   const struct metastore_value *old)
+			const struct metastore_value *old)
 {
 	u64 version = old ? old->version : 0;
 
@@ -189,7 +189,7 @@ int metastore_change_judge(struct metastore_change *change,
 
 /* See metastore_change_bytes(). */
 static inline s64 find_bytes(struct metastore_change *change,
-			   const struct metastore_value *old)
+			     const struct metastore_value *old)
 {
 	change->bytes = change->value ? metastore_value_size(change->value) : 0;
 	if (old)
@@ -234,7 +234,7 @@ static u32 mask_of(u16 type, u16 flags)
 
 /* See metastore_change_commit(). */
 static inline void commit(struct metastore_change *change,
-			     struct metastore_value *old)
+			  struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 	struct metastore_value *value = change->value;
@@ -305,20 +305,16 @@ void metastore_change_tell(const struct metastore_change *change,
 static void tell(struct metastore_change *change, struct metastore_value *old,
 		 struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
-	struct metastore_delivery delivery __uninitialized;
 	struct metastore_notice notice __uninitialized;
 
 	metastore_change_tell(change, old, &notice);
-	metastore_delivery_begin(&delivery, change->key, &notice, NULL);
-	delivery.claims = claims;
-	metastore_delivery_finish(&delivery, garbage);
-	change->queues = delivery.queues;
+	change->queues = metastore_deliver(change->key, &notice, claims, garbage);
 }
 
 /* Makes a change and tells it. The lock may be released in between. */
 static inline void carry_out(struct metastore_change *change, struct metastore_value *old,
-		      struct metastore_claims *claims,
-		      struct metastore_garbage *garbage)
+			     struct metastore_claims *claims,
+			     struct metastore_garbage *garbage)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 
@@ -348,8 +344,8 @@ static void remove_value(const struct metastore_key *key,
  * Takes the lock in order to make a change, after removing a value whose time is
  * over. Returns the one there is, or NULL; the change knows where that is.
  */
-static inline struct metastore_value *lock_live(struct metastore_change *change,
-						struct metastore_garbage *garbage)
+static __always_inline struct metastore_value *lock_live(struct metastore_change *change,
+							 struct metastore_garbage *garbage)
 	__acquires(&change->key->bucket->lock)
 {
 	const struct metastore_key *key = change->key;

@@ -110,7 +110,7 @@ void metastore_change_tell(const struct metastore_change *change,
  * Return: the value, whether its time is over or not, or NULL. It stays in the
  * second case; in the first a reference is needed for most of it.
  */
-static inline struct metastore_value *
+static __always_inline struct metastore_value *
 metastore_bucket_find(const struct metastore_key *key)
 {
 	return metastore_value_of(metastore_table_find(&key->bucket->values, key));

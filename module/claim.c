@@ -146,7 +146,7 @@ static int claim_all(struct metastore_claims *claims, const struct metastore_cha
 	claims->nr = 0;
 	claims->epoch = atomic64_read(&key->bucket->store->room.epoch);
 	spin_lock(&key->bucket->lock);
-	metastore_walk_start(&walk, key, true);
+	metastore_walk_start(&walk, key, metastore_topic_of(key), true);
 	spin_unlock(&key->bucket->lock);
 	while (!err && (at = metastore_walk_next(&walk))) {
 		sub = list_entry(at, struct metastore_subscription, in_topic);

@@ -159,15 +159,15 @@ static bool push_claimed(struct metastore_subscription *sub,
 /*
  * Gives the event to the next subscriptions of the topic that the walk is at, to @nr of
  * them at most, of which as many are left as it returns. There must be as many
- * references, of which each queue takes one.
+ * references, of which each queue takes one. Compiled twice, since it is what matters
+ * where there are many.
  */
-static u32 deliver_in_topic(struct metastore_delivery *delivery, u32 nr,
-			    struct metastore_garbage *garbage)
+static __always_inline u32 deliver_in_topic(struct metastore_delivery *delivery, u32 nr,
+					    bool claimed, struct metastore_garbage *garbage)
 {
 	const struct metastore_notice *notice = delivery->notice;
 	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.at;
 	u32 size = metastore_value_size(notice->record.value), met = nr, refused = 0;
-	const struct metastore_claims *claims = delivery->claims;
 	const struct metastore_key *key = delivery->key;
 	struct metastore_subscription *sub;
 
@@ -178,7 +178,7 @@ static u32 deliver_in_topic(struct metastore_delivery *delivery, u32 nr,
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (!wants(sub, notice))
 			refused++;
-		else if (unlikely(claims))
+		else if (claimed)
 			refused += !push_claimed(sub, delivery, size, garbage);
 		else if (!metastore_queue_push(&sub->source, key, &notice->record, size,
 					       garbage))
@@ -187,6 +187,25 @@ static u32 deliver_in_topic(struct metastore_delivery *delivery, u32 nr,
 	delivery->walk.at = at;
 	delivery->queues += met - nr - refused;
 	return nr;
+}
+
+static noinline u32 deliver_claimed(struct metastore_delivery *delivery, u32 nr,
+				    struct metastore_garbage *garbage)
+{
+	return deliver_in_topic(delivery, nr, true, garbage);
+}
+
+static noinline u32 deliver_plainly(struct metastore_delivery *delivery, u32 nr,
+				    struct metastore_garbage *garbage)
+{
+	return deliver_in_topic(delivery, nr, false, garbage);
+}
+
+static inline u32 deliver(struct metastore_delivery *delivery, u32 nr,
+			  struct metastore_garbage *garbage)
+{
+	return unlikely(delivery->claims) ? deliver_claimed(delivery, nr, garbage) :
+					    deliver_plainly(delivery, nr, garbage);
 }
 
 /* Gives the event to the next @nr subscriptions. Returns false if there are no more. */
@@ -198,7 +217,7 @@ static bool deliver_event(struct metastore_delivery *delivery, u32 nr,
 
 	metastore_value_get_many(value, nr);
 	while (delivery->walk.topic) {
-		left = deliver_in_topic(delivery, left, garbage);
+		left = deliver(delivery, left, garbage);
 		if (!left)
 			break;
 		metastore_walk_next_topic(&delivery->walk);
@@ -228,11 +247,62 @@ static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 /* Lets others have the bucket for a moment. */
 static void take_breath(struct metastore_bucket *bucket,
 			struct metastore_garbage *garbage)
+	__must_hold(&bucket->lock)
 {
 	spin_unlock(&bucket->lock);
 	metastore_garbage_free(garbage);
 	cond_resched();
 	spin_lock(&bucket->lock);
+}
+
+static inline void set(struct metastore_delivery *delivery, const struct metastore_key *key,
+		       const struct metastore_notice *notice, struct metastore_group *group,
+		       struct metastore_claims *claims)
+{
+	delivery->key = key;
+	delivery->notice = notice;
+	delivery->group = group;
+	delivery->claims = claims;
+	delivery->section = -1;
+	delivery->queues = 0;
+}
+
+/*
+ * Gives an event to a topic with few subscriptions, under one hold of the lock, when that
+ * are all. Returns how many queues took it.
+ */
+static u32 deliver_to_few(struct metastore_topic *topic, const struct metastore_key *key,
+			  const struct metastore_notice *notice,
+			  struct metastore_claims *claims, struct metastore_garbage *garbage)
+{
+	struct metastore_delivery delivery __uninitialized;
+	u32 nr = topic->nr;
+
+	set(&delivery, key, notice, NULL, claims);
+	delivery.walk.topic = topic;
+	delivery.walk.at = &topic->subs;
+	metastore_value_get_many(notice->record.value, nr);
+	deliver(&delivery, nr, garbage);
+	metastore_value_put_some(notice->record.value, nr - delivery.queues);
+	return delivery.queues;
+}
+
+static void begin(struct metastore_delivery *delivery, const struct metastore_key *key,
+		  const struct metastore_notice *notice, struct metastore_group *group,
+		  struct metastore_topic *topic, bool prefixes)
+{
+	set(delivery, key, notice, group, NULL);
+	if (group || prefixes)
+		delivery->section = metastore_section_begin();
+	INIT_LIST_HEAD(&delivery->in_bucket);
+	delivery->done = !metastore_walk_start(&delivery->walk, key, topic, prefixes);
+	if (delivery->done)
+		return;
+	/* Then the lock will be released before the end. */
+	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
+		delivery->section = metastore_section_begin();
+	if (group)
+		list_add(&delivery->in_bucket, &key->bucket->deliveries);
 }
 
 /**
@@ -250,25 +320,8 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      const struct metastore_notice *notice,
 			      struct metastore_group *group)
 {
-	bool prefixes = metastore_has_prefixes(&key->bucket->store->prefixes);
-
-	delivery->key = key;
-	delivery->notice = notice;
-	delivery->group = group;
-	delivery->claims = NULL;
-	delivery->section = -1;
-	delivery->queues = 0;
-	if (group || prefixes)
-		delivery->section = metastore_section_begin();
-	INIT_LIST_HEAD(&delivery->in_bucket);
-	delivery->done = !metastore_walk_start(&delivery->walk, key, prefixes);
-	if (delivery->done)
-		return;
-	/* Then the lock will be released before the end. */
-	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
-		delivery->section = metastore_section_begin();
-	if (group)
-		list_add(&delivery->in_bucket, &key->bucket->deliveries);
+	begin(delivery, key, notice, group, metastore_topic_of(key),
+	      metastore_has_prefixes(&key->bucket->store->prefixes));
 }
 
 /**
@@ -292,6 +345,34 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 	}
 	if (delivery->section >= 0)
 		metastore_section_end(delivery->section);
+}
+
+/**
+ * metastore_deliver - give an event to the subscribers of a key
+ * @key:	the key, which is not busy
+ * @notice:	the event, with a reference to its value
+ * @claims:	room that is claimed for it, or NULL
+ * @garbage:	takes values to be freed when the lock is released
+ *
+ * Context: with the bucket's lock held, which is released and taken again if
+ * there are many. May sleep.
+ * Return: how many queues took it.
+ */
+u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
+		      struct metastore_claims *claims, struct metastore_garbage *garbage)
+{
+	bool prefixes = metastore_has_prefixes(&key->bucket->store->prefixes);
+	struct metastore_topic *topic = metastore_topic_of(key);
+	struct metastore_delivery delivery __uninitialized;
+
+	if (!prefixes && !topic)
+		return 0;
+	if (!prefixes && topic->nr <= CHUNK)
+		return deliver_to_few(topic, key, notice, claims, garbage);
+	begin(&delivery, key, notice, NULL, topic, prefixes);
+	delivery.claims = claims;
+	metastore_delivery_finish(&delivery, garbage);
+	return delivery.queues;
 }
 
 /* The delivery of a key that is under way, or NULL. */

@@ -85,6 +85,8 @@ bool metastore_key_is_busy(const struct metastore_key *key);
 bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
 			 struct metastore_garbage *garbage);
 
+u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
+		      struct metastore_claims *claims, struct metastore_garbage *garbage);
 void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      const struct metastore_key *key,
 			      const struct metastore_notice *notice,

@@ -83,19 +83,19 @@ static int metastore_release(struct inode *inode, struct file *filp)
 
 /*
  * Reads up to a batch of records. Returns how many; 0: none; or an error, which
- * may come after some were read. Sets @more if there may be more to be read.
+ * may come after some were read. Sets @more, if any were, to whether there are more.
  */
 static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *more)
 {
 	struct metastore_record records[READ_BATCH] __uninitialized;
 	int nr, copied;
 
-	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to), more) ?:
+	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to)) ?:
 	     metastore_snapshot_take(queue, records, READ_BATCH, iov_iter_count(to));
 	if (nr <= 0)
 		return nr;
 	copied = metastore_events_copy(records, nr, to);
-	metastore_queue_finish(queue, records, nr, copied);
+	*more = metastore_queue_finish(queue, records, nr, copied);
 	return copied == nr ? nr : -EFAULT;
 }
 
@@ -109,7 +109,7 @@ static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 	do {
 		ret = read_batch(queue, to, &more);
 		cond_resched();
-	} while (more && ret > 0 && !signal_pending(current));
+	} while (ret > 0 && more && !signal_pending(current));
 	copied = count - iov_iter_count(to);
 	return copied ?: ret;
 }

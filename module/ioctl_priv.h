@@ -13,9 +13,7 @@ struct metastore_file;
 static __always_inline int copy_args(void *args, size_t size,
 				     const void __user *uargs, size_t usize)
 {
-	if (likely(usize == size))
-		return metastore_copy_struct_in(args, uargs, size);
-	return copy_struct_from_user(args, size, uargs, usize);
+	return metastore_copy_args(args, size, uargs, usize);
 }
 
 /* Only what the caller's structure has; it may be an older, shorter one. */

@@ -116,8 +116,8 @@ int metastore_op_check(struct metastore_file *file, const struct metastore_op *o
 
 /* Makes the value of a SET or PUBLISH, and a key of its bytes. */
 static inline struct metastore_value *create_value(struct metastore_file *file,
-					    const struct metastore_op *op,
-					    struct metastore_key *key)
+						   const struct metastore_op *op,
+						   struct metastore_key *key)
 {
 	bool owned = op->flags & METASTORE_F_OWNED;
 	struct metastore_value *value;

@@ -226,9 +226,8 @@ int metastore_queue_claim(struct metastore_source *source,
 			  const struct metastore_value *value, u32 *charge);
 void metastore_queue_unclaim(struct metastore_source *source, u32 charge);
 int metastore_queue_take(struct metastore_queue *queue,
-			 struct metastore_record *records, int max, size_t room,
-			 bool *more);
-void metastore_queue_finish(struct metastore_queue *queue,
+			 struct metastore_record *records, int max, size_t room);
+bool metastore_queue_finish(struct metastore_queue *queue,
 			    struct metastore_record *records, int nr,
 			    int delivered);
 size_t metastore_queue_next_size(struct metastore_queue *queue);

@@ -41,7 +41,7 @@ static inline void queue_wake(struct metastore_queue *queue)
 	 * held here, whether there is a record: either it sees the record, or
 	 * it is seen.
 	 */
-	if (waitqueue_active(&queue->readers))
+	if (unlikely(waitqueue_active(&queue->readers)))
 		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
 }
 

@@ -19,69 +19,128 @@
 /* Keys up to that length go the short way. */
 #define SHORT_KEY	64
 
-/* Returns false if the arguments need a closer look. */
-static __always_inline bool copy_in(struct metastore_file *file, u8 *bytes,
-				    struct metastore_key *key, struct metastore_get *args,
-				    const struct metastore_get __user *uargs)
+/* What a GET found. */
+struct found {
+	u64 version;
+	u32 len;
+};
+
+/*
+ * That the address can be a user's is checked for the most there can be, a constant, which
+ * is quicker; what is refused thereby, at the very end of the address space, goes the long
+ * way.
+ */
+static __always_inline bool copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
 {
-	/* The rest is only for the result. */
-	if (metastore_copy_struct_in(args, uargs, offsetof(struct metastore_get, version)))
+	bool done;
+
+	if (!user_read_access_begin(ukey, SHORT_KEY))
 		return false;
-	if (args->flags || !args->key_len || args->key_len > SHORT_KEY ||
-	    metastore_copy_in(bytes, u64_to_user_ptr(args->key), args->key_len))
-		return false;
-	key->bytes = bytes;
-	key->len = args->key_len;
-	metastore_store_locate(file->store, key);
-	return true;
+	done = unsafe_copy_in(bytes, ukey, len);
+	user_read_access_end();
+	return done;
 }
 
-/* Value and result; what faults is repeated by who may wait for the page. */
-static __always_inline int copy_out(const struct metastore_value *value,
-				    const struct metastore_get *args,
-				    struct metastore_get __user *uargs)
+/* Of a value in one piece, that is as long as key and value. */
+static __always_inline bool copy_value(u8 __user *uvalue,
+				       const struct metastore_value *value)
 {
-	const u8 *bytes = value->node.key + value->node.key_len;
+	bool done;
 
-	if (args->value_len < value->len ||
-	    !user_write_access_begin(u64_to_user_ptr(args->value), value->len))
-		return -EAGAIN;
-	if (!unsafe_copy_out(u64_to_user_ptr(args->value), bytes, value->len))
-		goto fault;
+	if (!user_write_access_begin(uvalue, METASTORE_INLINE_MAX))
+		return false;
+	done = unsafe_copy_out(uvalue, value->node.key + value->node.key_len, value->len);
 	user_write_access_end();
-	if (!user_write_access_begin(uargs, sizeof(*uargs)))
-		return -EAGAIN;
-	unsafe_put_user(value->len, &uargs->value_len, fault);
-	unsafe_put_user(METASTORE_OWNER_NONE, &uargs->owner, fault);
-	unsafe_put_user(value->version, &uargs->version, fault);
-	unsafe_put_user(0, &uargs->ttl, fault);
-	user_write_access_end();
-	return 0;
-fault:
-	user_write_access_end();
-	return -EAGAIN;
+	return done;
 }
 
-static inline int get(struct metastore_file *file, struct metastore_get __user *uargs)
+/*
+ * Looks a key up and copies its value out. Returns 0, -ENOENT; -EAGAIN: that needs a
+ * closer look, also if the memory is not there: it can be waited for elsewhere.
+ */
+static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_len,
+				u64 uvalue, u32 room, struct found *found)
 {
-	struct metastore_get args __uninitialized;
 	struct metastore_key key __uninitialized;
 	u8 bytes[SHORT_KEY] __uninitialized;
 	const struct metastore_value *value;
 	int err = -ENOENT;
 
-	if (!(file->mode & FMODE_READ) || !copy_in(file, bytes, &key, &args, uargs))
+	if (!key_len || key_len > SHORT_KEY || !copy_key(bytes, u64_to_user_ptr(ukey), key_len))
 		return -EAGAIN;
+	key.bytes = bytes;
+	key.len = key_len;
+	metastore_store_locate(file->store, &key);
 	/* What is in a table stays as it is for an RCU section after it is taken out. */
 	rcu_read_lock_sched();
 	pagefault_disable();
 	value = metastore_bucket_find(&key);
-	if (value)
-		err = metastore_value_is_tied(value) || !metastore_value_is_piece(value) ?
-		      -EAGAIN : copy_out(value, &args, uargs);
+	if (value) {
+		found->version = value->version;
+		found->len = value->len;
+		err = !metastore_value_is_tied(value) && metastore_value_is_piece(value) &&
+		      value->len <= room && copy_value(u64_to_user_ptr(uvalue), value) ?
+		      0 : -EAGAIN;
+	}
 	pagefault_enable();
 	rcu_read_unlock_sched();
 	return err;
+}
+
+static inline int put_found(struct metastore_get __user *uargs, const struct found *found)
+{
+	if (!user_write_access_begin(uargs, sizeof(*uargs)))
+		return -EFAULT;
+	unsafe_put_user(found->len, &uargs->value_len, fault);
+	unsafe_put_user(METASTORE_OWNER_NONE, &uargs->owner, fault);
+	unsafe_put_user(found->version, &uargs->version, fault);
+	unsafe_put_user(0, &uargs->ttl, fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+static inline int get(struct metastore_file *file, struct metastore_get __user *uargs)
+{
+	struct metastore_get args __uninitialized;
+	struct found found __uninitialized;
+	int err;
+
+	/* The rest is only for the result. */
+	if (!(file->mode & FMODE_READ) ||
+	    metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_get, version)) ||
+	    args.flags)
+		return -EAGAIN;
+	err = look(file, args.key, args.key_len, args.value, args.value_len, &found);
+	return err ?: put_found(uargs, &found);
+}
+
+/**
+ * metastore_get_quickly - do a GET of a batch, if it is simple
+ * @file:	open file
+ * @op:		operation, copied from user space, a GET; if it is done its [out] fields
+ *		but the result are set
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOENT; -EAGAIN: it is not simple.
+ */
+int metastore_get_quickly(struct metastore_file *file, struct metastore_op *op)
+{
+	struct found found __uninitialized;
+	int err;
+
+	if (!(file->mode & FMODE_READ) || op->flags)
+		return -EAGAIN;
+	err = look(file, op->key, op->key_len, op->value, op->value_len, &found);
+	if (err)
+		return err;
+	op->value_len = found.len;
+	op->owner = METASTORE_OWNER_NONE;
+	op->version = found.version;
+	op->ttl = 0;
+	return 0;
 }
 
 /* Is there nothing in it that needs a closer look? */
@@ -113,7 +172,7 @@ static inline int store(struct metastore_file *file, struct metastore_set __user
 {
 	struct metastore_set args __uninitialized;
 	struct metastore_key key __uninitialized;
-	struct metastore_change change;
+	struct metastore_change change __uninitialized;
 	struct metastore_value *value;
 	int err;
 
@@ -125,12 +184,13 @@ static inline int store(struct metastore_file *file, struct metastore_set __user
 		return PTR_ERR(value);
 	metastore_store_locate_value(file->store, value, &key);
 	value->node.hash = key.hash;
-	change = (struct metastore_change) {
-		.key = &key,
-		.value = value,
-		.by = file,
-		.type = type,
-	};
+	change.key = &key;
+	change.value = value;
+	change.by = file;
+	change.flags = 0;
+	change.type = type;
+	change.event_flags = 0;
+	change.queues = 0;
 	err = metastore_bucket_change(&change, NULL);
 	if (unlikely(err)) {
 		metastore_value_put(value);

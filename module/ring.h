@@ -20,15 +20,16 @@
  */
 struct metastore_record {
 	struct metastore_source *source;
-	struct_group_tagged(metastore_news, news,
-		struct metastore_value *value;
-		union {
-			u64 version;
-			u64 count;
-		};
-		u16 type;
-		u16 flags;
-		u32 since;
+
+	struct_group_tagged(metastore_news, news, struct metastore_value *value;
+	union {
+		u64 version;
+		u64 count;
+	};
+	u16 type;
+	u16 flags;
+	u32 since;
+
 	);
 };
 

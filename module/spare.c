@@ -10,7 +10,7 @@
  * its readers are not through nor are those of the others.
  *
  * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
- * that one get it again. What was not needed for a second is freed.
+ * that one get it again. Of what there is more than was used within a second is freed.
  */
 #include <linux/bits.h>
 #include <linux/cpumask.h>
@@ -52,14 +52,14 @@ static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_SPARE_MAX };
  * @first:	the oldest
  * @last:	the youngest; both are set if there is any
  * @nr:		their number
- * @unneeded:	the fewest there were since it was last trimmed
+ * @taken:	how often one was used since it was last trimmed
  * @group:	whose all of them are, if there are any
  */
 struct spare_list {
 	struct metastore_value *first;
 	struct metastore_value *last;
 	u32 nr;
-	u32 unneeded;
+	u32 taken;
 	u16 group;
 };
 
@@ -67,6 +67,7 @@ struct spare_list {
  * @lock:	protects the rest
  * @nr:		how many all lists have
  * @kept:	how often something was kept
+ * @over:	a grace period that is over
  * @lists:	by size and memory cgroup
  * @trim:	frees what is not needed; pending while there is anything
  */
@@ -74,6 +75,7 @@ struct spares {
 	local_lock_t lock;	/* see above */
 	u32 nr;
 	u32 kept;
+	unsigned long over;
 	struct spare_list lists[ARRAY_SIZE(sizes)][GROUPS];
 	struct delayed_work trim;
 };
@@ -114,7 +116,7 @@ static inline u16 current_group(void)
 	u16 group;
 
 	rcu_read_lock();
-	group = mem_cgroup_id(mem_cgroup_from_task(current));
+	group = mem_cgroup_id(mem_cgroup_from_css(task_css(current, memory_cgrp_id)));
 	rcu_read_unlock();
 	return group;
 #else
@@ -137,9 +139,20 @@ static inline struct metastore_value *pop(struct spares *its, struct spare_list 
 	struct metastore_value *value = list->first;
 
 	list->first = value->spare.next;
-	list->unneeded = min(list->unneeded, --list->nr);
+	list->nr--;
 	its->nr--;
 	return value;
+}
+
+/* Many have the same grace period. */
+static inline bool is_over(struct spares *its, unsigned long grace)
+{
+	if (likely(grace == its->over))
+		return true;
+	if (!poll_state_synchronize_rcu(grace))
+		return false;
+	its->over = grace;
+	return true;
 }
 
 /**
@@ -159,19 +172,17 @@ struct metastore_value *metastore_spare_take(size_t size)
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
 	list = &its->lists[class_of(size)][group % GROUPS];
-	if (list->nr && list->group == group &&
-	    poll_state_synchronize_rcu(list->first->spare.grace))
+	if (list->nr && list->group == group && is_over(its, list->first->spare.grace))
 		value = pop(its, list);
+	list->taken += !!value;
 	local_unlock(&spares.lock);
 	return value;
 }
 
-static void trim_later(void)
+static __always_inline void trim_later(struct spares *its)
 {
-	struct delayed_work *work = this_cpu_ptr(&spares.trim);
-
-	if (!delayed_work_pending(work))
-		schedule_delayed_work_on(smp_processor_id(), work, TRIM_INTERVAL);
+	if (!delayed_work_pending(&its->trim))
+		schedule_delayed_work_on(smp_processor_id(), &its->trim, TRIM_INTERVAL);
 }
 
 /* A grace period that began after now; every so often one that is sure to. */
@@ -229,12 +240,15 @@ static void keep(struct spares *its, struct metastore_garbage *garbage)
  */
 void metastore_spares_keep(struct metastore_garbage *garbage)
 {
+	struct spares *its;
+
 	/* KASAN shall see whoever uses it after that. */
 	if (IS_ENABLED(CONFIG_KASAN))
 		return;
 	local_lock(&spares.lock);
-	keep(this_cpu_ptr(&spares), garbage);
-	trim_later();
+	its = this_cpu_ptr(&spares);
+	keep(its, garbage);
+	trim_later(its);
 	local_unlock(&spares.lock);
 }
 
@@ -251,12 +265,10 @@ static bool free_oldest(u32 nr, bool all)
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
 	list = &its->lists[nr / GROUPS][nr % GROUPS];
-	if (all ? list->nr : list->unneeded) {
-		list->unneeded -= !all;
+	if (list->nr > (all ? 0 : list->taken))
 		value = pop(its, list);
-	} else {
-		list->unneeded = list->nr;
-	}
+	else
+		list->taken = 0;
 	local_unlock(&spares.lock);
 	if (!value)
 		return false;
@@ -274,7 +286,7 @@ static void trim(struct work_struct *work)
 			cond_resched();
 	local_lock(&spares.lock);
 	if (__this_cpu_read(spares.nr))
-		trim_later();
+		trim_later(this_cpu_ptr(&spares));
 	local_unlock(&spares.lock);
 }
 

@@ -45,23 +45,11 @@ void metastore_table_destroy(struct metastore_table *table)
 	genradix_free(&table->slots);
 }
 
-/**
- * metastore_table_prepare - allocate what the next insertion may need
- * @table:	the table
- *
- * To be called without the lock before metastore_table_insert(). May sleep.
- * Only the very first slot must be had; without a further one the table stays
- * as it is, and its chains grow longer.
- *
- * Return: 0 or -ENOMEM.
- */
-int metastore_table_prepare(struct metastore_table *table)
+/* See metastore_table_prepare(). */
+int metastore_table_allocate(struct metastore_table *table)
 {
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
 
-	if (nr_slots < READ_ONCE(table->nr_ready) ||
-	    (nr_slots && READ_ONCE(table->nr_nodes) < nr_slots))
-		return 0;
 	if (genradix_ptr_alloc(&table->slots, nr_slots, METASTORE_GFP))
 		WRITE_ONCE(table->nr_ready, nr_slots + 1);
 	else if (!nr_slots)
@@ -178,7 +166,7 @@ void metastore_table_insert(struct metastore_table *table,
 }
 
 static inline struct metastore_node __rcu **link_to(struct metastore_table *table,
-					     struct metastore_node *node)
+						    struct metastore_node *node)
 {
 	struct metastore_node __rcu **link = &metastore_slot_of(table, node->hash)->first;
 

@@ -119,7 +119,7 @@ static inline bool metastore_key_equal(const struct metastore_key *a,
 
 void metastore_table_init(struct metastore_table *table, spinlock_t *lock);
 void metastore_table_destroy(struct metastore_table *table);
-int metastore_table_prepare(struct metastore_table *table);
+int metastore_table_allocate(struct metastore_table *table);
 void metastore_table_insert(struct metastore_table *table,
 			    struct metastore_node *node);
 void metastore_table_replace(struct metastore_table *table,
@@ -136,7 +136,7 @@ bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key);
 
 /* Low bits of the hash pick the slot; where that one is not yet, one bit less. */
-static inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
+static __always_inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
 {
 	unsigned int mask = roundup_pow_of_two(nr_slots) - 1;
 	unsigned int index = hash & mask;
@@ -144,7 +144,7 @@ static inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
 	return index < nr_slots ? index : index & (mask >> 1);
 }
 
-static inline struct metastore_slot *
+static __always_inline struct metastore_slot *
 metastore_slot_of(struct metastore_table *table, u32 hash)
 {
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
@@ -154,14 +154,35 @@ metastore_slot_of(struct metastore_table *table, u32 hash)
 	return genradix_ptr(&table->slots, metastore_slot_index(hash, nr_slots));
 }
 
-static inline bool metastore_node_has_key(const struct metastore_node *node,
-					  const struct metastore_key *key)
+/**
+ * metastore_table_prepare - allocate what the next insertion may need
+ * @table:	the table
+ *
+ * To be called without the lock before metastore_table_insert().
+ * Only the very first slot must be had; without a further one the table stays
+ * as it is, and its chains grow longer.
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+static inline int metastore_table_prepare(struct metastore_table *table)
+{
+	unsigned int nr_slots = READ_ONCE(table->nr_slots);
+
+	if (likely(nr_slots < READ_ONCE(table->nr_ready)) ||
+	    (nr_slots && READ_ONCE(table->nr_nodes) < nr_slots))
+		return 0;
+	return metastore_table_allocate(table);
+}
+
+static __always_inline bool metastore_node_has_key(const struct metastore_node *node,
+						   const struct metastore_key *key)
 {
 	return node->hash == key->hash && node->key_len == key->len &&
 	       metastore_bytes_equal(node->key, key->bytes, key->len);
 }
 
-static inline struct metastore_node *
+static __always_inline struct metastore_node *
 metastore_find_in_chain(struct metastore_table *table, const struct metastore_key *key)
 {
 	struct metastore_slot *slot = metastore_slot_of(table, key->hash);
@@ -183,7 +204,7 @@ metastore_find_in_chain(struct metastore_table *table, const struct metastore_ke
  * Context: under rcu_read_lock(), or with the table's lock held.
  * Return: the node, which stays for as long as that context does, or NULL.
  */
-static inline struct metastore_node *
+static __always_inline struct metastore_node *
 metastore_table_find(struct metastore_table *table, const struct metastore_key *key)
 {
 	struct metastore_node *node;
@@ -204,7 +225,7 @@ metastore_table_find(struct metastore_table *table, const struct metastore_key *
  * Context: with the table's lock held.
  * Return: the link, good until the table is changed, or NULL if there is no such node.
  */
-static inline struct metastore_node __rcu **
+static __always_inline struct metastore_node __rcu **
 metastore_table_link(struct metastore_table *table, const struct metastore_key *key)
 {
 	struct metastore_slot *slot = metastore_slot_of(table, key->hash);

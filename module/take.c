@@ -223,26 +223,19 @@ static int take_in_turn(struct metastore_queue *queue, struct metastore_record *
  * @records:	is filled; to be given to metastore_queue_finish()
  * @max:	records that @records has room for
  * @room:	bytes that the reader has room for
- * @more:	is set to whether something was left
  *
  * Context: takes the queue's lock.
  * Return: the number of records, not always all that fit; 0 if there are none, or if
  * it is a snapshot's turn; -EMSGSIZE if the first does not fit.
  */
 int metastore_queue_take(struct metastore_queue *queue,
-			 struct metastore_record *records, int max, size_t room,
-			 bool *more)
+			 struct metastore_record *records, int max, size_t room)
 {
 	int nr;
 
 	spin_lock(&queue->lock);
-	if (is_ring_alone(queue)) {
-		nr = take_of_ring(queue, records, max, room);
-		*more = queue->ring.len;
-	} else {
-		nr = take_in_turn(queue, records, max, room);
-		*more = next_of(queue) != NEXT_NONE;
-	}
+	nr = is_ring_alone(queue) ? take_of_ring(queue, records, max, room) :
+				    take_in_turn(queue, records, max, room);
 	if (nr > 0) {
 		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
 		queue_room_came(queue);
@@ -407,18 +400,22 @@ static void finish(struct metastore_queue *queue, struct metastore_record *recor
  * Events that it did not get are counted as lost; that is the next record.
  *
  * Context: takes the queue's lock. May sleep.
+ * Return: whether there is something more to be read.
  */
-void metastore_queue_finish(struct metastore_queue *queue,
+bool metastore_queue_finish(struct metastore_queue *queue,
 			    struct metastore_record *records, int nr,
 			    int delivered)
 {
 	struct metastore_garbage garbage = {};
+	bool more;
 
 	spin_lock(&queue->lock);
 	finish(queue, records, nr, delivered, &garbage);
 	queue_room_came(queue);
+	more = queue->ring.len || next_of(queue) != NEXT_NONE;
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
+	return more;
 }
 
 /**

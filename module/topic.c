@@ -133,7 +133,14 @@ void metastore_topic_key(const struct metastore_topic *topic, struct metastore_k
 	}
 }
 
-static struct metastore_topic *find_key(const struct metastore_key *key)
+/**
+ * metastore_topic_of - look the topic of a key up
+ * @key:	the key
+ *
+ * Context: with the bucket's lock held.
+ * Return: the topic, or NULL.
+ */
+struct metastore_topic *metastore_topic_of(const struct metastore_key *key)
 {
 	struct metastore_node *node;
 
@@ -156,7 +163,7 @@ struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 					     const struct metastore_key *key)
 {
 	if (key->bucket)
-		return find_key(key);
+		return metastore_topic_of(key);
 	return topic_of(metastore_trie_find(&store->prefixes.trie, key->bytes, key->len));
 }
 
@@ -261,6 +268,7 @@ struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match
  * metastore_walk_start - begin to go over all subscriptions that a key's event reaches
  * @walk:	is set
  * @key:	the key, which must stay as long as @walk
+ * @topic:	its topic, or NULL
  * @prefixes:	whether to go over those to prefixes too; then the caller is in a
  *		section of metastore_srcu, to the end of the walk
  *
@@ -272,12 +280,12 @@ struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match
  * Return: whether there may be any; then @walk->topic is the first topic.
  */
 bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_key *key,
-			  bool prefixes)
+			  struct metastore_topic *topic, bool prefixes)
 {
 	walk->match.next = NULL;
 	if (prefixes)
 		metastore_prefix_match(key, &walk->match);
-	go_to(walk, find_key(key) ?: metastore_prefix_next(&walk->match));
+	go_to(walk, topic ?: metastore_prefix_next(&walk->match));
 	return walk->topic;
 }
 
@@ -300,7 +308,7 @@ void metastore_walk_next_topic(struct metastore_walk *walk)
  */
 u32 metastore_subscribers(const struct metastore_key *key)
 {
-	struct metastore_topic *topic = find_key(key);
+	struct metastore_topic *topic = metastore_topic_of(key);
 	struct metastore_trie_match match;
 	u32 nr = topic ? topic->nr : 0;
 	int section = srcu_read_lock(&metastore_srcu);

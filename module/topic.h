@@ -66,6 +66,7 @@ struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 					       const struct metastore_key *key);
 struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 					     const struct metastore_key *key);
+struct metastore_topic *metastore_topic_of(const struct metastore_key *key);
 void metastore_topic_insert(struct metastore_topic *topic,
 			    struct metastore_topic **fork);
 void metastore_topic_free_if_unused(struct metastore_topic *topic);
@@ -79,7 +80,7 @@ void metastore_prefix_match(const struct metastore_key *key,
 struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match);
 
 bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_key *key,
-			  bool prefixes);
+			  struct metastore_topic *topic, bool prefixes);
 void metastore_walk_next_topic(struct metastore_walk *walk);
 u32 metastore_subscribers(const struct metastore_key *key);
 

@@ -22,7 +22,7 @@ static __always_inline bool unsafe_copy_words_in(u64 *to, const u64 __user *from
 {
 	size_t i;
 
-	_Pragma("GCC unroll 8")
+#pragma GCC unroll 8
 	for (i = 0; i < words; i++)
 		unsafe_get_user(to[i], from + i, fault);
 	return true;
@@ -58,7 +58,7 @@ static __always_inline bool unsafe_copy_words_out(u64 __user *to, const u64 *fro
 {
 	size_t i;
 
-	_Pragma("GCC unroll 8")
+#pragma GCC unroll 8
 	for (i = 0; i < words; i++)
 		unsafe_put_user(from[i], to + i, fault);
 	return true;
@@ -108,6 +108,24 @@ static __always_inline int metastore_copy_struct_in(void *to, const void __user 
 	done = unsafe_copy_words_in(to, from, size / 8);
 	user_read_access_end();
 	return done ? 0 : -EFAULT;
+}
+
+/**
+ * metastore_copy_args - copy a structure in, which the user may have in another size
+ * @to:		the structure
+ * @size:	its size in bytes, constant, a multiple of 8
+ * @from:	user address
+ * @usize:	size there
+ *
+ * Context: may sleep.
+ * Return: 0, -EFAULT, or -E2BIG if what is longer is not zero.
+ */
+static __always_inline int metastore_copy_args(void *to, size_t size,
+					       const void __user *from, size_t usize)
+{
+	if (likely(usize == size))
+		return metastore_copy_struct_in(to, from, size);
+	return copy_struct_from_user(to, size, from, usize);
 }
 
 /**

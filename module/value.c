@@ -197,16 +197,15 @@ bool metastore_value_tryget(struct metastore_value *value)
 }
 
 /**
- * metastore_garbage_free_all - free the values that were put under a lock
- * @garbage:	list of them, not empty; is empty afterwards
+ * metastore_garbage_free_rest - free the values whose memory is not kept
+ * @garbage:	list of them; is empty afterwards
  *
  * Context: may sleep.
  */
-void metastore_garbage_free_all(struct metastore_garbage *garbage)
+void metastore_garbage_free_rest(struct metastore_garbage *garbage)
 {
 	struct metastore_value *value;
 
-	metastore_spares_keep(garbage);
 	while ((value = garbage->first)) {
 		garbage->first = value->garbage;
 		value_free_rcu(value);
@@ -237,7 +236,7 @@ void metastore_value_put(struct metastore_value *value)
  * Return: 0 or -EFAULT.
  */
 int metastore_value_to_user(const struct metastore_value *value,
-				  void __user *buffer)
+			    void __user *buffer)
 {
 	/* There are so many. */
 	return metastore_copy_out(buffer, bytes_of(value), value->len);

@@ -100,7 +100,7 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 					       bool tied);
 bool metastore_value_tryget(struct metastore_value *value);
 void metastore_value_put(struct metastore_value *value);
-void metastore_garbage_free_all(struct metastore_garbage *garbage);
+void metastore_garbage_free_rest(struct metastore_garbage *garbage);
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer);
 bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
@@ -129,8 +129,11 @@ static inline void metastore_value_put_later(struct metastore_value *value,
 /* Frees what was put under a lock, if anything. May sleep. */
 static inline void metastore_garbage_free(struct metastore_garbage *garbage)
 {
-	if (garbage->first)
-		metastore_garbage_free_all(garbage);
+	if (!garbage->first)
+		return;
+	metastore_spares_keep(garbage);
+	if (unlikely(garbage->first))
+		metastore_garbage_free_rest(garbage);
 }
 
 /* Takes so many, of which what is not needed is given back. */
