@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Operations on one key.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "store.h"
+
+static void run_get(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_get(keys[n], row->size);
+	else
+		while (n--)
+			get(keys[n], row->size);
+}
+
+static void run_miss(const struct row *row, unsigned int n)
+{
+	struct metastore_get args = {
+		.value = address(buffer),
+		.key_len = KEY_LEN,
+	};
+	size_t size = row->size;
+
+	if (row->library)
+		while (n--) {
+			if (!mstore_get(store, missing[n], KEY_LEN, buffer, &size, NULL) ||
+			    errno != ENOENT)
+				die("mstore_get found what is not there");
+		}
+	else
+		while (n--) {
+			args.key = address(missing[n]);
+			args.value_len = row->size;
+			if (!ioctl(fd, METASTORE_IOC_GET, &args) || errno != ENOENT)
+				die("GET found what is not there");
+		}
+}
+
+static void run_set(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_set(keys[n], row->size);
+	else
+		while (n--)
+			set(keys[n], row->size);
+}
+
+static void run_set_new(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_set(new_keys[n], row->size);
+	else
+		while (n--)
+			set(new_keys[n], row->size);
+}
+
+static void run_delete(const struct row *row, unsigned int n)
+{
+	if (!row->library)
+		while (n--)
+			delete(new_keys[n]);
+	else
+		while (n--)
+			if (mstore_delete(store, new_keys[n], KEY_LEN, NULL))
+				die("mstore_delete");
+}
+
+static void set_new_keys(const struct row *row, unsigned int n)
+{
+	while (n--)
+		set(new_keys[n], row->size);
+}
+
+static void delete_new_keys(const struct row *row, unsigned int n)
+{
+	struct metastore_delete args = { .key_len = KEY_LEN };
+
+	(void)row;
+	while (n--) {
+		args.key = address(new_keys[n]);
+		if (ioctl(fd, METASTORE_IOC_DELETE, &args) && errno != ENOENT)
+			die("DELETE");
+	}
+}
+
+static void end_new_keys(const struct row *row)
+{
+	delete_new_keys(row, BATCH);
+}
+
+static void run_get_one(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_get(news, row->size);
+	else
+		while (n--)
+			get(news, row->size);
+}
+
+static void run_set_one(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_set(news, row->size);
+	else
+		while (n--)
+			set(news, row->size);
+}
+
+/**
+ * key_rows - rows of one of many keys
+ */
+void key_rows(void)
+{
+	struct row table[] = {
+		{ "get", "ioctl,bpf-lookup,redis-get,lmdb-get",
+		  .setup = fill, .run = run_get },
+		{ "get-miss", "ioctl", .setup = fill, .run = run_miss },
+		{ "set", "bpf-update,redis-set", .setup = fill, .run = run_set },
+		{ "set-new", "bpf-update,redis-set", .setup = fill,
+		  .prepare = delete_new_keys, .run = run_set_new,
+		  .teardown = end_new_keys },
+		{ "delete", "ioctl", .setup = fill, .prepare = set_new_keys,
+		  .run = run_delete },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		table[i].size = VALUE_LEN;
+		table[i].keys = KEYS;
+		add_both(&table[i], table[i].name);
+	}
+}
+
+/**
+ * one_key_rows - rows of one key and values of all sizes
+ */
+void one_key_rows(void)
+{
+	struct row get_row = { .setup = one_key, .run = run_get_one };
+	struct row set_row = { .setup = one_key, .run = run_set_one };
+	const struct value_size *size;
+	char name[sizeof(get_row.name)];
+
+	for (size = value_sizes; size < value_sizes + nr_value_sizes; size++) {
+		get_row.size = size->size;
+		get_row.batch = size->batch;
+		snprintf(name, sizeof(name), "get-%s", size->name);
+		add_both(&get_row, name);
+		set_row.size = size->size;
+		set_row.batch = size->batch;
+		snprintf(name, sizeof(name), "set-%s", size->name);
+		add_both(&set_row, name);
+	}
+}
+
+/**
+ * metastore_keys_rows - rows of stores with ever more keys
+ */
+void metastore_keys_rows(void)
+{
+	static const struct {
+		const char *name;
+		unsigned int keys;
+	} numbers[] = {
+		{ "1k", 1000 }, { "100k", 100000 }, { "1M", 1000000 }, { "10M", 10000000 },
+	};
+	struct row hit = { .setup = fill, .run = run_get, .size = VALUE_LEN };
+	struct row miss = { .setup = fill, .run = run_miss, .size = VALUE_LEN };
+	char name[sizeof(hit.name)];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		hit.keys = numbers[i].keys;
+		snprintf(name, sizeof(name), "get-keys-%s", numbers[i].name);
+		add_both(&hit, name);
+		hit.peers = "get-keys-1k";
+		miss.keys = numbers[i].keys;
+		snprintf(name, sizeof(name), "get-miss-keys-%s", numbers[i].name);
+		add_both(&miss, name);
+		miss.peers = "get-miss-keys-1k";
+	}
+}
