@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * bench [-l] memory|keys|other [NAME,...]: measures the rows of the table whose names
- * begin with one of those given, or all; -l lists them only. What fills the store
- * wants a machine of its own, and the memory it takes a store that was never full.
+ * begin with one of those given, or are one of those with a full stop behind it, or
+ * all; -l lists them only. What fills the store wants a machine of its own, and the
+ * memory it takes a store that was never full.
  *
  * To be run in a VM whose clock counts instructions (vm/vm, ICOUNT=1), where the
  * time of an operation is the number of instructions that the whole machine spent
  * on it: program, kernel and, where there is one, server. For each row a line:
  *
- *	name unit mean minimum peers		(separated by tabs)
+ *	name unit mean minimum peers own|other		(separated by tabs)
  *
  * How a row is measured: BATCHES batches, each from rest. What the kernel puts
  * off, such as freeing memory after a grace period, is waited for after each batch
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -209,8 +211,8 @@ static void measure_time(const struct row *row)
 		sum += later;
 	for (i = 0; i < BATCHES * SHIFT_FILES; i++)
 		close(files[i]);
-	printf("%s\t%s\t%.1f\t%.1f\t%s\n", row->name, "instructions",
-	       sum / BATCHES / n, min / n, row->peers ?: "");
+	printf("%s\t%s\t%.1f\t%.1f", row->name, "instructions",
+	       sum / BATCHES / n, min / n);
 }
 
 static void measure(const struct row *row)
@@ -220,29 +222,34 @@ static void measure(const struct row *row)
 	if (row->run)
 		measure_time(row);
 	else
-		printf("%s\t%s\t%.1f\t\t%s\n", row->name, row->unit,
-		       row->amount(row), row->peers ?: "");
+		printf("%s\t%s\t%.1f\t", row->name, row->unit, row->amount(row));
+	printf("\t%s\t%s\n", row->peers ?: "", row->own ? "own" : "other");
 	if (row->teardown)
 		row->teardown(row);
 	fflush(stdout);
 }
 
-/* Is the name, or its beginning, one of a list separated by commas? */
-static bool is_in(const char *name, const char *list, bool beginning)
+/* Does the name begin with that word, or is it the word before a full stop? */
+static bool is_meant(const char *name, const char *word, size_t len)
 {
-	size_t len;
-
-	for (; *list; list += len + (list[len] == ',')) {
-		len = strcspn(list, ",");
-		if (len && !strncmp(name, list, len) && (beginning || !name[len]))
-			return true;
-	}
-	return false;
+	if (word[len - 1] == '.')
+		return strlen(name) == len - 1 && !strncmp(name, word, len - 1);
+	return !strncmp(name, word, len);
 }
 
 static bool is_wanted(const struct row *row, const char *only)
 {
-	return !*only || is_in(row->name, only, true);
+	const char *word;
+	size_t len;
+
+	if (!*only)
+		return true;
+	for (word = only; *word; word += len + (word[len] == ',')) {
+		len = strcspn(word, ",");
+		if (len && is_meant(row->name, word, len))
+			return true;
+	}
+	return false;
 }
 
 static bool is_first_peer_of(const struct row *peer, const struct row *row)
@@ -266,16 +273,25 @@ static bool is_needed(const struct row *row, const char *only)
 	return false;
 }
 
+static void add_own(void (*add)(void))
+{
+	unsigned int i = nr_rows;
+
+	add();
+	for (; i < nr_rows; i++)
+		rows[i].own = true;
+}
+
 static void add_rows(const char *which)
 {
 	if (!strcmp(which, "memory")) {
-		metastore_memory_rows();
+		add_own(metastore_memory_rows);
 		redis_memory_rows();
 	} else if (!strcmp(which, "keys")) {
-		metastore_keys_rows();
+		add_own(metastore_keys_rows);
 	} else if (!strcmp(which, "other")) {
 		kernel_rows();
-		metastore_rows();
+		add_own(metastore_rows);
 		redis_rows();
 		dbus_rows();
 		nats_rows();
@@ -287,6 +303,7 @@ static void add_rows(const char *which)
 
 int main(int argc, char **argv)
 {
+	const struct rlimit files = { 4 * SUBSCRIBERS_MAX, 4 * SUBSCRIBERS_MAX };
 	bool list = argc > 1 && !strcmp(argv[1], "-l");
 	const char *only;
 	unsigned int i;
@@ -298,6 +315,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	only = argc > 2 ? argv[2] : "";
+	setrlimit(RLIMIT_NOFILE, &files);
 	add_rows(argv[1]);
 	for (i = 0; i < nr_rows; i++) {
 		if (!is_needed(&rows[i], only))

@@ -17,6 +17,8 @@
 #define VALUE_LEN	64
 #define VALUE_MAX	(64 << 10)
 
+#define SUBSCRIBERS_MAX	1000
+
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
 /* The compiler checks arguments against the format, as for printf(). */
@@ -47,8 +49,11 @@
  * @subscribers: number of them
  * @prefixes:	subscriptions to prefixes that the key does not have
  * @epoll:	whether an epoll watches each
+ * @flags:	METASTORE_SUBSCRIBE_* of each
+ * @own:	whether it is about the module; set by bench.c
  * @library:	whether the operation is done through the library
  * @batch:	operations of a batch; 0: BATCH
+ * @together:	those that are done in one call
  */
 struct row {
 	char name[32];
@@ -64,8 +69,11 @@ struct row {
 	unsigned int subscribers;
 	unsigned int prefixes;
 	bool epoll;
+	uint32_t flags;
+	bool own;
 	bool library;
 	unsigned int batch;
+	unsigned int together;
 };
 
 /* bench.c */
@@ -91,6 +99,8 @@ extern const struct value_size {
 	unsigned int batch;
 } value_sizes[];
 extern const size_t nr_value_sizes;
+extern const unsigned int subscriber_numbers[];
+extern const size_t nr_subscriber_numbers;
 extern char bench_value[VALUE_MAX];
 
 void bench_key(char key[KEY_LEN], const char *prefix, unsigned int number);

@@ -28,6 +28,10 @@ const struct value_size value_sizes[] = {
 
 const size_t nr_value_sizes = ARRAY_SIZE(value_sizes);
 
+const unsigned int subscriber_numbers[] = { 1, 10, 99, SUBSCRIBERS_MAX };
+
+const size_t nr_subscriber_numbers = ARRAY_SIZE(subscriber_numbers);
+
 /** bench_value - bytes for values */
 char bench_value[VALUE_MAX];
 

@@ -96,6 +96,51 @@ static void pipe_both(const struct row *row, unsigned int n)
 	}
 }
 
+static int readers[SUBSCRIBERS_MAX], writers[SUBSCRIBERS_MAX];
+
+static void pipes_open(const struct row *row)
+{
+	unsigned int i;
+
+	for (i = 0; i < row->subscribers; i++) {
+		pipe_open(row);
+		readers[i] = fds[0];
+		writers[i] = fds[1];
+	}
+}
+
+static void pipes_empty(const struct row *row, unsigned int n)
+{
+	unsigned int i;
+	int len;
+
+	(void)n;
+	for (i = 0; i < row->subscribers; i++)
+		while (!ioctl(readers[i], FIONREAD, &len) && len)
+			if (read(readers[i], buffer, sizeof(buffer)) <= 0)
+				die("pipe");
+}
+
+/* To each of them the same, as who has no one to do it would. */
+static void pipes_write(const struct row *row, unsigned int n)
+{
+	unsigned int i;
+
+	while (n--)
+		for (i = 0; i < row->subscribers; i++)
+			expect(write(writers[i], bench_value, row->size), row->size, "pipe");
+}
+
+static void pipes_close(const struct row *row)
+{
+	unsigned int i;
+
+	for (i = 0; i < row->subscribers; i++) {
+		close(readers[i]);
+		close(writers[i]);
+	}
+}
+
 static void socket_open(const struct row *row)
 {
 	(void)row;
@@ -202,6 +247,24 @@ static void map_close(const struct row *row)
 	close(fds[0]);
 }
 
+static void pipes_rows(void)
+{
+	struct row row = {
+		.setup = pipes_open,
+		.prepare = pipes_empty,
+		.run = pipes_write,
+		.teardown = pipes_close,
+		.size = VALUE_LEN,
+	};
+	size_t i;
+
+	for (i = 0; i < nr_subscriber_numbers; i++) {
+		row.subscribers = subscriber_numbers[i];
+		row.batch = row.subscribers < 99 ? BATCH : SHORT_BATCH;
+		row_add(&row, "pipes-%u", row.subscribers);
+	}
+}
+
 /**
  * kernel_rows - rows of what the kernel offers without us
  */
@@ -235,4 +298,5 @@ void kernel_rows(void)
 		if (row.size)
 			row_add(&row, "pipe-%s", value_sizes[i].name);
 	}
+	pipes_rows();
 }

@@ -60,6 +60,37 @@ static void run_set_new(const struct row *row, unsigned int n)
 			set(new_keys[n], row->size);
 }
 
+static void run_create(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_set_if(MSTORE_CREATE, new_keys[n], row->size, NULL);
+	else
+		while (n--)
+			set_if(METASTORE_F_CREATE, new_keys[n], row->size, NULL);
+}
+
+static uint64_t versions[BATCH];
+
+static void fill_versions(const struct row *row)
+{
+	unsigned int i;
+
+	fill(row);
+	for (i = 0; i < BATCH; i++)
+		set_if(0, keys[i], row->size, &versions[i]);
+}
+
+static void run_if_version(const struct row *row, unsigned int n)
+{
+	if (row->library)
+		while (n--)
+			lib_set_if(MSTORE_IF_VERSION, keys[n], row->size, &versions[n]);
+	else
+		while (n--)
+			set_if(METASTORE_F_IF_VERSION, keys[n], row->size, &versions[n]);
+}
+
 static void run_delete(const struct row *row, unsigned int n)
 {
 	if (!row->library)
@@ -127,6 +158,10 @@ void key_rows(void)
 		{ "set-new", "bpf-update,redis-set", .setup = fill,
 		  .prepare = delete_new_keys, .run = run_set_new,
 		  .teardown = end_new_keys },
+		{ "set-if-version", "set", .setup = fill_versions,
+		  .run = run_if_version },
+		{ "set-create", "set-new", .setup = fill, .prepare = delete_new_keys,
+		  .run = run_create, .teardown = end_new_keys },
 		{ "delete", "ioctl", .setup = fill, .prepare = set_new_keys,
 		  .run = run_delete },
 	};

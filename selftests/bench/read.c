@@ -66,12 +66,14 @@ static void run_read_many(const struct row *row, unsigned int n)
 
 static void lib_subscribe_sized(const struct row *row, size_t capacity)
 {
+	const struct mstore_subscribe_options options = { .flags = row->flags };
+
 	one_key(row);
 	reader = mstore_open(NULL, MSTORE_RDWR | MSTORE_NONBLOCK);
 	events = mstore_event_buffer_new(capacity);
 	if (!reader || !events ||
-	    mstore_subscribe(reader, news, KEY_LEN, 0, 0))
-		die("mstore_subscribe");
+	    mstore_subscribe_with(reader, news, KEY_LEN, &options))
+		die("mstore_subscribe_with");
 }
 
 static void lib_subscribe(const struct row *row)
@@ -114,9 +116,12 @@ static void run_lib_read(const struct row *row, unsigned int n)
 		n -= lib_read_events();
 }
 
-/* Of a value of that size; peers are those of the size that the others have. */
-static void add_publish_read(const struct value_size *size, const char *peers,
-			     const char *name)
+/*
+ * A value of that size, and a subscriber with those flags; peers are those of the size
+ * that the others have.
+ */
+static void add_publish_read(const struct value_size *size, uint32_t flags,
+			     const char *peers, const char *name)
 {
 	struct row raw = {
 		.setup = subscribe_all,
@@ -125,6 +130,7 @@ static void add_publish_read(const struct value_size *size, const char *peers,
 		.size = size->size,
 		.batch = size->batch,
 		.subscribers = 1,
+		.flags = flags,
 	};
 	struct row library = {
 		.setup = lib_subscribe,
@@ -132,6 +138,7 @@ static void add_publish_read(const struct value_size *size, const char *peers,
 		.teardown = lib_unsubscribe,
 		.size = size->size,
 		.batch = size->batch,
+		.flags = flags,
 	};
 
 	raw = compared(&raw, peers);
@@ -148,7 +155,7 @@ static void size_rows(void)
 	for (size = value_sizes; size < value_sizes + nr_value_sizes; size++) {
 		snprintf(name, sizeof(name), "publish-read-%s", size->name);
 		snprintf(peer, sizeof(peer), "pipe-%s", size->name);
-		add_publish_read(size, size->size ? peer : "", name);
+		add_publish_read(size, 0, size->size ? peer : "", name);
 	}
 }
 
@@ -159,7 +166,7 @@ void read_rows(void)
 {
 	static const struct value_size usual = { "", VALUE_LEN, BATCH };
 	struct row table[] = {
-		{ "publish-read-99", "", subscribe_all, NULL, run_publish_read,
+		{ "publish-read-99", "ancestor-publish-99", subscribe_all, NULL, run_publish_read,
 		  unsubscribe_all, .subscribers = 99, .batch = SHORT_BATCH },
 		{ "read-one", "read-zero", subscribe_all, fill_queue, run_read_one,
 		  unsubscribe_all, .subscribers = 1 },
@@ -173,8 +180,11 @@ void read_rows(void)
 	size_t i;
 
 	size_rows();
-	add_publish_read(&usual, "pipe,unix-datagram,mqueue,redis-publish,dbus-signal,nats-publish",
+	add_publish_read(&usual, 0,
+			 "pipe,unix-datagram,mqueue,redis-publish,dbus-signal,nats-publish",
 			 "publish-read");
+	add_publish_read(&usual, METASTORE_SUBSCRIBE_LATEST, "publish-read",
+			 "publish-read-latest");
 	for (i = 0; i < ARRAY_SIZE(table); i++) {
 		table[i].size = VALUE_LEN;
 		row_add(&table[i], "%s", table[i].name);

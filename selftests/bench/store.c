@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "store.h"
 
@@ -52,17 +51,13 @@ static void flush(void)
 
 /**
  * open_store - open the store, empty it and choose keys, the first time
- *
- * There is room for all subscribers then.
  */
 void open_store(void)
 {
-	struct rlimit files = { 4 * SUBSCRIBERS_MAX, 4 * SUBSCRIBERS_MAX };
 	int i;
 
 	if (fd >= 0)
 		return;
-	setrlimit(RLIMIT_NOFILE, &files);
 	fd = open_device();
 	store = mstore_open(NULL, MSTORE_RDWR);
 	if (!store)
@@ -143,7 +138,9 @@ void metastore_rows(void)
 	publish_rows();
 	bystander_rows();
 	read_rows();
+	snapshot_rows();
 	key_rows();
+	batch_rows();
 }
 
 /* What the kernel has allocated for itself, with what it could not make use of. */

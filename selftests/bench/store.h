@@ -18,10 +18,9 @@
 /* Keys in the store unless a row says otherwise */
 #define KEYS		(50 * BATCH)
 
-#define SUBSCRIBERS_MAX	1000
-
-/* Events that a queue holds, as the module is loaded */
+/* Events and bytes that a queue holds, as the module is loaded */
 #define QUEUE_LEN	1024
+#define QUEUE_BYTES	(1024 * 1024)
 
 /* Of an event with a key of KEY_LEN and a value of VALUE_LEN */
 #define EVENT_SIZE	(sizeof(struct metastore_event) + KEY_LEN + VALUE_LEN)
@@ -55,9 +54,11 @@ void run_publish(const struct row *row, unsigned int n);
 /* What each file has to say */
 void one_key_rows(void);
 void key_rows(void);
+void batch_rows(void);
 void publish_rows(void);
 void bystander_rows(void);
 void read_rows(void);
+void snapshot_rows(void);
 
 static inline uint64_t address(const void *p)
 {
@@ -77,30 +78,49 @@ static inline void get(const char *key, size_t size)
 		die("GET");
 }
 
-/* Returns how many queues took it. */
+/*
+ * Returns how many queues took it. The version may be NULL if the flags ask for
+ * none; else that of the new value comes back.
+ */
 static inline unsigned int store_value(unsigned long command, const char *key,
-				       size_t size)
+				       size_t size, uint32_t flags, uint64_t *version)
 {
 	struct metastore_set args = {
 		.key = address(key),
 		.value = address(bench_value),
 		.key_len = KEY_LEN,
 		.value_len = size,
+		.flags = flags,
+		.version = version ? *version : 0,
+		.timeout = flags & METASTORE_F_WAIT ? METASTORE_WAIT_FOREVER : 0,
 	};
 
 	if (ioctl(fd, command, &args))
 		die("SET or PUBLISH");
+	if (version)
+		*version = args.version;
 	return args.queues;
 }
 
 static inline void set(const char *key, size_t size)
 {
-	store_value(METASTORE_IOC_SET, key, size);
+	store_value(METASTORE_IOC_SET, key, size, 0, NULL);
 }
 
 static inline unsigned int publish(const char *key, size_t size)
 {
-	return store_value(METASTORE_IOC_PUBLISH, key, size);
+	return store_value(METASTORE_IOC_PUBLISH, key, size, 0, NULL);
+}
+
+static inline void set_if(uint32_t condition, const char *key, size_t size,
+			  uint64_t *version)
+{
+	store_value(METASTORE_IOC_SET, key, size, condition, version);
+}
+
+static inline unsigned int publish_wait(const char *key, size_t size)
+{
+	return store_value(METASTORE_IOC_PUBLISH, key, size, METASTORE_F_WAIT, NULL);
 }
 
 static inline void delete(const char *key)
@@ -128,12 +148,38 @@ static inline void lib_set(const char *key, size_t size)
 		die("mstore_set");
 }
 
+static inline void lib_set_if(int condition, const char *key, size_t size,
+			      uint64_t *version)
+{
+	const struct mstore_options options = {
+		.flags = condition,
+		.version = version ? *version : 0,
+	};
+
+	if (mstore_set_with(store, key, KEY_LEN, bench_value, size, &options, version))
+		die("mstore_set_with");
+}
+
 static inline unsigned int lib_publish(const char *key, size_t size)
 {
 	int queues = mstore_publish(store, key, KEY_LEN, bench_value, size, NULL);
 
 	if (queues < 0)
 		die("mstore_publish");
+	return queues;
+}
+
+static inline unsigned int lib_publish_wait(const char *key, size_t size)
+{
+	static const struct mstore_options options = {
+		.flags = MSTORE_WAIT,
+		.timeout_ms = MSTORE_WAIT_FOREVER,
+	};
+	int queues = mstore_publish_with(store, key, KEY_LEN, bench_value, size,
+					 &options, NULL);
+
+	if (queues < 0)
+		die("mstore_publish_with");
 	return queues;
 }
 
