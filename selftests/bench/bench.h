@@ -28,10 +28,12 @@
 
 /*
  * Operations of a batch, and different keys that they go round. Fewer where one
- * takes tens of thousands of instructions.
+ * takes tens of thousands of instructions; more where it takes so few that what the
+ * kernel happens to do meanwhile would show.
  */
 #define BATCH		1000
 #define SHORT_BATCH	200
+#define LONG_BATCH	10000
 
 /**
  * struct row - a line of the table

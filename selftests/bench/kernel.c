@@ -271,8 +271,10 @@ static void pipes_rows(void)
 void kernel_rows(void)
 {
 	static const struct row table[] = {
-		{ "ioctl", .setup = null_open, .run = null_ioctl, .teardown = close_both },
-		{ "read-zero", .setup = null_open, .run = zero_read, .teardown = close_both },
+		{ "ioctl", .setup = null_open, .run = null_ioctl, .teardown = close_both,
+		  .batch = LONG_BATCH },
+		{ "read-zero", .setup = null_open, .run = zero_read, .teardown = close_both,
+		  .batch = LONG_BATCH },
 		{ "eventfd", .setup = eventfd_open, .run = eventfd_both, .teardown = close_both },
 		{ "pipe", .setup = pipe_open, .run = pipe_both, .teardown = close_both },
 		{ "unix-datagram", .setup = socket_open, .run = socket_both,
