@@ -286,16 +286,13 @@ static void add_rows(const char *which)
 {
 	if (!strcmp(which, "memory")) {
 		add_own(metastore_memory_rows);
-		redis_memory_rows();
+		peers_memory_rows();
 	} else if (!strcmp(which, "keys")) {
 		add_own(metastore_keys_rows);
 	} else if (!strcmp(which, "other")) {
 		kernel_rows();
 		add_own(metastore_rows);
-		redis_rows();
-		dbus_rows();
-		nats_rows();
-		lmdb_rows();
+		peers_rows();
 	} else {
 		die("memory, keys or other, not '%s'", which);
 	}

@@ -86,6 +86,8 @@ void metastore_rows(void);
 void metastore_memory_rows(void);
 void metastore_keys_rows(void);
 void kernel_rows(void);
+void peers_rows(void);
+void peers_memory_rows(void);
 void redis_rows(void);
 void redis_memory_rows(void);
 void dbus_rows(void);
