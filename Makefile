@@ -12,7 +12,8 @@ make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt, or kasan, kcs
 make coverage       lines and branches of the module that the tests reach
                     (ONLY='a_test'), and those that they do not
 make bench          what each operation costs, beside what else there is
-                    (ONLY=get,publish); SMP=2: throughput of two CPUs
+                    (ONLY=get,publish), or than it did (COMPARE=a bench.json
+                    that was KEEP=t); SMP=2: throughput of two CPUs
 make vm CMD='...'   one shell command in a VM; the words it knows (KERNEL= SMP=
                     MEM= MODPARAMS= ...) are in selftests/vm/vm
 make install        on this machine: module, library, tool (DESTDIR=, PREFIX=)
