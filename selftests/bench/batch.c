@@ -7,8 +7,9 @@
 #define MANY		64
 #define ATOMIC		16
 
-/* A multiple of both, so that all calls are alike */
-#define OPERATIONS	960
+/* Keys that are used: a multiple of both, so that all calls are alike */
+#define USED		960
+#define OPERATIONS	(10 * USED)
 
 static struct mstore_batch *batch;
 
@@ -40,7 +41,7 @@ static inline void run_raw(const struct row *row, uint32_t op, uint32_t flags,
 		for (i = 0; i < row->together; i++)
 			ops[i] = (struct metastore_op) {
 				.op = op,
-				.key = address(keys[--n]),
+				.key = address(keys[--n % USED]),
 				.value = address(values[i]),
 				.key_len = KEY_LEN,
 				.value_len = VALUE_LEN,
@@ -53,18 +54,18 @@ static inline void run_raw(const struct row *row, uint32_t op, uint32_t flags,
 static inline void run_lib(const struct row *row, uint32_t op, int flags,
 			   unsigned int n)
 {
+	const char *key;
 	unsigned int i;
 
 	while (n) {
 		mstore_batch_clear(batch);
 		for (i = 0; i < row->together; i++) {
-			n--;
+			key = keys[--n % USED];
 			if (op == METASTORE_OP_GET)
-				mstore_batch_get(batch, keys[n], KEY_LEN, values[i],
-						 VALUE_LEN);
+				mstore_batch_get(batch, key, KEY_LEN, values[i], VALUE_LEN);
 			else
-				mstore_batch_set(batch, keys[n], KEY_LEN, values[i],
-						 VALUE_LEN, NULL);
+				mstore_batch_set(batch, key, KEY_LEN, values[i], VALUE_LEN,
+						 NULL);
 		}
 		if (mstore_batch_run(store, batch, flags) ||
 		    mstore_batch_failed(batch) >= 0)

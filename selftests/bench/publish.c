@@ -55,6 +55,35 @@ void subscribe_all(const struct row *row)
 }
 
 /**
+ * make_roomy - have a queue hold as much as it may
+ * @file:	descriptor
+ */
+void make_roomy(int file)
+{
+	struct metastore_queue_info args = {
+		.flags = METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_BYTES,
+		.max_len = METASTORE_QUEUE_FACTOR * QUEUE_LEN,
+		.max_bytes = METASTORE_QUEUE_FACTOR * QUEUE_BYTES,
+	};
+
+	if (ioctl(file, METASTORE_IOC_QUEUE, &args))
+		die("QUEUE");
+}
+
+/**
+ * subscribe_roomy - as subscribe_all(), with queues that hold as much as they may
+ * @row:	the same
+ */
+void subscribe_roomy(const struct row *row)
+{
+	unsigned int i;
+
+	subscribe_all(row);
+	for (i = 0; i < row->subscribers; i++)
+		make_roomy(subscribers[i]);
+}
+
+/**
  * unsubscribe_all - undo subscribe_all()
  * @row:	the same
  */
@@ -108,36 +137,18 @@ void run_publish(const struct row *row, unsigned int n)
 		die("%u queues took an event, not %u", queues, wanted);
 }
 
-static void set_queues(const struct row *row, struct metastore_queue_info *args)
-{
-	unsigned int i;
-
-	for (i = 0; i < row->subscribers; i++)
-		if (ioctl(subscribers[i], METASTORE_IOC_QUEUE, args))
-			die("QUEUE");
-}
-
 static void subscribe_lossless(const struct row *row)
 {
 	struct metastore_queue_info args = {
 		.flags = METASTORE_QUEUE_SET_POLICY,
 		.policy = METASTORE_QUEUE_LOSSLESS,
 	};
+	unsigned int i;
 
 	subscribe_all(row);
-	set_queues(row, &args);
-}
-
-/* Queues that hold the large values of a batch. */
-static void subscribe_roomy(const struct row *row)
-{
-	struct metastore_queue_info args = {
-		.flags = METASTORE_QUEUE_SET_BYTES,
-		.max_bytes = METASTORE_QUEUE_FACTOR * QUEUE_BYTES,
-	};
-
-	subscribe_all(row);
-	set_queues(row, &args);
+	for (i = 0; i < row->subscribers; i++)
+		if (ioctl(subscribers[i], METASTORE_IOC_QUEUE, &args))
+			die("QUEUE");
 }
 
 /* There is room for all. */

@@ -6,6 +6,9 @@
 
 #include "store.h"
 
+/* Events in a queue; enough for that what the kernel happens to do does not show */
+#define MANY		(4 * BATCH)
+
 static struct mstore *reader;
 static struct mstore_event_buffer *events;
 
@@ -36,7 +39,6 @@ static void run_publish_read(const struct row *row, unsigned int n)
 	}
 }
 
-/* One whole queue of them; no more than one fits into the buffer. */
 static void fill_queue(const struct row *row, unsigned int n)
 {
 	empty_queues(row, n);
@@ -84,6 +86,12 @@ static void lib_subscribe(const struct row *row)
 static void lib_subscribe_small(const struct row *row)
 {
 	lib_subscribe_sized(row, EVENT_SIZE);
+}
+
+static void lib_subscribe_roomy(const struct row *row)
+{
+	lib_subscribe(row);
+	make_roomy(mstore_fd(reader));
 }
 
 static void lib_unsubscribe(const struct row *row)
@@ -172,10 +180,10 @@ void read_rows(void)
 		  unsubscribe_all, .subscribers = 1 },
 		{ "read-one-lib", "read-one", lib_subscribe_small, lib_fill_queue,
 		  run_lib_read, lib_unsubscribe },
-		{ "read-many", "read-one", subscribe_all, fill_queue, run_read_many,
-		  unsubscribe_all, .subscribers = 1 },
-		{ "read-many-lib", "read-many", lib_subscribe, lib_fill_queue,
-		  run_lib_read, lib_unsubscribe },
+		{ "read-many", "read-one", subscribe_roomy, fill_queue, run_read_many,
+		  unsubscribe_all, .subscribers = 1, .batch = MANY },
+		{ "read-many-lib", "read-many", lib_subscribe_roomy, lib_fill_queue,
+		  run_lib_read, lib_unsubscribe, .batch = MANY },
 	};
 	size_t i;
 

@@ -47,6 +47,8 @@ void add_both(const struct row *row, const char *name);
 extern int subscribers[SUBSCRIBERS_MAX];
 
 void subscribe_all(const struct row *row);
+void subscribe_roomy(const struct row *row);
+void make_roomy(int file);
 void unsubscribe_all(const struct row *row);
 void empty_queues(const struct row *row, unsigned int n);
 void run_publish(const struct row *row, unsigned int n);
