@@ -4,7 +4,7 @@
 # The tests again with one bucket, where all keys share a lock and a table, and
 # with other limits than the default ones.
 #
-# vm: NOMODULE=1
+# module: none
 
 . "$KSFT/kselftest/ktap_helpers.sh"
 

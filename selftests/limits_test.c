@@ -2,8 +2,8 @@
 /*
  * The limits that module parameters set, small enough to be met.
  *
- * vm: MODPARAMS="buckets=3 max_keys=99 max_bytes=99999 max_value=9999 queue_len=4"
- * vm: MODPARAMS+=" queue_bytes=4096 private_bytes=200000"
+ * module: buckets=3 max_keys=99 max_bytes=99999 max_value=9999 queue_len=4
+ * module: queue_bytes=4096 private_bytes=200000
  */
 #include "metastore_test.h"
 

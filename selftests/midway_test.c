@@ -3,7 +3,7 @@
  * Calls that stop midway, as memory that they copy to or from is not there yet
  * (userfaultfd): nobody else waits for them, and nothing of what they do is lost.
  *
- * vm: MODPARAMS="queue_len=1 queue_bytes=4096"
+ * module: queue_len=1 queue_bytes=4096
  */
 #include <linux/userfaultfd.h>
 #include <pthread.h>

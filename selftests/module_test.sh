@@ -4,7 +4,7 @@
 # Loading and unloading: parameters, the device, what stands in the way of an
 # unload, and that nothing is left behind.
 #
-# vm: NOMODULE=1
+# module: none
 
 # shellcheck disable=SC2317 # functions that a variable names
 . "$KSFT/kselftest/ktap_helpers.sh"
