@@ -31,13 +31,15 @@ run() {
 
 rmmod metastore 2>/dev/null
 ktap_print_header
-ktap_set_plan 8
+ktap_set_plan 7
 run buckets=1 ops_test
 run buckets=1 event_test
-run buckets=1 poll_test
-run buckets=1 stress_test
-run buckets=1 fanout_test
-run buckets=1 million_test
+# Without what is about one bucket or one key in any case.
+run buckets=1 stress_test -T small_table_breathes
+run buckets=1 fanout_test -t all_at_once
+run buckets=1 million_test -T leave
 run max_value=16777216 ops_test
-run "queue_len=64 queue_bytes=200000" stress_test
+# Those in which queues fill.
+run "queue_len=64 queue_bytes=200000" stress_test -t order_of_two_publishers \
+	-t order_of_all_changes -t books_balance -t subscriptions_come_and_go -t readers_of_one_file
 ktap_finished

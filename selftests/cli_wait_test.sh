@@ -261,7 +261,7 @@ test_the_time_is_over()
 {
 	run_limited metastore sub --exec "$tell" --timeout 0.2 k
 	expect 124 ''
-	start_sub --exec "$tell; sleep 5" --timeout 5 k
+	start_sub --exec "$tell; sleep 2" --timeout 2 k
 	metastore set k 1
 	end_sub
 	expect 0 $'k set : 1\n'
