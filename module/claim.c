@@ -9,7 +9,7 @@
  * take that room, and if a further lossless subscriber may have come all begins anew.
  */
 #include <linux/bsearch.h>
-#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -193,14 +193,13 @@ static int try(struct metastore_change *change, struct metastore_claims *claims)
  * Waits until another try may be worth it: for room in a queue, if one had none. Returns
  * 0, -EINTR or -ETIMEDOUT.
  */
-static int wait_for_try(struct metastore_room *room, bool had_none, s64 changes,
-			long timeout)
+static int wait_for_try(struct metastore_room *room, bool had_none, s64 changes, ktime_t left)
 {
-	long left = timeout;
+	int err = 0;
 
 	if (signal_pending(current))
 		return -EINTR;
-	if (timeout <= 0)
+	if (left <= 0)
 		return -ETIMEDOUT;
 	if (!had_none)
 		cond_resched();
@@ -208,12 +207,12 @@ static int wait_for_try(struct metastore_room *room, bool had_none, s64 changes,
 		/* It may be the try itself that gave room back. Let others have it. */
 		schedule_timeout_interruptible(1);
 	else
-		left = wait_event_interruptible_timeout(room->waiters,
-							atomic64_read(&room->changes) != changes,
-							timeout);
-	if (left < 0)
-		return -EINTR;
-	return left ? 0 : -ETIMEDOUT;
+		err = wait_event_interruptible_hrtimeout(room->waiters,
+							 atomic64_read(&room->changes) != changes,
+							 left);
+	if (err == -ETIME)
+		return -ETIMEDOUT;
+	return err ? -EINTR : 0;
 }
 
 /**
@@ -229,7 +228,7 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 {
 	struct metastore_room *room = &change->key->bucket->store->room;
 	bool endless = !timeout || timeout == METASTORE_WAIT_FOREVER;
-	unsigned long end = jiffies + msecs_to_jiffies(timeout);
+	ktime_t end = ktime_add_ms(ktime_get(), timeout);
 	struct metastore_claims claims = {};
 	int err, tries = 0;
 	s64 changes;
@@ -244,7 +243,7 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 			break;
 		}
 		err = wait_for_try(room, err == -EAGAIN, changes,
-				   endless ? MAX_SCHEDULE_TIMEOUT : (long)(end - jiffies));
+				   endless ? KTIME_MAX : ktime_sub(end, ktime_get()));
 	} while (!err);
 	kvfree(claims.claims);
 	return err;
