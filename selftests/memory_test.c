@@ -274,6 +274,48 @@ TEST_F(memory, charged_to_the_writer)
 	EXPECT_GT(2 * MIB, charged_below(self, 2 * MIB));
 }
 
+static void set_many(int fd, __u64 times, __u32 len)
+{
+	static char value[VALUE];
+	__u64 key;
+
+	for (key = 0; key < times; key++)
+		if (ms_setn(fd, &key, sizeof(key), value, len, NULL))
+			break;
+}
+
+/*
+ * The memory of small values is kept for others that follow, but not for those of another
+ * group, which would go unpaid: theirs stays theirs, and comes back.
+ */
+TEST_F(memory, kept_for_its_group)
+{
+	const __u64 times = 4096;
+	const __u32 len = 400;	/* for which there is 512 */
+	struct metastore_flush flush;
+	__u64 key;
+	pid_t pid;
+
+	ASSERT_EQ(0, ms_one_cpu());
+	pid = fork_into(self->group);
+	if (!pid) {
+		self->results->before = charged(self);
+		set_many(self->fd, times, len);
+		self->results->after = charged(self);
+		for (key = 0; key < times; key++)
+			CHECK(!ms_deleten(self->fd, &key, sizeof(key), NULL));
+		ms_sleep(SECOND / 10);
+		_exit(0);
+	}
+	ASSERT_EQ(0, ms_join(pid));
+	EXPECT_LE(self->results->before + 3 * times * 512 / 4, self->results->after);
+	/* On the same processor, at once and as long as the others' could be used */
+	set_many(self->fd, times, len);
+	EXPECT_GT(MIB / 2, charged_below(self, MIB / 2));
+	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
+	EXPECT_EQ(times, flush.values);
+}
+
 /* Publishes distinct values of @len bytes in the group, sixteen times the budget */
 static void publish_much(struct _test_data_memory *self, __u32 len, __u64 times)
 {

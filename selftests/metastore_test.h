@@ -964,18 +964,25 @@ static inline int ms_schedule(int policy, int priority)
 	return sched_setscheduler(0, policy, &param) ? -errno : 0;
 }
 
+/* From here on the process has one CPU alone, as its children will */
+static inline int ms_one_cpu(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	return sched_setaffinity(0, sizeof(cpus), &cpus) ? -errno : 0;
+}
+
 /*
  * Forks a child on the same CPU and of a lower rank: it goes on only while we sleep,
  * however busy the machine is. Returns as fork() does.
  */
 static inline pid_t ms_fork_below(void)
 {
-	cpu_set_t cpus;
 	pid_t pid;
 
-	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus) || ms_schedule(SCHED_FIFO, 1))
+	if (ms_one_cpu() || ms_schedule(SCHED_FIFO, 1))
 		return -1;
 	pid = ms_fork();
 	if (!pid && ms_schedule(SCHED_OTHER, 0))
