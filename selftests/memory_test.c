@@ -296,6 +296,8 @@ TEST_F(memory, kept_for_its_group)
 	__u64 key;
 	pid_t pid;
 
+	/* What others left there would be used first: until it is gone */
+	ms_sleep(5 * SECOND / 2);
 	ASSERT_EQ(0, ms_one_cpu());
 	pid = fork_into(self->group);
 	if (!pid) {
