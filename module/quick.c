@@ -55,6 +55,28 @@ static __always_inline bool copy_value(u8 __user *uvalue,
 }
 
 /*
+ * No page fault may be waited for meanwhile. With PREEMPT_RT a look-up can wait for who
+ * splits a slot, so it must not be with preemption off.
+ */
+static inline void begin_look(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_lock();
+	else
+		rcu_read_lock_sched();
+	pagefault_disable();
+}
+
+static inline void end_look(void)
+{
+	pagefault_enable();
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_unlock();
+	else
+		rcu_read_unlock_sched();
+}
+
+/*
  * Looks a key up and copies its value out. Returns 0, -ENOENT; -EAGAIN: that needs a
  * closer look, also if the memory is not there: it can be waited for elsewhere.
  */
@@ -72,8 +94,7 @@ static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_l
 	key.len = key_len;
 	metastore_store_locate(file->store, &key);
 	/* What is in a table stays as it is for an RCU section after it is taken out. */
-	rcu_read_lock_sched();
-	pagefault_disable();
+	begin_look();
 	value = metastore_bucket_find(&key);
 	if (value) {
 		found->version = value->version;
@@ -82,8 +103,7 @@ static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_l
 		      value->len <= room && copy_value(u64_to_user_ptr(uvalue), value) ?
 		      0 : -EAGAIN;
 	}
-	pagefault_enable();
-	rcu_read_unlock_sched();
+	end_look();
 	return err;
 }
 

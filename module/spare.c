@@ -12,13 +12,12 @@
  * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
  * that one get it again. Of what there is more than was used within a second is freed.
  */
-#include <linux/bits.h>
 #include <linux/cpumask.h>
-#include <linux/list.h>
 #include <linux/local_lock.h>
 #include <linux/memcontrol.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 

@@ -131,7 +131,7 @@ static __always_inline int metastore_copy_args(void *to, size_t size,
 /**
  * metastore_copy_in - copy few or many bytes in
  * @to:		where to; whoever calls this has made sure that there is room
- * @from:	user address
+ * @from:	user address; not looked at if @len is 0
  * @len:	how many
  *
  * Context: may sleep.
@@ -145,7 +145,7 @@ static __always_inline int metastore_copy_in(void *to, const void __user *from, 
 		return copy_from_user(to, from, len) ? -EFAULT : 0;
 	might_fault();
 	if (!user_read_access_begin(from, len))
-		return -EFAULT;
+		return len ? -EFAULT : 0;
 	done = unsafe_copy_in(to, from, len);
 	user_read_access_end();
 	return done ? 0 : -EFAULT;
@@ -153,7 +153,7 @@ static __always_inline int metastore_copy_in(void *to, const void __user *from, 
 
 /**
  * metastore_copy_out - copy few or many bytes out
- * @to:		user address
+ * @to:		user address; not looked at if @len is 0
  * @from:	where from; whoever calls this has made sure that there are so many
  * @len:	how many
  *
@@ -168,7 +168,7 @@ static __always_inline int metastore_copy_out(void __user *to, const void *from,
 		return copy_to_user(to, from, len) ? -EFAULT : 0;
 	might_fault();
 	if (!user_write_access_begin(to, len))
-		return -EFAULT;
+		return len ? -EFAULT : 0;
 	done = unsafe_copy_out(to, from, len);
 	user_write_access_end();
 	return done ? 0 : -EFAULT;

@@ -108,6 +108,10 @@ TEST_F(ops, value_empty)
 	EXPECT_EQ(0, ms_getn(self->fd, "k", 1, NULL, 0, &got));
 	EXPECT_EQ(set, got);
 	EXPECT_STREQ("", ms_str(self->fd, "k"));
+	/* Nor is an address that can be nobody's */
+	ASSERT_EQ(0, ms_setn(self->fd, "k", 1, (void *)-4096L, 0, &set));
+	EXPECT_EQ(0, ms_getn(self->fd, "k", 1, (void *)-4096L, 0, &got));
+	EXPECT_EQ(set, got);
 	ASSERT_EQ(0, ms_delete(self->fd, "k", NULL));
 }
 
