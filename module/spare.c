@@ -12,6 +12,8 @@
  * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
  * that one get it again. Of what there is more than was used within a second is freed.
  */
+#include <linux/spinlock.h> /* first, since local_lock.h lacks it */
+
 #include <linux/cpumask.h>
 #include <linux/local_lock.h>
 #include <linux/memcontrol.h>
