@@ -567,14 +567,15 @@ static void ask_all(struct shared *shared, int fd, const char *key, __u32 bucket
 TEST_F(stress, small_table_breathes)
 {
 	struct shared *shared = self->shared;
-	char keys[FEW + SOME][8], buf[1024];
+	char keys[FEW + SOME + 1][8], buf[1024];
 	__u32 n, i, pos, found, times = ms_times(2500);
 	int bucket = ms_bucket(self->fd, "here");
 	struct metastore_list_entry *entry;
 	struct metastore_list arg;
 
-	for (n = 0, i = 0; n < FEW + SOME; i++) {
-		snprintf(keys[n], sizeof(keys[n]), "%c%06u", n < FEW ? 's' : 'm', i % 1000000);
+	for (n = 0, i = 0; n < FEW + SOME + 1; i++) {
+		snprintf(keys[n], sizeof(keys[n]), "%c%06u",
+			 n < FEW ? 's' : n < FEW + SOME ? 'm' : 'x', i % 1000000);
 		n += ms_bucket(self->fd, keys[n]) == bucket;
 	}
 	for (n = 0; n < FEW; n++)
@@ -618,6 +619,8 @@ TEST_F(stress, small_table_breathes)
 	if (child(self)) {
 		for (n = 0; !done(shared); n++) {
 			CHECK(ms_get(self->fd, keys[n % FEW], buf, 8, NULL) == 1);
+			/* What is not there may be where a chain is being cut */
+			CHECK(ms_get(self->fd, keys[FEW + SOME], buf, 8, NULL) == -ENOENT);
 			shared->counts[1]++;
 		}
 		_exit(0);
