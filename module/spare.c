@@ -253,11 +253,8 @@ void metastore_spares_keep(struct metastore_garbage *garbage)
 	local_unlock(&spares.lock);
 }
 
-/*
- * Frees the oldest of a list of this CPU's, if it is not needed or if @all shall go.
- * Returns whether there was one.
- */
-static bool free_oldest(u32 nr, bool all)
+/* Frees the oldest of this CPU's list of that number, if its readers are through. */
+static bool free_oldest(u32 nr)
 {
 	struct metastore_value *value = NULL;
 	struct spare_list *list;
@@ -266,46 +263,83 @@ static bool free_oldest(u32 nr, bool all)
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
 	list = &its->lists[nr / GROUPS][nr % GROUPS];
-	if (list->nr > (all ? 0 : list->taken))
+	if (list->nr && is_over(its, list->first->spare.grace))
 		value = pop(its, list);
-	else
-		list->taken = 0;
 	local_unlock(&spares.lock);
-	if (!value)
-		return false;
-	cond_synchronize_rcu(value->spare.grace);
 	kfree(value);
-	return true;
+	return value;
+}
+
+/* Frees so many, at most: there may always be new ones. Returns how many. */
+static u32 free_some(u32 nr, u32 most)
+{
+	u32 freed = 0;
+
+	while (freed < most && free_oldest(nr)) {
+		freed++;
+		cond_resched();
+	}
+	return freed;
+}
+
+static u32 kept_of(struct spares *its, u32 nr, u16 group)
+{
+	struct spare_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
+
+	return list->group == group ? list->nr : 0;
+}
+
+/* How many of a list were not needed since this was last asked. */
+static u32 unneeded(u32 nr)
+{
+	struct spare_list *list;
+	u32 more;
+
+	local_lock(&spares.lock);
+	list = &this_cpu_ptr(&spares)->lists[nr / GROUPS][nr % GROUPS];
+	more = list->nr > list->taken ? list->nr - list->taken : 0;
+	list->taken = 0;
+	local_unlock(&spares.lock);
+	return more;
 }
 
 static void trim(struct work_struct *work)
 {
+	struct spares *its;
 	u32 nr;
 
 	for (nr = 0; nr < NR_LISTS; nr++)
-		while (free_oldest(nr, false))
-			cond_resched();
+		free_some(nr, unneeded(nr));
 	local_lock(&spares.lock);
-	if (__this_cpu_read(spares.nr))
-		trim_later(this_cpu_ptr(&spares));
+	its = this_cpu_ptr(&spares);
+	if (its->nr) {
+		/* By the next time all of them are over. */
+		start_poll_synchronize_rcu();
+		trim_later(its);
+	}
 	local_unlock(&spares.lock);
 }
 
 /**
- * metastore_spares_drop - free what this CPU keeps, since memory is short
+ * metastore_spares_drop - free what this CPU keeps for the current task's memory cgroup
+ *
+ * For when that is full. What readers may still be on is left: that can take long.
  *
  * Context: may sleep.
  * Return: whether there was any.
  */
 bool metastore_spares_drop(void)
 {
-	bool any = false;
-	u32 nr;
+	u16 group = current_group();
+	u32 nr, kept, freed = 0;
 
-	for (nr = 0; nr < NR_LISTS; nr++)
-		for (; free_oldest(nr, true); any = true)
-			cond_resched();
-	return any;
+	for (nr = group % GROUPS; nr < NR_LISTS; nr += GROUPS) {
+		local_lock(&spares.lock);
+		kept = kept_of(this_cpu_ptr(&spares), nr, group);
+		local_unlock(&spares.lock);
+		freed += free_some(nr, kept);
+	}
+	return freed;
 }
 
 /** metastore_spares_init - nothing is kept yet */

@@ -84,9 +84,9 @@ static struct metastore_value *piece_alloc(size_t size)
 	if (likely(value))
 		return value;
 	class = metastore_spare_class(size);
-	do
+	value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
+	if (!value && metastore_spares_drop())
 		value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
-	while (!value && metastore_spares_drop());
 	if (value) {
 		value->node.group = metastore_spare_group();
 		value->node.class = class;

@@ -638,9 +638,11 @@ static bool flush_some(struct ms_reader *r, struct model *model)
 	}
 	if (ms_ioctl(r->fd, METASTORE_IOC_FLUSH, &arg) || arg.subscriptions != flushed)
 		return false;
+	/* There may be more keys than the queue holds events */
 	do {
 		ev = ms_next(r);
-	} while (ev && ev->type == METASTORE_EVENT_DELETED);
+	} while (ev && (ev->type == METASTORE_EVENT_DELETED ||
+			ev->type == METASTORE_EVENT_LOST));
 	return flushed ? ev && ev->type == METASTORE_EVENT_FLUSHED && ev->count == flushed : !ev;
 }
 
