@@ -10,7 +10,8 @@
  * its readers are not through nor are those of the others.
  *
  * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
- * that one get it again. Of what there is more than was used within a second is freed.
+ * that one get it again, or of one that was given its number after it was removed: then
+ * that one's parent pays. Of what there is more than was used within a second is freed.
  */
 #include <linux/spinlock.h> /* first, since local_lock.h lacks it */
 
@@ -43,6 +44,13 @@
 
 /* How often what is not needed is freed. */
 #define TRIM_INTERVAL	HZ
+
+/* Built with KASAN nothing is kept: that shall see whoever uses it afterwards. */
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED	true
+#else
+#define SANITIZED	false
+#endif
 
 /* Those of kmalloc(), so that nothing is wasted. */
 static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_SPARE_MAX };
@@ -243,8 +251,7 @@ void metastore_spares_keep(struct metastore_garbage *garbage)
 {
 	struct spares *its;
 
-	/* KASAN shall see whoever uses it after that. */
-	if (IS_ENABLED(CONFIG_KASAN))
+	if (SANITIZED)
 		return;
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);

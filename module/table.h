@@ -169,7 +169,8 @@ static inline int metastore_table_prepare(struct metastore_table *table)
 {
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
 
-	if (likely(nr_slots < READ_ONCE(table->nr_ready)) ||
+	/* What was allocated is seen by who sees that it was. */
+	if (likely(nr_slots < smp_load_acquire(&table->nr_ready)) ||
 	    (nr_slots && READ_ONCE(table->nr_nodes) < nr_slots))
 		return 0;
 	return metastore_table_allocate(table);
