@@ -69,13 +69,15 @@ static int __init metastore_init(void)
 	};
 	if (max_value + METASTORE_KEY_MAX + METASTORE_VALUE_OVERHEAD > queue_bytes)
 		pr_warn("metastore: subscribers cannot get the longest values: max_value is above queue_bytes\n");
-	metastore_spares_init();
+	err = metastore_spares_init();
+	if (err)
+		return err;
 	store = metastore_store_create(&limits, false);
 	if (IS_ERR(store)) {
 		err = PTR_ERR(store);
 		if (err == -EINVAL)
 			pr_err("metastore: a parameter is out of its range, see modinfo\n");
-		return err;
+		goto exit_spares;
 	}
 	err = metastore_device_register(store);
 	if (err)
@@ -84,6 +86,8 @@ static int __init metastore_init(void)
 
 put_store:
 	metastore_store_put(store);
+exit_spares:
+	metastore_spares_exit();
 	return err;
 }
 

@@ -15,6 +15,7 @@
  */
 #include <linux/spinlock.h> /* first, since local_lock.h lacks it */
 
+#include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/local_lock.h>
 #include <linux/memcontrol.h>
@@ -319,7 +320,8 @@ static void trim(struct work_struct *work)
 		free_some(nr, unneeded(nr));
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
-	if (its->nr) {
+	/* If its CPU is off this runs on another one, which sees to itself. */
+	if (its->nr && work == &its->trim.work) {
 		/* By the next time all of them are over. */
 		start_poll_synchronize_rcu();
 		trim_later(its);
@@ -349,15 +351,6 @@ bool metastore_spares_drop(void)
 	return freed;
 }
 
-/** metastore_spares_init - nothing is kept yet */
-void metastore_spares_init(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, trim);
-}
-
 static void free_list(struct spare_list *list)
 {
 	struct metastore_value *value;
@@ -370,6 +363,50 @@ static void free_list(struct spare_list *list)
 	}
 }
 
+/* Frees all that a CPU keeps, which is off, or does so no more. */
+static void free_all(struct spares *its)
+{
+	u32 nr;
+
+	for (nr = 0; nr < NR_LISTS; nr++)
+		free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
+	its->nr = 0;
+}
+
+/* What waits for a CPU's next turn would wait for ever. May sleep. */
+static int cpu_is_dead(unsigned int cpu)
+{
+	struct spares *its = per_cpu_ptr(&spares, cpu);
+
+	/* If it runs it is elsewhere, and does there what is to be done there. */
+	cancel_delayed_work_sync(&its->trim);
+	synchronize_rcu();
+	free_all(its);
+	return 0;
+}
+
+static enum cpuhp_state hotplug_state;
+
+/**
+ * metastore_spares_init - nothing is kept yet
+ *
+ * Context: may sleep.
+ * Return: 0 or what cpuhp_setup_state_nocalls() says.
+ */
+int metastore_spares_init(void)
+{
+	int cpu, ret;
+
+	for_each_possible_cpu(cpu)
+		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, trim);
+	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "metastore:spare", NULL,
+					cpu_is_dead);
+	if (ret < 0)
+		return ret;
+	hotplug_state = ret;
+	return 0;
+}
+
 /**
  * metastore_spares_exit - free all that is kept
  *
@@ -379,15 +416,12 @@ static void free_list(struct spare_list *list)
  */
 void metastore_spares_exit(void)
 {
-	u32 nr;
 	int cpu;
 
+	cpuhp_remove_state_nocalls(hotplug_state);
+	for_each_possible_cpu(cpu)
+		cancel_delayed_work_sync(&per_cpu_ptr(&spares, cpu)->trim);
 	synchronize_rcu();
-	for_each_possible_cpu(cpu) {
-		struct spares *its = per_cpu_ptr(&spares, cpu);
-
-		cancel_delayed_work_sync(&its->trim);
-		for (nr = 0; nr < NR_LISTS; nr++)
-			free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
-	}
+	for_each_possible_cpu(cpu)
+		free_all(per_cpu_ptr(&spares, cpu));
 }

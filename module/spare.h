@@ -20,7 +20,7 @@ struct metastore_spare {
 /** METASTORE_SPARE_MAX - size of the largest memory that is kept, in bytes */
 #define METASTORE_SPARE_MAX	512
 
-void metastore_spares_init(void);
+int metastore_spares_init(void);
 void metastore_spares_exit(void);
 u16 metastore_spare_group(void);
 u8 metastore_spare_class(size_t size);

@@ -51,6 +51,7 @@ int metastore_table_allocate(struct metastore_table *table)
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
 
 	if (genradix_ptr_alloc(&table->slots, nr_slots, METASTORE_GFP))
+		/* Pairs with metastore_table_prepare(). */
 		smp_store_release(&table->nr_ready, nr_slots + 1);
 	else if (!nr_slots)
 		return -ENOMEM;
