@@ -74,7 +74,7 @@ static int run_op(struct metastore_file *file, struct metastore_batch *batch, u3
 	if (result == -EFAULT)
 		return result;
 	if (!result) {
-		result = op.op == METASTORE_OP_GET ? metastore_get_quickly(file, &op) : -EAGAIN;
+		result = op.op == METASTORE_OP_GET ? metastore_quick_op(file, &op) : -EAGAIN;
 		if (result == -EAGAIN)
 			result = metastore_op_run(file, &op);
 		op.result = result;
@@ -288,7 +288,7 @@ static int lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 		if (busy && ++rounds > PATIENCE) {
 			if (metastore_key_hurry(&top->buffer.key, nr, garbage))
 				continue;
-			nr = min(2 * nr, U32_MAX / 2);
+			nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
 		}
 		unlock_all(txn);
 		metastore_garbage_free(garbage);

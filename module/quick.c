@@ -122,7 +122,15 @@ fault:
 	return -EFAULT;
 }
 
-static inline int get(struct metastore_file *file, struct metastore_get __user *uargs)
+/**
+ * metastore_quick_get - GET, if it is simple
+ * @file:	open file
+ * @uargs:	arguments, of the size the structure has now
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -EFAULT; -EAGAIN: it is not simple.
+ */
+int metastore_quick_get(struct metastore_file *file, struct metastore_get __user *uargs)
 {
 	struct metastore_get args __uninitialized;
 	struct found found __uninitialized;
@@ -138,7 +146,7 @@ static inline int get(struct metastore_file *file, struct metastore_get __user *
 }
 
 /**
- * metastore_get_quickly - do a GET of a batch, if it is simple
+ * metastore_quick_op - do a GET of a batch, if it is simple
  * @file:	open file
  * @op:		operation, copied from user space, a GET; if it is done its [out] fields
  *		but the result are set
@@ -146,7 +154,7 @@ static inline int get(struct metastore_file *file, struct metastore_get __user *
  * Context: may sleep.
  * Return: 0; -ENOENT; -EAGAIN: it is not simple.
  */
-int metastore_get_quickly(struct metastore_file *file, struct metastore_op *op)
+int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
 {
 	struct found found __uninitialized;
 	int err;
@@ -187,8 +195,18 @@ fault:
 	return -EFAULT;
 }
 
-static inline int store(struct metastore_file *file, struct metastore_set __user *uargs,
-			u16 type)
+/**
+ * metastore_quick_store - SET or PUBLISH, if it is simple
+ * @file:	open file
+ * @uargs:	arguments, of the size the structure has now
+ * @type:	METASTORE_EVENT_*
+ *
+ * Context: may sleep.
+ * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
+ * is done.
+ */
+int metastore_quick_store(struct metastore_file *file, struct metastore_set __user *uargs,
+			  u16 type)
 {
 	struct metastore_set args __uninitialized;
 	struct metastore_key key __uninitialized;
@@ -218,27 +236,4 @@ static inline int store(struct metastore_file *file, struct metastore_set __user
 	}
 	return put_result(uargs, change.version,
 			  type == METASTORE_EVENT_PUBLISHED ? change.queues : 0);
-}
-
-/**
- * metastore_run_quickly - run a command, if that is simple
- * @file:	open file
- * @cmd:	METASTORE_IOC_*
- * @uarg:	address of the arguments
- *
- * Context: may sleep.
- * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
- * is done.
- */
-int metastore_run_quickly(struct metastore_file *file, unsigned int cmd, void __user *uarg)
-{
-	switch (cmd) {
-	case METASTORE_IOC_GET:
-		return get(file, uarg);
-	case METASTORE_IOC_SET:
-		return store(file, uarg, METASTORE_EVENT_SET);
-	case METASTORE_IOC_PUBLISH:
-		return store(file, uarg, METASTORE_EVENT_PUBLISHED);
-	}
-	return -EAGAIN;
 }
