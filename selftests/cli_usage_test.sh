@@ -13,6 +13,9 @@ test_help()
 
 	run metastore get -h
 	expect_status 0
+	run metastore help
+	expect_status 0
+	expect_line 'Usage: metastore .*'
 	run metastore --help
 	expect_status 0
 	for command in $commands; do

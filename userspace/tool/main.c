@@ -104,7 +104,14 @@ static int parse_options(int argc, char **argv)
 
 static int run_command(int argc, char **argv)
 {
-	const struct command *command = find_command(argv[0]);
+	const struct command *command;
+
+	/* Not in the table: it is what people try who know no command yet. */
+	if (!strcmp(argv[0], "help") && argc == 1) {
+		print_usage();
+		return STATUS_YES;
+	}
+	command = find_command(argv[0]);
 
 	/* 0 rather than 1 makes getopt_long() forget the options before the command. */
 	optind = 0;

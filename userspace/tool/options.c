@@ -159,7 +159,7 @@ void want_operands(const struct command *cmd, int argc, int least, int most)
 	if (count < least)
 		die_usage(cmd, "too few operands");
 	if (count > most)
-		die_usage(cmd, "too many operands");
+		die_usage(cmd, "too many operands (options come first; quote what has spaces)");
 }
 
 /* @forms: how many forms of output were asked for that exclude each other */
