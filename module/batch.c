@@ -288,7 +288,7 @@ static int lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 		if (busy && ++rounds > PATIENCE) {
 			if (metastore_key_hurry(&top->buffer.key, nr, garbage))
 				continue;
-			nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
+			nr = min(2 * nr, 1U << 30);
 		}
 		unlock_all(txn);
 		metastore_garbage_free(garbage);

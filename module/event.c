@@ -137,7 +137,7 @@ static int copy_simple(const struct metastore_record *records, int nr, u8 __user
 	int i;
 
 	might_fault();
-	if (!user_write_access_begin(to, room))
+	if (should_fail_usercopy() || !user_write_access_begin(to, room))
 		return 0;
 	for (i = 0; i < nr && is_simple(&records[i]); i++) {
 		size = unsafe_copy_simple(&records[i], to + sum);

@@ -30,28 +30,35 @@ struct found {
  * is quicker; what is refused thereby, at the very end of the address space, goes the long
  * way.
  */
-static __always_inline bool copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
+static __always_inline int copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
 {
 	bool done;
 
+	if (should_fail_usercopy())
+		return -EFAULT;
 	if (!user_read_access_begin(ukey, SHORT_KEY))
-		return false;
+		return -EAGAIN;
 	done = unsafe_copy_in(bytes, ukey, len);
 	user_read_access_end();
-	return done;
+	return done ? 0 : -EFAULT;
 }
 
-/* Of a value in one piece, that is as long as key and value. */
-static __always_inline bool copy_value(u8 __user *uvalue,
-				       const struct metastore_value *value)
+/*
+ * Of a value in one piece, that is as long as key and value. Here the memory may just not
+ * be there.
+ */
+static __always_inline int copy_value(u8 __user *uvalue,
+				      const struct metastore_value *value)
 {
 	bool done;
 
+	if (should_fail_usercopy())
+		return -EFAULT;
 	if (!user_write_access_begin(uvalue, METASTORE_INLINE_MAX))
-		return false;
+		return -EAGAIN;
 	done = unsafe_copy_out(uvalue, value->node.key + value->node.key_len, value->len);
 	user_write_access_end();
-	return done;
+	return done ? 0 : -EAGAIN;
 }
 
 /*
@@ -77,8 +84,8 @@ static inline void end_look(void)
 }
 
 /*
- * Looks a key up and copies its value out. Returns 0, -ENOENT; -EAGAIN: that needs a
- * closer look, also if the memory is not there: it can be waited for elsewhere.
+ * Looks a key up and copies its value out. Returns 0, -ENOENT, -EFAULT; -EAGAIN: that
+ * needs a closer look, also if the memory is not there: it can be waited for elsewhere.
  */
 static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_len,
 				u64 uvalue, u32 room, struct found *found)
@@ -86,22 +93,28 @@ static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_l
 	struct metastore_key key __uninitialized;
 	u8 bytes[SHORT_KEY] __uninitialized;
 	const struct metastore_value *value;
-	int err = -ENOENT;
+	int err;
 
-	if (!key_len || key_len > SHORT_KEY || !copy_key(bytes, u64_to_user_ptr(ukey), key_len))
+	if (!key_len || key_len > SHORT_KEY)
 		return -EAGAIN;
+	err = copy_key(bytes, u64_to_user_ptr(ukey), key_len);
+	if (err)
+		return err;
 	key.bytes = bytes;
 	key.len = key_len;
 	metastore_store_locate(file->store, &key);
 	/* What is in a table stays as it is for an RCU section after it is taken out. */
 	begin_look();
 	value = metastore_bucket_find(&key);
-	if (value) {
+	if (!value) {
+		err = -ENOENT;
+	} else if (metastore_value_is_tied(value) || !metastore_value_is_piece(value) ||
+		   value->len > room) {
+		err = -EAGAIN;
+	} else {
 		found->version = value->version;
 		found->len = value->len;
-		err = !metastore_value_is_tied(value) && metastore_value_is_piece(value) &&
-		      value->len <= room && copy_value(u64_to_user_ptr(uvalue), value) ?
-		      0 : -EAGAIN;
+		err = copy_value(u64_to_user_ptr(uvalue), value);
 	}
 	end_look();
 	return err;
@@ -137,9 +150,12 @@ int metastore_quick_get(struct metastore_file *file, struct metastore_get __user
 	int err;
 
 	/* The rest is only for the result. */
-	if (!(file->mode & FMODE_READ) ||
-	    metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_get, version)) ||
-	    args.flags)
+	if (!(file->mode & FMODE_READ))
+		return -EAGAIN;
+	err = metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_get, version));
+	if (err)
+		return err;
+	if (args.flags)
 		return -EAGAIN;
 	err = look(file, args.key, args.key_len, args.value, args.value_len, &found);
 	return err ?: put_found(uargs, &found);
@@ -152,7 +168,7 @@ int metastore_quick_get(struct metastore_file *file, struct metastore_get __user
  *		but the result are set
  *
  * Context: may sleep.
- * Return: 0; -ENOENT; -EAGAIN: it is not simple.
+ * Return: 0; -ENOENT; -EFAULT; -EAGAIN: it is not simple.
  */
 int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
 {
@@ -175,8 +191,7 @@ int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
 static inline bool is_simple(const struct metastore_file *file,
 			     const struct metastore_set *args)
 {
-	return file->mode & FMODE_WRITE &&
-	       !(args->flags | args->ttl | args->timeout | args->reserved) &&
+	return !(args->flags | args->ttl | args->timeout | args->reserved) &&
 	       args->key_len && args->key_len <= METASTORE_KEY_MAX &&
 	       args->value_len <= file->store->limits.max_value;
 }
@@ -214,7 +229,12 @@ int metastore_quick_store(struct metastore_file *file, struct metastore_set __us
 	struct metastore_value *value;
 	int err;
 
-	if (metastore_copy_struct_in(&args, uargs, sizeof(args)) || !is_simple(file, &args))
+	if (!(file->mode & FMODE_WRITE))
+		return -EAGAIN;
+	err = metastore_copy_struct_in(&args, uargs, sizeof(args));
+	if (err)
+		return err;
+	if (!is_simple(file, &args))
 		return -EAGAIN;
 	value = metastore_value_create(u64_to_user_ptr(args.key), args.key_len,
 				       u64_to_user_ptr(args.value), args.value_len, false);

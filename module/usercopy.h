@@ -9,6 +9,7 @@
 #define METASTORE_USERCOPY_H
 
 #include <linux/compiler.h>
+#include <linux/fault-inject-usercopy.h>
 #include <linux/uaccess.h>
 
 #include "bytes.h"
@@ -103,7 +104,7 @@ static __always_inline int metastore_copy_struct_in(void *to, const void __user 
 	bool done;
 
 	might_fault();
-	if (!user_read_access_begin(from, size))
+	if (should_fail_usercopy() || !user_read_access_begin(from, size))
 		return -EFAULT;
 	done = unsafe_copy_words_in(to, from, size / 8);
 	user_read_access_end();
@@ -144,6 +145,8 @@ static __always_inline int metastore_copy_in(void *to, const void __user *from, 
 	if (len > METASTORE_FEW_BYTES)
 		return copy_from_user(to, from, len) ? -EFAULT : 0;
 	might_fault();
+	if (should_fail_usercopy())
+		return -EFAULT;
 	if (!user_read_access_begin(from, len))
 		return len ? -EFAULT : 0;
 	done = unsafe_copy_in(to, from, len);
@@ -167,6 +170,8 @@ static __always_inline int metastore_copy_out(void __user *to, const void *from,
 	if (len > METASTORE_FEW_BYTES)
 		return copy_to_user(to, from, len) ? -EFAULT : 0;
 	might_fault();
+	if (should_fail_usercopy())
+		return -EFAULT;
 	if (!user_write_access_begin(to, len))
 		return len ? -EFAULT : 0;
 	done = unsafe_copy_out(to, from, len);
