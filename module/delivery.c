@@ -347,6 +347,19 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 		metastore_section_end(delivery->section);
 }
 
+/* Is there a subscription to a prefix of the key? */
+static bool prefix_is_there(const struct metastore_key *key)
+{
+	int section = metastore_section_begin();
+	struct metastore_trie_match match;
+	bool there;
+
+	metastore_prefix_match(key, &match);
+	there = metastore_prefix_next(&match);
+	metastore_section_end(section);
+	return there;
+}
+
 /**
  * metastore_deliver - give an event to the subscribers of a key
  * @key:	the key, which is not busy
@@ -361,7 +374,8 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
 		      struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
-	bool prefixes = metastore_has_prefixes(&key->bucket->store->prefixes);
+	bool prefixes = metastore_has_prefixes(&key->bucket->store->prefixes) &&
+			prefix_is_there(key);
 	struct metastore_topic *topic = metastore_topic_of(key);
 	struct metastore_delivery delivery __uninitialized;
 

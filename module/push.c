@@ -243,11 +243,46 @@ void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
 	spin_unlock(&queue->lock);
 }
 
+/*
+ * The short way where the ring is full, as that of who never reads is: the oldest makes
+ * room. Returns false if that is not simple.
+ */
+static bool push_for_oldest(struct metastore_queue *queue, struct metastore_source *source,
+			    const struct metastore_record *event, u32 charge,
+			    struct metastore_garbage *garbage)
+{
+	struct metastore_ring *ring = &queue->ring;
+	const struct metastore_record *oldest;
+	struct metastore_record *record;
+	u64 bytes;
+
+	if (!source->plain || ring->index.heads || ring->len < ring->max_len)
+		return false;
+	oldest = metastore_ring_at(ring, 0);
+	bytes = queue->bytes + charge -
+		queue_charge(queue, metastore_value_size(oldest->value));
+	/* That is never so if the queue is lossless. */
+	if (bytes > queue->quick_bytes)
+		return false;
+	source->books.matched++;
+	source_count_lost(oldest->source);
+	metastore_value_put_later(oldest->value, garbage);
+	queue_note_length(queue);
+	if (queue->flush_at)
+		queue->flush_at--;
+	record = metastore_ring_turn(ring);
+	record->news = event->news;
+	record->source = source;
+	queue->bytes = bytes;
+	return true;
+}
+
 /**
  * metastore_queue_push_any - queue any event for any subscription
  * @source:	the subscription
  * @key:	the key that the event is about
  * @event:	the event; its source is not looked at
+ * @charge:	what it counts in the queue
  * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the queue's lock held.
@@ -257,10 +292,11 @@ void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
  */
 bool metastore_queue_push_any(struct metastore_source *source,
 			      const struct metastore_key *key,
-			      const struct metastore_record *event,
+			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage)
 {
-	return push(source->queue, source, key, event, false, garbage);
+	return push_for_oldest(source->queue, source, event, charge, garbage) ||
+	       push(source->queue, source, key, event, false, garbage);
 }
 
 /**

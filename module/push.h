@@ -30,7 +30,7 @@ queue_append(struct metastore_queue *queue, struct metastore_source *source,
 
 bool metastore_queue_push_any(struct metastore_source *source,
 			      const struct metastore_key *key,
-			      const struct metastore_record *event,
+			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage);
 bool metastore_queue_push_claimed(struct metastore_claim *claim,
 				  const struct metastore_key *key,
@@ -63,7 +63,7 @@ metastore_queue_push(struct metastore_source *source, const struct metastore_key
 		source->books.matched++;
 		queue_append(queue, source, event, charge);
 	} else {
-		taken = metastore_queue_push_any(source, key, event, garbage);
+		taken = metastore_queue_push_any(source, key, event, charge, garbage);
 	}
 	queue_wake(queue);
 	spin_unlock(&queue->lock);

@@ -81,6 +81,13 @@ static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
 	ring->len--;
 }
 
+/* Both at once, in a ring without an index; the caller has done with the oldest. */
+static inline struct metastore_record *metastore_ring_turn(struct metastore_ring *ring)
+{
+	ring->head = metastore_ring_place(ring, 1);
+	return metastore_ring_at(ring, ring->len - 1);
+}
+
 /* Lets a record be found, in a ring that has an index. */
 static inline void metastore_ring_index(struct metastore_ring *ring,
 					const struct metastore_record *record)

@@ -26,8 +26,8 @@ static double publish_beside_readers(const struct row *row, unsigned int stuck)
 	double sum = 0;
 
 	subscribe_all(row);
-	/* What is stuck is full from the beginning. */
-	for (n = 0; n < QUEUE_LEN; n++) {
+	/* What is stuck is full from the beginning, and has dropped as many as others read. */
+	for (n = 0; n < 2 * QUEUE_LEN; n++) {
 		publish(news, row->size);
 		read_all(stuck, row->subscribers);
 	}
