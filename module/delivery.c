@@ -374,7 +374,7 @@ static bool prefix_is_there(const struct metastore_key *key)
 u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
 		      struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
-	bool prefixes = metastore_has_prefixes(&key->bucket->store->prefixes) &&
+	bool prefixes = metastore_may_have_prefix(&key->bucket->store->prefixes, key) &&
 			prefix_is_there(key);
 	struct metastore_topic *topic = metastore_topic_of(key);
 	struct metastore_delivery delivery __uninitialized;

@@ -53,6 +53,8 @@ void metastore_prefixes_init(struct metastore_prefixes *prefixes)
 {
 	spin_lock_init(&prefixes->lock);
 	RCU_INIT_POINTER(prefixes->trie.root, NULL);
+	bitmap_zero(prefixes->first, 256);
+	prefixes->any = false;
 	prefixes->nr = 0;
 }
 
@@ -167,6 +169,24 @@ struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 	return topic_of(metastore_trie_find(&store->prefixes.trie, key->bytes, key->len));
 }
 
+static void note_first(struct metastore_prefixes *prefixes,
+		       const struct metastore_trie_node *node)
+{
+	if (node->bits)
+		set_bit(node->bytes[0], prefixes->first);
+	else
+		WRITE_ONCE(prefixes->any, true);
+}
+
+static void forget_first(struct metastore_prefixes *prefixes)
+{
+	int i;
+
+	WRITE_ONCE(prefixes->any, false);
+	for (i = 0; i < ARRAY_SIZE(prefixes->first); i++)
+		WRITE_ONCE(prefixes->first[i], 0);
+}
+
 /**
  * metastore_topic_insert - add a topic
  * @topic:	the topic; of a key after metastore_table_prepare()
@@ -183,6 +203,7 @@ void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topi
 		metastore_table_insert(&topic->bucket->topics, &key_topic(topic)->node);
 		return;
 	}
+	note_first(&topic->store->prefixes, &prefix_topic(topic)->node);
 	spare = &prefix_topic(*fork)->node;
 	replaced = metastore_trie_insert(&topic->store->prefixes.trie,
 					 &prefix_topic(topic)->node, &spare);
@@ -212,6 +233,8 @@ void metastore_topic_free_if_unused(struct metastore_topic *topic)
 		return;
 	}
 	metastore_trie_remove(&topic->store->prefixes.trie, &prefix_topic(topic)->node, gone);
+	if (!metastore_has_prefixes(&topic->store->prefixes))
+		forget_first(&topic->store->prefixes);
 	for (i = 0; i < 2; i++)
 		if (gone[i])
 			free_later(topic_of(gone[i]));

@@ -2,6 +2,8 @@
 #ifndef METASTORE_TOPIC_H
 #define METASTORE_TOPIC_H
 
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
@@ -17,11 +19,16 @@ struct metastore_subscription;
  * struct metastore_prefixes - subscriptions to prefixes of a store's keys
  * @lock:	what who changes them takes
  * @trie:	struct metastore_topic by prefix
+ * @first:	with which bytes they may begin: set ahead of @trie, cleared when that is
+ *		empty
+ * @any:	whether there may be the empty one; likewise
  * @nr:		number of subscriptions
  */
 struct metastore_prefixes {
 	spinlock_t lock;	/* see above */
 	struct metastore_trie trie;
+	DECLARE_BITMAP(first, 256);
+	bool any;
 	u32 nr;
 };
 
@@ -106,6 +113,14 @@ static inline struct list_head *metastore_walk_next(struct metastore_walk *walk)
 static inline bool metastore_has_prefixes(const struct metastore_prefixes *prefixes)
 {
 	return rcu_access_pointer(prefixes->trie.root);
+}
+
+/* May there be one that the key begins with? Most are told apart by their first byte. */
+static inline bool metastore_may_have_prefix(const struct metastore_prefixes *prefixes,
+					     const struct metastore_key *key)
+{
+	return metastore_has_prefixes(prefixes) &&
+	       (READ_ONCE(prefixes->any) || test_bit(key->bytes[0], prefixes->first));
 }
 
 #endif /* METASTORE_TOPIC_H */

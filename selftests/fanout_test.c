@@ -208,7 +208,7 @@ static __u32 change_meanwhile(struct _test_data_fanout *self, const char *key)
  */
 TEST_F(fanout, crowd)
 {
-	__u32 i, crowd = ms_size(CROWD / 5, CROWD), times;
+	__u32 i, crowd = ms_size(CROWD / 2, CROWD), times;
 	struct ms_books books;
 	char neighbour[16];
 	pid_t pid;
