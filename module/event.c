@@ -133,7 +133,7 @@ fault:
 static int copy_simple(const struct metastore_record *records, int nr, u8 __user *to,
 		       size_t room, size_t *copied)
 {
-	size_t size = 0, sum = 0;
+	size_t size, sum = 0;
 	int i;
 
 	might_fault();

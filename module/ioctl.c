@@ -106,7 +106,7 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_op op __uninitialized;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	/* The field was reserved when the structure had no ttl. */
@@ -156,7 +156,7 @@ static long store_value(struct metastore_file *file, void __user *arg,
 	bool waits;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	waits = args.flags & METASTORE_F_WAIT;
@@ -194,7 +194,7 @@ static long delete(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_op op;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	op = (struct metastore_op) {
@@ -216,7 +216,7 @@ static long batch(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_batch args;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	err = metastore_batch_run(file, &args);
@@ -234,7 +234,7 @@ static long flush(struct metastore_file *file, void __user *arg, size_t size)
 	u64 values = 0, subscriptions = 0;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags & ~FLUSH_FLAGS || args.reserved)
@@ -268,7 +268,7 @@ static long bucket(struct metastore_file *file, void __user *arg, size_t size)
 	u32 index;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags)
@@ -290,7 +290,7 @@ static long stat(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags || args.reserved || args.reserved2)
@@ -357,7 +357,7 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 	size_t room, used;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags)
@@ -406,7 +406,7 @@ static long info(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_range range;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags)
@@ -455,7 +455,7 @@ static long create(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_store *store;
 	int ret;
 
-	ret = copy_args(&args, sizeof(args), arg, size);
+	ret = metastore_copy_args(&args, sizeof(args), arg, size);
 	if (ret)
 		return ret;
 	if (args.flags || check_open_flags(args.open_flags))
@@ -483,7 +483,7 @@ static long open(struct metastore_file *file, void __user *arg, size_t size)
 	struct metastore_open args;
 	int err;
 
-	err = copy_args(&args, sizeof(args), arg, size);
+	err = metastore_copy_args(&args, sizeof(args), arg, size);
 	if (err)
 		return err;
 	if (args.flags || check_open_flags(args.open_flags))

@@ -55,7 +55,7 @@ long metastore_ioctl_subscribe(struct metastore_file *file, void __user *arg, si
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = copy_args(&args, sizeof(args), arg, size);
+	err = metastore_copy_args(&args, sizeof(args), arg, size);
 	if (err)
 		return err;
 	if (args.reserved || args.events & ~EVENTS_ALL ||
@@ -73,7 +73,7 @@ long metastore_ioctl_unsubscribe(struct metastore_file *file, void __user *arg, 
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = copy_args(&args, sizeof(args), arg, size);
+	err = metastore_copy_args(&args, sizeof(args), arg, size);
 	if (err)
 		return err;
 	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX)
@@ -91,7 +91,7 @@ long metastore_ioctl_subscription(struct metastore_file *file, void __user *arg,
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX || args.reserved)
@@ -133,7 +133,7 @@ long metastore_ioctl_queue(struct metastore_file *file, void __user *arg, size_t
 	struct metastore_queue_info args;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	err = check_queue(&file->store->limits, &args);
@@ -153,7 +153,7 @@ long metastore_ioctl_subscribers(struct metastore_file *file, void __user *arg, 
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = copy_args(&args, sizeof(args), uargs, size);
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
 	if (args.flags || args.reserved)

@@ -10,12 +10,6 @@
 
 struct metastore_file;
 
-static __always_inline int copy_args(void *args, size_t size,
-				     const void __user *uargs, size_t usize)
-{
-	return metastore_copy_args(args, size, uargs, usize);
-}
-
 /* Only what the caller's structure has; it may be an older, shorter one. */
 static inline int copy_result(void __user *uargs, const void *args, size_t size)
 {
