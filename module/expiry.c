@@ -12,6 +12,7 @@
 #include <linux/timekeeping.h>
 
 #include "bucket.h"
+#include "compat.h"
 #include "expiry.h"
 #include "store.h"
 
@@ -86,8 +87,7 @@ void metastore_expiry_init(struct metastore_expiry *expiry)
 {
 	spin_lock_init(&expiry->lock);
 	timerqueue_init_head(&expiry->queue);
-	hrtimer_init(&expiry->timer, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
-	expiry->timer.function = kick_work;
+	hrtimer_setup(&expiry->timer, kick_work, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
 	INIT_WORK(&expiry->work, remove_what_is_over);
 	expiry->stopped = false;
 }
