@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The tool: conditions, times to live, update.
+#
+# needs: python3 (python3)
 set -e
 . ./cli_helpers.sh
 

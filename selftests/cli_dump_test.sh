@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The tool: dump, load. FULL=1 does so with a million keys.
+#
+# needs: python3 (python3)
 set -e
 . ./cli_helpers.sh
 

@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The programs of userspace/examples.
+#
+# needs: pkill (procps)
 set -e
 . ./cli_helpers.sh
 
