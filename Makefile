@@ -6,8 +6,8 @@
 define HELP
 make                module for the running kernel (or KDIR=), library, tool
 make run            a VM with the module loaded shows what it can do
-make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt, or kasan, kcsan,
-                    which find mistakes and leaks, data races; ONLY='a_test');
+make check          every test in a VM (KERNEL=6.12, 6.1, 6.12-rt, newest, or kasan,
+                    kcsan, which find mistakes and leaks, data races; ONLY='a_test');
                     FULL=1: as large as they are meant to be, which takes long
 make coverage       lines and branches of the module that the tests reach
                     (ONLY='a_test'), and those that they do not
@@ -16,6 +16,8 @@ make bench          what each operation costs, beside what else there is
                     that was KEEP=t); SMP=2: throughput of two CPUs
 make vm CMD='...'   one shell command in a VM; the words it knows (KERNEL= SMP=
                     MEM= MODPARAMS= ...) are in selftests/vm/vm
+make fresh          what README.md says first, in a bare Debian where nothing is
+                    installed (SUITE=bookworm, trixie; CMD='make bench')
 make install        on this machine: module, library, tool (DESTDIR=, PREFIX=)
 make clean
 endef
@@ -60,6 +62,9 @@ check:
 coverage:
 	+@selftests/vm/coverage
 
+fresh:
+	+@selftests/vm/fresh
+
 bench:
 	+@selftests/bench/run
 
@@ -71,7 +76,7 @@ ifeq ($(MAKECMDGOALS),vm)
 MAKEFLAGS += -q
 STATUS := $(shell mktemp)
 endif
-# As typed: $$ is the shell's in the VM, not ours.
+# As typed: $$ is the shell's in the VM or the bare root, not ours.
 export VM_COMMAND := $(value CMD)
 
 vm: vm-command
@@ -98,4 +103,5 @@ help:
 	$(info $(HELP))
 	@:
 
-.PHONY: all no-headers module user stage run check coverage bench vm vm-command install clean help
+.PHONY: all no-headers module user stage run check coverage bench fresh vm vm-command install \
+	clean help
