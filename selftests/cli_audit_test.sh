@@ -6,21 +6,21 @@
 set -e
 . ./cli_helpers.sh
 
-# Starts metastore sub so in the background, as one of several.
+# Starts mstore sub so in the background, as one of several.
 start_one()
 {
-	metastore sub "$@" >/dev/null 2>&1 &
+	mstore sub "$@" >/dev/null 2>&1 &
 	ones+=($!)
 	await_subscribers "${*: -1}" 1
 }
 
 test_nobody_has_it_open()
 {
-	run metastore audit
+	run mstore audit
 	expect_status 0
 	expect_lines 1
 	expect_line ' *FILE +SUBS +POLICY .*'
-	run metastore audit --json
+	run mstore audit --json
 	expect 0 ''
 }
 
@@ -30,11 +30,11 @@ test_each_open_file_with_its_process()
 
 	start_one --lossless k
 	start_one a b c
-	run metastore audit
+	run mstore audit
 	expect_status 0
 	expect_lines 3
-	expect_line " *[0-9]+ +1 lossless +0 +0 +0 +0 +0 +0 +${ones[0]} metastore"
-	expect_line " *[0-9]+ +3 drop-oldest +0 +0 +0 +0 +0 +0 +${ones[1]} metastore"
+	expect_line " *[0-9]+ +1 lossless +0 +0 +0 +0 +0 +0 +${ones[0]} mstore"
+	expect_line " *[0-9]+ +3 drop-oldest +0 +0 +0 +0 +0 +0 +${ones[1]} mstore"
 }
 
 test_the_worst_comes_first()
@@ -46,11 +46,11 @@ test_the_worst_comes_first()
 	start_one k3
 	kill -STOP "${ones[@]}"
 	for i in k1 k2 k3; do
-		metastore set "$i" 1
-		metastore set "$i" 2
-		metastore set "$i" 3
+		mstore set "$i" 1
+		mstore set "$i" 2
+		mstore set "$i" 3
 	done
-	run metastore audit --json
+	run mstore audit --json
 	expect_status 0
 	expect_json "o['processes'][0]['pid'] == ${ones[1]} and o['lost'] == 2 and o['pending'] == 1" \
 		"o['processes'][0]['pid'] == ${ones[0]} and o['lost'] == 1 and o['high_len'] == 2" \
@@ -64,9 +64,9 @@ test_the_books_of_each_subscription()
 
 	start_one --latest --prefix $'odd \\\n\377/'
 	kill -STOP "${ones[@]}"
-	metastore set $'odd \\\n\377/1' 1
-	metastore set $'odd \\\n\377/1' 2
-	run metastore audit --json
+	mstore set $'odd \\\n\377/1' 1
+	mstore set $'odd \\\n\377/1' 2
+	run mstore audit --json
 	expect_json "o['policy'] == 'drop-oldest' and o['matched'] == 2 and len(o['subscriptions']) == 1 and \
 		base64.b64decode(o['subscriptions'][0]['prefix_base64']) == b'odd \\\\\\n\\xff/' and \
 		o['subscriptions'][0]['latest'] and o['subscriptions'][0]['conflated'] == 1 and \
@@ -79,36 +79,36 @@ test_one_open_file_of_several_processes()
 {
 	# The child has the file of its parent.
 	# shellcheck disable=SC2016
-	metastore hold k 1 -- bash -c 'sleep 600 & metastore set child $!; wait' &
+	mstore hold k 1 -- bash -c 'sleep 600 & mstore set child $!; wait' &
 	await_key child
-	run metastore audit --json
-	kill "$(metastore get child)"
+	run mstore audit --json
+	kill "$(mstore get child)"
 	expect_status 0
 	expect_json "sorted(p['command'] for p in o['processes']) == ['bash', 'sleep']"
 }
 
 test_private_stores_only_on_demand()
 {
-	metastore private -- metastore hold k 1 -- sleep 600 &
+	mstore private -- mstore hold k 1 -- sleep 600 &
 	for _ in {1..300}; do
-		run metastore audit --all
+		run mstore audit --all
 		grep -q sleep "$out" && break
 		pause
 	done
 	expect_status 0
 	expect_line ' *STORE +FILE .*'
 	expect_line ' *[0-9]+ +[0-9]+ +0 drop-oldest .* [0-9]+ sleep'
-	run metastore audit
+	run mstore audit
 	expect_lines 1
 	kill "$!"
 }
 
 test_in_a_private_store_one_sees_that()
 {
-	metastore hold k 1 -- sleep 600 &
+	mstore hold k 1 -- sleep 600 &
 	await_key k
 	# shellcheck disable=SC2016
-	run metastore private -- sh -c 'metastore hold k 1 -- sh -c "metastore audit --json"'
+	run mstore private -- sh -c 'mstore hold k 1 -- sh -c "mstore audit --json"'
 	expect_status 0
 	run grep -c '"command":"sleep"' "$out"
 	expect 1 $'0\n'
@@ -118,16 +118,16 @@ test_in_a_private_store_one_sees_that()
 test_without_the_right_it_says_so()
 {
 	chmod 666 /dev/metastore
-	run setpriv --reuid=65534 --regid=65534 --clear-groups metastore audit
+	run setpriv --reuid=65534 --regid=65534 --clear-groups mstore audit
 	chmod 660 /dev/metastore
 	expect_status 3
-	expect_err 'metastore: audit: +([0-9]) processes could not be looked at; use sudo'
+	expect_err 'mstore: audit: +([0-9]) processes could not be looked at; use sudo'
 }
 
 test_what_is_no_store()
 {
-	run metastore --store /dev/null audit
-	expect 3 '' 'metastore: *: not a metastore*'
+	run mstore --store /dev/null audit
+	expect 3 '' 'mstore: *: not a metastore*'
 }
 
 start_json

@@ -9,14 +9,14 @@ set -e
 # Runs a batch with these lines.
 run_batch()
 {
-	run metastore batch "${@:2}" <<<"$1"
+	run mstore batch "${@:2}" <<<"$1"
 }
 
 test_operations_in_order()
 {
 	run_batch $'set a 1\nget a\nset a 2\nget a\npub b two  words\nget b\ndel a\nget b'
 	expect 0 $'a 1\na 2\nb two  words\nb two  words\n'
-	run metastore ls
+	run mstore ls
 	expect 0 $'b\n'
 }
 
@@ -24,7 +24,7 @@ test_values_go_to_the_end_of_the_line()
 {
 	run_batch $'set a  leading and trailing \nset b \nset -- -c --json'
 	expect 0 ''
-	run metastore get -- a b -c
+	run mstore get -- a b -c
 	expect 0 $'a  leading and trailing \nb \n-c --json\n'
 }
 
@@ -32,7 +32,7 @@ test_escapes()
 {
 	run_batch 'set a\x20b \\ \x00\n\t é'
 	expect 0 ''
-	run metastore get --raw 'a b'
+	run mstore get --raw 'a b'
 	printf '\\ \0\n\t é' | cmp - "$out"
 	run_batch 'get a\x20b'
 	expect 0 'a\x20b \\ \x00\n\t é'$'\n'
@@ -42,11 +42,11 @@ test_escapes()
 
 test_what_get_prints_is_a_line_to_set()
 {
-	metastore set a 'x  \ y'
-	metastore set 'b c' $'\n'
-	metastore get a 'b c' >"$work/lines"
-	sed 's/^/set copy\//' "$work/lines" | metastore batch
-	run metastore get copy/a 'copy/b c'
+	mstore set a 'x  \ y'
+	mstore set 'b c' $'\n'
+	mstore get a 'b c' >"$work/lines"
+	sed 's/^/set copy\//' "$work/lines" | mstore batch
+	run mstore get copy/a 'copy/b c'
 	sed 's/^/copy\//' "$work/lines" | cmp - "$out"
 }
 
@@ -56,37 +56,37 @@ test_empty_lines_and_comments()
 	expect 0 $'a 1\n'
 	run_batch ''
 	expect 0 ''
-	run metastore batch </dev/null
+	run mstore batch </dev/null
 	expect 0 ''
 }
 
 test_the_last_line_needs_no_newline()
 {
-	run metastore batch < <(printf 'set a 1\nget a')
+	run mstore batch < <(printf 'set a 1\nget a')
 	expect 0 $'a 1\n'
 }
 
 test_refused_operations_do_not_stop_the_others()
 {
 	run_batch $'get nope\nset --replace nope 1\nset a 1\nset --create a 2\ndel --if-version 5 a\nget a'
-	expect 1 $'a 1\n' "metastore: line 1: nope: no such key
-metastore: line 2: nope: no such key
-metastore: line 4: a: it exists already, with version $(metastore get --version a)
-metastore: line 5: a: it has another version: $(metastore get --version a)"
+	expect 1 $'a 1\n' "mstore: line 1: nope: no such key
+mstore: line 2: nope: no such key
+mstore: line 4: a: it exists already, with version $(mstore get --version a)
+mstore: line 5: a: it has another version: $(mstore get --version a)"
 }
 
 test_conditions_and_lifetimes()
 {
-	metastore set a 1
-	run_batch "set --if-version $(metastore get --version a) --ttl 100000 a 2
+	mstore set a 1
+	run_batch "set --if-version $(mstore get --version a) --ttl 100000 a 2
 pub --create --steal b 3
 set --ttl=100000 c 4"
 	expect 0 ''
-	run metastore stat a
+	run mstore stat a
 	expect_line 'ttl_ms: [0-9]+'
-	run metastore stat c
+	run mstore stat c
 	expect_line 'ttl_ms: [0-9]+'
-	run metastore stat b
+	run mstore stat b
 	expect_line 'ttl_ms: none'
 }
 
@@ -98,17 +98,17 @@ test_wrong_lines()
 		'set --create --replace a 1' 'set --ttl x a 1' 'set --if-version' 'set a \q' 'del --ttl 1 a' \
 		'pub -e a 1' 'set -h a 1' "get $(printf %256s '' | tr ' ' k)"; do
 		run_batch $'set first 1\n'"$line"$'\nset last 1'
-		expect 2 '' 'metastore: line 2: *: *'
-		run metastore ls
+		expect 2 '' 'mstore: line 2: *: *'
+		run mstore ls
 		expect 0 $'first\n'
-		metastore del first
+		mstore del first
 	done
-	run metastore batch < <(printf 'get a\0b\n')
-	expect 2 '' 'metastore: line 1: batch: a NUL byte*'
+	run mstore batch < <(printf 'get a\0b\n')
+	expect 2 '' 'mstore: line 1: batch: a NUL byte*'
 	run_batch 'frobnicate a'
-	expect 2 '' "metastore: line 1: batch: 'frobnicate' is none of get, set, pub and del"
+	expect 2 '' "mstore: line 1: batch: 'frobnicate' is none of get, set, pub and del"
 	run_batch 'set --ttl 0 a 1'
-	expect 2 '' 'metastore: line 1: set: --ttl takes a number of at least 1*'
+	expect 2 '' 'mstore: line 1: set: --ttl takes a number of at least 1*'
 }
 
 test_json()
@@ -131,7 +131,7 @@ test_many_lines()
 		echo "set k$i v$i"
 		echo "get k$i"
 	done >"$work/lines"
-	run metastore batch <"$work/lines"
+	run mstore batch <"$work/lines"
 	expect_status 0
 	sed -n 's/^set //p' "$work/lines" | cmp - "$out"
 }
@@ -145,34 +145,34 @@ test_long_values()
 			echo "get a"
 		done
 	} >"$work/lines"
-	run metastore batch <"$work/lines"
+	run mstore batch <"$work/lines"
 	expect_status 0
 	expect_lines 50
 	run_batch "set a $(<"$work/value")x"
-	expect 3 '' 'metastore: line 1: a: the value is longer*'
+	expect 3 '' 'mstore: line 1: a: the value is longer*'
 }
 
 test_atomic_does_all()
 {
-	metastore set a 1
+	mstore set a 1
 	run_batch $'get a\nset b 2\npub c 3\nset d 4' --atomic
 	expect 0 $'a 1\n'
-	run metastore get b c d
+	run mstore get b c d
 	expect 0 $'b 2\nc 3\nd 4\n'
 	run_batch $'del b\nget nope\ndel c' --atomic
-	expect 1 '' 'metastore: line 2: nope: no such key'
-	run metastore ls
+	expect 1 '' 'mstore: line 2: nope: no such key'
+	run mstore ls
 	expect_lines 2
 }
 
 test_atomic_does_nothing()
 {
-	metastore set a 1
+	mstore set a 1
 	run_batch $'set a 2\nset b 2\nset --create a2 1\ndel nope\nget a3' --atomic
-	expect 1 '' 'metastore: line 4: nope: no such key'
-	run metastore ls
+	expect 1 '' 'mstore: line 4: nope: no such key'
+	run mstore ls
 	expect 0 $'a\n'
-	run metastore get a
+	run mstore get a
 	expect 0 $'1\n'
 	run_batch $'set b 2\nset --replace nope 1' --atomic --json
 	expect_status 1
@@ -182,22 +182,22 @@ test_atomic_does_nothing()
 test_atomic_with_a_wrong_line_does_nothing()
 {
 	run_batch $'set a 1\nset b' --atomic
-	expect 2 '' 'metastore: line 2: set: too few operands'
-	run metastore ls
+	expect 2 '' 'mstore: line 2: set: too few operands'
+	run mstore ls
 	expect 0 ''
 }
 
 test_atomic_has_its_limits()
 {
-	run metastore batch --atomic < <(printf 'set k%s 1\n' {1..33})
-	expect 2 '' 'metastore: line 33: batch: more than 32 operations at one moment'
+	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..33})
+	expect 2 '' 'mstore: line 33: batch: more than 32 operations at one moment'
 	run_batch $'set a 1\nset b 1\nget a' --atomic
-	expect 2 '' 'metastore: line 3: batch: the same key as in line 1'
-	run metastore ls
+	expect 2 '' 'mstore: line 3: batch: the same key as in line 1'
+	run mstore ls
 	expect 0 ''
-	run metastore batch --atomic < <(printf 'set k%s 1\n' {1..32})
+	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..32})
 	expect 0 ''
-	run metastore ls
+	run mstore ls
 	expect_lines 32
 }
 
@@ -205,7 +205,7 @@ test_events_of_an_atomic_batch_are_together()
 {
 	start_sub --json -n 3 a b
 	run_batch $'set a 1\nset b 2' --atomic
-	metastore set b 3
+	mstore set b 3
 	end_sub
 	expect_json "o['more'] is True" "'more' not in o" "'more' not in o"
 }
@@ -214,7 +214,7 @@ test_answers_come_at_once()
 {
 	local answers key value
 
-	coproc metastore batch
+	coproc mstore batch
 	exec {answers}<&"${COPROC[0]}"
 	echo 'set a 1' >&"${COPROC[1]}"
 	echo 'get a' >&"${COPROC[1]}"

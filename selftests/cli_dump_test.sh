@@ -15,16 +15,16 @@ same()
 # Loads these lines.
 run_load()
 {
-	run metastore load "${@:2}" <<<"$1"
+	run mstore load "${@:2}" <<<"$1"
 }
 
 test_a_dump_is_json()
 {
-	metastore set a $'1 "\\\n\001'
-	run metastore dump
+	mstore set a $'1 "\\\n\001'
+	run mstore dump
 	expect_json "o == { 'key': 'a', 'value': '1 \"\\\\\n\x01' }"
-	metastore del a
-	run metastore dump
+	mstore del a
+	run mstore dump
 	expect 0 ''
 }
 
@@ -34,15 +34,15 @@ test_any_bytes_come_back()
 
 	for i in {0..255}; do
 		printf 'set k\\x%02x\\x00%s v\\xff\\x%02x%s\n' "$i" "$i" "$i" "${i/#*[02468]/}"
-	done | metastore batch
-	head -c 65536 /dev/urandom | metastore set --file - big
-	metastore set empty ''
-	metastore set $'\342\202\254' $'\303\244\000'
-	metastore dump >"$work/dump"
-	metastore flush --all
-	run metastore load <"$work/dump"
+	done | mstore batch
+	head -c 65536 /dev/urandom | mstore set --file - big
+	mstore set empty ''
+	mstore set $'\342\202\254' $'\303\244\000'
+	mstore dump >"$work/dump"
+	mstore flush --all
+	run mstore load <"$work/dump"
 	expect 0 ''
-	metastore dump >"$work/again"
+	mstore dump >"$work/again"
 	same "$work/dump" "$work/again"
 	run wc -l "$work/dump"
 	expect_line '259 .*'
@@ -50,74 +50,74 @@ test_any_bytes_come_back()
 
 test_a_prefix()
 {
-	metastore set a/1 x
-	metastore set a/2 y
-	metastore set b z
-	run metastore dump a/
+	mstore set a/1 x
+	mstore set a/2 y
+	mstore set b z
+	run mstore dump a/
 	expect_lines 2
-	metastore dump >"$work/dump"
-	metastore flush --all
-	run metastore load a/ <"$work/dump"
+	mstore dump >"$work/dump"
+	mstore flush --all
+	run mstore load a/ <"$work/dump"
 	expect 0 ''
-	run sh -c 'metastore ls | sort'
+	run sh -c 'mstore ls | sort'
 	expect 0 $'a/1\na/2\n'
-	run metastore dump -e 'a\x2f1'
+	run mstore dump -e 'a\x2f1'
 	expect_json "o['key'] == 'a/1'"
 }
 
 test_owned_keys_are_left_out()
 {
-	metastore set free 1
-	metastore hold mine 1 -- sleep 600 &
+	mstore set free 1
+	mstore hold mine 1 -- sleep 600 &
 	await_key mine
-	run metastore dump
+	run mstore dump
 	expect_json "o['key'] == 'free'"
 }
 
 test_what_is_left_of_a_time_to_live()
 {
-	metastore set --ttl 100000 k 1
-	run metastore dump
+	mstore set --ttl 100000 k 1
+	run mstore dump
 	expect_json "0 < o['ttl_ms'] <= 100000"
-	metastore flush --all
-	run metastore load <"$out"
+	mstore flush --all
+	run mstore load <"$out"
 	expect 0 ''
-	run metastore stat --json k
+	run mstore stat --json k
 	expect_json "0 < o['ttl_ms'] <= 100000"
 	run_load '{"key":"k","value":"2"}'
-	run metastore stat k
+	run mstore stat k
 	expect_line 'ttl_ms: none'
 }
 
 test_merge_and_replace()
 {
-	metastore set old 1
-	metastore set both 1
+	mstore set old 1
+	mstore set both 1
 	run_load '{"key":"both","value":"2"}' --merge
 	expect 0 ''
-	run metastore get old both
+	run mstore get old both
 	expect 0 $'old 1\nboth 2\n'
 	run_load '{"key":"new","value":"3"}' --json
 	expect_json "o == { 'mode': 'merge', 'stored': 1, 'removed': 0 }"
 	run_load $'{"key":"both","value":"4"}\n{"key":"newer","value":"4"}' --json --replace
 	expect_json "o == { 'mode': 'replace', 'stored': 2, 'removed': 2 }"
-	run sh -c 'metastore ls | sort'
+	run sh -c 'mstore ls | sort'
 	expect 0 $'both\nnewer\n'
 }
 
 test_replace_keeps_to_its_prefix()
 {
-	metastore set a/old 1
-	metastore set b 1
+	mstore set a/old 1
+	mstore set b 1
 	run_load $'{"key":"a/new","value":"2"}\n{"key":"b","value":"2"}' --replace a/
 	expect 0 ''
-	run sh -c 'metastore ls | sort'
+	run sh -c 'mstore ls | sort'
 	expect 0 $'a/new\nb\n'
-	run metastore get b
+	run mstore get b
 	expect 0 $'1\n'
-	run metastore load --replace </dev/null
+	run mstore load --replace </dev/null
 	expect 0 ''
-	run metastore ls
+	run mstore ls
 	expect 0 ''
 }
 
@@ -125,18 +125,18 @@ test_the_last_line_of_a_key_counts()
 {
 	run_load $'{"key":"k","value":"1"}\n\n{"key":"k","value":"2"}'
 	expect 0 ''
-	run metastore get k
+	run mstore get k
 	expect 0 $'2\n'
 }
 
 test_what_get_prints_can_be_loaded()
 {
-	metastore set k 1
-	run metastore get --json k
-	metastore del k
-	run metastore load <"$out"
+	mstore set k 1
+	run mstore get --json k
+	mstore del k
+	run mstore load <"$out"
 	expect 0 ''
-	run metastore get k
+	run mstore get k
 	expect 0 $'1\n'
 }
 
@@ -145,7 +145,7 @@ test_a_wrong_line_writes_nothing()
 	local line key
 
 	key=$(printf %256s '' | tr ' ' k)
-	metastore set old 1
+	mstore set old 1
 	for line in 'x' '{' '[]' '{"key":"k"}' '{"value":"v"}' '{"key":"k","value":1}' \
 		'{"key":"","value":"v"}' '{"key":"k","key_base64":"aw==","value":"v"}' \
 		'{"key":"k","value_base64":"a"}' '{"key":"k","value_base64":"ab=="}' \
@@ -155,30 +155,30 @@ test_a_wrong_line_writes_nothing()
 		'{"key":"k","key":"l","value":"v"}' '{"key":"k","value":"v"}}' '{"key":"k","value":"\ud800"}' \
 		"{\"key\":\"$key\",\"value\":\"v\"}" $'{"key":"k","value":"\377"}'; do
 		run_load $'{"key":"first","value":"1"}\n'"$line"$'\n{"key":"last","value":"1"}' --replace
-		expect 2 '' 'metastore: line 2: load: *'
+		expect 2 '' 'mstore: line 2: load: *'
 	done
 	head -c 65537 /dev/zero | tr '\0' x >"$work/value"
 	run_load "{\"key\":\"k\",\"value\":\"$(<"$work/value")\"}"
-	expect 2 '' 'metastore: line 1: load: the value is longer*'
-	run metastore ls
+	expect 2 '' 'mstore: line 1: load: the value is longer*'
+	run mstore ls
 	expect 0 $'old\n'
 }
 
 test_keys_that_belong_to_others()
 {
-	metastore hold mine 1 -- sleep 600 &
+	mstore hold mine 1 -- sleep 600 &
 	await_key mine
 	run_load $'{"key":"mine","value":"2"}\n{"key":"k","value":"2"}' --replace
-	expect 1 '' 'metastore: mine: it belongs to another open file*'
-	run metastore get mine k
+	expect 1 '' 'mstore: mine: it belongs to another open file*'
+	run mstore get mine k
 	expect 0 $'mine 1\nk 2\n'
 	run_load '{"key":"other","value":"2"}' --replace
 	expect 0 ''
-	run metastore get mine
+	run mstore get mine
 	expect 0 $'1\n'
 	run_load '{"key":"mine","value":"2"}' --steal
 	expect 0 ''
-	run metastore get mine
+	run mstore get mine
 	expect 0 $'2\n'
 }
 
@@ -186,9 +186,9 @@ test_a_store_that_is_full()
 {
 	printf '{"key":"k%d","value":"1"}\n' {1..600} >"$work/dump"
 	# shellcheck disable=SC2016
-	run metastore private --max-keys 300 -- sh -c 'metastore set old 1
-		metastore load --replace; echo $?; metastore ls | wc -l; metastore get old' <"$work/dump"
-	expect 0 $'3\n300\n1\n' 'metastore: k300: the store is full*gave up when 299 of 600 keys were stored'
+	run mstore private --max-keys 300 -- sh -c 'mstore set old 1
+		mstore load --replace; echo $?; mstore ls | wc -l; mstore get old' <"$work/dump"
+	expect 0 $'3\n300\n1\n' 'mstore: k300: the store is full*gave up when 299 of 600 keys were stored'
 }
 
 test_dumps_while_others_write()
@@ -197,18 +197,18 @@ test_dumps_while_others_write()
 
 	for ((i = 0; i < 2000; i++)); do
 		echo "set steady$i $i"
-	done | metastore batch
-	metastore dump steady | sort >"$work/steady"
+	done | mstore batch
+	mstore dump steady | sort >"$work/steady"
 	while :; do
 		for ((i = 0; i < 500; i++)); do
 			echo "set busy$i $i"
 			echo "del busy$i"
 		done
-	done | metastore batch &
+	done | mstore batch &
 	writer=$!
 	await_key busy0
 	for _ in {1..5}; do
-		run metastore dump
+		run mstore dump
 		expect_status 0
 		expect_err ''
 		grep '"steady' "$out" | sort | cmp - "$work/steady"
@@ -230,12 +230,12 @@ test_many_keys_come_back()
 
 	((!${FULL:-0})) || keys=1000000
 	many_keys "$keys" >"$work/keys"
-	run metastore load --json <"$work/keys"
+	run mstore load --json <"$work/keys"
 	expect_json "o['stored'] == $keys"
 	# shellcheck disable=SC2016
-	run metastore private -- sh -c 'metastore --store /dev/metastore dump | metastore load && metastore dump'
+	run mstore private -- sh -c 'mstore --store /dev/metastore dump | mstore load && mstore dump'
 	expect_status 0
-	metastore flush --all
+	mstore flush --all
 	sort "$out" | cmp - "$work/keys"
 }
 

@@ -16,14 +16,14 @@ test_hello()
 
 test_config_reloads_itself()
 {
-	metastore set cfg 'rate=1'
+	mstore set cfg 'rate=1'
 	start "$examples/config" cfg
 	await_line "$work/sub" running
-	metastore set cfg 'rate=2'
+	mstore set cfg 'rate=2'
 	await_line "$work/sub" 'configuration: rate=2'
-	metastore pub cfg 'rate=3'
+	mstore pub cfg 'rate=3'
 	await_line "$work/sub" 'configuration: rate=3'
-	metastore del cfg
+	mstore del cfg
 	await_line "$work/sub" 'no configuration any more, the last one stays'
 	kill "$sub"
 	end_sub
@@ -37,10 +37,10 @@ test_subscriptions_that_are_flushed_end_them()
 
 	for example in config presence dashboard; do
 		start "$examples/$example" k
-		until (($(metastore info --json | sed 's/.*"subscriptions":\([0-9]*\).*/\1/') == 1)); do
+		until (($(mstore info --json | sed 's/.*"subscriptions":\([0-9]*\).*/\1/') == 1)); do
 			pause
 		done
-		metastore flush --subscriptions --steal --all
+		mstore flush --subscriptions --steal --all
 		end_sub
 		expect_status 1
 		[[ -s $err ]]
@@ -62,7 +62,7 @@ test_presence()
 	kill -KILL "$ben"
 	await_line "$work/sub" 'ben is gone: killed by signal 9'
 	kill "$sub"
-	run metastore wait --gone --timeout 60 presence/anna
+	run mstore wait --gone --timeout 60 presence/anna
 	expect 0 ''
 }
 
@@ -76,14 +76,14 @@ test_work_queue()
 	pkill -STOP -P "$sub"
 	for i in "$(printf %0500d 0)" {1..29}; do
 		echo "$i" >>"$work/jobs"
-		metastore pub --wait job "$i"
+		mstore pub --wait job "$i"
 	done
 	pkill -CONT -P "$sub"
 	until (($(wc -l <"$work/sub") >= 30)); do
 		pause
 	done
 	for i in 1 2 3; do
-		metastore pub --wait job stop
+		mstore pub --wait job stop
 	done
 	end_sub
 	expect_status 0
@@ -94,18 +94,18 @@ test_work_queue()
 
 test_dashboard_follows_a_table()
 {
-	metastore set sensor/b 1
-	metastore set other 1
+	mstore set sensor/b 1
+	mstore set other 1
 	start "$examples/dashboard" sensor/
 	await_line "$work/sub" "$(printf '%-30s 1' sensor/b)"
-	metastore set sensor/a 2
+	mstore set sensor/a 2
 	await_line "$work/sub" "$(printf '%-30s 2' sensor/a)"
-	metastore set sensor/b 3
+	mstore set sensor/b 3
 	await_line "$work/sub" "$(printf '%-30s 3' sensor/b)"
 	run tail -n 3 "$work/sub"
 	expect 0 "$(printf '%-30s 2\n%-30s 3' sensor/a sensor/b)"$'\n\n'
-	metastore del sensor/a
-	metastore set sensor/c 4
+	mstore del sensor/a
+	mstore set sensor/c 4
 	await_line "$work/sub" "$(printf '%-30s 4' sensor/c)"
 	kill "$sub"
 	run tail -n 3 "$work/sub"

@@ -15,8 +15,8 @@ start_ready()
 	rm -f "$work/ready"
 	mkfifo "$work/ready"
 	exec {ready}<>"$work/ready"
-	last_command="metastore sub $*"
-	env --default-signal=INT,TERM metastore sub --ready-fd "$ready" "$@" >"$work/sub" \
+	last_command="mstore sub $*"
+	env --default-signal=INT,TERM mstore sub --ready-fd "$ready" "$@" >"$work/sub" \
 		2>"$work/sub_err" &
 	sub=$!
 	read -rt $((60 * slowness)) -u "$ready" || fail "no word of being ready"
@@ -25,12 +25,12 @@ start_ready()
 
 test_a_prefix_is_all_keys_that_start_so()
 {
-	metastore set net/eth0 old
+	mstore set net/eth0 old
 	start_ready --prefix -n 3 net/
-	metastore set net/eth0 1
-	metastore set other 2
-	metastore set net/eth1 3
-	metastore del net/eth0
+	mstore set net/eth0 1
+	mstore set other 2
+	mstore set net/eth1 3
+	mstore del net/eth0
 	end_sub
 	expect 0 $'net/eth0 1\nnet/eth1 3\nnet/eth0\n'
 }
@@ -38,9 +38,9 @@ test_a_prefix_is_all_keys_that_start_so()
 test_several_prefixes()
 {
 	start_ready --prefix -n 2 b/ a
-	metastore set b 1
-	metastore set a 2
-	metastore set b/1 3
+	mstore set b 1
+	mstore set a 2
+	mstore set b/1 3
 	end_sub
 	expect 0 $'a 2\nb/1 3\n'
 }
@@ -48,21 +48,21 @@ test_several_prefixes()
 test_the_empty_prefix_is_every_key()
 {
 	start_ready --prefix -n 1
-	metastore set any 1
+	mstore set any 1
 	end_sub
 	expect 0 $'any 1\n'
 	start_ready --prefix -n 1 ''
-	metastore set any 2
+	mstore set any 2
 	end_sub
 	expect 0 $'any 2\n'
 }
 
 test_a_snapshot_comes_first()
 {
-	metastore set k 1
+	mstore set k 1
 	start_ready --snapshot -n 2 k
 	await_line "$work/sub" 'k 1'
-	metastore set k 2
+	mstore set k 2
 	end_sub
 	expect 0 $'k 1\nk 2\n'
 }
@@ -70,7 +70,7 @@ test_a_snapshot_comes_first()
 test_a_snapshot_of_nothing_prints_nothing()
 {
 	start_ready --snapshot --prefix -n 1 net/
-	metastore set net/eth0 1
+	mstore set net/eth0 1
 	end_sub
 	expect 0 $'net/eth0 1\n'
 }
@@ -81,31 +81,31 @@ test_a_snapshot_of_a_prefix()
 
 	for i in {1..20}; do
 		echo "set t/$i $i"
-	done | metastore batch
-	run_limited metastore sub --snapshot --prefix -n 20 t/
+	done | mstore batch
+	run_limited mstore sub --snapshot --prefix -n 20 t/
 	expect_status 0
 	sort "$out" >"$work/got"
-	metastore get t/{1..20} | sort | cmp - "$work/got"
+	mstore get t/{1..20} | sort | cmp - "$work/got"
 }
 
 test_json_tells_the_end_of_a_snapshot()
 {
-	metastore set k 1
-	run_limited metastore sub --snapshot --json --timeout 1 k
+	mstore set k 1
+	run_limited mstore sub --snapshot --json --timeout 1 k
 	expect_json "o['event'] == 'snapshot' and o['key'] == 'k' and o['value'] == '1' and o['pid'] > 0" \
 		"o == { 'event': 'snapshot_end', 'key': 'k' }"
-	run_limited metastore sub --snapshot --prefix --json --timeout 1 none/
+	run_limited mstore sub --snapshot --prefix --json --timeout 1 none/
 	expect_status 124
 	expect_json "o == { 'event': 'snapshot_end', 'prefix': 'none/' }"
 }
 
 test_null_tells_the_end_of_a_snapshot()
 {
-	metastore set k 1
-	run_limited metastore sub -0 --snapshot --prefix --timeout 1 k none
+	mstore set k 1
+	run_limited mstore sub -0 --snapshot --prefix --timeout 1 k none
 	expect_status 0
 	printf 'snapshot\0k\0001\0snapshot_end\0k\0\0snapshot_end\0none\0\0' | cmp - "$out"
-	run_limited metastore sub -0 --snapshot --format %k --timeout 1 k
+	run_limited mstore sub -0 --snapshot --format %k --timeout 1 k
 	expect_status 0
 	printf 'k\0' | cmp - "$out"
 }
@@ -114,23 +114,23 @@ test_only_what_is_newer()
 {
 	local version
 
-	metastore set k 1
-	version=$(metastore get --version k)
-	run_limited metastore sub --newer "$version" --timeout 0.5 k
+	mstore set k 1
+	version=$(mstore get --version k)
+	run_limited mstore sub --newer "$version" --timeout 0.5 k
 	expect 124 ''
-	run_limited metastore sub --newer $((version - 1)) --timeout 0.5 k
+	run_limited mstore sub --newer $((version - 1)) --timeout 0.5 k
 	expect 0 $'k 1\n'
-	run metastore sub --newer 1 --prefix k
-	expect 2 '' 'metastore: sub: --newer is about keys*'
+	run mstore sub --newer 1 --prefix k
+	expect 2 '' 'mstore: sub: --newer is about keys*'
 }
 
 test_latest_shows_the_last_one()
 {
 	start_ready --latest k
 	kill -STOP "$sub"
-	metastore set k 1
-	metastore set k 2
-	metastore set k 3
+	mstore set k 1
+	mstore set k 2
+	mstore set k 3
 	kill -CONT "$sub"
 	await_line "$work/sub" 'k 3'
 	kill "$sub"
@@ -141,17 +141,17 @@ test_latest_shows_the_last_one()
 test_values_are_left_out()
 {
 	start_ready --no-value -n 3 k
-	metastore set k 1
-	metastore pub k 2
-	metastore del k
+	mstore set k 1
+	mstore pub k 2
+	mstore del k
 	end_sub
 	expect 0 $'k \nk \nk\n'
 	start_ready --no-value --json -n 1 k
-	metastore set k 1
+	mstore set k 1
 	end_sub
 	expect_json "o['event'] == 'set' and 'value' not in o and o['pid'] > 0"
 	start_ready --no-value --format '%e:%v:%s:%u' -n 1 k
-	metastore set k 1
+	mstore set k 1
 	end_sub
 	expect 0 $'set:::0\n'
 }
@@ -160,14 +160,14 @@ test_values_are_left_out()
 shows_changes()
 {
 	start_ready --changes "$1" --format '%e %w' -n $(($# - 1)) k
-	metastore set k 1
-	metastore pub k 2
-	metastore del k
-	metastore set k 3
-	metastore flush k
-	metastore set --ttl 1 k 4
-	metastore wait --gone --timeout 60 k
-	metastore hold k 5 -- true
+	mstore set k 1
+	mstore pub k 2
+	mstore del k
+	mstore set k 3
+	mstore flush k
+	mstore set --ttl 1 k 4
+	mstore wait --gone --timeout 60 k
+	mstore hold k 5 -- true
 	end_sub
 	expect_status 0
 	run sed -E 's/ owner.*/ owner/; s/ *$//' "$out"
@@ -188,27 +188,27 @@ test_wrong_changes_are_refused()
 	local list
 
 	for list in '' x 'set,' ',set' 'set deleted' SET; do
-		run_limited metastore sub --changes "$list" k
-		expect 2 '' 'metastore: sub: --changes takes set, published,*'
+		run_limited mstore sub --changes "$list" k
+		expect 2 '' 'mstore: sub: --changes takes set, published,*'
 	done
 }
 
 test_ready_is_told_once_and_the_descriptor_closed()
 {
 	# shellcheck disable=SC2016
-	run_limited bash -c 'metastore sub --ready-fd 5 --timeout 0.5 k 5>"$1"; stat -c %s "$1"' - \
+	run_limited bash -c 'mstore sub --ready-fd 5 --timeout 0.5 k 5>"$1"; stat -c %s "$1"' - \
 		"$work/told"
 	expect 0 $'1\n'
-	run_limited metastore sub --ready-fd 5 k 5</dev/null
-	expect 3 '' 'metastore: --ready-fd: Bad file descriptor'
-	run_limited metastore sub --ready-fd 77 k
-	expect 2 '' 'metastore: sub: --ready-fd: descriptor 77 is not open*'
-	run_limited metastore sub --ready-fd 1 k
-	expect 2 '' 'metastore: sub: --ready-fd takes a number*'
+	run_limited mstore sub --ready-fd 5 k 5</dev/null
+	expect 3 '' 'mstore: --ready-fd: Bad file descriptor'
+	run_limited mstore sub --ready-fd 77 k
+	expect 2 '' 'mstore: sub: --ready-fd: descriptor 77 is not open*'
+	run_limited mstore sub --ready-fd 1 k
+	expect 2 '' 'mstore: sub: --ready-fd takes a number*'
 	# Whoever waited is gone: that is no reason not to go on.
-	start bash -c 'exec 5> >(:); sleep 0.3; exec metastore sub --ready-fd 5 -n 1 k'
+	start bash -c 'exec 5> >(:); sleep 0.3; exec mstore sub --ready-fd 5 -n 1 k'
 	await_subscribers k 1
-	metastore set k 1
+	mstore set k 1
 	end_sub
 	expect 0 $'k 1\n'
 }
@@ -218,38 +218,38 @@ test_a_longer_queue_loses_later()
 	start_ready --queue-len 3 k
 	kill -STOP "$sub"
 	for _ in {1..5}; do
-		metastore set k 1
+		mstore set k 1
 	done
 	kill -CONT "$sub"
 	await_line "$work/sub" 'k 1'
 	kill "$sub"
 	end_sub
-	expect_err 'metastore: k: lost 2 events'
-	run_limited metastore sub --queue-len 4000000000 k
-	expect 3 '' 'metastore: queue: *'
-	run_limited metastore sub --queue-bytes 1 k
-	expect 3 '' 'metastore: queue: no size*'
+	expect_err 'mstore: k: lost 2 events'
+	run_limited mstore sub --queue-len 4000000000 k
+	expect 3 '' 'mstore: queue: *'
+	run_limited mstore sub --queue-bytes 1 k
+	expect 3 '' 'mstore: queue: no size*'
 }
 
 test_a_queue_that_is_not_allowed()
 {
-	run_limited setpriv --bounding-set -sys_resource metastore sub --queue-len 100000 k
-	expect 3 '' 'metastore: queue: more than 16 times *'
+	run_limited setpriv --bounding-set -sys_resource mstore sub --queue-len 100000 k
+	expect 3 '' 'mstore: queue: more than 16 times *'
 	# A place for the longest value is reserved for each.
-	run_limited metastore sub --latest a b c d e f g h i
-	expect 3 '' 'metastore: ?: *no room in the queue*'
+	run_limited mstore sub --latest a b c d e f g h i
+	expect 3 '' 'mstore: ?: *no room in the queue*'
 }
 
 test_the_loss_of_a_prefix_names_it()
 {
 	start_ready --queue-len 1 --prefix --strict --json a/ 'b '
 	kill -STOP "$sub"
-	metastore set 'b 1' 1
-	metastore set 'b 2' 1
+	mstore set 'b 1' 1
+	mstore set 'b 2' 1
 	kill -CONT "$sub"
 	end_sub
 	expect_status 1
-	expect_err 'metastore: b\\x20\*: lost 1 event'
+	expect_err 'mstore: b\\x20\*: lost 1 event'
 	expect_json "o['event'] == 'lost' and o['prefix'] == 'b ' and o['count'] == 1"
 }
 
@@ -257,76 +257,76 @@ test_pub_waits_for_who_is_lossless()
 {
 	start_ready --lossless --queue-len 1 -n 3 k
 	kill -STOP "$sub"
-	run metastore pub --wait=10000 --count k 1
+	run mstore pub --wait=10000 --count k 1
 	expect 0 $'1\n'
-	run metastore pub --wait=100 k 2
-	expect 124 '' 'metastore: k: no room in time with each lossless subscriber'
-	run metastore pub --wait=0 k 2
-	expect 124 '' 'metastore: k: no room in time*'
-	run metastore get k
+	run mstore pub --wait=100 k 2
+	expect 124 '' 'mstore: k: no room in time with each lossless subscriber'
+	run mstore pub --wait=0 k 2
+	expect 124 '' 'mstore: k: no room in time*'
+	run mstore get k
 	expect 0 $'1\n'
 	# Who did not ask to wait does not.
-	run metastore pub --count k lost
+	run mstore pub --count k lost
 	expect 0 $'0\n'
-	metastore pub --wait k 3 &
+	mstore pub --wait k 3 &
 	pause
 	kill -CONT "$sub"
 	wait $!
-	metastore pub --wait k 4
+	mstore pub --wait k 4
 	end_sub
 	expect_status 0
 	expect_out $'k 1\nk 3\nk 4\n'
-	expect_err 'metastore: k: lost 1 event'
+	expect_err 'mstore: k: lost 1 event'
 }
 
 test_pub_waits_for_nobody_else()
 {
 	start_ready --queue-len 1 k
 	kill -STOP "$sub"
-	metastore pub --wait k 1
-	run_limited metastore pub --wait k 2
+	mstore pub --wait k 1
+	run_limited mstore pub --wait k 2
 	expect 0 ''
 	kill -CONT "$sub"
-	run metastore pub --wait --create k 3
-	expect 1 '' 'metastore: k: it exists already*'
+	run mstore pub --wait --create k 3
+	expect 1 '' 'mstore: k: it exists already*'
 }
 
 test_where_pub_cannot_wait()
 {
-	run metastore pub --wait=x k v
-	expect 2 '' 'metastore: pub: --wait takes a number*'
-	run metastore set --wait k v
-	expect 2 '' 'metastore: set: unknown option --wait*'
-	run metastore batch <<<'pub --wait k v'
-	expect 2 '' 'metastore: line 1: pub: unknown option --wait*'
+	run mstore pub --wait=x k v
+	expect 2 '' 'mstore: pub: --wait takes a number*'
+	run mstore set --wait k v
+	expect 2 '' 'mstore: set: unknown option --wait*'
+	run mstore batch <<<'pub --wait k v'
+	expect 2 '' 'mstore: line 1: pub: unknown option --wait*'
 }
 
 test_exec_with_a_snapshot()
 {
-	metastore set cfg 1
+	mstore set cfg 1
 	# shellcheck disable=SC2016
-	run_limited metastore sub --snapshot -n 1 \
+	run_limited mstore sub --snapshot -n 1 \
 		--exec 'read -r v; echo "$METASTORE_KEY $METASTORE_EVENT $v"' cfg
 	expect 0 $'cfg snapshot 1\n'
-	run metastore sub --prefix --exec true cfg
-	expect 2 '' 'metastore: sub: --exec is about keys*'
+	run mstore sub --prefix --exec true cfg
+	expect 2 '' 'mstore: sub: --exec is about keys*'
 }
 
 # Starts monitor, and waits until it follows.
 start_monitor()
 {
-	start metastore monitor "$@"
+	start mstore monitor "$@"
 	await_subscribers net/probe 1
 }
 
 test_monitor_shows_all_that_happens()
 {
 	start_monitor -n 5
-	metastore set net/eth0 up
-	metastore pub 'two words' $'a\tb'
-	metastore del net/eth0
-	metastore flush 'two words'
-	metastore set long "$(printf %0100d 0)"
+	mstore set net/eth0 up
+	mstore pub 'two words' $'a\tb'
+	mstore del net/eth0
+	mstore flush 'two words'
+	mstore set long "$(printf %0100d 0)"
 	end_sub
 	expect_status 0
 	expect_line '[0-9:]{8}\.[0-9]{6} set +[0-9]+ root +net/eth0 +up'
@@ -339,8 +339,8 @@ test_monitor_shows_all_that_happens()
 test_monitor_of_a_prefix()
 {
 	start_monitor -n 1 net/
-	metastore set other 1
-	metastore set net/eth0 up
+	mstore set other 1
+	mstore set net/eth0 up
 	end_sub
 	expect_status 0
 	expect_lines 1
@@ -350,8 +350,8 @@ test_monitor_of_a_prefix()
 test_monitor_in_json()
 {
 	start_monitor -n 2 --json
-	metastore set k 1
-	metastore del k
+	mstore set k 1
+	mstore del k
 	end_sub
 	expect_json "o['event'] == 'set' and o['key'] == 'k' and o['value'] == '1'" \
 		"o['event'] == 'deleted' and o['key'] == 'k'"
@@ -371,7 +371,7 @@ test_monitor_shows_rates_on_a_terminal()
 import os, pty, signal, subprocess, sys, time
 
 master, slave = pty.openpty()
-child = subprocess.Popen(["metastore", "monitor"], stdout=subprocess.PIPE, stderr=slave)
+child = subprocess.Popen(["mstore", "monitor"], stdout=subprocess.PIPE, stderr=slave)
 text = b""
 while b"changes/s, 0 in all, 0 lost" not in text:
     text += os.read(master, 1000)

@@ -168,10 +168,10 @@ start()
 	sub=$!
 }
 
-# Starts metastore sub so and waits until it has subscribed to the last key given.
+# Starts mstore sub so and waits until it has subscribed to the last key given.
 start_sub()
 {
-	start metastore sub "$@"
+	start mstore sub "$@"
 	await_subscribers "${*: -1}" 1
 }
 
@@ -180,7 +180,7 @@ await_subscribers()
 	local i
 
 	for ((i = 0; i < 300 * slowness; i++)); do
-		[[ $(metastore subs "$1") != "$2" ]] || return 0
+		[[ $(mstore subs "$1") != "$2" ]] || return 0
 		pause
 	done
 	fail "subscribers of $1 are not $2"
@@ -203,7 +203,7 @@ await_line()
 # Waits until a key is there, and has the value $2 if that is given.
 await_key()
 {
-	metastore wait --timeout 60 "$@" >/dev/null || fail "$* is not there"
+	mstore wait --timeout 60 "$@" >/dev/null || fail "$* is not there"
 }
 
 # Waits for the end of what start started; then the expect_ functions see it.
@@ -235,7 +235,7 @@ run_test()
 {
 	local status
 
-	metastore flush --steal --all
+	mstore flush --steal --all
 	# Not in a condition: there set -e would mean nothing.
 	set +e
 	(

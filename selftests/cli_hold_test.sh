@@ -9,29 +9,29 @@ set -e
 # Starts the holder of a key.
 start_hold()
 {
-	start metastore hold "$1" "$2" -- sleep 600
+	start mstore hold "$1" "$2" -- sleep 600
 	await_key "$1"
 }
 
 test_hold_becomes_the_command()
 {
 	# shellcheck disable=SC2016
-	run metastore hold k 'a value' -- sh -c 'echo $$; metastore get k; metastore stat k; exit 5'
+	run mstore hold k 'a value' -- sh -c 'echo $$; mstore get k; mstore stat k; exit 5'
 	expect_status 5
 	expect_line 'a value'
 	expect_line 'owned: yes'
 	expect_line "writer: pid $(head -n 1 "$out") \(sh\), uid 0 \(root\)"
-	run metastore get k
-	expect 1 '' 'metastore: k: no such key'
+	run mstore get k
+	expect 1 '' 'mstore: k: no such key'
 }
 
 test_hold_ends_however_the_command_ends()
 {
 	start_sub --format '%e %w' -n 6 k
-	metastore hold k 1 -- true
-	metastore hold k 1 -- sh -c 'exit 3' || :
+	mstore hold k 1 -- true
+	mstore hold k 1 -- sh -c 'exit 3' || :
 	# shellcheck disable=SC2016
-	metastore hold k 1 -- sh -c 'kill -KILL $$' || :
+	mstore hold k 1 -- sh -c 'kill -KILL $$' || :
 	end_sub
 	expect_status 0
 	run sed -E 's/owner [0-9]+ /owner /' "$out"
@@ -42,7 +42,7 @@ test_json_tells_how_an_owner_ended()
 {
 	local holder
 
-	metastore hold k 1 -- sleep 600 &
+	mstore hold k 1 -- sleep 600 &
 	holder=$!
 	await_key k
 	start_sub --json -n 1 k
@@ -54,73 +54,73 @@ test_json_tells_how_an_owner_ended()
 
 test_descriptors_prolong_ownership()
 {
-	metastore hold k 1 -- sh -c 'sleep 600 >/dev/null 2>&1 & echo $!' >"$work/child"
-	run metastore get k
+	mstore hold k 1 -- sh -c 'sleep 600 >/dev/null 2>&1 & echo $!' >"$work/child"
+	run mstore get k
 	expect 0 $'1\n'
 	kill "$(cat "$work/child")"
-	run metastore wait --gone --timeout 60 k
+	run mstore wait --gone --timeout 60 k
 	expect 0 ''
 }
 
 test_the_owned_descriptor_is_out_of_the_way()
 {
 	# shellcheck disable=SC2016
-	run metastore hold k 1 -- sh -c 'exec 3>/dev/null 9>/dev/null; metastore get k; ls /proc/$$/fd'
+	run mstore hold k 1 -- sh -c 'exec 3>/dev/null 9>/dev/null; mstore get k; ls /proc/$$/fd'
 	expect_status 0
 	expect_line 1
 	expect_line '1[0-9][0-9]'
-	run sh -c 'ulimit -n 50; exec metastore hold k 1 -- metastore get k'
+	run sh -c 'ulimit -n 50; exec mstore hold k 1 -- mstore get k'
 	expect 0 $'1\n'
 }
 
 test_what_belongs_to_others_is_refused()
 {
 	start_hold k 1
-	run metastore set k 2
-	expect 1 '' 'metastore: k: it belongs to another open file (--steal takes it)'
-	run metastore pub k 2
-	expect 1 '' 'metastore: k: it belongs*'
-	run metastore del k
-	expect 1 '' 'metastore: k: it belongs*'
-	run metastore update k -- cat
-	expect 1 '' 'metastore: k: it belongs*'
-	run metastore hold k 2 -- true
-	expect 1 '' 'metastore: k: it belongs*'
-	run sh -c 'echo "set k 2" | metastore batch'
-	expect 1 '' 'metastore: line 1: k: it belongs*'
-	run metastore flush --json --all
+	run mstore set k 2
+	expect 1 '' 'mstore: k: it belongs to another open file (--steal takes it)'
+	run mstore pub k 2
+	expect 1 '' 'mstore: k: it belongs*'
+	run mstore del k
+	expect 1 '' 'mstore: k: it belongs*'
+	run mstore update k -- cat
+	expect 1 '' 'mstore: k: it belongs*'
+	run mstore hold k 2 -- true
+	expect 1 '' 'mstore: k: it belongs*'
+	run sh -c 'echo "set k 2" | mstore batch'
+	expect 1 '' 'mstore: line 1: k: it belongs*'
+	run mstore flush --json --all
 	expect_json "o['values'] == 0"
-	run metastore get k
+	run mstore get k
 	expect 0 $'1\n'
-	run metastore get --json k
+	run mstore get --json k
 	expect_json "o['owned'] is True"
-	run metastore stat --json k
+	run mstore stat --json k
 	expect_json "o['owned'] is True"
 }
 
 test_what_belongs_to_others_is_stolen_on_demand()
 {
 	start_hold k 1
-	run metastore set --steal k 2
+	run mstore set --steal k 2
 	expect 0 ''
-	run metastore stat k
+	run mstore stat k
 	expect_line 'owned: no'
 	kill "$sub"
 	end_sub
-	run metastore get k
+	run mstore get k
 	expect 0 $'2\n'
 	start_hold k2 1
-	run metastore del --steal k2
+	run mstore del --steal k2
 	expect 0 ''
 	end_jobs
 	start_hold k3 1
-	run metastore update --steal k3 -- sed s/1/3/
+	run mstore update --steal k3 -- sed s/1/3/
 	expect 0 ''
-	run metastore get k3
+	run mstore get k3
 	expect 0 $'3\n'
 	end_jobs
 	start_hold k4 1
-	run metastore flush --steal --json k4
+	run mstore flush --steal --json k4
 	expect_json "o['values'] == 1"
 }
 
@@ -129,11 +129,11 @@ test_sub_says_that_a_key_was_stolen()
 	local events
 
 	start_hold k 1
-	metastore sub --format '%e %v %w' -n 2 k >"$work/events" &
+	mstore sub --format '%e %v %w' -n 2 k >"$work/events" &
 	events=$!
 	await_subscribers k 1
-	metastore set --steal k 2
-	metastore set k 3
+	mstore set --steal k 2
+	mstore set k 3
 	wait "$events"
 	run cat "$work/events"
 	expect 0 $'set 2 stolen\nset 3 \n'
@@ -141,22 +141,22 @@ test_sub_says_that_a_key_was_stolen()
 
 test_hold_has_conditions()
 {
-	metastore set k 1
-	run metastore hold --create k 2 -- echo no
-	expect 1 '' 'metastore: k: it exists already, with version *'
-	run metastore hold --if-version "$(metastore get --version k)" k 2 -- metastore get k
+	mstore set k 1
+	run mstore hold --create k 2 -- echo no
+	expect 1 '' 'mstore: k: it exists already, with version *'
+	run mstore hold --if-version "$(mstore get --version k)" k 2 -- mstore get k
 	expect 0 $'2\n'
-	run metastore hold --replace k 2 -- echo no
-	expect 1 '' 'metastore: k: no such key'
+	run mstore hold --replace k 2 -- echo no
+	expect 1 '' 'mstore: k: no such key'
 }
 
 test_hold_takes_the_value_from_a_file()
 {
 	printf 'a\0b' >"$work/value"
-	run metastore hold --file "$work/value" k -- metastore get --raw k
+	run mstore hold --file "$work/value" k -- mstore get --raw k
 	expect_status 0
 	printf 'a\0b' | cmp - "$out"
-	run sh -c 'echo input | metastore hold --file - k -- metastore get k'
+	run sh -c 'echo input | mstore hold --file - k -- mstore get k'
 	expect 0 $'input\n\n'
 }
 
@@ -166,81 +166,81 @@ test_commands_that_do_not_run()
 
 	for line in 'hold k v --' 'lock k --' 'private --'; do
 		# shellcheck disable=SC2086
-		run metastore $line /nonexistent
-		expect 127 '' 'metastore: /nonexistent: No such file or directory'
+		run mstore $line /nonexistent
+		expect 127 '' 'mstore: /nonexistent: No such file or directory'
 		# shellcheck disable=SC2086
-		run metastore $line /
-		expect 126 '' 'metastore: /: Permission denied'
+		run mstore $line /
+		expect 126 '' 'mstore: /: Permission denied'
 	done
-	run metastore ls
+	run mstore ls
 	expect 0 ''
 }
 
 test_commands_find_files_and_signals_as_they_were()
 {
-	run sh -c 'metastore hold k v -- sh -c "echo input >&0" <&- 2>&1'
+	run sh -c 'mstore hold k v -- sh -c "echo input >&0" <&- 2>&1'
 	[[ $status != 0 ]]
-	run env --default-signal=PIPE metastore hold k v -- sh -c 'grep SigIgn /proc/self/status'
+	run env --default-signal=PIPE mstore hold k v -- sh -c 'grep SigIgn /proc/self/status'
 	expect_line 'SigIgn:.0+'
-	run env --ignore-signal=PIPE metastore hold k v -- sh -c 'grep SigIgn /proc/self/status'
+	run env --ignore-signal=PIPE mstore hold k v -- sh -c 'grep SigIgn /proc/self/status'
 	expect_line 'SigIgn:.0*1000'
 }
 
 test_lock_says_who_has_it()
 {
 	# shellcheck disable=SC2016
-	run metastore lock k -- sh -c 'metastore get k; echo $$; exit 4'
+	run mstore lock k -- sh -c 'mstore get k; echo $$; exit 4'
 	expect_status 4
-	expect_line "$(tail -n 1 "$out") sh -c metastore get k; echo .*; exit 4"
-	run metastore lock --value me k -- metastore get k
+	expect_line "$(tail -n 1 "$out") sh -c mstore get k; echo .*; exit 4"
+	run mstore lock --value me k -- mstore get k
 	expect 0 $'me\n'
-	run metastore lock -e --value 'two\nlines' k -- metastore get k
+	run mstore lock -e --value 'two\nlines' k -- mstore get k
 	expect 0 $'two\nlines\n'
 	# As much of it as the store takes.
-	run metastore private --max-value 10 -- metastore lock k -- metastore get k
+	run mstore private --max-value 10 -- mstore lock k -- mstore get k
 	expect_status 0
-	expect_line '[0-9]+ metas.*'
+	expect_line '[0-9]+ mstor.*'
 }
 
 test_lock_waits_for_its_turn()
 {
 	start_hold k 1
-	metastore lock k -- echo mine >"$work/mine" &
+	mstore lock k -- echo mine >"$work/mine" &
 	await_subscribers k 1
 	[[ ! -s $work/mine ]]
 	kill -KILL "$sub"
 	await_line "$work/mine" mine
 	wait $! || :
-	run metastore wait --gone --timeout 60 k
+	run mstore wait --gone --timeout 60 k
 	expect 0 ''
 }
 
 test_lock_waits_for_values_without_owner_too()
 {
-	metastore set --ttl 300 k 1
-	run metastore lock --timeout 60 k -- echo mine
+	mstore set --ttl 300 k 1
+	run mstore lock --timeout 60 k -- echo mine
 	expect 0 $'mine\n'
 }
 
 test_lock_with_a_timeout()
 {
 	start_hold k 1
-	run metastore lock --timeout 0 k -- echo mine
+	run mstore lock --timeout 0 k -- echo mine
 	expect 124 ''
-	run metastore lock --timeout 0.3 k -- echo mine
+	run mstore lock --timeout 0.3 k -- echo mine
 	expect 124 ''
 	kill "$sub"
-	metastore wait --gone k
-	run metastore lock --timeout 0 k -- echo mine
+	mstore wait --gone k
+	run mstore lock --timeout 0 k -- echo mine
 	expect 0 $'mine\n'
 }
 
 test_lock_outlives_a_flush_of_subscriptions()
 {
 	start_hold k 1
-	metastore lock k -- echo mine >"$work/mine" &
+	mstore lock k -- echo mine >"$work/mine" &
 	await_subscribers k 1
-	metastore flush --subscriptions --all
+	mstore flush --subscriptions --all
 	await_subscribers k 1
 	kill -KILL "$sub"
 	await_line "$work/mine" mine
@@ -256,7 +256,7 @@ take_turns()
 	for ((i = 0; i < $1; i++)); do
 		ended=0
 		# shellcheck disable=SC2016
-		metastore lock turn -- sh -c '
+		mstore lock turn -- sh -c '
 			echo $$ >"$1"
 			sleep 0.05
 			[ "$(cat "$1")" = $$ ] || exit 99' sh "$work/witness" || ended=$?
@@ -274,7 +274,7 @@ test_a_lock_is_never_held_twice_nor_stuck()
 	done
 	for ((i = 0; i < 4; i++)); do
 		sleep 0.5
-		kill -KILL "$(metastore get turn 2>/dev/null | cut -d ' ' -f 1)" 2>/dev/null || :
+		kill -KILL "$(mstore get turn 2>/dev/null | cut -d ' ' -f 1)" 2>/dev/null || :
 	done
 	for sub in "${takers[@]}"; do
 		wait "$sub"
@@ -287,65 +287,65 @@ test_a_lock_is_never_held_twice_nor_stuck()
 
 test_private_is_a_store_of_its_own()
 {
-	metastore set k common
+	mstore set k common
 	# shellcheck disable=SC2016
-	run metastore private -- sh -c 'metastore ls; metastore set k private; metastore get k; echo $METASTORE_STORE'
+	run mstore private -- sh -c 'mstore ls; mstore set k private; mstore get k; echo $METASTORE_STORE'
 	expect 0 $'private\nfd:100\n'
-	run metastore get k
+	run mstore get k
 	expect 0 $'common\n'
 }
 
 test_private_is_a_whole_store()
 {
 	# shellcheck disable=SC2016
-	run metastore private -- sh -c '
-		metastore set k 1
-		metastore sub -n 2 k &
-		until [ "$(metastore subs k)" = 1 ]; do :; done
-		metastore pub k 2
-		metastore update k -- sed s/2/3/
+	run mstore private -- sh -c '
+		mstore set k 1
+		mstore sub -n 2 k &
+		until [ "$(mstore subs k)" = 1 ]; do :; done
+		mstore pub k 2
+		mstore update k -- sed s/2/3/
 		wait
-		metastore hold h 1 -- metastore lock l -- metastore ls | sort
-		echo "del k" | metastore batch --atomic
-		metastore flush --subscriptions --json --all
+		mstore hold h 1 -- mstore lock l -- mstore ls | sort
+		echo "del k" | mstore batch --atomic
+		mstore flush --subscriptions --json --all
 		exit 6'
 	expect 6 $'k 2\nk 3\nh\nk\nl\n{"values":0,"subscriptions":0}\n'
 }
 
 test_private_in_private()
 {
-	run metastore private -- sh -c '
-		metastore set k outer
-		metastore private -- sh -c "metastore set k inner; metastore ls; metastore get k"
-		metastore get k'
+	run mstore private -- sh -c '
+		mstore set k outer
+		mstore private -- sh -c "mstore set k inner; mstore ls; mstore get k"
+		mstore get k'
 	expect 0 $'k\ninner\nouter\n'
 }
 
 test_private_has_limits_of_its_own()
 {
-	run metastore private --buckets 3 --max-value 10 --max-keys 2 --max-bytes 10000 \
-		--queue-len 7 --queue-bytes 5000 -- metastore info --json
+	run mstore private --buckets 3 --max-value 10 --max-keys 2 --max-bytes 10000 \
+		--queue-len 7 --queue-bytes 5000 -- mstore info --json
 	expect_json "o['buckets'] == 3 and o['max_value'] == 10 and o['max_keys'] == 2 and \
 		o['max_bytes'] == 10000 and o['queue_len'] == 7 and o['queue_bytes'] == 5000"
-	run metastore private --max-keys 1 -- sh -c 'metastore set a 1; metastore set b 1'
-	expect 3 '' 'metastore: b: the store is full*'
-	run metastore private --max-value 1 -- sh -c 'metastore set a 22'
-	expect 3 '' 'metastore: a: the value is longer*'
-	run metastore private --buckets 1000000 -- true
-	expect 3 '' 'metastore: private: a limit is out of its range*'
-	run metastore private --max-keys 5 -- \
-		setpriv --bounding-set=-sys_resource metastore private --max-keys 6 -- true
-	expect 3 '' 'metastore: private: a limit above that*CAP_SYS_RESOURCE'
+	run mstore private --max-keys 1 -- sh -c 'mstore set a 1; mstore set b 1'
+	expect 3 '' 'mstore: b: the store is full*'
+	run mstore private --max-value 1 -- sh -c 'mstore set a 22'
+	expect 3 '' 'mstore: a: the value is longer*'
+	run mstore private --buckets 1000000 -- true
+	expect 3 '' 'mstore: private: a limit is out of its range*'
+	run mstore private --max-keys 5 -- \
+		setpriv --bounding-set=-sys_resource mstore private --max-keys 6 -- true
+	expect 3 '' 'mstore: private: a limit above that*CAP_SYS_RESOURCE'
 }
 
 test_a_store_that_was_not_inherited()
 {
-	METASTORE_STORE=fd:77 run metastore get k
-	expect 3 '' 'metastore: fd:77: no such descriptor*'
-	METASTORE_STORE=fd:0 run metastore get k </dev/null
-	expect 3 '' 'metastore: fd:0: not a metastore*'
-	METASTORE_STORE=fd:5 run sh -c 'exec metastore set k 1 5</dev/metastore'
-	expect 3 '' 'metastore: fd:5: the descriptor is not open for that'
+	METASTORE_STORE=fd:77 run mstore get k
+	expect 3 '' 'mstore: fd:77: no such descriptor*'
+	METASTORE_STORE=fd:0 run mstore get k </dev/null
+	expect 3 '' 'mstore: fd:0: not a metastore*'
+	METASTORE_STORE=fd:5 run sh -c 'exec mstore set k 1 5</dev/metastore'
+	expect 3 '' 'mstore: fd:5: the descriptor is not open for that'
 }
 
 start_json

@@ -8,102 +8,102 @@ set -e
 
 test_set_and_get()
 {
-	run metastore set temp 21
+	run mstore set temp 21
 	expect 0 ''
-	run metastore get temp
+	run mstore get temp
 	expect 0 $'21\n'
-	run metastore set temp 22
-	run metastore get temp
+	run mstore set temp 22
+	run mstore get temp
 	expect 0 $'22\n'
 }
 
 test_get_of_an_absent_key()
 {
-	run metastore get nope
-	expect 1 '' 'metastore: nope: no such key'
+	run mstore get nope
+	expect 1 '' 'mstore: nope: no such key'
 }
 
 test_get_of_several_keys()
 {
-	metastore set a 1
-	metastore set b 'two words'
-	run metastore get a nope b
-	expect 1 $'a 1\nb two words\n' 'metastore: nope: no such key'
-	run metastore get a b
+	mstore set a 1
+	mstore set b 'two words'
+	run mstore get a nope b
+	expect 1 $'a 1\nb two words\n' 'mstore: nope: no such key'
+	run mstore get a b
 	expect 0 $'a 1\nb two words\n'
 }
 
 test_get_raw_has_no_newline()
 {
-	metastore set k $'v\n'
-	run metastore get --raw k
+	mstore set k $'v\n'
+	run mstore get --raw k
 	expect 0 $'v\n'
-	run metastore get k
+	run mstore get k
 	expect 0 $'v\n\n'
-	run metastore get --raw k k
-	expect 2 '' 'metastore: get: too many operands*'
+	run mstore get --raw k k
+	expect 2 '' 'mstore: get: too many operands*'
 }
 
 test_options_end_at_the_first_operand()
 {
-	run metastore set temp -5
+	run mstore set temp -5
 	expect 0 ''
-	run metastore get temp
+	run mstore get temp
 	expect 0 $'-5\n'
-	run metastore set opt --json
+	run mstore set opt --json
 	expect 0 ''
-	run metastore get opt --json
-	expect 1 $'opt --json\n' 'metastore: --json: no such key'
-	run metastore set -- -x 1
+	run mstore get opt --json
+	expect 1 $'opt --json\n' 'mstore: --json: no such key'
+	run mstore set -- -x 1
 	expect 0 ''
-	run metastore get -- -x
+	run mstore get -- -x
 	expect 0 $'1\n'
 }
 
 test_an_empty_value()
 {
-	run metastore set k ''
+	run mstore set k ''
 	expect 0 ''
-	run metastore get k
+	run mstore get k
 	expect 0 $'\n'
-	run metastore get k k
+	run mstore get k k
 	expect 0 $'k \nk \n'
 }
 
 test_values_from_a_file()
 {
 	head -c 65536 /dev/urandom >"$work/value"
-	run metastore set --file "$work/value" big
+	run mstore set --file "$work/value" big
 	expect 0 ''
-	metastore get --raw big | cmp - "$work/value"
-	metastore get big | head -c -1 | cmp - "$work/value"
-	printf 'a\0b' | metastore set --file - piped
-	run metastore get --raw piped
+	mstore get --raw big | cmp - "$work/value"
+	mstore get big | head -c -1 | cmp - "$work/value"
+	printf 'a\0b' | mstore set --file - piped
+	run mstore get --raw piped
 	printf 'a\0b' | cmp - "$out"
-	metastore pub --file "$work/value" published
-	metastore get --raw published | cmp - "$work/value"
+	mstore pub --file "$work/value" published
+	mstore get --raw published | cmp - "$work/value"
 }
 
 test_values_that_are_too_long()
 {
 	head -c 65537 /dev/zero >"$work/value"
-	run metastore set --file "$work/value" big
-	expect 3 '' 'metastore: */value: longer than the store takes, 65536 bytes'
-	run metastore set --file /dev/zero big
-	expect 3 '' 'metastore: /dev/zero: longer than*'
-	run metastore set big "$(tr '\0' x <"$work/value")"
-	expect 3 '' 'metastore: big: the value is longer than the store takes*'
-	run metastore get big
+	run mstore set --file "$work/value" big
+	expect 3 '' 'mstore: */value: longer than the store takes, 65536 bytes'
+	run mstore set --file /dev/zero big
+	expect 3 '' 'mstore: /dev/zero: longer than*'
+	run mstore set big "$(tr '\0' x <"$work/value")"
+	expect 3 '' 'mstore: big: the value is longer than the store takes*'
+	run mstore get big
 	expect_status 1
 }
 
 test_files_that_cannot_be_read()
 {
-	run metastore set --file /nonexistent k
-	expect 3 '' 'metastore: /nonexistent: No such file or directory'
-	run metastore pub --file / k
-	expect 3 '' 'metastore: /: Is a directory'
-	run metastore get k
+	run mstore set --file /nonexistent k
+	expect 3 '' 'mstore: /nonexistent: No such file or directory'
+	run mstore pub --file / k
+	expect 3 '' 'mstore: /: Is a directory'
+	run mstore get k
 	expect_status 1
 }
 
@@ -112,39 +112,39 @@ test_keys_that_are_too_short_or_long()
 	local key
 
 	key=$(printf %255s '' | tr ' ' k)
-	run metastore set "$key" 1
+	run mstore set "$key" 1
 	expect 0 ''
-	run metastore get "$key"
+	run mstore get "$key"
 	expect 0 $'1\n'
-	run metastore set "${key}k" 1
-	expect 2 '' 'metastore: set: a key has at most 255 bytes, this one has 256*'
-	run metastore get ''
-	expect 2 '' 'metastore: get: a key cannot be empty*'
+	run mstore set "${key}k" 1
+	expect 2 '' 'mstore: set: a key has at most 255 bytes, this one has 256*'
+	run mstore get ''
+	expect 2 '' 'mstore: get: a key cannot be empty*'
 }
 
 test_delete()
 {
-	metastore set a 1
-	metastore set b 2
-	run metastore del a nope b
-	expect 1 '' 'metastore: nope: no such key'
-	run metastore get a b
-	expect 1 '' $'metastore: a: no such key\nmetastore: b: no such key'
-	metastore set a 1
-	run metastore del a
+	mstore set a 1
+	mstore set b 2
+	run mstore del a nope b
+	expect 1 '' 'mstore: nope: no such key'
+	run mstore get a b
+	expect 1 '' $'mstore: a: no such key\nmstore: b: no such key'
+	mstore set a 1
+	run mstore del a
 	expect 0 ''
 }
 
 test_list()
 {
-	metastore set net/a 1
-	metastore set net/b 22
-	metastore set disk 333
-	run sh -c 'metastore ls | sort'
+	mstore set net/a 1
+	mstore set net/b 22
+	mstore set disk 333
+	run sh -c 'mstore ls | sort'
 	expect 0 $'disk\nnet/a\nnet/b\n'
-	run sh -c 'metastore ls net/ | sort'
+	run sh -c 'mstore ls net/ | sort'
 	expect 0 $'net/a\nnet/b\n'
-	run metastore ls nothing
+	run mstore ls nothing
 	expect 0 ''
 }
 
@@ -152,13 +152,13 @@ test_long_list_is_aligned()
 {
 	local version
 
-	metastore set a 1
-	metastore set bb 55555
-	run metastore stat bb
+	mstore set a 1
+	mstore set bb 55555
+	run mstore stat bb
 	version=$(sed -n 's/^version: //p' "$out")
-	run metastore ls -l b
+	run mstore ls -l b
 	expect 0 "$(printf '%10d %20s bb' 5 "$version")"$'\n'
-	run sh -c 'metastore ls -l | awk "{ print length(\$0) - length(\$3) }" | sort -u | wc -l'
+	run sh -c 'mstore ls -l | awk "{ print length(\$0) - length(\$3) }" | sort -u | wc -l'
 	expect 0 $'1\n'
 }
 
@@ -166,29 +166,29 @@ test_list_of_one_bucket()
 {
 	local bucket
 
-	metastore set here 1
-	bucket=$(metastore bucket here)
-	run metastore ls --bucket "$bucket"
+	mstore set here 1
+	bucket=$(mstore bucket here)
+	run mstore ls --bucket "$bucket"
 	expect 0 $'here\n'
-	run metastore ls --bucket $(((bucket + 1) % 1000))
+	run mstore ls --bucket $(((bucket + 1) % 1000))
 	expect 0 ''
-	run metastore ls --bucket 1000
-	expect 3 '' 'metastore: ls: no such bucket'
+	run mstore ls --bucket 1000
+	expect 3 '' 'mstore: ls: no such bucket'
 }
 
 test_stat_has_a_name_and_value_a_line()
 {
-	metastore set temp 21
-	run metastore stat temp
+	mstore set temp 21
+	run mstore stat temp
 	expect_status 0
 	expect_err ''
 	run sed 's/:.*//' "$out"
 	expect_out $'key\nversion\nsize\nwriter\ntime\ntime_ns\nttl_ms\nowned\nsubscribers\nbucket\n'
-	run metastore stat temp
+	run mstore stat temp
 	expect_line 'key: temp'
 	expect_line 'size: 2'
 	expect_line 'subscribers: 0'
-	expect_line "bucket: $(metastore bucket temp)"
+	expect_line "bucket: $(mstore bucket temp)"
 	expect_line 'writer: pid [0-9]+, uid 0 \(root\)'
 	expect_line 'ttl_ms: none'
 	expect_line 'owned: no'
@@ -199,9 +199,9 @@ test_stat_tells_the_time_of_writing()
 	local before after seconds text
 
 	before=$(date +%s)
-	metastore set temp 21
+	mstore set temp 21
 	after=$(date +%s)
-	run metastore stat temp
+	run mstore stat temp
 	seconds=$(sed -n 's/^time_ns: \(.*\).........$/\1/p' "$out")
 	((before <= seconds && seconds <= after))
 	text=$(sed -n 's/^time: //p' "$out")
@@ -225,10 +225,10 @@ test_stat_names_a_writer_that_still_runs()
 {
 	hold_writer >"$work/ready"
 	await_line "$work/ready"
-	run metastore stat alive
+	run mstore stat alive
 	kill $!
 	expect_line "writer: pid $! \(python3\), uid 0 \(root\)"
-	run metastore stat --json alive
+	run mstore stat --json alive
 	expect_json "o['pid'] == $! and o['uid'] == 0 and o['user'] == 'root'"
 }
 
@@ -256,30 +256,30 @@ test_stat_does_not_name_a_process_that_came_later()
 {
 	local pid
 
-	metastore set k 1
-	run metastore stat k
+	mstore set k 1
+	run mstore stat k
 	pid=$(sed -n 's/^writer: pid \([0-9]*\),.*/\1/p' "$out")
-	run with_number "$pid" metastore stat k
+	run with_number "$pid" mstore stat k
 	expect_line "writer: pid $pid, uid 0 \(root\)"
 }
 
 test_stat_names_another_user()
 {
 	chmod 666 /dev/metastore
-	run setpriv --reuid=65534 --regid=65534 --clear-groups metastore set theirs 1
+	run setpriv --reuid=65534 --regid=65534 --clear-groups mstore set theirs 1
 	chmod 660 /dev/metastore
 	expect 0 ''
-	run metastore stat theirs
+	run mstore stat theirs
 	expect_line 'writer: pid [0-9]+, uid 65534 \(nobody\)'
 }
 
 test_stat_of_several_keys()
 {
-	metastore set a 1
-	metastore set b 2
-	run metastore stat a nope b
+	mstore set a 1
+	mstore set b 2
+	run mstore stat a nope b
 	expect_status 1
-	expect_err 'metastore: nope: no such key'
+	expect_err 'mstore: nope: no such key'
 	expect_lines 21
 }
 
@@ -287,31 +287,31 @@ test_versions_rise()
 {
 	local first second
 
-	metastore set a 1
-	first=$(metastore stat a | sed -n 's/^version: //p')
-	metastore del a
-	metastore set a 1
-	second=$(metastore stat a | sed -n 's/^version: //p')
+	mstore set a 1
+	first=$(mstore stat a | sed -n 's/^version: //p')
+	mstore del a
+	mstore set a 1
+	second=$(mstore stat a | sed -n 's/^version: //p')
 	((second > first))
 }
 
 test_bucket_is_a_number()
 {
-	run metastore bucket temp
+	run mstore bucket temp
 	expect_status 0
 	expect_line '[0-9]+'
-	run metastore bucket --json temp
+	run mstore bucket --json temp
 	expect_json "0 <= o['bucket'] < o['buckets'] == 1000 and o['key'] == 'temp'"
-	run metastore bucket temp temp
-	expect 2 '' 'metastore: bucket: too many operands*'
+	run mstore bucket temp temp
+	expect 2 '' 'mstore: bucket: too many operands*'
 }
 
 test_subs_is_a_number()
 {
-	run metastore subs temp
+	run mstore subs temp
 	expect 0 $'0\n'
 	start_sub temp
-	run metastore subs temp
+	run mstore subs temp
 	expect 0 $'1\n'
 	kill "$sub"
 	end_sub
@@ -320,43 +320,43 @@ test_subs_is_a_number()
 
 test_pub_counts_its_subscribers()
 {
-	run metastore pub k 1
+	run mstore pub k 1
 	expect 0 ''
-	run metastore pub --count k 2
+	run mstore pub --count k 2
 	expect 0 $'0\n'
 	start_sub -n 1 k
-	run metastore pub --count k 3
+	run mstore pub --count k 3
 	expect 0 $'1\n'
 	end_sub
-	run metastore get k
+	run mstore get k
 	expect 0 $'3\n'
 }
 
 test_flush_of_a_prefix_and_of_all()
 {
-	metastore set net/a 1
-	metastore set net/b 2
-	metastore set disk 3
-	run metastore flush net/
+	mstore set net/a 1
+	mstore set net/b 2
+	mstore set disk 3
+	run mstore flush net/
 	expect 0 ''
-	run metastore ls
+	run mstore ls
 	expect 0 $'disk\n'
-	run metastore flush --json --all
+	run mstore flush --json --all
 	expect_json "o == { 'values': 1, 'subscriptions': 0 }"
-	run metastore ls
+	run mstore ls
 	expect 0 ''
 }
 
 test_flush_wants_to_be_told_what()
 {
-	metastore set a 1
-	run metastore flush
-	expect 2 '' 'metastore: flush: give a PREFIX, or --all*'
-	run metastore flush ''
-	expect 2 '' 'metastore: flush: PREFIX is empty*'
-	run metastore flush --all a
-	expect 2 '' 'metastore: flush: too many operands*'
-	run metastore get a
+	mstore set a 1
+	run mstore flush
+	expect 2 '' 'mstore: flush: give a PREFIX, or --all*'
+	run mstore flush ''
+	expect 2 '' 'mstore: flush: PREFIX is empty*'
+	run mstore flush --all a
+	expect 2 '' 'mstore: flush: too many operands*'
+	run mstore get a
 	expect 0 $'1\n'
 }
 
@@ -364,45 +364,45 @@ test_flush_of_one_bucket()
 {
 	local bucket
 
-	metastore set here 1
-	bucket=$(metastore bucket here)
-	run metastore flush --bucket $(((bucket + 1) % 1000)) --all
+	mstore set here 1
+	bucket=$(mstore bucket here)
+	run mstore flush --bucket $(((bucket + 1) % 1000)) --all
 	expect 0 ''
-	run metastore get here
+	run mstore get here
 	expect_status 0
-	run metastore flush --bucket "$bucket" --all
+	run mstore flush --bucket "$bucket" --all
 	expect 0 ''
-	run metastore get here
+	run mstore get here
 	expect_status 1
-	run metastore flush --bucket 1000 --all
-	expect 3 '' 'metastore: flush: no such bucket'
+	run mstore flush --bucket 1000 --all
+	expect 3 '' 'mstore: flush: no such bucket'
 }
 
 test_flush_of_subscriptions_is_privileged()
 {
-	metastore set a 1
+	mstore set a 1
 	chmod 666 /dev/metastore
-	run setpriv --reuid=65534 --regid=65534 --clear-groups metastore flush --subscriptions --all
+	run setpriv --reuid=65534 --regid=65534 --clear-groups mstore flush --subscriptions --all
 	chmod 660 /dev/metastore
-	expect 3 '' 'metastore: flush: removing subscriptions needs CAP_SYS_ADMIN'
-	run metastore get a
+	expect 3 '' 'mstore: flush: removing subscriptions needs CAP_SYS_ADMIN'
+	run mstore get a
 	expect_status 0
 }
 
 test_info()
 {
-	metastore set a 1
-	run metastore info
+	mstore set a 1
+	run mstore info
 	expect_status 0
 	expect_line 'keys +1'
 	expect_line 'buckets +1000'
 	expect_line 'longest value +65536 bytes'
-	run metastore info --json
+	run mstore info --json
 	expect_json "o['keys'] == 1 and o['bytes'] == 1 + 1 + 48 and o['key_max'] == 255"
-	run metastore info --json --bucket $((($(metastore bucket a) + 1) % 1000))
+	run mstore info --json --bucket $((($(mstore bucket a) + 1) % 1000))
 	expect_json "o['keys'] == 0"
-	run metastore info --bucket 1000
-	expect 3 '' 'metastore: info: no such bucket'
+	run mstore info --bucket 1000
+	expect 3 '' 'mstore: info: no such bucket'
 }
 
 start_json

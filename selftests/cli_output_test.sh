@@ -41,62 +41,62 @@ value_line()
 {
 	local line
 
-	metastore get "$1" "$1" >"$work/lines"
+	mstore get "$1" "$1" >"$work/lines"
 	IFS= read -r line <"$work/lines"
 	echo "${line#* }"
 }
 
 test_values_are_escaped_in_lines()
 {
-	printf 'a b\tc\nd\re\\f\033\177\377\303\244' | metastore set --file - k
+	printf 'a b\tc\nd\re\\f\033\177\377\303\244' | mstore set --file - k
 	run value_line k
 	expect 0 'a b\tc\nd\re\\f\x1b\x7f\xff'$'\303\244\n'
 }
 
 test_the_only_value_is_not_escaped()
 {
-	printf 'a\\b\nc\0\377' | metastore set --file - k
-	run metastore get k
+	printf 'a\\b\nc\0\377' | mstore set --file - k
+	run mstore get k
 	printf 'a\\b\nc\0\377\n' | cmp - "$out"
 }
 
 test_spaces_are_escaped_in_keys()
 {
-	metastore set 'a b' 'c d'
-	run metastore ls
+	mstore set 'a b' 'c d'
+	run mstore ls
 	expect 0 'a\x20b'$'\n'
-	run metastore get 'a b' 'a b'
+	run mstore get 'a b' 'a b'
 	expect 0 'a\x20b c d'$'\n''a\x20b c d'$'\n'
 }
 
 test_c1_controls_are_escaped()
 {
-	metastore set k $'\302\233J'
-	run metastore get k k
+	mstore set k $'\302\233J'
+	run mstore get k k
 	expect 0 'k \xc2\x9bJ'$'\n''k \xc2\x9bJ'$'\n'
 }
 
 test_what_is_not_utf8_is_escaped()
 {
 	# Overlong, surrogate, beyond the last character, cut off.
-	metastore set k $'\300\200 \355\240\200 \364\220\200\200 \342\202'
+	mstore set k $'\300\200 \355\240\200 \364\220\200\200 \342\202'
 	run value_line k
 	expect 0 '\xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82'$'\n'
-	metastore set k $'\340\240\200 \355\237\277 \364\217\277\277'
+	mstore set k $'\340\240\200 \355\237\277 \364\217\277\277'
 	run value_line k
 	expect 0 $'\340\240\200 \355\237\277 \364\217\277\277\n'
 }
 
 test_escapes_in_messages()
 {
-	run metastore get $'no\033such key'
-	expect 1 '' 'metastore: no\\x1bsuch\\x20key: no such key'
+	run mstore get $'no\033such key'
+	expect 1 '' 'mstore: no\\x1bsuch\\x20key: no such key'
 }
 
 test_printf_undoes_escapes()
 {
 	write_bytes 0
-	metastore set --file "$work/bytes" k
+	mstore set --file "$work/bytes" k
 	printf %b "$(value_line k)" | cmp - "$work/bytes"
 }
 
@@ -105,17 +105,17 @@ test_escaped_operands_undo_escapes()
 	local key
 
 	write_bytes 0
-	metastore set --file "$work/bytes" k
-	metastore set -e copy "$(value_line k)"
-	metastore get --raw copy | cmp - "$work/bytes"
-	metastore set -e 'nul\x00 in\tkey' 1
-	key=$(metastore ls nul)
+	mstore set --file "$work/bytes" k
+	mstore set -e copy "$(value_line k)"
+	mstore get --raw copy | cmp - "$work/bytes"
+	mstore set -e 'nul\x00 in\tkey' 1
+	key=$(mstore ls nul)
 	[[ $key == 'nul\x00\x20in\tkey' ]]
-	run metastore get -e "$key"
+	run mstore get -e "$key"
 	expect 0 $'1\n'
-	run metastore del -e "$key"
+	run mstore del -e "$key"
 	expect 0 ''
-	run metastore ls nul
+	run mstore ls nul
 	expect 0 ''
 }
 
@@ -124,32 +124,32 @@ test_wrong_escapes_are_refused()
 	local wrong
 
 	for wrong in 'a\z' '\q' 'a\x' 'a\x1' '\xgg'; do
-		run metastore set -e "$wrong" 1
-		expect 2 '' 'metastore: set: wrong escape in*'
+		run mstore set -e "$wrong" 1
+		expect 2 '' 'mstore: set: wrong escape in*'
 	done
-	run metastore set -e k '\q'
+	run mstore set -e k '\q'
 	expect_status 2
-	run metastore ls
+	run mstore ls
 	expect 0 ''
 }
 
 test_null_ends_fields_and_escapes_nothing()
 {
-	metastore set $'a\nb' $'c\\ d\n'
-	metastore set e ''
-	run metastore get -0 $'a\nb'
+	mstore set $'a\nb' $'c\\ d\n'
+	mstore set e ''
+	run mstore get -0 $'a\nb'
 	printf 'c\\ d\n\0' | cmp - "$out"
-	run metastore get --null $'a\nb' e
+	run mstore get --null $'a\nb' e
 	printf 'a\nb\0c\\ d\n\0e\0\0' | cmp - "$out"
-	metastore del e
-	run metastore ls -0
+	mstore del e
+	run mstore ls -0
 	printf 'a\nb\0' | cmp - "$out"
 }
 
 test_json_of_text()
 {
-	metastore set k $'"quote\\ \n\t\001\177 \303\244'
-	run metastore get --json k
+	mstore set k $'"quote\\ \n\t\001\177 \303\244'
+	run mstore get --json k
 	expect_status 0
 	expect_json "o['key'] == 'k' and o['value'] == '\"quote\\\\ \n\t\x01\x7f \xe4'"
 	run python3 -m json.tool "$out"
@@ -163,38 +163,38 @@ test_json_of_bytes()
 	# Each padding that base64 has.
 	for length in 1 2 3 4 5 256; do
 		write_bytes $((256 - length))
-		metastore set --file "$work/bytes" k
-		run metastore get --json k
+		mstore set --file "$work/bytes" k
+		run mstore get --json k
 		expect_json "base64.b64decode(o['value_base64'], validate=True) == \
 			every_byte[-$length:] and 'value' not in o"
 	done
-	metastore set $'\377' v
-	run metastore ls --json $'\377'
+	mstore set $'\377' v
+	run mstore ls --json $'\377'
 	expect_json "o['key_base64'] == '/w==' and 'key' not in o"
 }
 
 test_json_of_each_command()
 {
-	run metastore set --json k 12
+	run mstore set --json k 12
 	expect_json "o['key'] == 'k' and int(o['version']) > 0"
-	run metastore pub --json k 123
+	run mstore pub --json k 123
 	expect_json "o['key'] == 'k' and int(o['version']) > 0 and o['queues'] == 0"
-	run metastore ls --json
+	run mstore ls --json
 	expect_json "o['key'] == 'k' and o['size'] == 3 and int(o['version']) > 0"
-	run metastore subs --json k
+	run mstore subs --json k
 	expect_json "o == { 'key': 'k', 'subscribers': 0 }"
-	run metastore stat --json k
+	run mstore stat --json k
 	expect_json "o['size'] == 3 and o['uid'] == 0 and o['user'] == 'root' and o['pid'] > 0 and \
 		len(o['time_ns']) == 19 and o['time'].endswith('Z') and o['subscribers'] == 0"
-	run metastore del --json k
+	run mstore del --json k
 	expect_json "o['key'] == 'k' and int(o['version']) > 0"
 }
 
 test_json_of_several_keys_is_a_line_each()
 {
-	metastore set a 1
-	metastore set b 2
-	run metastore get --json a nope b
+	mstore set a 1
+	mstore set b 2
+	run mstore get --json a nope b
 	expect_status 1
 	expect_json "o['value'] == '1'" "o['value'] == '2'"
 }
@@ -203,25 +203,25 @@ test_json_versions_are_those_of_the_key()
 {
 	local version
 
-	version=$(metastore set --json k 1 | sed 's/.*"version":"\([0-9]*\)".*/\1/')
-	run metastore get --json k
+	version=$(mstore set --json k 1 | sed 's/.*"version":"\([0-9]*\)".*/\1/')
+	run mstore get --json k
 	expect_json "o['version'] == '$version'"
-	run metastore stat k
+	run mstore stat k
 	expect_line "version: $version"
 }
 
 test_forms_of_output_exclude_each_other()
 {
-	metastore set k 1
-	run metastore get --json -0 k
-	expect 2 '' 'metastore: get: the options ask for different forms of output*'
-	run metastore get --json --raw k
+	mstore set k 1
+	run mstore get --json -0 k
+	expect 2 '' 'mstore: get: the options ask for different forms of output*'
+	run mstore get --json --raw k
 	expect_status 2
-	run metastore ls -l --json
+	run mstore ls -l --json
 	expect_status 2
-	run metastore pub --count --json k 2
+	run mstore pub --count --json k 2
 	expect_status 2
-	run metastore get k
+	run mstore get k
 	expect 0 $'1\n'
 }
 
@@ -229,35 +229,35 @@ test_a_full_disk_is_an_error()
 {
 	local command
 
-	metastore set k 1
+	mstore set k 1
 	for command in 'get k' 'ls' 'stat k' 'info' 'subs k' 'bucket k' '--help' 'get --help'; do
-		run sh -c "metastore $command >/dev/full"
-		expect 3 '' 'metastore: standard output: No space left on device'
+		run sh -c "mstore $command >/dev/full"
+		expect 3 '' 'mstore: standard output: No space left on device'
 	done
 }
 
 test_closed_output_is_an_error()
 {
-	metastore set k 1
-	run sh -c 'metastore get k >&-'
-	expect 3 '' 'metastore: standard output: Bad file descriptor'
+	mstore set k 1
+	run sh -c 'mstore get k >&-'
+	expect 3 '' 'mstore: standard output: Bad file descriptor'
 	# Nothing is printed, so nothing is wrong.
-	run sh -c 'metastore set k 2 <&- >&- 2>&-'
+	run sh -c 'mstore set k 2 <&- >&- 2>&-'
 	expect 0 ''
-	run metastore get k
+	run mstore get k
 	expect 0 $'2\n'
 }
 
 test_a_reader_that_is_gone_is_no_error()
 {
-	metastore set k 1
-	run_without_reader metastore get k
+	mstore set k 1
+	run_without_reader mstore get k
 	expect_status 0
 	expect_err ''
-	run_without_reader metastore ls
+	run_without_reader mstore ls
 	expect_status 0
 	expect_err ''
-	run_without_reader metastore info
+	run_without_reader mstore info
 	expect_status 0
 	expect_err ''
 }
@@ -265,12 +265,12 @@ test_a_reader_that_is_gone_is_no_error()
 test_output_that_would_block_is_waited_for()
 {
 	head -c 65536 /dev/urandom >"$work/value"
-	metastore set --file "$work/value" k
+	mstore set --file "$work/value" k
 	run python3 -c '
 import os, subprocess, sys, time
 reader, writer = os.pipe()
 os.set_blocking(writer, False)
-child = subprocess.Popen(["metastore", "get", "k"], stdout=writer)
+child = subprocess.Popen(["mstore", "get", "k"], stdout=writer)
 os.close(writer)
 time.sleep(0.3)
 with os.fdopen(reader, "rb") as pipe:

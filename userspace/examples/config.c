@@ -3,7 +3,7 @@
  * A configuration that reloads itself: what is there first, then each change.
  *
  *	cc config.c $(pkg-config --cflags --libs metastore)
- *	metastore set config/demo 'rate=20'
+ *	mstore set config/demo 'rate=20'
  *	./a.out config/demo
  *
  * Only the newest state counts: of changes that come faster than they are loaded

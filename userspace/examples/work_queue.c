@@ -5,7 +5,7 @@
  *
  *	cc work_queue.c $(pkg-config --cflags --libs metastore)
  *	./a.out 4 &
- *	metastore pub --wait job 'first job'
+ *	mstore pub --wait job 'first job'
  *
  * The queue is lossless: pub --wait waits until there is room for its job. A job that
  * is the word stop ends the worker that gets it, after what it has.

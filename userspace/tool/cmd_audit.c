@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore audit */
+/* mstore audit */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore batch: a small shell of gets and changes */
+/* mstore batch: a small shell of gets and changes */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

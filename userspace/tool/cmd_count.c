@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore bucket, metastore subs: a number about a key */
+/* mstore bucket, mstore subs: a number about a key */
 #include <errno.h>
 
 #include "tool.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore dump */
+/* mstore dump */
 #include <errno.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore get */
+/* mstore get */
 #include <limits.h>
 
 #include "tool.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore hold */
+/* mstore hold */
 #include "tool.h"
 
 static int hold(int argc, char **argv)

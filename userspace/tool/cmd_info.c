@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore info */
+/* mstore info */
 #include <errno.h>
 
 #include "tool.h"

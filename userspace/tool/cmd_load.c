@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * metastore load. All lines are read and checked before the first key is written:
+ * mstore load. All lines are read and checked before the first key is written:
  * they take about the memory that the store will.
  */
 #include <errno.h>

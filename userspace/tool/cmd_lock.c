@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore lock */
+/* mstore lock */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

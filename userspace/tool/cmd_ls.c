@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore ls */
+/* mstore ls */
 #include <errno.h>
 
 #include "tool.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore monitor */
+/* mstore monitor */
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>

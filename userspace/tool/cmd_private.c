@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore private */
+/* mstore private */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ static struct mstore *make_store(const struct mstore_limits *limits)
 		    "a limit above that of the store it is made from needs CAP_SYS_RESOURCE");
 	case ENOSPC:
 		die(STATUS_COULD_NOT, "private",
-		    "private stores take all the memory they may (see metastore info)");
+		    "private stores take all the memory they may (see mstore info)");
 	default:
 		call_failed("private", errno);
 	}

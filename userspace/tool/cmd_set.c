@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore set, metastore pub */
+/* mstore set, mstore pub */
 #include "tool.h"
 
 enum { OPT_COUNT = OPT_OWN, OPT_WAIT };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore stat */
+/* mstore stat */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore sub */
+/* mstore sub */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* metastore update */
+/* mstore update */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Messages of the form `metastore: what: why`, and the exit statuses that go with them. */
+/* Messages of the form `mstore: what: why`, and the exit statuses that go with them. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static void message(const char *what, const char *why, va_list args)
 
 	vsnprintf(text, sizeof(text), why, args);
 	progress_end();
-	dprintf(STDERR_FILENO, "metastore: %s: %s\n", what, text);
+	dprintf(STDERR_FILENO, "mstore: %s: %s\n", what, text);
 }
 
 void report(const char *what, const char *why, ...)
@@ -75,7 +75,7 @@ void die_usage(const struct command *cmd, const char *why, ...)
 	va_end(args);
 	if (settings.line)
 		die_line(cmd, text);
-	die(STATUS_USAGE, cmd->name, "%s; see metastore %s --help", text, cmd->name);
+	die(STATUS_USAGE, cmd->name, "%s; see mstore %s --help", text, cmd->name);
 }
 
 /* What the library's errors mean where the C library's words would mislead. */
@@ -91,11 +91,11 @@ const char *reason(int error)
 	case ENOENT:
 		return "no such key";
 	case ENOSPC:
-		return "the store is full (see metastore info)";
+		return "the store is full (see mstore info)";
 	case EMSGSIZE:
-		return "the value is longer than the store takes (see metastore info)";
+		return "the value is longer than the store takes (see mstore info)";
 	case ENOBUFS:
-		return "no more subscriptions, or no room in the queue (see metastore info)";
+		return "no more subscriptions, or no room in the queue (see mstore info)";
 	case EAGAIN:
 	case ETIMEDOUT:
 		return "no room in time with each lossless subscriber";

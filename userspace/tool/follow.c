@@ -15,7 +15,7 @@ static noreturn void queue_failed(int error)
 	switch (error) {
 	case EPERM:
 		die(STATUS_COULD_NOT, "queue",
-		    "more than %d times the store's needs CAP_SYS_RESOURCE (see metastore info)",
+		    "more than %d times the store's needs CAP_SYS_RESOURCE (see mstore info)",
 		    MSTORE_QUEUE_FACTOR);
 	case EINVAL:
 		die(STATUS_COULD_NOT, "queue", "no size that a queue can have");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The command metastore: finds the subcommand and runs it. */
+/* The command mstore: finds the subcommand and runs it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static const struct command *const commands[] = {
 	NULL
 };
 
-static const char usage[] = "Usage: metastore [--store PATH] COMMAND [OPTION...] [OPERAND...]\n";
+static const char usage[] = "Usage: mstore [--store PATH] COMMAND [OPTION...] [OPERAND...]\n";
 
 static void print_usage(void)
 {
@@ -45,7 +45,7 @@ static void print_usage(void)
 	for (int i = 0; commands[i]; i++)
 		buffer_format(&out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	buffer_text(&out,
-		    "\nmetastore COMMAND --help shows the options of a command.\n"
+		    "\nmstore COMMAND --help shows the options of a command.\n"
 		    "Status: 0 yes, 1 no or absent, 2 wrong usage, 3 failed, 124 timed out.\n");
 }
 
@@ -67,7 +67,7 @@ static const struct command *find_command(const char *name)
 	for (int i = 0; commands[i]; i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
-	die(STATUS_USAGE, name, "no such command; see metastore --help");
+	die(STATUS_USAGE, name, "no such command; see mstore --help");
 }
 
 /* Returns the status to end with, or -1 when a subcommand follows at argv[optind]. */
@@ -86,19 +86,19 @@ static int parse_options(int argc, char **argv)
 			print_usage();
 			return STATUS_YES;
 		case 'V':
-			buffer_text(&out, "metastore " METASTORE_VERSION "\n");
+			buffer_text(&out, "mstore " METASTORE_VERSION "\n");
 			return STATUS_YES;
 		case OPT_STORE:
 			settings.store = optarg;
 			break;
 		default:
-			die(STATUS_USAGE, argv[optind - 1], "%s; see metastore --help",
+			die(STATUS_USAGE, argv[optind - 1], "%s; see mstore --help",
 			    option == ':' ? "needs a value" : "unknown option");
 		}
 	}
 	if (optind < argc)
 		return -1;
-	dprintf(STDERR_FILENO, "%sSee metastore --help.\n", usage);
+	dprintf(STDERR_FILENO, "%sSee mstore --help.\n", usage);
 	return STATUS_USAGE;
 }
 

@@ -15,7 +15,7 @@ struct settings settings;
 
 static void print_help(const struct command *cmd)
 {
-	buffer_format(&out, "Usage: metastore %s [OPTION...]%s%s\n", cmd->name,
+	buffer_format(&out, "Usage: mstore %s [OPTION...]%s%s\n", cmd->name,
 		      *cmd->operands ? " " : "", cmd->operands);
 	buffer_text(&out, cmd->summary);
 	buffer_text(&out, ".\n\n");
@@ -24,7 +24,7 @@ static void print_help(const struct command *cmd)
 		    "      --store PATH     the store to use, rather than $METASTORE_STORE\n"
 		    "                       or /dev/metastore\n"
 		    "  -h, --help           show this\n\n"
-		    "Options end at the first operand. The manual has more: man metastore\n");
+		    "Options end at the first operand. The manual has more: man mstore\n");
 	out_finish();
 	exit(STATUS_YES);
 }

@@ -26,7 +26,7 @@ void status_line(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	shown = true;
-	dprintf(STDERR_FILENO, CLEAR_LINE "metastore: %s", text);
+	dprintf(STDERR_FILENO, CLEAR_LINE "mstore: %s", text);
 }
 
 /* Says that @what has come to @count keys, if it already takes long. */

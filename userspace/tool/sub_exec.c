@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * metastore sub --exec: a command for each change, one at a time. What happens
+ * mstore sub --exec: a command for each change, one at a time. What happens
  * while it runs is read all the same, so that nothing is lost; of a key that
  * changed several times only the newest state is kept.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of the command `metastore` share. One section a file.
+ * What the files of the command `mstore` share. One section a file.
  */
 #ifndef METASTORE_TOOL_H
 #define METASTORE_TOOL_H
@@ -168,7 +168,7 @@ uint64_t parse_number(const struct command *cmd, const char *option, const char 
 		      uint64_t least, uint64_t most);
 int parse_bucket(const struct command *cmd, const char *text);
 
-/* error.c: messages of the form `metastore: what: why` */
+/* error.c: messages of the form `mstore: what: why` */
 
 PRINTF_LIKE(2, 3) void report(const char *what, const char *why, ...);
 PRINTF_LIKE(2, 3) void report_key(struct bytes key, const char *why, ...);
