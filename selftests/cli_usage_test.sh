@@ -28,6 +28,21 @@ test_help()
 	done
 }
 
+test_the_manual_has_every_option_and_no_other()
+{
+	local command
+
+	for command in $commands; do
+		mstore --complete "$command"
+	done | sed 's/=$//' | sort -u >"$work/tool"
+	# The headings of the section are the lines behind .TP.
+	sed '1,/^\.SH OPTIONS/d; /^\.SH/,$d' ../userspace/man/mstore.1 |
+		sed -n '/^\.TP/ { n; s/\\-/-/g; p }' | grep -oE -- '--?[a-zA-Z0-9][a-z0-9-]*' |
+		sort -u >"$work/manual"
+	run diff "$work/tool" "$work/manual"
+	expect 0 ''
+}
+
 test_help_needs_no_store()
 {
 	METASTORE_STORE=/nonexistent run mstore get --help

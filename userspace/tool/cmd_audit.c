@@ -8,6 +8,11 @@
 
 enum { OPT_ALL = OPT_OWN };
 
+static const struct tool_option options[] = {
+	{ OPT_ALL, "all", NULL, "those of private stores too" },
+	OPTION_JSON, { }
+};
+
 static bool all;
 
 /* Worst first: books that do not balance, then losses, then who lags longest. */
@@ -182,15 +187,12 @@ static int print_files(const struct open_files *files, uint64_t store)
 
 static int audit(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, OPT_ALL }, LONG_JSON, LONG_STORE, LONG_HELP, { }
-	};
 	struct open_files files;
 	struct mstore *store;
 	uint64_t number;
 	int status;
 
-	while (next_option(&cmd_audit, argc, argv, SHORT_COMMON, options) == OPT_ALL)
+	while (next_option(&cmd_audit, argc, argv) == OPT_ALL)
 		all = true;
 	want_operands(&cmd_audit, argc, 0, 0);
 	store = open_store(MSTORE_READ);
@@ -213,5 +215,5 @@ const struct command cmd_audit = {
 	.run = audit,
 	.operands = "",
 	.summary = "Show each open file of the store: who has it, how it lags, what it lost",
-	.help = "      --all            those of private stores too\n" HELP_JSON,
+	.options = options,
 };

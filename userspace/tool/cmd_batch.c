@@ -9,22 +9,27 @@
 
 enum { OPT_ATOMIC = OPT_OWN };
 
+static const struct tool_option options[] = {
+	{ OPT_ATOMIC, "atomic", NULL, "all of them or none, at one moment" },
+	OPTION_NULL, OPTION_JSON, { }
+};
+
 /* Words of a line that are looked at: a command, options, a key. */
 #define WORDS_MAX	16
 
-static const struct option no_options[] = { { } };
+static const struct tool_option no_options[] = { { } };
 
-static const struct option delete_options[] = { LONG_IF_VERSION, LONG_STEAL, { } };
+static const struct tool_option delete_options[] = { OPTION_IF_VERSION, OPTION_STEAL, { } };
 
-static const struct option write_options[] = {
-	LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_TTL, { }
+static const struct tool_option write_options[] = {
+	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL, { }
 };
 
 /* The commands that a line may have: those of the tool by the same names. */
 static const struct line_command {
 	const struct command *cmd;
 	enum operation_kind kind;
-	const struct option *options;
+	const struct tool_option *options;
 	bool valued;
 } line_commands[] = {
 	{ &cmd_get, OP_GET, no_options, false },
@@ -90,7 +95,7 @@ static void parse_words(struct operation *op, struct bytes line, int count, char
 
 	memset(&settings.write, 0, sizeof(settings.write));
 	optind = 0;
-	next_option(cmd, count, words, "+:", command->options);
+	next_line_option(cmd, count, words, command->options);
 	want_operands(cmd, count, 1, command->valued ? INT_MAX : 1);
 	*op = (struct operation){
 		.kind = command->kind,
@@ -185,13 +190,9 @@ static void run_lines(int flags)
 
 static int batch(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "atomic", no_argument, NULL, OPT_ATOMIC },
-		LONG_JSON, LONG_NULL, LONG_STORE, LONG_HELP, { }
-	};
 	int flags = 0;
 
-	while (next_option(&cmd_batch, argc, argv, SHORT_COMMON SHORT_NULL, options) == OPT_ATOMIC)
+	while (next_option(&cmd_batch, argc, argv) == OPT_ATOMIC)
 		flags = MSTORE_BATCH_ATOMIC;
 	want_one_form(&cmd_batch, settings.json + settings.null);
 	want_operands(&cmd_batch, argc, 0, 0);
@@ -209,9 +210,8 @@ const struct command cmd_batch = {
 	.run = batch,
 	.operands = "",
 	.summary = "Do the gets and changes that standard input has, one a line",
-	.help = "      --atomic         all of them or none, at one moment\n"
-		HELP_NULL HELP_JSON
-		"\nLines: get KEY, set [OPTION...] KEY VALUE, pub [OPTION...] KEY VALUE,\n"
+	.options = options,
+	.notes = "\nLines: get KEY, set [OPTION...] KEY VALUE, pub [OPTION...] KEY VALUE,\n"
 		"del [OPTION...] KEY, with the conditions of these commands, escapes as -e\n"
 		"takes them, and the value up to the end of the line.\n\n",
 };

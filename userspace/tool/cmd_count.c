@@ -4,9 +4,13 @@
 
 #include "tool.h"
 
+static const struct tool_option options[] = {
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 static struct bytes parse(const struct command *cmd, int argc, char **argv)
 {
-	parse_key_options(cmd, argc, argv);
+	next_option(cmd, argc, argv);
 	want_operands(cmd, argc, 1, 1);
 	return operand_key(cmd, argv[optind]);
 }
@@ -58,7 +62,7 @@ const struct command cmd_bucket = {
 	.run = bucket,
 	.operands = "KEY",
 	.summary = "Print the number of the bucket that a key falls in",
-	.help = HELP_JSON HELP_ESCAPED,
+	.options = options,
 };
 
 const struct command cmd_subs = {
@@ -66,5 +70,5 @@ const struct command cmd_subs = {
 	.run = subs,
 	.operands = "KEY",
 	.summary = "Print how many subscriptions a key has",
-	.help = HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -4,6 +4,10 @@
 
 #include "tool.h"
 
+static const struct tool_option options[] = {
+	OPTION_IF_VERSION, OPTION_STEAL, OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 static int print_deleted(const struct operation *op)
 {
 	if (op->error)
@@ -15,13 +19,10 @@ static int print_deleted(const struct operation *op)
 
 static int del(int argc, char **argv)
 {
-	static const struct option options[] = {
-		LONG_IF_VERSION, LONG_STEAL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
 	struct mstore *store;
 	int status;
 
-	next_option(&cmd_del, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	next_option(&cmd_del, argc, argv);
 	want_operands(&cmd_del, argc, 1,
 		      settings.write.flags & MSTORE_IF_VERSION ? 1 : INT_MAX);
 	store = open_store(MSTORE_WRITE);
@@ -35,5 +36,5 @@ const struct command cmd_del = {
 	.run = del,
 	.operands = "KEY...",
 	.summary = "Remove keys and their values; subscriptions to them stay",
-	.help = HELP_IF_VERSION HELP_STEAL HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -5,6 +5,10 @@
 
 #include "tool.h"
 
+static const struct tool_option options[] = {
+	OPTION_ESCAPED, { }
+};
+
 static uint64_t dumped;
 static bool to_terminal;	/* the lines themselves show that it goes on */
 
@@ -33,12 +37,11 @@ static int print_line(const struct operation *op)
 
 static int dump(int argc, char **argv)
 {
-	static const struct option options[] = { LONG_ESCAPED, LONG_STORE, LONG_HELP, { } };
 	static const struct operation get = { .kind = OP_GET };
 	struct bytes prefix = { 0 };
 	struct mstore *store;
 
-	next_option(&cmd_dump, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	next_option(&cmd_dump, argc, argv);
 	want_operands(&cmd_dump, argc, 0, 1);
 	if (optind < argc)
 		prefix = operand_prefix(&cmd_dump, argv[optind]);
@@ -55,5 +58,5 @@ const struct command cmd_dump = {
 	.run = dump,
 	.operands = "[PREFIX]",
 	.summary = "Print all keys, or those with PREFIX, as lines for load",
-	.help = HELP_ESCAPED,
+	.options = options,
 };

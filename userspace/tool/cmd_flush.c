@@ -4,7 +4,16 @@
 
 #include "tool.h"
 
-enum { OPT_ALL = OPT_OWN, OPT_SUBSCRIPTIONS, OPT_BUCKET };
+enum { OPT_ALL = OPT_OWN, OPT_SUBSCRIPTIONS };
+
+static const struct tool_option options[] = {
+	{ OPT_ALL, "all", NULL, "all keys" },
+	{ OPT_SUBSCRIPTIONS, "subscriptions", NULL,
+	  "then remove the subscriptions to such keys too" },
+	{ OPT_STEAL, "steal", NULL, "keys that belong to other open files too" },
+	OPTION_BUCKET,
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
 
 struct flush_request {
 	struct bytes prefix;
@@ -15,16 +24,9 @@ struct flush_request {
 
 static void parse_options(struct flush_request *request, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, OPT_ALL },
-		{ "subscriptions", no_argument, NULL, OPT_SUBSCRIPTIONS },
-		{ "bucket", required_argument, NULL, OPT_BUCKET },
-		LONG_STEAL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-	static const char letters[] = SHORT_COMMON SHORT_ESCAPED;
 	int option;
 
-	while ((option = next_option(&cmd_flush, argc, argv, letters, options)) != -1) {
+	while ((option = next_option(&cmd_flush, argc, argv)) != -1) {
 		if (option == OPT_ALL)
 			request->all = true;
 		else if (option == OPT_SUBSCRIPTIONS)
@@ -85,8 +87,5 @@ const struct command cmd_flush = {
 	.run = flush,
 	.operands = "--all|PREFIX",
 	.summary = "Remove all keys, or those that start with PREFIX",
-	.help = "      --all            all keys\n"
-		"      --subscriptions  then remove the subscriptions to such keys too\n"
-		"      --steal          keys that belong to other open files too\n"
-		HELP_BUCKET HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -6,6 +6,12 @@
 
 enum { OPT_VERSION = OPT_OWN };
 
+static const struct tool_option options[] = {
+	{ OPT_RAW, "raw", NULL, "print the value of one key without a newline" },
+	{ OPT_VERSION, "version", NULL, "print the version in place of the value" },
+	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 static bool only;	/* one key: its name need not be printed */
 static bool version;	/* in place of the value */
 
@@ -36,15 +42,10 @@ static int print_found(const struct operation *op)
 
 static int get(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "version", no_argument, NULL, OPT_VERSION },
-		LONG_RAW, LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-	static const char letters[] = SHORT_COMMON SHORT_NULL SHORT_ESCAPED;
 	struct mstore *store;
 	int status;
 
-	while (next_option(&cmd_get, argc, argv, letters, options) == OPT_VERSION)
+	while (next_option(&cmd_get, argc, argv) == OPT_VERSION)
 		version = true;
 	want_one_form(&cmd_get, settings.raw + version + settings.json + settings.null);
 	want_operands(&cmd_get, argc, 1, settings.raw ? 1 : INT_MAX);
@@ -60,7 +61,5 @@ const struct command cmd_get = {
 	.run = get,
 	.operands = "KEY...",
 	.summary = "Print the value of a key; of several keys, KEY VALUE a line",
-	.help = "      --raw            print the value of one key without a newline\n"
-		"      --version        print the version in place of the value\n"
-		HELP_NULL HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -2,17 +2,18 @@
 /* mstore hold */
 #include "tool.h"
 
+static const struct tool_option options[] = {
+	OPTION_FILE, OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL,
+	OPTION_ESCAPED, { }
+};
+
 static int hold(int argc, char **argv)
 {
-	static const struct option options[] = {
-		LONG_FILE, LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_ESCAPED,
-		LONG_STORE, LONG_HELP, { }
-	};
 	struct operation op = { .kind = OP_SET };
 	struct mstore *store;
 	char **command;
 
-	next_option(&cmd_hold, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	next_option(&cmd_hold, argc, argv);
 	command = operand_command(&cmd_hold, argc, argv, value_operands());
 	op.key = operand_key(&cmd_hold, argv[optind]);
 	op.options = settings.write;
@@ -31,5 +32,5 @@ const struct command cmd_hold = {
 	.run = hold,
 	.operands = "{KEY VALUE | --file FILE KEY} -- COMMAND [ARGUMENT...]",
 	.summary = "Store a value that lives as long as a command runs",
-	.help = HELP_FILE HELP_CREATE HELP_REPLACE HELP_IF_VERSION HELP_STEAL HELP_ESCAPED,
+	.options = options,
 };

@@ -4,7 +4,10 @@
 
 #include "tool.h"
 
-enum { OPT_BUCKET = OPT_OWN };
+static const struct tool_option options[] = {
+	{ OPT_BUCKET, "bucket", "N", "count in this bucket alone" },
+	OPTION_JSON, { }
+};
 
 static void print_json(const struct mstore_info *info)
 {
@@ -52,15 +55,11 @@ static void print_plain(const struct mstore_info *info)
 
 static int info(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "bucket", required_argument, NULL, OPT_BUCKET },
-		LONG_JSON, LONG_STORE, LONG_HELP, { }
-	};
 	int bucket = MSTORE_ANY_BUCKET;
 	struct mstore_info answer;
 	struct mstore *store;
 
-	while (next_option(&cmd_info, argc, argv, SHORT_COMMON, options) == OPT_BUCKET)
+	while (next_option(&cmd_info, argc, argv) == OPT_BUCKET)
 		bucket = parse_bucket(&cmd_info, optarg);
 	want_operands(&cmd_info, argc, 0, 0);
 	store = open_store(MSTORE_READ);
@@ -82,5 +81,5 @@ const struct command cmd_info = {
 	.run = info,
 	.operands = "",
 	.summary = "Show the limits and counters of the store",
-	.help = "      --bucket N       count in this bucket alone\n" HELP_JSON,
+	.options = options,
 };

@@ -13,6 +13,13 @@
 
 enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL };
 
+static const struct tool_option options[] = {
+	{ OPT_MERGE, "merge", NULL, "leave other keys as they are: without options" },
+	{ OPT_REPLACE_ALL, "replace", NULL, "remove all other keys, or those with PREFIX" },
+	{ OPT_STEAL, "steal", NULL, "write keys that belong to other open files too" },
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 /* A key of a line, in @contents from @at on with its value behind it. */
 struct entry {
 	size_t at;
@@ -263,17 +270,11 @@ static void print_summary(bool replace)
 
 static int load(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "merge", no_argument, NULL, OPT_MERGE },
-		{ "replace", no_argument, NULL, OPT_REPLACE_ALL },
-		LONG_STEAL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
 	bool replace = false;
 	struct mstore *store;
 	int option, status;
 
-	while ((option = next_option(&cmd_load, argc, argv, SHORT_COMMON SHORT_ESCAPED,
-				     options)) != -1)
+	while ((option = next_option(&cmd_load, argc, argv)) != -1)
 		replace = option == OPT_REPLACE_ALL;
 	want_operands(&cmd_load, argc, 0, 1);
 	if (optind < argc)
@@ -293,8 +294,5 @@ const struct command cmd_load = {
 	.run = load,
 	.operands = "[PREFIX]",
 	.summary = "Store the keys that dump printed, or those with PREFIX",
-	.help = "      --merge          leave other keys as they are: without options\n"
-		"      --replace        remove all other keys, or those with PREFIX\n"
-		"      --steal          write keys that belong to other open files too\n"
-		HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

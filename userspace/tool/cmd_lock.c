@@ -9,6 +9,12 @@
 
 enum { OPT_VALUE = OPT_OWN };
 
+static const struct tool_option options[] = {
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "wait no longer, then end with status 124" },
+	{ OPT_VALUE, "value", "VALUE", "the key's value, in place of process and command" },
+	OPTION_ESCAPED, { }
+};
+
 /* What the lock's holder is known by: "PID COMMAND ARGUMENT...", as much as is taken. */
 static struct bytes holder(struct mstore *store, char **command)
 {
@@ -50,10 +56,6 @@ static int take(struct mstore *store, struct operation *op)
 
 static int lock(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "value", required_argument, NULL, OPT_VALUE },
-		LONG_TIMEOUT, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
 	struct operation op = {
 		.kind = OP_SET, .options.flags = MSTORE_CREATE | MSTORE_OWNED
 	};
@@ -62,7 +64,7 @@ static int lock(int argc, char **argv)
 	char **command;
 	int status;
 
-	while (next_option(&cmd_lock, argc, argv, SHORT_COMMON SHORT_ESCAPED, options) ==
+	while (next_option(&cmd_lock, argc, argv) ==
 	       OPT_VALUE)
 		value = optarg;
 	command = operand_command(&cmd_lock, argc, argv, 1);
@@ -81,8 +83,5 @@ const struct command cmd_lock = {
 	.run = lock,
 	.operands = "KEY -- COMMAND [ARGUMENT...]",
 	.summary = "Run a command that is alone in having a key, wait until it can",
-	.help = "      --timeout SECONDS\n"
-		"                       wait no longer, then end with status 124\n"
-		"      --value VALUE    the key's value, in place of process and command\n"
-		HELP_ESCAPED,
+	.options = options,
 };

@@ -4,7 +4,11 @@
 
 #include "tool.h"
 
-enum { OPT_BUCKET = OPT_OWN };
+static const struct tool_option options[] = {
+	{ 'l', "long", NULL, "print size and version before each key" },
+	OPTION_BUCKET,
+	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
+};
 
 static bool details;
 
@@ -40,19 +44,13 @@ static void list_failed(int error)
 
 static int ls(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "long", no_argument, NULL, 'l' },
-		{ "bucket", required_argument, NULL, OPT_BUCKET },
-		LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-	static const char letters[] = SHORT_COMMON SHORT_NULL SHORT_ESCAPED "l";
 	int bucket = MSTORE_ANY_BUCKET;
 	struct bytes prefix = { 0 };
 	struct mstore_list *list;
 	struct mstore *store;
 	int option, more;
 
-	while ((option = next_option(&cmd_ls, argc, argv, letters, options)) != -1) {
+	while ((option = next_option(&cmd_ls, argc, argv)) != -1) {
 		if (option == OPT_BUCKET)
 			bucket = parse_bucket(&cmd_ls, optarg);
 		else
@@ -80,6 +78,5 @@ const struct command cmd_ls = {
 	.run = ls,
 	.operands = "[PREFIX]",
 	.summary = "List the keys that start with PREFIX, or all, in no order",
-	.help = "  -l, --long           print size and version before each key\n"
-		HELP_BUCKET HELP_NULL HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -15,6 +15,11 @@
 /* How many times as large as others its queue is. */
 #define QUEUE_FACTOR	16
 
+static const struct tool_option options[] = {
+	OPTION_COUNT, OPTION_ENOUGH,
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 /* Of the present day, as the people at this machine count it. */
 static void add_time(uint64_t time_ns)
 {
@@ -122,13 +127,7 @@ static void show_rate(const struct follow *follow)
 
 static void parse(struct follow *follow, struct bytes *prefix, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "count", required_argument, NULL, 'n' },
-		LONG_TIMEOUT, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-	static const char letters[] = SHORT_COMMON SHORT_ESCAPED "n:";
-
-	while (next_option(&cmd_monitor, argc, argv, letters, options) == 'n') {
+	while (next_option(&cmd_monitor, argc, argv) == 'n') {
 		follow->counted = true;
 		follow->wanted = parse_number(&cmd_monitor, "-n", optarg, 1, UINT64_MAX);
 	}
@@ -181,8 +180,5 @@ const struct command cmd_monitor = {
 	.run = monitor,
 	.operands = "[PREFIX]",
 	.summary = "Show all that happens: when, what, by which process and user, key and value",
-	.help = "  -n, --count COUNT    end after COUNT changes\n"
-		"      --timeout SECONDS\n"
-		"                       end then, with status 124 if too little happened\n"
-		HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

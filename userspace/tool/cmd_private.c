@@ -12,6 +12,16 @@ enum {
 	OPT_MAX_BYTES,
 };
 
+static const struct tool_option options[] = {
+	{ OPT_BUCKETS, "buckets", "N", "this many buckets" },
+	{ OPT_MAX_VALUE, "max-value", "N", "values of at most N bytes" },
+	{ OPT_MAX_KEYS, "max-keys", "N", "at most N keys" },
+	{ OPT_MAX_BYTES, "max-bytes", "N", "that take at most N bytes" },
+	{ OPT_QUEUE_LEN, "queue-len", "N", "at most N events waiting for a reader" },
+	{ OPT_QUEUE_BYTES, "queue-bytes", "N", "that take at most N bytes" },
+	{ }
+};
+
 static void set_limit(struct mstore_limits *limits, int option)
 {
 	switch (option) {
@@ -65,20 +75,11 @@ static struct mstore *make_store(const struct mstore_limits *limits)
 
 static int private(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "buckets", required_argument, NULL, OPT_BUCKETS },
-		{ "max-value", required_argument, NULL, OPT_MAX_VALUE },
-		{ "queue-len", required_argument, NULL, OPT_QUEUE_LEN },
-		{ "queue-bytes", required_argument, NULL, OPT_QUEUE_BYTES },
-		{ "max-keys", required_argument, NULL, OPT_MAX_KEYS },
-		{ "max-bytes", required_argument, NULL, OPT_MAX_BYTES },
-		LONG_STORE, LONG_HELP, { }
-	};
 	struct mstore_limits limits = { 0 };
 	char name[16];
 	int option;
 
-	while ((option = next_option(&cmd_private, argc, argv, SHORT_COMMON, options)) != -1)
+	while ((option = next_option(&cmd_private, argc, argv)) != -1)
 		set_limit(&limits, option);
 	want_operands(&cmd_private, argc, 1, INT_MAX);
 	snprintf(name, sizeof(name), "fd:%d", inherit_store(make_store(&limits)));
@@ -92,10 +93,5 @@ const struct command cmd_private = {
 	.run = private,
 	.operands = "-- COMMAND [ARGUMENT...]",
 	.summary = "Run a command that has a new store to itself and its children",
-	.help = "      --buckets N      this many buckets\n"
-		"      --max-value N    values of at most N bytes\n"
-		"      --max-keys N     at most N keys\n"
-		"      --max-bytes N    that take at most N bytes\n"
-		"      --queue-len N    at most N events waiting for a reader\n"
-		"      --queue-bytes N  that take at most N bytes\n",
+	.options = options,
 };

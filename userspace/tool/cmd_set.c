@@ -4,7 +4,20 @@
 
 enum { OPT_COUNT = OPT_OWN, OPT_WAIT };
 
-static const char letters[] = SHORT_COMMON SHORT_ESCAPED;
+static const struct tool_option set_options[] = {
+	OPTION_FILE, OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
+
+static const struct tool_option pub_options[] = {
+	OPTION_FILE,
+	{ OPT_COUNT, "count", NULL, "print how many subscribers' queues took it" },
+	{ OPT_WAIT, "wait", "[=MS]",
+	  "wait until each lossless subscriber has room, so many\n"
+	  "milliseconds at most, then end with status 124" },
+	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
 
 static int write_key(const struct command *cmd, enum operation_kind kind, int argc, char **argv,
 		     bool count)
@@ -33,12 +46,7 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 
 static int set(int argc, char **argv)
 {
-	static const struct option options[] = {
-		LONG_FILE, LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_TTL,
-		LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-
-	next_option(&cmd_set, argc, argv, letters, options);
+	next_option(&cmd_set, argc, argv);
 	return write_key(&cmd_set, OP_SET, argc, argv, false);
 }
 
@@ -53,16 +61,10 @@ static void parse_wait(const char *timeout)
 
 static int pub(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "count", no_argument, NULL, OPT_COUNT },
-		{ "wait", optional_argument, NULL, OPT_WAIT },
-		LONG_FILE, LONG_CREATE, LONG_REPLACE, LONG_IF_VERSION, LONG_STEAL, LONG_TTL,
-		LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
 	bool count = false;
 	int option;
 
-	while ((option = next_option(&cmd_pub, argc, argv, letters, options)) != -1) {
+	while ((option = next_option(&cmd_pub, argc, argv)) != -1) {
 		if (option == OPT_COUNT)
 			count = true;
 		else
@@ -76,8 +78,7 @@ const struct command cmd_set = {
 	.run = set,
 	.operands = "{KEY VALUE | --file FILE KEY}",
 	.summary = "Store a value under a key",
-	.help = HELP_FILE HELP_CREATE HELP_REPLACE HELP_IF_VERSION HELP_STEAL HELP_TTL
-		HELP_JSON HELP_ESCAPED,
+	.options = set_options,
 };
 
 const struct command cmd_pub = {
@@ -85,9 +86,5 @@ const struct command cmd_pub = {
 	.run = pub,
 	.operands = "{KEY VALUE | --file FILE KEY}",
 	.summary = "Store a value under a key and tell its subscribers",
-	.help = HELP_FILE
-		"      --count          print how many subscribers' queues took it\n"
-		"      --wait[=MS]      wait until each lossless subscriber has room, so many\n"
-		"                       milliseconds at most, then end with status 124\n"
-		HELP_CREATE HELP_REPLACE HELP_IF_VERSION HELP_STEAL HELP_TTL HELP_JSON HELP_ESCAPED,
+	.options = pub_options,
 };

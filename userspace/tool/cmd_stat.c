@@ -6,6 +6,10 @@
 
 #include "tool.h"
 
+static const struct tool_option options[] = {
+	OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 static void print_json(struct bytes key, const struct mstore_stat *stat)
 {
 	json_begin();
@@ -84,7 +88,7 @@ static int stat_keys(int argc, char **argv)
 	int status = STATUS_YES;
 	struct mstore *store;
 
-	parse_key_options(&cmd_stat, argc, argv);
+	next_option(&cmd_stat, argc, argv);
 	want_operands(&cmd_stat, argc, 1, INT_MAX);
 	store = open_store(MSTORE_READ);
 	for (int i = optind; i < argc; i++)
@@ -98,5 +102,5 @@ const struct command cmd_stat = {
 	.run = stat_keys,
 	.operands = "KEY...",
 	.summary = "Print what is known about a key: who wrote it and when, size, version",
-	.help = HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -26,6 +26,33 @@ enum {
 	OPT_READY_FD,
 };
 
+static const struct tool_option options[] = {
+	OPTION_COUNT, OPTION_ENOUGH,
+	{ OPT_FORMAT, "format", "FORMAT",
+	  "print each change so: %k key, %v value, %e event,\n"
+	  "%r version, %s size, %t time, %T time in ns,\n"
+	  "%p process, %c command, %u user id, %U user,\n"
+	  "%w why it was deleted, %% a %" },
+	{ OPT_EXEC, "exec", "COMMAND",
+	  "run a shell command for each change, the value on its\n"
+	  "standard input; of several changes only for the last" },
+	{ OPT_PREFIX, "prefix", NULL, "all keys that start with an operand" },
+	{ OPT_SNAPSHOT, "snapshot", NULL, "first what is there" },
+	{ OPT_NEWER, "newer", "V", "first what is there, if its version is above V" },
+	{ OPT_CHANGES, "changes", "LIST",
+	  "only these, with commas: set, published, deleted, or in\n"
+	  "place of that delete, flushed, expired, owner" },
+	{ OPT_PUBLISHED, "published", NULL, "only what was published, not set or deleted" },
+	{ OPT_NO_VALUE, "no-value", NULL, "leave the values out" },
+	{ OPT_LATEST, "latest", NULL, "of changes of a key that wait only the last one" },
+	{ OPT_LOSSLESS, "lossless", NULL, "publications that wait for room wait for this reader" },
+	{ OPT_QUEUE_LEN, "queue-len", "N", "how many changes may wait to be read" },
+	{ OPT_QUEUE_BYTES, "queue-bytes", "N", "how many bytes they may take" },
+	{ OPT_READY_FD, "ready-fd", "N", "write a newline to descriptor N when subscribed" },
+	{ OPT_STRICT, "strict", NULL, "end with status 1 when changes were lost" },
+	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 static int parse_change(const char *word, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
@@ -112,28 +139,9 @@ static bool parse_how_option(struct mstore_subscribe_options *how, int option)
 
 static void parse_options(struct follow *follow, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "count", required_argument, NULL, 'n' },
-		{ "format", required_argument, NULL, OPT_FORMAT },
-		{ "exec", required_argument, NULL, OPT_EXEC },
-		{ "prefix", no_argument, NULL, OPT_PREFIX },
-		{ "changes", required_argument, NULL, OPT_CHANGES },
-		{ "published", no_argument, NULL, OPT_PUBLISHED },
-		{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
-		{ "newer", required_argument, NULL, OPT_NEWER },
-		{ "latest", no_argument, NULL, OPT_LATEST },
-		{ "no-value", no_argument, NULL, OPT_NO_VALUE },
-		{ "lossless", no_argument, NULL, OPT_LOSSLESS },
-		{ "queue-len", required_argument, NULL, OPT_QUEUE_LEN },
-		{ "queue-bytes", required_argument, NULL, OPT_QUEUE_BYTES },
-		{ "ready-fd", required_argument, NULL, OPT_READY_FD },
-		{ "strict", no_argument, NULL, OPT_STRICT },
-		LONG_TIMEOUT, LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-	static const char letters[] = SHORT_COMMON SHORT_NULL SHORT_ESCAPED "n:";
 	int option;
 
-	while ((option = next_option(&cmd_sub, argc, argv, letters, options)) != -1) {
+	while ((option = next_option(&cmd_sub, argc, argv)) != -1) {
 		if (parse_how_option(&follow->how, option) ||
 		    parse_queue_option(&follow->queue, option))
 			continue;
@@ -225,27 +233,5 @@ const struct command cmd_sub = {
 	.run = sub,
 	.operands = "{KEY... | --prefix [PREFIX...]}",
 	.summary = "Print each change of keys as it happens, KEY VALUE a line",
-	.help = "  -n, --count COUNT    end after COUNT changes\n"
-		"      --timeout SECONDS\n"
-		"                       end then, with status 124 if too little happened\n"
-		"      --format FORMAT  print each change so: %k key, %v value, %e event,\n"
-		"                       %r version, %s size, %t time, %T time in ns,\n"
-		"                       %p process, %c command, %u user id, %U user,\n"
-		"                       %w why it was deleted, %% a %\n"
-		"      --exec COMMAND   run a shell command for each change, the value on its\n"
-		"                       standard input; of several changes only for the last\n"
-		"      --prefix         all keys that start with an operand\n"
-		"      --snapshot       first what is there\n"
-		"      --newer V        first what is there, if its version is above V\n"
-		"      --changes LIST   only these, with commas: set, published, deleted, or in\n"
-		"                       place of that delete, flushed, expired, owner\n"
-		"      --published      only what was published, not set or deleted\n"
-		"      --no-value       leave the values out\n"
-		"      --latest         of changes of a key that wait only the last one\n"
-		"      --lossless       publications that wait for room wait for this reader\n"
-		"      --queue-len N    how many changes may wait to be read\n"
-		"      --queue-bytes N  how many bytes they may take\n"
-		"      --ready-fd N     write a newline to descriptor N when subscribed\n"
-		"      --strict         end with status 1 when changes were lost\n"
-		HELP_NULL HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

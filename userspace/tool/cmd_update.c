@@ -10,6 +10,11 @@
 
 #define NS_PER_MS	1000000ULL
 
+static const struct tool_option options[] = {
+	{ OPT_RAW, "raw", NULL, "keep a newline that the filter adds at the end" },
+	OPTION_STEAL, OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 static bool ends_line(struct bytes value)
 {
 	return value.len && ((const char *)value.data)[value.len - 1] == '\n';
@@ -83,15 +88,12 @@ static int try_until_unchanged(struct mstore *store, struct operation *set, char
 
 static int update(int argc, char **argv)
 {
-	static const struct option options[] = {
-		LONG_RAW, LONG_STEAL, LONG_TTL, LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
 	struct operation set = { .kind = OP_SET };
 	struct mstore *store;
 	char **command;
 	int status;
 
-	next_option(&cmd_update, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	next_option(&cmd_update, argc, argv);
 	command = operand_command(&cmd_update, argc, argv, 1);
 	set.key = operand_key(&cmd_update, argv[optind]);
 	store = open_store(MSTORE_RDWR);
@@ -107,6 +109,5 @@ const struct command cmd_update = {
 	.run = update,
 	.operands = "KEY -- FILTER [ARGUMENT...]",
 	.summary = "Pipe a value through a command and store what comes out",
-	.help = "      --raw            keep a newline that the filter adds at the end\n"
-		HELP_STEAL HELP_TTL HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -8,6 +8,14 @@
 
 enum { OPT_GONE = OPT_OWN, OPT_NEWER };
 
+static const struct tool_option options[] = {
+	{ OPT_GONE, "gone", NULL, "wait until the key is absent, print nothing" },
+	{ OPT_NEWER, "newer", "V", "wait for a version above V" },
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "end then, with status 124" },
+	{ OPT_RAW, "raw", NULL, "print the value without a newline" },
+	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
+};
+
 /* What is waited for. */
 struct goal {
 	struct bytes key;
@@ -19,16 +27,9 @@ struct goal {
 
 static void parse(struct goal *goal, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "gone", no_argument, NULL, OPT_GONE },
-		{ "newer", required_argument, NULL, OPT_NEWER },
-		LONG_TIMEOUT, LONG_RAW, LONG_JSON, LONG_NULL, LONG_ESCAPED, LONG_STORE, LONG_HELP,
-		{ }
-	};
-	static const char letters[] = SHORT_COMMON SHORT_NULL SHORT_ESCAPED;
 	int option;
 
-	while ((option = next_option(&cmd_wait, argc, argv, letters, options)) != -1) {
+	while ((option = next_option(&cmd_wait, argc, argv)) != -1) {
 		if (option == OPT_GONE)
 			goal->gone = true;
 		else
@@ -142,10 +143,5 @@ const struct command cmd_wait = {
 	.run = wait_for_goal,
 	.operands = "KEY [VALUE]",
 	.summary = "Wait until a key is there, or has a value, and print its value",
-	.help = "      --gone           wait until the key is absent, print nothing\n"
-		"      --newer V        wait for a version above V\n"
-		"      --timeout SECONDS\n"
-		"                       end then, with status 124\n"
-		"      --raw            print the value without a newline\n"
-		HELP_NULL HELP_JSON HELP_ESCAPED,
+	.options = options,
 };

@@ -36,6 +36,14 @@ static const struct command *const commands[] = {
 	NULL
 };
 
+enum { OPT_COMPLETE = OPT_OWN };
+
+static const struct tool_option options[] = {
+	{ 'V', "version", NULL, "show the version" },
+	{ OPT_COMPLETE, "complete", NULL, NULL },
+	{ }
+};
+
 static const char usage[] = "Usage: mstore [--store PATH] COMMAND [OPTION...] [OPERAND...]\n";
 
 static void print_usage(void)
@@ -70,23 +78,33 @@ static const struct command *find_command(const char *name)
 	die(STATUS_USAGE, name, "no such command; see mstore --help");
 }
 
+/* For the completion: the words that can follow the tool itself, or a command. */
+static void print_words(const char *name)
+{
+	if (name)
+		print_option_words(find_command(name)->options);
+	else
+		print_option_words(options);
+	print_option_words(common_options);
+	for (int i = 0; !name && commands[i]; i++)
+		buffer_format(&out, "%s\n", commands[i]->name);
+}
+
 /* Returns the status to end with, or -1 when a subcommand follows at argv[optind]. */
 static int parse_options(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "version", no_argument, NULL, 'V' },
-		LONG_STORE, LONG_HELP, { }
-	};
 	int option;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, SHORT_COMMON "V", options, NULL)) != -1) {
+	while ((option = read_option(argc, argv, options, common_options)) != -1) {
 		switch (option) {
 		case 'h':
 			print_usage();
 			return STATUS_YES;
 		case 'V':
 			buffer_text(&out, "mstore " METASTORE_VERSION "\n");
+			return STATUS_YES;
+		case OPT_COMPLETE:
+			print_words(argv[optind]);
 			return STATUS_YES;
 		case OPT_STORE:
 			settings.store = optarg;

@@ -2,6 +2,7 @@
 /* What the command line says: options that subcommands share, operands, numbers. */
 #include <ctype.h>
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,23 +14,145 @@
 
 struct settings settings;
 
-static void print_help(const struct command *cmd)
+/* Where the help of options says what they do. */
+#define HELP_COLUMN	23
+
+/* The options of every command, and of the tool itself. */
+const struct tool_option common_options[] = {
+	{ OPT_STORE, "store", "PATH",
+	  "the store to use, rather than $METASTORE_STORE\nor /dev/metastore" },
+	{ 'h', "help", NULL, "show this" },
+	{ }
+};
+
+static bool has_letter(const struct tool_option *option)
+{
+	return option->value <= UCHAR_MAX;
+}
+
+/* As getopt_long() calls it. */
+static int takes_value(const struct tool_option *option)
+{
+	if (!option->arg)
+		return no_argument;
+	return option->arg[0] == '[' ? optional_argument : required_argument;
+}
+
+static struct buffer long_options;
+static struct buffer letters;
+
+static void add_options(const struct tool_option *table)
+{
+	for (; table->name; table++) {
+		const struct option option = {
+			.name = table->name, .has_arg = takes_value(table), .val = table->value,
+		};
+
+		buffer_add(&long_options, &option, sizeof(option));
+		if (has_letter(table))
+			buffer_format(&letters, "%c%s", table->value, table->arg ? ":" : "");
+	}
+}
+
+/* '+' ends the options at the first operand; ':' tells a missing value from an unknown option. */
+static void prepare_getopt(const struct tool_option *own, const struct tool_option *common)
+{
+	static const struct tool_option *prepared;
+	static const struct option end;
+
+	if (prepared == own)
+		return;
+	prepared = own;
+	long_options.len = 0;
+	letters.len = 0;
+	buffer_text(&letters, "+:");
+	add_options(own);
+	if (common)
+		add_options(common);
+	buffer_add(&long_options, &end, sizeof(end));
+	buffer_add(&letters, "", 1);
+}
+
+/* Returns the value of the next option of the tables; else -1, ':' or '?' as getopt_long(). */
+int read_option(int argc, char **argv, const struct tool_option *own,
+		const struct tool_option *common)
+{
+	opterr = 0;
+	prepare_getopt(own, common);
+	return getopt_long(argc, argv, letters.data, (const void *)long_options.data, NULL);
+}
+
+/* For the completion: the options as words, with = behind those that want a value. */
+void print_option_words(const struct tool_option *table)
+{
+	for (; table->name; table++) {
+		const char *equals = takes_value(table) == required_argument ? "=" : "";
+
+		if (!table->help)
+			continue;
+		if (has_letter(table))
+			buffer_format(&out, "-%c%s\n", table->value, equals);
+		buffer_format(&out, "--%s%s\n", table->name, equals);
+	}
+}
+
+/* Returns how many columns that takes. */
+static int print_option_name(const struct tool_option *option)
+{
+	size_t start = out.len;
+
+	if (has_letter(option))
+		buffer_format(&out, "  -%c, ", option->value);
+	else
+		buffer_text(&out, "      ");
+	buffer_format(&out, "--%s", option->name);
+	if (option->arg)
+		buffer_format(&out, option->arg[0] == '[' ? "%s" : " %s", option->arg);
+	return out.len - start;
+}
+
+static void print_option_help(const struct tool_option *option)
+{
+	int column = print_option_name(option);
+	const char *line = option->help;
+	int len = strcspn(line, "\n");
+
+	if (column + 2 > HELP_COLUMN) {
+		buffer_text(&out, "\n");
+		column = 0;
+	}
+	buffer_format(&out, "%*s%.*s\n", HELP_COLUMN - column, "", len, line);
+	while (line[len]) {
+		line += len + 1;
+		len = strcspn(line, "\n");
+		buffer_format(&out, "%*s%.*s\n", HELP_COLUMN, "", len, line);
+	}
+}
+
+static void print_options_help(const struct tool_option *table)
+{
+	for (; table->name; table++)
+		if (table->help)
+			print_option_help(table);
+}
+
+static noreturn void print_help(const struct command *cmd)
 {
 	buffer_format(&out, "Usage: mstore %s [OPTION...]%s%s\n", cmd->name,
 		      *cmd->operands ? " " : "", cmd->operands);
 	buffer_text(&out, cmd->summary);
 	buffer_text(&out, ".\n\n");
-	buffer_text(&out, cmd->help);
+	print_options_help(cmd->options);
+	if (cmd->notes)
+		buffer_text(&out, cmd->notes);
+	print_options_help(common_options);
 	buffer_text(&out,
-		    "      --store PATH     the store to use, rather than $METASTORE_STORE\n"
-		    "                       or /dev/metastore\n"
-		    "  -h, --help           show this\n\n"
-		    "Options end at the first operand. The manual has more: man mstore\n");
+		    "\nOptions end at the first operand. The manual has more: man mstore\n");
 	out_finish();
 	exit(STATUS_YES);
 }
 
-static void unknown_option(const struct command *cmd, char **argv)
+static noreturn void unknown_option(const struct command *cmd, char **argv)
 {
 	const char *word = argv[optind - 1];
 
@@ -115,41 +238,41 @@ static bool shared_option(const struct command *cmd, int option)
 	}
 }
 
+/* Obeys the options that subcommands share. Returns the next of the others, or -1. */
+static int next_own_option(const struct command *cmd, int argc, char **argv,
+			   const struct tool_option *own, const struct tool_option *common)
+{
+	int option;
+
+	do {
+		option = read_option(argc, argv, own, common);
+	} while (shared_option(cmd, option));
+	switch (option) {
+	case 'h':
+		print_help(cmd);
+	case ':':
+		die_usage(cmd, "option %s needs a value", argv[optind - 1]);
+	case '?':
+		unknown_option(cmd, argv);
+	default:
+		return option;
+	}
+}
+
 /*
  * Returns the next option that is the subcommand's own, or -1 where operands
  * start, at argv[optind].
  */
-int next_option(const struct command *cmd, int argc, char **argv, const char *letters,
-		const struct option *options)
+int next_option(const struct command *cmd, int argc, char **argv)
 {
-	for (;;) {
-		int option = getopt_long(argc, argv, letters, options, NULL);
-
-		if (shared_option(cmd, option))
-			continue;
-		switch (option) {
-		case 'h':
-			print_help(cmd);
-			break;
-		case ':':
-			die_usage(cmd, "option %s needs a value", argv[optind - 1]);
-		case '?':
-			unknown_option(cmd, argv);
-			break;
-		default:
-			return option;
-		}
-	}
+	return next_own_option(cmd, argc, argv, cmd->options, common_options);
 }
 
-/* For subcommands about keys that have no options of their own. */
-void parse_key_options(const struct command *cmd, int argc, char **argv)
+/* The same of a line of standard input, which can have these options alone. */
+int next_line_option(const struct command *cmd, int argc, char **argv,
+		     const struct tool_option *options)
 {
-	static const struct option options[] = {
-		LONG_JSON, LONG_ESCAPED, LONG_STORE, LONG_HELP, { }
-	};
-
-	next_option(cmd, argc, argv, SHORT_COMMON SHORT_ESCAPED, options);
+	return next_own_option(cmd, argc, argv, options, NULL);
 }
 
 void want_operands(const struct command *cmd, int argc, int least, int most)

@@ -37,19 +37,35 @@ enum status {
 };
 
 /**
+ * struct tool_option - an option, for getopt, the help and the completion alike
+ * @value:	its letter, or one of OPT_ where it has none
+ * @name:	long name; NULL ends a table
+ * @arg:	name of its value in the help, NULL: it takes none; "[=NAME]": it can have one
+ * @help:	lines of the help, with newlines between them; NULL: it is not for people
+ */
+struct tool_option {
+	int value;
+	const char *name;
+	const char *arg;
+	const char *help;
+};
+
+/**
  * struct command - a subcommand
  * @name:	what is typed
  * @run:	runs it: arguments from its own name on; returns an enum status
  * @operands:	what follows the options in the usage line
  * @summary:	one line for the list of subcommands
- * @help:	its own options, a line each
+ * @options:	its own options, in the order of the help
+ * @notes:	lines of the help after them, or NULL
  */
 struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *operands;
 	const char *summary;
-	const char *help;
+	const struct tool_option *options;
+	const char *notes;
 };
 
 extern const struct command cmd_get;
@@ -107,7 +123,7 @@ struct settings {
 
 extern struct settings settings;
 
-/* Values of options without a letter; a subcommand's own start at OPT_OWN. */
+/* Values of options without a letter, above all letters; a subcommand's own start at OPT_OWN. */
 enum {
 	OPT_STORE = 256,
 	OPT_JSON,
@@ -119,43 +135,35 @@ enum {
 	OPT_STEAL,
 	OPT_TTL,
 	OPT_TIMEOUT,
+	OPT_BUCKET,
 	OPT_OWN,
 };
 
-/* Short forms: '+' ends the options at the first operand, ':' reports what is missing. */
-#define SHORT_COMMON	"+:h"
-#define SHORT_ESCAPED	"e"
-#define SHORT_NULL	"0"
+/* Options that mean the same for several subcommands. */
+#define OPTION_JSON		{ OPT_JSON, "json", NULL, "print JSON, one object a line" }
+#define OPTION_ESCAPED \
+	{ 'e', "escaped", NULL, "operands have escapes, as this tool prints keys" }
+#define OPTION_NULL		{ '0', "null", NULL, "end fields by NUL, escape nothing" }
+#define OPTION_FILE \
+	{ OPT_FILE, "file", "FILE", "take the value from FILE, - is standard input" }
+#define OPTION_CREATE		{ OPT_CREATE, "create", NULL, "only if the key is absent" }
+#define OPTION_REPLACE		{ OPT_REPLACE, "replace", NULL, "only if it is there" }
+#define OPTION_IF_VERSION \
+	{ OPT_IF_VERSION, "if-version", "V", "only if its value has this version" }
+#define OPTION_STEAL \
+	{ OPT_STEAL, "steal", NULL, "even if it belongs to another open file" }
+#define OPTION_TTL \
+	{ OPT_TTL, "ttl", "MS", "the value ends after so many milliseconds" }
+#define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of this bucket" }
 
-#define LONG_STORE	{ "store", required_argument, NULL, OPT_STORE }
-#define LONG_HELP	{ "help", no_argument, NULL, 'h' }
-#define LONG_JSON	{ "json", no_argument, NULL, OPT_JSON }
-#define LONG_ESCAPED	{ "escaped", no_argument, NULL, 'e' }
-#define LONG_NULL	{ "null", no_argument, NULL, '0' }
-#define LONG_RAW	{ "raw", no_argument, NULL, OPT_RAW }
-#define LONG_FILE	{ "file", required_argument, NULL, OPT_FILE }
-#define LONG_CREATE	{ "create", no_argument, NULL, OPT_CREATE }
-#define LONG_REPLACE	{ "replace", no_argument, NULL, OPT_REPLACE }
-#define LONG_IF_VERSION	{ "if-version", required_argument, NULL, OPT_IF_VERSION }
-#define LONG_STEAL	{ "steal", no_argument, NULL, OPT_STEAL }
-#define LONG_TTL	{ "ttl", required_argument, NULL, OPT_TTL }
-#define LONG_TIMEOUT	{ "timeout", required_argument, NULL, OPT_TIMEOUT }
+extern const struct tool_option common_options[];
 
-/* The lines of the help texts that several subcommands share. */
-#define HELP_JSON	"      --json           print JSON, one object a line\n"
-#define HELP_ESCAPED	"  -e, --escaped        operands have escapes, as this tool prints keys\n"
-#define HELP_NULL	"  -0, --null           end fields by NUL, escape nothing\n"
-#define HELP_BUCKET	"      --bucket N       only keys of this bucket\n"
-#define HELP_FILE	"      --file FILE      take the value from FILE, - is standard input\n"
-#define HELP_CREATE	"      --create         only if the key is absent\n"
-#define HELP_REPLACE	"      --replace        only if it is there\n"
-#define HELP_IF_VERSION	"      --if-version V   only if its value has this version\n"
-#define HELP_STEAL	"      --steal          even if it belongs to another open file\n"
-#define HELP_TTL	"      --ttl MS         the value ends after so many milliseconds\n"
-
-int next_option(const struct command *cmd, int argc, char **argv, const char *letters,
-		const struct option *options);
-void parse_key_options(const struct command *cmd, int argc, char **argv);
+int read_option(int argc, char **argv, const struct tool_option *own,
+		const struct tool_option *common);
+void print_option_words(const struct tool_option *table);
+int next_option(const struct command *cmd, int argc, char **argv);
+int next_line_option(const struct command *cmd, int argc, char **argv,
+		     const struct tool_option *options);
 void want_operands(const struct command *cmd, int argc, int least, int most);
 void want_one_form(const struct command *cmd, int forms);
 struct bytes operand_bytes(const struct command *cmd, const char *text);
@@ -425,6 +433,11 @@ pid_t start_command(char *const *argv, struct bytes input, int output);
 int wait_for_command(pid_t pid);
 
 /* follow.c and sub_exec.c: changes printed, or a command run for each */
+
+/* The options of both. */
+#define OPTION_COUNT		{ 'n', "count", "COUNT", "end after COUNT changes" }
+#define OPTION_ENOUGH \
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "end then, with status 124 if too little happened" }
 
 #define EVENTS_ALL	(MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED)
 
