@@ -51,76 +51,84 @@ static const char *command_of(int32_t pid)
 	return name;
 }
 
-static void json_books(const struct books *books)
+static void add_books(json_t *object, const struct books *books)
 {
-	json_number("matched", books->matched);
-	json_number("delivered", books->delivered);
-	json_number("conflated", books->conflated);
-	json_number("lost", books->lost);
-	json_number("pending", books->pending);
+	object_number(object, "matched", books->matched);
+	object_number(object, "delivered", books->delivered);
+	object_number(object, "conflated", books->conflated);
+	object_number(object, "lost", books->lost);
+	object_number(object, "pending", books->pending);
 	if (!books_balance(books))
-		json_flag("unbalanced");
+		object_flag(object, "unbalanced");
 }
 
-static void json_processes(const struct open_file *file)
+static json_t *json_processes(const struct open_file *file)
 {
-	json_list("processes");
+	json_t *processes = array_new();
+
 	for (size_t i = 0; i < file->holder_count; i++) {
-		json_item();
-		json_number("pid", file->holders[i]);
-		json_text("command", command_of(file->holders[i]));
-		json_item_end();
+		json_t *object = object_new();
+
+		object_number(object, "pid", file->holders[i]);
+		object_text(object, "command", command_of(file->holders[i]));
+		array_add(processes, object);
 	}
-	json_list_end();
+	return processes;
 }
 
-static void json_events(int events)
+static json_t *json_changes(int events)
 {
-	json_list("changes");
+	json_t *words = array_new();
+
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
 		if (events & changes[i].events)
-			json_word(changes[i].word);
-	json_list_end();
+			array_add(words, json_string(changes[i].word));
+	return words;
 }
 
-static void json_subscriptions(const struct open_file *file)
+static json_t *json_subscription(const struct subscription *sub)
 {
-	json_list("subscriptions");
-	for (size_t i = 0; i < file->sub_count; i++) {
-		const struct subscription *sub = &file->subs[i];
+	json_t *object = object_new();
 
-		json_item();
-		json_bytes(sub->flags & MSTORE_SUBSCRIBE_PREFIX ? "prefix" : "key", sub->key);
-		json_exact("cookie", sub->cookie);
-		json_events(sub->events);
-		if (sub->flags & MSTORE_SUBSCRIBE_SNAPSHOT)
-			json_flag("snapshot");
-		if (sub->flags & MSTORE_SUBSCRIBE_LATEST)
-			json_flag("latest");
-		if (sub->flags & MSTORE_SUBSCRIBE_NO_VALUE)
-			json_flag("no_value");
-		json_books(&sub->books);
-		json_item_end();
-	}
-	json_list_end();
+	object_bytes(object, sub->flags & MSTORE_SUBSCRIBE_PREFIX ? "prefix" : "key", sub->key);
+	object_exact(object, "cookie", sub->cookie);
+	object_add(object, "changes", json_changes(sub->events));
+	if (sub->flags & MSTORE_SUBSCRIBE_SNAPSHOT)
+		object_flag(object, "snapshot");
+	if (sub->flags & MSTORE_SUBSCRIBE_LATEST)
+		object_flag(object, "latest");
+	if (sub->flags & MSTORE_SUBSCRIBE_NO_VALUE)
+		object_flag(object, "no_value");
+	add_books(object, &sub->books);
+	return object;
+}
+
+static json_t *json_subscriptions(const struct open_file *file)
+{
+	json_t *subscriptions = array_new();
+
+	for (size_t i = 0; i < file->sub_count; i++)
+		array_add(subscriptions, json_subscription(&file->subs[i]));
+	return subscriptions;
 }
 
 static void print_json(const struct open_file *file)
 {
-	json_begin();
-	json_number("store", file->store);
-	json_number("file", file->file);
-	json_processes(file);
-	json_text("policy", file->policy);
-	json_number("events", file->events);
-	json_number("max_len", file->max_len);
-	json_number("high_len", file->high_len);
-	json_number("bytes", file->bytes);
-	json_number("max_bytes", file->max_bytes);
-	json_number("oldest_ms", file->oldest_ms);
-	json_books(&file->books);
-	json_subscriptions(file);
-	json_end();
+	json_t *object = object_new();
+
+	object_number(object, "store", file->store);
+	object_number(object, "file", file->file);
+	object_add(object, "processes", json_processes(file));
+	object_text(object, "policy", file->policy);
+	object_number(object, "events", file->events);
+	object_number(object, "max_len", file->max_len);
+	object_number(object, "high_len", file->high_len);
+	object_number(object, "bytes", file->bytes);
+	object_number(object, "max_bytes", file->max_bytes);
+	object_number(object, "oldest_ms", file->oldest_ms);
+	add_books(object, &file->books);
+	object_add(object, "subscriptions", json_subscriptions(file));
+	object_print(object);
 }
 
 static void print_heading(void)

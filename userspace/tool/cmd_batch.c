@@ -129,7 +129,7 @@ static bool parse_line(struct operation *op, struct bytes line)
 static int print_done(const struct operation *op)
 {
 	if (settings.json)
-		json_result(op);
+		print_json_result(op);
 	if (op->error)
 		return operation_failed(op);
 	if (op->kind == OP_GET && !settings.json)

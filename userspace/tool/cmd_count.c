@@ -25,11 +25,12 @@ static int bucket(int argc, char **argv)
 	if (number < 0)
 		return key_failed(key, errno);
 	if (settings.json) {
-		json_begin();
-		json_bytes("key", key);
-		json_number("bucket", number);
-		json_number("buckets", buckets);
-		json_end();
+		json_t *object = object_new();
+
+		object_bytes(object, "key", key);
+		object_number(object, "bucket", number);
+		object_number(object, "buckets", buckets);
+		object_print(object);
 	} else {
 		buffer_format(&out, "%d\n", number);
 	}
@@ -46,10 +47,11 @@ static int subs(int argc, char **argv)
 	if (number < 0)
 		return key_failed(key, errno);
 	if (settings.json) {
-		json_begin();
-		json_bytes("key", key);
-		json_number("subscribers", number);
-		json_end();
+		json_t *object = object_new();
+
+		object_bytes(object, "key", key);
+		object_number(object, "subscribers", number);
+		object_print(object);
 	} else {
 		buffer_format(&out, "%d\n", number);
 	}

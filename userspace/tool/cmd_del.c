@@ -13,7 +13,7 @@ static int print_deleted(const struct operation *op)
 	if (op->error)
 		return operation_failed(op);
 	if (settings.json)
-		json_result(op);
+		print_json_result(op);
 	return STATUS_YES;
 }
 

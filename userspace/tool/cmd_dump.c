@@ -15,6 +15,8 @@ static bool to_terminal;	/* the lines themselves show that it goes on */
 /* Owned keys would come back without their owner: they are left out. */
 static int print_line(const struct operation *op)
 {
+	json_t *object;
+
 	/* It went since it was listed. */
 	if (op->error == ENOENT)
 		return STATUS_YES;
@@ -24,12 +26,12 @@ static int print_line(const struct operation *op)
 	}
 	if (op->owned)
 		return STATUS_YES;
-	json_begin();
-	json_bytes("key", op->key);
-	json_bytes("value", op->value);
+	object = object_new();
+	object_bytes(object, "key", op->key);
+	object_bytes(object, "value", op->value);
 	if (op->ttl_ms)
-		json_number("ttl_ms", op->ttl_ms);
-	json_end();
+		object_number(object, "ttl_ms", op->ttl_ms);
+	object_print(object);
 	if (!to_terminal)
 		progress("dump", ++dumped);
 	return STATUS_YES;

@@ -73,10 +73,11 @@ static int flush(int argc, char **argv)
 			 request.flags, &values, &subscriptions))
 		flush_failed(errno);
 	if (settings.json) {
-		json_begin();
-		json_number("values", values);
-		json_number("subscriptions", subscriptions);
-		json_end();
+		json_t *object = object_new();
+
+		object_number(object, "values", values);
+		object_number(object, "subscriptions", subscriptions);
+		object_print(object);
 	}
 	mstore_close(store);
 	return STATUS_YES;

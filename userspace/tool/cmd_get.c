@@ -30,7 +30,7 @@ static int print_found(const struct operation *op)
 	if (op->error)
 		return operation_failed(op);
 	if (settings.json)
-		json_result(op);
+		print_json_result(op);
 	else if (version)
 		print_version(op);
 	else if (only)

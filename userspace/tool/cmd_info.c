@@ -11,22 +11,23 @@ static const struct tool_option options[] = {
 
 static void print_json(const struct mstore_info *info)
 {
-	json_begin();
-	json_text("store", store_path());
-	json_number("keys", info->keys);
-	json_number("bytes", info->bytes);
-	json_number("subscriptions", info->subscriptions);
-	json_number("buckets", info->buckets);
-	json_number("max_keys", info->max_keys);
-	json_number("max_bytes", info->max_bytes);
-	json_number("key_max", info->key_max);
-	json_number("max_value", info->max_value);
-	json_number("queue_len", info->queue_len);
-	json_number("queue_bytes", info->queue_bytes);
-	json_number("max_subscriptions", info->max_subscriptions);
-	json_number("private_bytes", info->private_bytes);
-	json_exact("features", info->features);
-	json_end();
+	json_t *object = object_new();
+
+	object_text(object, "store", store_path());
+	object_number(object, "keys", info->keys);
+	object_number(object, "bytes", info->bytes);
+	object_number(object, "subscriptions", info->subscriptions);
+	object_number(object, "buckets", info->buckets);
+	object_number(object, "max_keys", info->max_keys);
+	object_number(object, "max_bytes", info->max_bytes);
+	object_number(object, "key_max", info->key_max);
+	object_number(object, "max_value", info->max_value);
+	object_number(object, "queue_len", info->queue_len);
+	object_number(object, "queue_bytes", info->queue_bytes);
+	object_number(object, "max_subscriptions", info->max_subscriptions);
+	object_number(object, "private_bytes", info->private_bytes);
+	object_exact(object, "features", info->features);
+	object_print(object);
 }
 
 static void print_line(const char *name, uint64_t number, const char *unit)

@@ -65,7 +65,7 @@ static const json_t *string_field(const json_t *object, const char *name)
 	return field;
 }
 
-/* Adds a field, in either of the forms that json_bytes() writes. Returns its length. */
+/* Adds a field, in either of the forms that object_bytes() writes. Returns its length. */
 static size_t add_field(const json_t *object, const char *name, const char *name_base64)
 {
 	const json_t *text = string_field(object, name);
@@ -257,11 +257,12 @@ static void print_summary(bool replace)
 {
 	progress_end();
 	if (settings.json) {
-		json_begin();
-		json_text("mode", replace ? "replace" : "merge");
-		json_number("stored", stored);
-		json_number("removed", removed);
-		json_end();
+		json_t *object = object_new();
+
+		object_text(object, "mode", replace ? "replace" : "merge");
+		object_number(object, "stored", stored);
+		object_number(object, "removed", removed);
+		object_print(object);
 	} else if (isatty(STDERR_FILENO)) {
 		report("load", "%s: %llu stored, %llu removed", replace ? "replaced" : "merged",
 		       (unsigned long long)stored, (unsigned long long)removed);

@@ -14,11 +14,12 @@ static bool details;
 
 static void print_json(struct bytes key, const struct mstore_list *list)
 {
-	json_begin();
-	json_bytes("key", key);
-	json_number("size", mstore_list_value_len(list));
-	json_exact("version", mstore_list_version(list));
-	json_end();
+	json_t *object = object_new();
+
+	object_bytes(object, "key", key);
+	object_number(object, "size", mstore_list_value_len(list));
+	object_exact(object, "version", mstore_list_version(list));
+	object_print(object);
 }
 
 static void print_entry(const struct mstore_list *list)

@@ -40,7 +40,7 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 	if (count)
 		buffer_format(&out, "%d\n", op.queues);
 	if (settings.json)
-		json_result(&op);
+		print_json_result(&op);
 	return STATUS_YES;
 }
 

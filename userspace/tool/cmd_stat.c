@@ -12,18 +12,19 @@ static const struct tool_option options[] = {
 
 static void print_json(struct bytes key, const struct mstore_stat *stat)
 {
-	json_begin();
-	json_bytes("key", key);
-	json_exact("version", stat->version);
-	json_number("size", stat->value_len);
-	json_writer(stat->tgid, stat->uid, stat->time);
+	json_t *object = object_new();
+
+	object_bytes(object, "key", key);
+	object_exact(object, "version", stat->version);
+	object_number(object, "size", stat->value_len);
+	add_json_writer(object, stat->tgid, stat->uid, stat->time);
 	if (stat->ttl_ms)
-		json_number("ttl_ms", stat->ttl_ms);
+		object_number(object, "ttl_ms", stat->ttl_ms);
 	if (stat->owner != MSTORE_OWNER_NONE)
-		json_flag("owned");
-	json_number("subscribers", stat->subscribers);
-	json_number("bucket", stat->bucket);
-	json_end();
+		object_flag(object, "owned");
+	object_number(object, "subscribers", stat->subscribers);
+	object_number(object, "bucket", stat->bucket);
+	object_print(object);
 }
 
 static void print_writer(const struct mstore_stat *stat)

@@ -100,7 +100,7 @@ static int update(int argc, char **argv)
 	status = try_until_unchanged(store, &set, command);
 	mstore_close(store);
 	if (status == STATUS_YES && settings.json)
-		json_result(&set);
+		print_json_result(&set);
 	return status;
 }
 

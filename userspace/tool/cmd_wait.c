@@ -61,7 +61,7 @@ static void print_goal(const struct goal *goal, struct bytes value, uint64_t ver
 	};
 
 	if (settings.json)
-		json_result(&found);
+		print_json_result(&found);
 	else
 		print_value(value);
 }

@@ -97,31 +97,31 @@ void event_why(struct buffer *buf, const struct mstore_event *event)
 		buffer_text(buf, flags & MSTORE_EVENT_F_FLUSH ? " stolen" : "stolen");
 }
 
-static void json_owner_end(const struct mstore_event *event)
+static void add_json_end(json_t *object, const struct mstore_event *event)
 {
 	int32_t tgid;
 	int code, how = mstore_event_end(event, &tgid, &code);
 
-	json_number("owner_pid", tgid);
-	json_text("owner_end", end_word(how));
+	object_number(object, "owner_pid", tgid);
+	object_text(object, "owner_end", end_word(how));
 	if (how == MSTORE_END_EXITED || how == MSTORE_END_KILLED)
-		json_number("owner_code", code);
+		object_number(object, "owner_code", code);
 }
 
-static void json_why(const struct mstore_event *event)
+static void add_json_why(json_t *object, const struct mstore_event *event)
 {
 	int flags = mstore_event_flags(event);
 
 	if (flags & MSTORE_EVENT_F_OWNER)
-		json_owner_end(event);
+		add_json_end(object, event);
 	if (flags & MSTORE_EVENT_F_EXPIRED)
-		json_flag("expired");
+		object_flag(object, "expired");
 	if (flags & MSTORE_EVENT_F_FLUSH)
-		json_flag("flush");
+		object_flag(object, "flush");
 	if (flags & MSTORE_EVENT_F_STOLEN)
-		json_flag("stolen");
+		object_flag(object, "stolen");
 	if (flags & MSTORE_EVENT_F_MORE)
-		json_flag("more");
+		object_flag(object, "more");
 }
 
 /* `KEY VALUE`, an empty value, or one left out, `KEY ` and a deletion `KEY`. */
@@ -147,17 +147,18 @@ static void print_fields(const struct mstore_event *event)
 
 static void print_json(const struct mstore_event *event)
 {
-	json_begin();
-	json_text("event", event_kind(mstore_event_type(event)));
-	json_bytes("key", event_key(event));
+	json_t *object = object_new();
+
+	object_text(object, "event", event_kind(mstore_event_type(event)));
+	object_bytes(object, "key", event_key(event));
 	if (has_value(event))
-		json_bytes("value", event_value(event));
-	json_exact("version", mstore_event_version(event));
+		object_bytes(object, "value", event_value(event));
+	object_exact(object, "version", mstore_event_version(event));
 	if (!is_deletion(event))
-		json_writer(mstore_event_tgid(event), mstore_event_uid(event),
-			    mstore_event_time(event));
-	json_why(event);
-	json_end();
+		add_json_writer(object, mstore_event_tgid(event), mstore_event_uid(event),
+				mstore_event_time(event));
+	add_json_why(object, event);
+	object_print(object);
 }
 
 static void print_command(const struct mstore_event *event)
@@ -268,10 +269,11 @@ void print_snapshot_end(struct bytes key, bool prefix, const char *format)
 	static const char kind[] = "snapshot_end";
 
 	if (settings.json) {
-		json_begin();
-		json_text("event", kind);
-		json_bytes(prefix ? "prefix" : "key", key);
-		json_end();
+		json_t *object = object_new();
+
+		object_text(object, "event", kind);
+		object_bytes(object, prefix ? "prefix" : "key", key);
+		object_print(object);
 	} else if (settings.null && !format) {
 		buffer_text(&out, kind);
 		out_end();
@@ -295,22 +297,26 @@ static void report_loss(struct bytes key, bool prefix, uint64_t count)
 
 void print_loss(struct bytes key, bool prefix, uint64_t count)
 {
+	json_t *object;
+
 	report_loss(key, prefix, count);
 	if (!settings.json)
 		return;
-	json_begin();
-	json_text("event", "lost");
-	json_bytes(prefix ? "prefix" : "key", key);
-	json_number("count", count);
-	json_end();
+	object = object_new();
+	object_text(object, "event", "lost");
+	object_bytes(object, prefix ? "prefix" : "key", key);
+	object_number(object, "count", count);
+	object_print(object);
 }
 
 void print_flushed(uint64_t count)
 {
+	json_t *object;
+
 	if (!settings.json)
 		return;
-	json_begin();
-	json_text("event", "flushed");
-	json_number("count", count);
-	json_end();
+	object = object_new();
+	object_text(object, "event", "flushed");
+	object_number(object, "count", count);
+	object_print(object);
 }

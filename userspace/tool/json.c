@@ -1,130 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One JSON object a line. */
+/* JSON, one object a line. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tool.h"
 
-static bool first;
+#define NAME_SIZE	32
 
-void json_begin(void)
+static json_t *checked(json_t *value)
 {
-	buffer_text(&out, "{");
-	first = true;
+	if (!value)
+		call_failed("memory", ENOMEM);
+	return value;
 }
 
-static void name_field(const char *name, const char *suffix)
+json_t *object_new(void)
 {
-	buffer_text(&out, first ? "\"" : ",\"");
-	buffer_text(&out, name);
-	buffer_text(&out, suffix);
-	buffer_text(&out, "\":");
-	first = false;
+	return checked(json_object());
 }
 
-static bool is_plain(unsigned char byte)
+json_t *array_new(void)
 {
-	return byte >= 0x20 && byte != '"' && byte != '\\';
+	return checked(json_array());
 }
 
-static void add_string(struct bytes bytes)
+/* Adds a value, which from now on is the object's. Fields keep their order. */
+void object_add(json_t *object, const char *name, json_t *value)
 {
-	const unsigned char *s = bytes.data;
-	size_t plain;
+	if (json_object_set_new(object, name, checked(value)))
+		call_failed("memory", ENOMEM);
+}
 
-	buffer_text(&out, "\"");
-	for (size_t i = 0; i < bytes.len; i += plain + 1) {
-		for (plain = 0; i + plain < bytes.len && is_plain(s[i + plain]);)
-			plain++;
-		buffer_add(&out, s + i, plain);
-		if (i + plain == bytes.len)
-			break;
-		buffer_format(&out, s[i + plain] < 0x20 ? "\\u%04x" : "\\%c", s[i + plain]);
-	}
-	buffer_text(&out, "\"");
+/* Likewise. */
+void array_add(json_t *array, json_t *value)
+{
+	if (json_array_append_new(array, checked(value)))
+		call_failed("memory", ENOMEM);
+}
+
+static void object_base64(json_t *object, const char *name, struct bytes bytes)
+{
+	char base64_name[NAME_SIZE];
+	struct buffer text = { 0 };
+
+	snprintf(base64_name, sizeof(base64_name), "%s_base64", name);
+	base64_encode(&text, bytes);
+	object_add(object, base64_name, json_stringn_nocheck(text.data, text.len));
+	free(text.data);
 }
 
 /* A field that the name tells the encoding of: JSON can only hold Unicode. */
-void json_bytes(const char *name, struct bytes bytes)
+void object_bytes(json_t *object, const char *name, struct bytes bytes)
 {
-	if (utf8_valid(bytes)) {
-		name_field(name, "");
-		add_string(bytes);
-	} else {
-		name_field(name, "_base64");
-		buffer_text(&out, "\"");
-		base64_encode(&out, bytes);
-		buffer_text(&out, "\"");
-	}
+	/* NULL if the bytes are not UTF-8. */
+	json_t *text = json_stringn(bytes.len ? bytes.data : "", bytes.len);
+
+	if (text)
+		object_add(object, name, text);
+	else
+		object_base64(object, name, bytes);
 }
 
-void json_text(const char *name, const char *text)
+void object_text(json_t *object, const char *name, const char *text)
 {
-	json_bytes(name, (struct bytes){ text, strlen(text) });
+	object_bytes(object, name, (struct bytes){ text, strlen(text) });
 }
 
-void json_number(const char *name, uint64_t number)
+void object_number(json_t *object, const char *name, uint64_t number)
 {
-	name_field(name, "");
-	buffer_number(&out, number);
+	object_add(object, name, json_integer((json_int_t)number));
 }
 
 /* As a string: many readers keep numbers as doubles, which are exact to 2^53 only. */
-void json_exact(const char *name, uint64_t number)
+void object_exact(json_t *object, const char *name, uint64_t number)
 {
-	name_field(name, "");
-	buffer_text(&out, "\"");
-	buffer_number(&out, number);
-	buffer_text(&out, "\"");
+	object_add(object, name, json_sprintf("%llu", (unsigned long long)number));
 }
 
-void json_flag(const char *name)
+void object_flag(json_t *object, const char *name)
 {
-	name_field(name, "");
-	buffer_text(&out, "true");
+	object_add(object, name, json_true());
 }
 
-/* A list of objects, each between json_item() and json_item_end(), or of words. */
-void json_list(const char *name)
+static int add_to_out(const char *text, size_t len, void *unused)
 {
-	name_field(name, "");
-	buffer_text(&out, "[");
-	first = true;
+	(void)unused;
+	buffer_add(&out, text, len);
+	return 0;
 }
 
-static void next_item(const char *start)
+/* Prints an object as a line, and frees it. */
+void object_print(json_t *object)
 {
-	if (!first)
-		buffer_text(&out, ",");
-	buffer_text(&out, start);
-}
-
-void json_item(void)
-{
-	next_item("{");
-	first = true;
-}
-
-void json_item_end(void)
-{
-	buffer_text(&out, "}");
-	first = false;
-}
-
-void json_word(const char *word)
-{
-	next_item("");
-	add_string((struct bytes){ word, strlen(word) });
-	first = false;
-}
-
-void json_list_end(void)
-{
-	buffer_text(&out, "]");
-	first = false;
-}
-
-void json_end(void)
-{
-	buffer_text(&out, "}");
+	if (json_dump_callback(object, add_to_out, NULL, JSON_COMPACT))
+		call_failed("memory", ENOMEM);
+	json_decref(object);
 	out_end();
 }

@@ -60,40 +60,40 @@ void print_pair(struct bytes key, struct bytes value)
 	out_end();
 }
 
-static void json_success(const struct operation *op)
+static void add_success(json_t *object, const struct operation *op)
 {
 	if (op->kind == OP_GET)
-		json_bytes("value", op->value);
-	json_exact("version", op->version);
+		object_bytes(object, "value", op->value);
+	object_exact(object, "version", op->version);
 	if (op->ttl_ms)
-		json_number("ttl_ms", op->ttl_ms);
+		object_number(object, "ttl_ms", op->ttl_ms);
 	if (op->owned)
-		json_flag("owned");
+		object_flag(object, "owned");
 	if (op->kind == OP_PUBLISH)
-		json_number("queues", op->queues);
+		object_number(object, "queues", op->queues);
 }
 
-static void json_failure(const struct operation *op)
+static void add_failure(json_t *object, const struct operation *op)
 {
-	json_text("error", strerrorname_np(op->error));
+	object_text(object, "error", strerrorname_np(op->error));
 	if (op->error == EEXIST || op->error == ESTALE)
-		json_exact("version", op->version);
+		object_exact(object, "version", op->version);
 }
 
 /* Where there are several operations to tell apart, each says which it is. */
-void json_result(const struct operation *op)
+void print_json_result(const struct operation *op)
 {
 	static const char *const names[] = {
 		[OP_GET] = "get", [OP_SET] = "set", [OP_PUBLISH] = "pub", [OP_DELETE] = "del",
 	};
+	json_t *object = object_new();
 
-	json_begin();
 	if (op->line)
-		json_text("op", names[op->kind]);
-	json_bytes("key", op->key);
+		object_text(object, "op", names[op->kind]);
+	object_bytes(object, "key", op->key);
 	if (op->error)
-		json_failure(op);
+		add_failure(object, op);
 	else
-		json_success(op);
-	json_end();
+		add_success(object, op);
+	object_print(object);
 }

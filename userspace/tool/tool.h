@@ -6,6 +6,7 @@
 #define METASTORE_TOOL_H
 
 #include <getopt.h>
+#include <jansson.h>
 #include <metastore.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -225,22 +226,19 @@ bool unescape(struct buffer *buf, const char *text);
 /* utf8.c */
 
 size_t utf8_sequence(const void *data, size_t len);
-bool utf8_valid(struct bytes bytes);
 
 /* json.c: one object a line */
 
-void json_begin(void);
-void json_bytes(const char *name, struct bytes bytes);
-void json_text(const char *name, const char *text);
-void json_number(const char *name, uint64_t number);
-void json_exact(const char *name, uint64_t number);
-void json_flag(const char *name);
-void json_list(const char *name);
-void json_item(void);
-void json_item_end(void);
-void json_word(const char *word);
-void json_list_end(void);
-void json_end(void);
+json_t *object_new(void);
+json_t *array_new(void);
+void object_add(json_t *object, const char *name, json_t *value);
+void array_add(json_t *array, json_t *value);
+void object_bytes(json_t *object, const char *name, struct bytes bytes);
+void object_text(json_t *object, const char *name, const char *text);
+void object_number(json_t *object, const char *name, uint64_t number);
+void object_exact(json_t *object, const char *name, uint64_t number);
+void object_flag(json_t *object, const char *name);
+void object_print(json_t *object);
 
 /* writer.c: who wrote a value, and when */
 
@@ -250,7 +248,7 @@ void json_end(void);
 void time_text(char text[TIME_TEXT_SIZE], uint64_t time_ns);
 const char *user_name(uint32_t uid);
 bool writer_command(char name[COMMAND_SIZE], int32_t pid, uint64_t time_ns);
-void json_writer(int32_t pid, uint32_t uid, uint64_t time_ns);
+void add_json_writer(json_t *object, int32_t pid, uint32_t uid, uint64_t time_ns);
 
 /* event.c: events as lines */
 
@@ -332,7 +330,7 @@ int run_listed(struct mstore *store, struct bytes prefix, const struct operation
 int operation_failed(const struct operation *op);
 void print_value(struct bytes value);
 void print_pair(struct bytes key, struct bytes value);
-void json_result(const struct operation *op);
+void print_json_result(const struct operation *op);
 
 /* watch.c: waiting for what happens to keys */
 

@@ -29,16 +29,3 @@ size_t utf8_sequence(const void *data, size_t len)
 		return 0;
 	return tail + 1;
 }
-
-bool utf8_valid(struct bytes bytes)
-{
-	const char *s = bytes.data;
-	size_t step;
-
-	for (size_t i = 0; i < bytes.len; i += step) {
-		step = utf8_sequence(s + i, bytes.len - i);
-		if (!step)
-			return false;
-	}
-	return true;
-}

@@ -92,18 +92,18 @@ bool writer_command(char name[COMMAND_SIZE], int32_t pid, uint64_t time_ns)
 	return booted + ticks * (NS_PER_SEC / sysconf(_SC_CLK_TCK)) <= time_ns;
 }
 
-void json_writer(int32_t pid, uint32_t uid, uint64_t time_ns)
+void add_json_writer(json_t *object, int32_t pid, uint32_t uid, uint64_t time_ns)
 {
 	struct passwd *user = getpwuid(uid);
 	char name[COMMAND_SIZE], when[TIME_TEXT_SIZE];
 
-	json_number("pid", pid);
+	object_number(object, "pid", pid);
 	if (writer_command(name, pid, time_ns))
-		json_text("command", name);
-	json_number("uid", uid);
+		object_text(object, "command", name);
+	object_number(object, "uid", uid);
 	if (user)
-		json_text("user", user->pw_name);
+		object_text(object, "user", user->pw_name);
 	time_text(when, time_ns);
-	json_text("time", when);
-	json_exact("time_ns", time_ns);
+	object_text(object, "time", when);
+	object_exact(object, "time_ns", time_ns);
 }
