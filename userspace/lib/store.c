@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What can be asked of the whole of an open store. */
 #include <poll.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "internal.h"
@@ -67,15 +66,4 @@ int mstore_info(struct mstore *store, int bucket, struct mstore_info *info)
 		.private_bytes = answer.private_bytes,
 	};
 	return 0;
-}
-
-/*
- * Lengths that do not fit stay too long for any key and any value, so that the
- * kernel refuses them with the errno that says which it was.
- */
-uint32_t mstore_odd_length(const void *bytes, size_t len)
-{
-	if (len == MSTORE_STRLEN)
-		len = strlen(bytes);
-	return len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
 }

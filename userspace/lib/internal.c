@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Options of what changes a key: what of them the kernel does not get to see. */
+/* Arguments as the kernel takes them: lengths, and the options of what changes a key. */
 #include <errno.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -15,6 +16,17 @@ ASSERT_FLAG(STEAL);
 ASSERT_FLAG(WAIT);
 ASSERT_SAME(WAIT_FOREVER);
 ASSERT_SAME(TTL_MAX);
+
+/*
+ * Lengths that do not fit stay too long for any key and any value, so that the
+ * kernel refuses them with the errno that says which it was.
+ */
+uint32_t mstore_odd_length(const void *bytes, size_t len)
+{
+	if (len == MSTORE_STRLEN)
+		len = strlen(bytes);
+	return len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
+}
 
 static int accept_if(bool good)
 {
