@@ -2,13 +2,16 @@
 /* Other commands, run in place of this one or beside it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <metastore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "child.h"
+#include "error.h"
+#include "output.h"
 
 /* As env(1) and the shell end. */
 enum { STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127, STATUS_SIGNAL = 128 };

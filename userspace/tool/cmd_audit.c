@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore audit */
+#include <metastore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "event.h"
+#include "json.h"
+#include "openfiles.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
+#include "text.h"
+#include "writer.h"
 
 enum { OPT_ALL = OPT_OWN };
 

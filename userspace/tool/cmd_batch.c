@@ -2,10 +2,16 @@
 /* mstore batch: a small shell of gets and changes */
 #include <errno.h>
 #include <limits.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "input.h"
+#include "operation.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 enum { OPT_ATOMIC = OPT_OWN };
 

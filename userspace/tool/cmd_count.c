@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore bucket, mstore subs: a number about a key */
 #include <errno.h>
+#include <metastore.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 static const struct tool_option options[] = {
 	OPTION_JSON, OPTION_ESCAPED, { }

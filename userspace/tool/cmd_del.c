@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore del */
 #include <limits.h>
+#include <metastore.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "operation.h"
+#include "settings.h"
+#include "store.h"
 
 static const struct tool_option options[] = {
 	OPTION_IF_VERSION, OPTION_STEAL, OPTION_JSON, OPTION_ESCAPED, { }

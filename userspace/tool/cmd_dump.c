@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore dump */
 #include <errno.h>
+#include <metastore.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "operation.h"
+#include "output.h"
+#include "store.h"
 
 static const struct tool_option options[] = {
 	OPTION_ESCAPED, { }

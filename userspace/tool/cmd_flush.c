@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore flush */
 #include <errno.h>
+#include <metastore.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 enum { OPT_ALL = OPT_OWN, OPT_SUBSCRIPTIONS };
 

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore get */
 #include <limits.h>
+#include <metastore.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "operation.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
+#include "text.h"
 
 enum { OPT_VERSION = OPT_OWN };
 

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore hold */
-#include "tool.h"
+#include <metastore.h>
+
+#include "child.h"
+#include "commands.h"
+#include "input.h"
+#include "operation.h"
+#include "settings.h"
+#include "store.h"
 
 static const struct tool_option options[] = {
 	OPTION_FILE, OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL,

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore info */
 #include <errno.h>
+#include <metastore.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 static const struct tool_option options[] = {
 	{ OPT_BUCKET, "bucket", "N", "count in this bucket alone" },

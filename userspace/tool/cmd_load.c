@@ -5,11 +5,19 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "input.h"
+#include "json.h"
+#include "operation.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL };
 

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore lock */
 #include <errno.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "child.h"
+#include "commands.h"
+#include "operation.h"
+#include "output.h"
+#include "store.h"
+#include "watch.h"
 
 enum { OPT_VALUE = OPT_OWN };
 

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore ls */
 #include <errno.h>
+#include <metastore.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
+#include "text.h"
 
 static const struct tool_option options[] = {
 	{ 'l', "long", NULL, "print size and version before each key" },

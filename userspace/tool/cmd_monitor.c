@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore monitor */
+#include <metastore.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "tool.h"
-
-#define NS_PER_SEC	1000000000ULL
-#define NS_PER_US	1000ULL
+#include "clock.h"
+#include "commands.h"
+#include "event.h"
+#include "follow.h"
+#include "output.h"
+#include "settings.h"
+#include "text.h"
+#include "watch.h"
+#include "writer.h"
 
 /* A value is shown as far as this. */
 #define VALUE_MAX	60

@@ -2,10 +2,15 @@
 /* mstore private */
 #include <errno.h>
 #include <limits.h>
+#include <metastore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tool.h"
+#include "child.h"
+#include "commands.h"
+#include "error.h"
+#include "output.h"
+#include "store.h"
 
 enum {
 	OPT_BUCKETS = OPT_OWN, OPT_MAX_VALUE, OPT_QUEUE_LEN, OPT_QUEUE_BYTES, OPT_MAX_KEYS,

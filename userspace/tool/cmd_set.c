@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore set, mstore pub */
-#include "tool.h"
+#include <metastore.h>
+
+#include "commands.h"
+#include "input.h"
+#include "operation.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 enum { OPT_COUNT = OPT_OWN, OPT_WAIT };
 

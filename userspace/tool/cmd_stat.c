@@ -2,9 +2,17 @@
 /* mstore stat */
 #include <errno.h>
 #include <limits.h>
+#include <metastore.h>
 #include <string.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
+#include "text.h"
+#include "writer.h"
 
 static const struct tool_option options[] = {
 	OPTION_JSON, OPTION_ESCAPED, { }

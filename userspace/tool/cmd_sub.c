@@ -3,11 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "error.h"
+#include "event.h"
+#include "follow.h"
+#include "settings.h"
+#include "watch.h"
 
 enum {
 	OPT_FORMAT = OPT_OWN,

@@ -2,13 +2,19 @@
 /* mstore update */
 #include <errno.h>
 #include <fcntl.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
-
-#define NS_PER_MS	1000000ULL
+#include "child.h"
+#include "clock.h"
+#include "commands.h"
+#include "error.h"
+#include "input.h"
+#include "operation.h"
+#include "settings.h"
+#include "store.h"
 
 static const struct tool_option options[] = {
 	{ OPT_RAW, "raw", NULL, "keep a newline that the filter adds at the end" },

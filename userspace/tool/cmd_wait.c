@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore wait */
 #include <errno.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "commands.h"
+#include "operation.h"
+#include "output.h"
+#include "settings.h"
+#include "watch.h"
 
 enum { OPT_GONE = OPT_OWN, OPT_NEWER };
 

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Events as lines: plain, by a format, as NUL-ended fields, as JSON. */
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "event.h"
+#include "json.h"
+#include "output.h"
+#include "settings.h"
+#include "text.h"
+#include "writer.h"
 
 const struct change changes[CHANGES] = {
 	{ "set", MSTORE_EVENT_SET },

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Following keys and prefixes: what sub and monitor have in common. */
 #include <errno.h>
+#include <metastore.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "error.h"
+#include "event.h"
+#include "follow.h"
+#include "options.h"
+#include "output.h"
+#include "store.h"
+#include "sub_exec.h"
+#include "watch.h"
 
 #define TICK_MS	1000
 

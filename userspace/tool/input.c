@@ -2,28 +2,20 @@
 /* What comes from files: values, and lines of standard input. */
 #include <errno.h>
 #include <fcntl.h>
+#include <metastore.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "input.h"
+#include "options.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
 
 #define CHUNK	65536
 
 static const char standard_input[] = "standard input";
-
-size_t longest_value(struct mstore *store)
-{
-	static size_t longest;
-	struct mstore_info info;
-
-	if (longest)
-		return longest;
-	if (mstore_info(store, MSTORE_ANY_BUCKET, &info))
-		call_failed(store_path(), errno);
-	longest = info.max_value;
-	return longest;
-}
 
 /* Adds what comes next to @buf. Returns false at the end. */
 static bool read_chunk(struct buffer *buf, int fd, const char *name)
@@ -65,6 +57,14 @@ struct bytes read_value(struct mstore *store, const char *path)
 	if (!standard)
 		close(fd);
 	return value;
+}
+
+/* The value that an operand, or the file that is there in its stead, holds. */
+struct bytes operand_value(const struct command *cmd, struct mstore *store, const char *text)
+{
+	if (settings.file)
+		return read_value(store, settings.file);
+	return operand_bytes(cmd, text);
 }
 
 /**

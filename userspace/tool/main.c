@@ -5,7 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "child.h"
+#include "commands.h"
+#include "options.h"
+#include "output.h"
+#include "settings.h"
 
 #ifndef METASTORE_VERSION
 #define METASTORE_VERSION	"0.3.0"

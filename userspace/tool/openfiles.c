@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <metastore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "error.h"
+#include "openfiles.h"
+#include "output.h"
+#include "store.h"
 
 #define PATH_SIZE	560	/* of what /proc has */
 #define LINK_SIZE	64

@@ -4,15 +4,16 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <metastore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
-
-#define NS_PER_SEC	1000000000ULL
-
-struct settings settings;
+#include "clock.h"
+#include "options.h"
+#include "output.h"
+#include "settings.h"
+#include "text.h"
 
 /* Where the help of options says what they do. */
 #define HELP_COLUMN	23
@@ -150,6 +151,30 @@ static noreturn void print_help(const struct command *cmd)
 		    "\nOptions end at the first operand. The manual has more: man mstore\n");
 	out_finish();
 	exit(STATUS_YES);
+}
+
+/* A line of standard input is to blame rather than the command line. */
+static noreturn void die_line(const struct command *cmd, const char *why)
+{
+	char what[32];
+
+	snprintf(what, sizeof(what), "line %lu", settings.line);
+	if (settings.before_wrong_line)
+		settings.before_wrong_line();
+	die(STATUS_USAGE, what, "%s: %s", cmd->name, why);
+}
+
+void die_usage(const struct command *cmd, const char *why, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(text, sizeof(text), why, args);
+	va_end(args);
+	if (settings.line)
+		die_line(cmd, text);
+	die(STATUS_USAGE, cmd->name, "%s; see mstore %s --help", text, cmd->name);
 }
 
 static noreturn void unknown_option(const struct command *cmd, char **argv)
@@ -326,14 +351,6 @@ struct bytes operand_key(const struct command *cmd, const char *text)
 int value_operands(void)
 {
 	return settings.file ? 1 : 2;
-}
-
-/* The value that an operand, or the file that is there in its stead, holds. */
-struct bytes operand_value(const struct command *cmd, struct mstore *store, const char *text)
-{
-	if (settings.file)
-		return read_value(store, settings.file);
-	return operand_bytes(cmd, text);
 }
 
 /* The command to run: what follows @operands operands and "--". */

@@ -1,18 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Standard output. Records are gathered and written whole, so that programs
- * which share a pipe do not cut each other's lines, and errors are seen where
- * they happen.
+ * Text that is gathered; standard output in whole records; messages, and a line that
+ * shows progress, on standard error.
+ *
+ * Records are gathered and written whole, so that programs which share a pipe do not
+ * cut each other's lines, and errors are seen where they happen. A message comes after
+ * the records before it.
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "clock.h"
+#include "output.h"
+#include "settings.h"
 
 #define GATHER_MAX	65536
+
+#define EACH		1024	/* keys: so often the clock is looked at */
+#define FIRST_NS	NS_PER_SEC
+#define AGAIN_NS	(200 * NS_PER_MS)
+
+#define CLEAR_LINE	"\r\033[K"
+
+/* Returns where @more bytes can be written; the caller adds to len what it wrote. */
+char *buffer_reserve(struct buffer *buf, size_t more)
+{
+	if (buf->size - buf->len < more) {
+		size_t size = buf->len + more;
+
+		if (size < 2 * buf->size)
+			size = 2 * buf->size;
+		buf->data = realloc(buf->data, size);
+		if (!buf->data)
+			die(STATUS_COULD_NOT, "memory", "no room for %zu bytes", size);
+		buf->size = size;
+	}
+	return buf->data + buf->len;
+}
+
+void buffer_add(struct buffer *buf, const void *data, size_t len)
+{
+	if (!len)
+		return;
+	memcpy(buffer_reserve(buf, len), data, len);
+	buf->len += len;
+}
+
+void buffer_text(struct buffer *buf, const char *text)
+{
+	buffer_add(buf, text, strlen(text));
+}
+
+void buffer_number(struct buffer *buf, uint64_t number)
+{
+	buffer_format(buf, "%llu", (unsigned long long)number);
+}
+
+void buffer_format(struct buffer *buf, const char *format, ...)
+{
+	va_list args, again;
+	int len;
+
+	va_start(args, format);
+	va_copy(again, args);
+	len = vsnprintf(NULL, 0, format, args);
+	vsnprintf(buffer_reserve(buf, len + 1), len + 1, format, again);
+	buf->len += len;
+	va_end(again);
+	va_end(args);
+}
 
 struct buffer out;
 
@@ -64,18 +126,76 @@ void out_finish(void)
 		write_failed(errno);
 }
 
-void out_key(struct bytes key)
+static uint64_t next_time;
+static sig_atomic_t shown;
+
+/* Shows a line that the next one, or whatever else is printed, takes the place of. */
+void status_line(const char *format, ...)
 {
-	if (settings.null)
-		buffer_add(&out, key.data, key.len);
-	else
-		escape(&out, key, ESCAPE_KEY);
+	char text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	shown = true;
+	dprintf(STDERR_FILENO, CLEAR_LINE "mstore: %s", text);
 }
 
-void out_value(struct bytes value)
+/* Says that @what has come to @count keys, if it already takes long. */
+void progress(const char *what, uint64_t count)
 {
-	if (settings.null)
-		buffer_add(&out, value.data, value.len);
-	else
-		escape(&out, value, ESCAPE_VALUE);
+	uint64_t now;
+
+	if (count % EACH || !isatty(STDERR_FILENO))
+		return;
+	now = now_ns(CLOCK_MONOTONIC);
+	if (!next_time)
+		next_time = now + FIRST_NS;
+	if (now < next_time)
+		return;
+	next_time = now + AGAIN_NS;
+	status_line("%s: %llu keys", what, (unsigned long long)count);
+}
+
+/* Leaves the line to what comes next. Signal handlers may call it. */
+void progress_end(void)
+{
+	ssize_t written = 0;
+
+	if (shown)
+		written = write(STDERR_FILENO, CLEAR_LINE, sizeof(CLEAR_LINE) - 1);
+	(void)written;
+	shown = false;
+}
+
+/* In one write, so that messages of several processes do not mix. */
+void vreport(const char *what, const char *why, va_list args)
+{
+	char text[1024];
+
+	vsnprintf(text, sizeof(text), why, args);
+	progress_end();
+	dprintf(STDERR_FILENO, "mstore: %s: %s\n", what, text);
+}
+
+void report(const char *what, const char *why, ...)
+{
+	va_list args;
+
+	va_start(args, why);
+	vreport(what, why, args);
+	va_end(args);
+}
+
+void die(int status, const char *what, const char *why, ...)
+{
+	va_list args;
+
+	/* What was found out before the failure is worth having. */
+	out_flush();
+	va_start(args, why);
+	vreport(what, why, args);
+	va_end(args);
+	exit(status);
 }

@@ -2,11 +2,16 @@
 /* The store that the settings choose, and what to do when it cannot be opened. */
 #include <errno.h>
 #include <grp.h>
+#include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tool.h"
+#include "error.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
+#include "writer.h"
 
 const char *store_path(void)
 {
@@ -71,4 +76,17 @@ struct mstore *open_store(int flags)
 	default:
 		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
 	}
+}
+
+size_t longest_value(struct mstore *store)
+{
+	static size_t longest;
+	struct mstore_info info;
+
+	if (longest)
+		return longest;
+	if (mstore_info(store, MSTORE_ANY_BUCKET, &info))
+		call_failed(store_path(), errno);
+	longest = info.max_value;
+	return longest;
 }

@@ -5,6 +5,7 @@
  * changed several times only the newest state is kept.
  */
 #include <errno.h>
+#include <metastore.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,17 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "child.h"
+#include "error.h"
+#include "event.h"
+#include "follow.h"
+#include "operation.h"
+#include "options.h"
+#include "output.h"
+#include "store.h"
+#include "sub_exec.h"
+#include "text.h"
+#include "watch.h"
 
 /**
  * struct state - the newest known state of a key

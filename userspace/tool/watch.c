@@ -2,23 +2,18 @@
 /* Waiting for what happens to keys, as long as --timeout says. */
 #include <errno.h>
 #include <limits.h>
+#include <metastore.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
-
-#define NS_PER_SEC	1000000000ULL
-#define NS_PER_MS	1000000ULL
-
-uint64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * NS_PER_SEC + now.tv_nsec;
-}
+#include "clock.h"
+#include "error.h"
+#include "output.h"
+#include "settings.h"
+#include "store.h"
+#include "watch.h"
 
 /* As poll() takes it: -1 for ever, 0 when the time is over. */
 int time_left_ms(void)

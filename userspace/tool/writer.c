@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tool.h"
-
-#define NS_PER_SEC	1000000000ULL
+#include "clock.h"
+#include "json.h"
+#include "writer.h"
 
 /* Inode of the initial PID namespace in every kernel. */
 #define INITIAL_PID_NAMESPACE	0xeffffffcU
@@ -32,14 +32,6 @@ const char *user_name(uint32_t uid)
 	struct passwd *user = getpwuid(uid);
 
 	return user ? user->pw_name : "without a name";
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * NS_PER_SEC + now.tv_nsec;
 }
 
 /* Process numbers are the initial namespace's: elsewhere /proc has others by them. */
@@ -88,7 +80,7 @@ bool writer_command(char name[COMMAND_SIZE], int32_t pid, uint64_t time_ns)
 
 	if (pid <= 0 || !sees_all_processes() || !read_process(name, &ticks, pid))
 		return false;
-	booted = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	booted = now_ns(CLOCK_REALTIME) - now_ns(CLOCK_BOOTTIME);
 	return booted + ticks * (NS_PER_SEC / sysconf(_SC_CLK_TCK)) <= time_ns;
 }
 

@@ -4,9 +4,41 @@
  * characters and for what is not UTF-8. Everything else stands for itself, so
  * ordinary text is not changed, and bash's printf '%b' undoes it.
  */
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "output.h"
+#include "settings.h"
+#include "text.h"
+
+static bool is_tail(const unsigned char *s, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return false;
+	return true;
+}
+
+/* Length of the character at @data, 0 if no valid one of RFC 3629 starts there. */
+size_t utf8_sequence(const void *data, size_t len)
+{
+	const unsigned char *s = data;
+	size_t tail;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	tail = s[0] < 0xe0 ? 1 : s[0] < 0xf0 ? 2 : 3;
+	if (len <= tail || !is_tail(s + 1, tail))
+		return 0;
+	/* Longer than needed, surrogates, beyond U+10FFFF. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return tail + 1;
+}
 
 static const char letters[] = "\\ntr";
 static const char meanings[] = "\\\n\t\r";
@@ -97,4 +129,34 @@ bool unescape(struct buffer *buf, const char *text)
 		text += step;
 	}
 	return true;
+}
+
+void out_key(struct bytes key)
+{
+	if (settings.null)
+		buffer_add(&out, key.data, key.len);
+	else
+		escape(&out, key, ESCAPE_KEY);
+}
+
+void out_value(struct bytes value)
+{
+	if (settings.null)
+		buffer_add(&out, value.data, value.len);
+	else
+		escape(&out, value, ESCAPE_VALUE);
+}
+
+/* Keys are escaped: whoever made them does not get at the terminal. */
+void report_key(struct bytes key, const char *why, ...)
+{
+	struct buffer what = { 0 };
+	va_list args;
+
+	escape(&what, key, ESCAPE_KEY);
+	buffer_add(&what, "", 1);
+	va_start(args, why);
+	vreport(what.data, why, args);
+	va_end(args);
+	free(what.data);
 }

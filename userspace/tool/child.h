@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Other commands, in place of this one or beside it. */
+#ifndef MSTORE_TOOL_CHILD_H
+#define MSTORE_TOOL_CHILD_H
+
+#include <metastore.h>
+#include <sys/types.h>
+
+#include "tool.h"
+
+void ignore_broken_pipes(void);
+int inherit_store(struct mstore *store);
+noreturn void become(char *const *argv);
+pid_t start_command(char *const *argv, struct bytes input, int output);
+int wait_for_command(pid_t pid);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Following keys and prefixes: what sub and monitor have in common. */
+#ifndef MSTORE_TOOL_FOLLOW_H
+#define MSTORE_TOOL_FOLLOW_H
+
+#include <metastore.h>
+
+#include "options.h"
+
+/* The options of both. */
+#define OPTION_COUNT		{ 'n', "count", "COUNT", "end after COUNT changes" }
+#define OPTION_ENOUGH \
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "end then, with status 124 if too little happened" }
+
+#define EVENTS_ALL	(MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED)
+
+/**
+ * struct follow - what is followed, and how far it has come
+ * @cmd:	subcommand that does it
+ * @store:	open store, which is subscribed to @keys; cookies are indexes
+ * @keys:	keys, or prefixes
+ * @operands:	the same as they were typed
+ * @count:	their number
+ * @how:	how they are followed, and which changes
+ * @queue:	what the store's queue is to become
+ * @ready_fd:	descriptor to tell that all are subscribed to, -1: none
+ * @print:	prints a change, or what the snapshot has
+ * @tick:	called every second at least, or NULL
+ * @format:	format of each line, or NULL
+ * @command:	command to run for each change, or NULL
+ * @strict:	end when changes were lost
+ * @counted:	end after @wanted changes
+ * @wanted:	see there
+ * @seen:	changes printed, or commands run
+ * @lost:	changes lost
+ */
+struct follow {
+	const struct command *cmd;
+	struct mstore *store;
+	struct bytes *keys;
+	char **operands;
+	int count;
+	struct mstore_subscribe_options how;
+	struct mstore_queue_options queue;
+	int ready_fd;
+	void (*print)(const struct follow *follow, const struct mstore_event *event);
+	void (*tick)(const struct follow *follow);
+	const char *format;
+	char *command;
+	bool strict;
+	bool counted;
+	uint64_t wanted;
+	uint64_t seen;
+	uint64_t lost;
+};
+
+void follow_begin(struct follow *follow);
+bool follows_prefixes(const struct follow *follow);
+bool is_complete(const struct follow *follow);
+int changes_lost(struct follow *follow, const struct mstore_event *event);
+noreturn void subscriptions_flushed(const struct follow *follow, const struct mstore_event *event);
+int follow_to_end(struct follow *follow);
+
+#endif

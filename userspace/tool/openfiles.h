@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The open files of stores, and who holds them. */
+#ifndef MSTORE_TOOL_OPENFILES_H
+#define MSTORE_TOOL_OPENFILES_H
+
+#include <metastore.h>
+
+#include "tool.h"
+
+/** struct books - what became of the events that were matched */
+struct books {
+	uint64_t matched;
+	uint64_t delivered;
+	uint64_t conflated;
+	uint64_t lost;
+	uint64_t pending;
+};
+
+/** struct subscription - one of an open file; see struct mstore_subscription_info */
+struct subscription {
+	struct bytes key;
+	uint64_t cookie;
+	int events;
+	int flags;
+	struct books books;
+};
+
+/**
+ * struct open_file - an open file of a store; see struct mstore_queue_info
+ * @store:	number of the store
+ * @file:	number of the open file, unique
+ * @policy:	the queue's, a word
+ * @events:	events that wait
+ * @holders:	processes that have it open
+ * @subs:	its subscriptions
+ */
+struct open_file {
+	uint64_t store;
+	uint64_t file;
+	char policy[16];
+	uint64_t events;
+	uint64_t bytes;
+	uint64_t max_len;
+	uint64_t max_bytes;
+	uint64_t high_len;
+	uint64_t oldest_ms;
+	struct books books;
+	int32_t *holders;
+	size_t holder_count;
+	struct subscription *subs;
+	size_t sub_count;
+};
+
+/**
+ * struct open_files - all that there are
+ * @files:	they
+ * @count:	their number
+ * @denied:	processes that could not be looked at
+ */
+struct open_files {
+	struct open_file *files;
+	size_t count;
+	unsigned int denied;
+};
+
+uint64_t open_files_read(struct open_files *files, struct mstore *store);
+void open_files_free(struct open_files *files);
+bool books_balance(const struct books *books);
+bool file_balances(const struct open_file *file);
+
+#endif

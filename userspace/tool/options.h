@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The command line: options, operands, numbers. */
+#ifndef MSTORE_TOOL_OPTIONS_H
+#define MSTORE_TOOL_OPTIONS_H
+
+#include <getopt.h>
+
+#include "tool.h"
+
+/**
+ * struct tool_option - an option, for getopt, the help and the completion alike
+ * @value:	its letter, or one of OPT_ where it has none
+ * @name:	long name; NULL ends a table
+ * @arg:	name of its value in the help, NULL: it takes none; "[=NAME]": it can have one
+ * @help:	lines of the help, with newlines between them; NULL: it is not for people
+ */
+struct tool_option {
+	int value;
+	const char *name;
+	const char *arg;
+	const char *help;
+};
+
+/**
+ * struct command - a subcommand
+ * @name:	what is typed
+ * @run:	runs it: arguments from its own name on; returns an enum status
+ * @operands:	what follows the options in the usage line
+ * @summary:	one line for the list of subcommands
+ * @options:	its own options, in the order of the help
+ * @notes:	lines of the help after them, or NULL
+ */
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *operands;
+	const char *summary;
+	const struct tool_option *options;
+	const char *notes;
+};
+
+/* Values of options without a letter, above all letters; a subcommand's own start at OPT_OWN. */
+enum {
+	OPT_STORE = 256,
+	OPT_JSON,
+	OPT_RAW,
+	OPT_FILE,
+	OPT_CREATE,
+	OPT_REPLACE,
+	OPT_IF_VERSION,
+	OPT_STEAL,
+	OPT_TTL,
+	OPT_TIMEOUT,
+	OPT_BUCKET,
+	OPT_OWN,
+};
+
+/* Options that mean the same for several subcommands. */
+#define OPTION_JSON		{ OPT_JSON, "json", NULL, "print JSON, one object a line" }
+#define OPTION_ESCAPED \
+	{ 'e', "escaped", NULL, "operands have escapes, as this tool prints keys" }
+#define OPTION_NULL		{ '0', "null", NULL, "end fields by NUL, escape nothing" }
+#define OPTION_FILE \
+	{ OPT_FILE, "file", "FILE", "take the value from FILE, - is standard input" }
+#define OPTION_CREATE		{ OPT_CREATE, "create", NULL, "only if the key is absent" }
+#define OPTION_REPLACE		{ OPT_REPLACE, "replace", NULL, "only if it is there" }
+#define OPTION_IF_VERSION \
+	{ OPT_IF_VERSION, "if-version", "V", "only if its value has this version" }
+#define OPTION_STEAL \
+	{ OPT_STEAL, "steal", NULL, "even if it belongs to another open file" }
+#define OPTION_TTL \
+	{ OPT_TTL, "ttl", "MS", "the value ends after so many milliseconds" }
+#define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of this bucket" }
+
+PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char *why, ...);
+
+extern const struct tool_option common_options[];
+
+int read_option(int argc, char **argv, const struct tool_option *own,
+		const struct tool_option *common);
+void print_option_words(const struct tool_option *table);
+int next_option(const struct command *cmd, int argc, char **argv);
+int next_line_option(const struct command *cmd, int argc, char **argv,
+		     const struct tool_option *options);
+
+void want_operands(const struct command *cmd, int argc, int least, int most);
+void want_one_form(const struct command *cmd, int forms);
+struct bytes operand_bytes(const struct command *cmd, const char *text);
+struct bytes operand_key(const struct command *cmd, const char *text);
+struct bytes operand_prefix(const struct command *cmd, const char *text);
+int value_operands(void);
+char **operand_command(const struct command *cmd, int argc, char **argv, int operands);
+
+uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
+		      uint64_t least, uint64_t most);
+int parse_bucket(const struct command *cmd, const char *text);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The options that several subcommands have, as they were given. */
+#ifndef MSTORE_TOOL_SETTINGS_H
+#define MSTORE_TOOL_SETTINGS_H
+
+#include <metastore.h>
+
+#include "tool.h"
+
+/**
+ * struct settings - the options that several subcommands have
+ * @store:	path of the store, NULL for the default one
+ * @json:	print JSON, one object a line
+ * @null:	end fields by NUL and escape nothing
+ * @escaped:	operands are written as the tool prints keys
+ * @raw:	values are printed, or taken, without a newline more or less
+ * @file:	the value is in this file, NULL: it is an operand
+ * @write:	under what conditions and how a value is stored or removed
+ * @timed:	there is a --timeout: until @deadline
+ * @deadline:	of CLOCK_MONOTONIC, in ns
+ * @line:	line of standard input that is read as a command line, 0: none
+ * @before_wrong_line: does what the lines before ask for, before the message about
+ *		a wrong one; or NULL
+ */
+struct settings {
+	const char *store;
+	bool json;
+	bool null;
+	bool escaped;
+	bool raw;
+	const char *file;
+	struct mstore_options write;
+	bool timed;
+	uint64_t deadline;
+	unsigned long line;
+	void (*before_wrong_line)(void);
+};
+
+extern struct settings settings;
+
+#endif

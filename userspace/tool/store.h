@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The store that the settings choose. */
+#ifndef MSTORE_TOOL_STORE_H
+#define MSTORE_TOOL_STORE_H
+
+#include <metastore.h>
+
+#include "tool.h"
+
+struct mstore *open_store(int flags);
+void want_feature(struct mstore *store, uint64_t feature);
+const char *store_path(void);
+size_t longest_value(struct mstore *store);
+
+#endif

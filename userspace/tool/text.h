@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Bytes as text that keeps to one line. */
+#ifndef MSTORE_TOOL_TEXT_H
+#define MSTORE_TOOL_TEXT_H
+
+#include "output.h"
+
+enum escape_style {
+	ESCAPE_VALUE,	/* spaces stay */
+	ESCAPE_KEY,	/* spaces are escaped too, so that the key ends at the first one */
+};
+
+size_t utf8_sequence(const void *data, size_t len);
+void escape(struct buffer *buf, struct bytes bytes, enum escape_style style);
+size_t unescape_one(const char *text, char *byte);
+bool unescape(struct buffer *buf, const char *text);
+void out_key(struct bytes key);
+void out_value(struct bytes value);
+PRINTF_LIKE(2, 3) void report_key(struct bytes key, const char *why, ...);
+
+#endif
