@@ -175,9 +175,9 @@ static int monitor(int argc, char **argv)
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
 	follow_begin(&follow);
 	enlarge_queue(follow.store);
-	status = follow_to_end(&follow);
+	status = follow_with_lines(&follow);
 	progress_end();
-	mstore_close(follow.store);
+	follow_end(&follow);
 	return status;
 }
 

@@ -13,6 +13,7 @@
 #include "event.h"
 #include "follow.h"
 #include "settings.h"
+#include "sub_exec.h"
 #include "watch.h"
 
 enum {
@@ -228,8 +229,8 @@ static int sub(int argc, char **argv)
 	parse(&follow, argc, argv);
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
 	follow_begin(&follow);
-	status = follow_to_end(&follow);
-	mstore_close(follow.store);
+	status = follow.command ? follow_with_command(&follow) : follow_with_lines(&follow);
+	follow_end(&follow);
 	free(follow.keys);
 	return status;
 }

@@ -12,7 +12,6 @@
 #include "options.h"
 #include "output.h"
 #include "store.h"
-#include "sub_exec.h"
 #include "watch.h"
 
 #define TICK_MS	1000
@@ -58,6 +57,9 @@ static void tell_ready(int fd)
 /* Opens the store, and subscribes to all that is followed. */
 void follow_begin(struct follow *follow)
 {
+	follow->buffer = mstore_event_buffer_new(0);
+	if (!follow->buffer)
+		call_failed("memory", errno);
 	follow->store = open_store(MSTORE_READ | MSTORE_NONBLOCK);
 	if (follow->how.flags || follow->how.events & ~EVENTS_ALL || follow->queue.which)
 		want_feature(follow->store, MSTORE_FEATURE_DELIVERY);
@@ -120,14 +122,14 @@ static int handle_event(struct follow *follow, const struct mstore_event *event)
 	}
 }
 
-static int handle_events(struct follow *follow, struct mstore_event_buffer *buffer)
+static int handle_events(struct follow *follow)
 {
 	const struct mstore_event *event = NULL;
 	int status = -1;
 
-	if (!read_events(follow->store, buffer))
+	if (!read_events(follow->store, follow->buffer))
 		return -1;
-	while (status < 0 && (event = mstore_event_next(buffer, event))) {
+	while (status < 0 && (event = mstore_event_next(follow->buffer, event))) {
 		status = handle_event(follow, event);
 		out_flush();
 	}
@@ -156,8 +158,16 @@ static int sooner(int timeout, int other)
 	return timeout < 0 || timeout > other ? other : timeout;
 }
 
-/* Prints what happens. Returns a status to end with, or -1 when the time is over. */
-static int follow_with_lines(struct follow *follow, struct mstore_event_buffer *buffer)
+/* The status to end with: @status, unless that is -1 because the time is over. */
+int follow_status(const struct follow *follow, int status)
+{
+	if (status >= 0)
+		return status;
+	return follow->seen && !follow->counted ? STATUS_YES : STATUS_TIMED_OUT;
+}
+
+/* Prints what happens. Returns the status to end with. */
+int follow_with_lines(struct follow *follow)
 {
 	int timeout, status = -1;
 
@@ -165,26 +175,16 @@ static int follow_with_lines(struct follow *follow, struct mstore_event_buffer *
 		timeout = time_left_ms();
 		if (wait_for_event(follow->store, follow->tick ? sooner(timeout, TICK_MS) :
 								 timeout))
-			status = handle_events(follow, buffer);
+			status = handle_events(follow);
 		if (follow->tick)
 			follow->tick(follow);
 		/* A timeout of 0 was the last look: a busy key must not prolong it. */
 	} while (status < 0 && timeout);
-	return status;
+	return follow_status(follow, status);
 }
 
-/* Returns the status to end with. */
-int follow_to_end(struct follow *follow)
+void follow_end(struct follow *follow)
 {
-	struct mstore_event_buffer *buffer = mstore_event_buffer_new(0);
-	int status;
-
-	if (!buffer)
-		call_failed("memory", errno);
-	status = follow->command ? follow_with_command(follow, buffer) :
-				   follow_with_lines(follow, buffer);
-	mstore_event_buffer_free(buffer);
-	if (status >= 0)
-		return status;
-	return follow->seen && !follow->counted ? STATUS_YES : STATUS_TIMED_OUT;
+	mstore_event_buffer_free(follow->buffer);
+	mstore_close(follow->store);
 }

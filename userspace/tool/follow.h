@@ -18,6 +18,7 @@
  * struct follow - what is followed, and how far it has come
  * @cmd:	subcommand that does it
  * @store:	open store, which is subscribed to @keys; cookies are indexes
+ * @buffer:	events that were read last
  * @keys:	keys, or prefixes
  * @operands:	the same as they were typed
  * @count:	their number
@@ -37,6 +38,7 @@
 struct follow {
 	const struct command *cmd;
 	struct mstore *store;
+	struct mstore_event_buffer *buffer;
 	struct bytes *keys;
 	char **operands;
 	int count;
@@ -59,6 +61,8 @@ bool follows_prefixes(const struct follow *follow);
 bool is_complete(const struct follow *follow);
 int changes_lost(struct follow *follow, const struct mstore_event *event);
 noreturn void subscriptions_flushed(const struct follow *follow, const struct mstore_event *event);
-int follow_to_end(struct follow *follow);
+int follow_with_lines(struct follow *follow);
+int follow_status(const struct follow *follow, int status);
+void follow_end(struct follow *follow);
 
 #endif

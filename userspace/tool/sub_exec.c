@@ -89,15 +89,14 @@ static void note_event(struct runner *runner, const struct mstore_event *event)
 	buffer_add(&state->value, value.data, value.len);
 }
 
-static int note_events(struct follow *follow, struct runner *runner,
-		       struct mstore_event_buffer *buffer)
+static int note_events(struct follow *follow, struct runner *runner)
 {
 	const struct mstore_event *event = NULL;
 	int status = -1;
 
-	if (!read_events(follow->store, buffer))
+	if (!read_events(follow->store, follow->buffer))
 		return -1;
-	while (status < 0 && (event = mstore_event_next(buffer, event))) {
+	while (status < 0 && (event = mstore_event_next(follow->buffer, event))) {
 		switch (mstore_event_type(event)) {
 		case MSTORE_EVENT_PUBLISHED:
 		case MSTORE_EVENT_SET:
@@ -219,8 +218,7 @@ static int wait_for_either(const struct follow *follow, const struct runner *run
 }
 
 /* Returns a status to end with, or -1 when the time is over and all is done. */
-static int run_commands(struct follow *follow, struct runner *runner,
-			struct mstore_event_buffer *buffer)
+static int run_commands(struct follow *follow, struct runner *runner)
 {
 	bool over = false;
 	int ready, timeout, status = -1;
@@ -232,7 +230,7 @@ static int run_commands(struct follow *follow, struct runner *runner,
 		ready = wait_for_either(follow, runner, over, runner->lost ? 0 : timeout);
 		over = over || !timeout;
 		if (ready & READY_EVENT)
-			status = note_events(follow, runner, buffer);
+			status = note_events(follow, runner);
 		else if (runner->lost)
 			look_where_lost(follow, runner);
 		if (ready & READY_COMMAND)
@@ -243,14 +241,15 @@ static int run_commands(struct follow *follow, struct runner *runner,
 	return status;
 }
 
-int follow_with_command(struct follow *follow, struct mstore_event_buffer *buffer)
+/* Returns the status to end with. */
+int follow_with_command(struct follow *follow)
 {
 	struct runner runner = { .states = calloc(follow->count, sizeof(*runner.states)) };
 	int status;
 
 	if (!runner.states)
 		call_failed("memory", ENOMEM);
-	status = run_commands(follow, &runner, buffer);
+	status = run_commands(follow, &runner);
 	free(runner.states);
-	return status;
+	return follow_status(follow, status);
 }

@@ -5,6 +5,6 @@
 
 #include "follow.h"
 
-int follow_with_command(struct follow *follow, struct mstore_event_buffer *buffer);
+int follow_with_command(struct follow *follow);
 
 #endif
