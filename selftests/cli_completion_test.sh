@@ -5,7 +5,7 @@ set -e
 . ./cli_helpers.sh
 . ../userspace/completions/mstore
 
-# What is offered for a line with the cursor at its end, sorted, one a line.
+# The words offered for a line with the cursor at its end, sorted, one a line.
 complete_line()
 {
 	local COMP_LINE=$1 COMP_POINT=${#1}

@@ -205,7 +205,7 @@ test_ready_is_told_once_and_the_descriptor_closed()
 	expect 2 '' 'mstore: sub: --ready-fd: descriptor 77 is not open*'
 	run_limited mstore sub --ready-fd 1 k
 	expect 2 '' 'mstore: sub: --ready-fd takes a number*'
-	# Whoever waited is gone: that is no reason not to go on.
+	# The program that waited is gone: that is no reason not to go on.
 	start bash -c 'exec 5> >(:); sleep 0.3; exec mstore sub --ready-fd 5 -n 1 k'
 	await_subscribers k 1
 	mstore set k 1
@@ -265,7 +265,7 @@ test_pub_waits_for_who_is_lossless()
 	expect 124 '' 'mstore: k: no room in time*'
 	run mstore get k
 	expect 0 $'1\n'
-	# Who did not ask to wait does not.
+	# A publisher that did not ask to wait does not.
 	run mstore pub --count k lost
 	expect 0 $'0\n'
 	mstore pub --wait k 3 &

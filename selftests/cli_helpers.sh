@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the tests of the tool share. A test is a function named test_*; its name,
+# Shared by the tests of the tool. A test is a function named test_*; its name,
 # with spaces, is its description. It fails when a command in it fails; what was
 # run last is then shown. Each begins with an empty store.
 #
@@ -162,7 +162,7 @@ pause()
 start()
 {
 	last_command=$*
-	# Whoever looks at once finds files, and not those of the one before.
+	# A look at once finds files, and not those of the one before.
 	: >"$work/sub" 2>"$work/sub_err"
 	env --default-signal=INT,TERM "$@" >"$work/sub" 2>"$work/sub_err" &
 	sub=$!

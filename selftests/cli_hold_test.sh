@@ -246,8 +246,8 @@ test_lock_outlives_a_flush_of_subscriptions()
 	await_line "$work/mine" mine
 }
 
-# Takes the lock again and again. Who finds another's name where it wrote its own was not
-# alone. (A lock of a file is no witness: what a process has open when it ends goes in
+# Takes the lock again and again. A holder that finds another's name in place of its own
+# was not alone. (A lock of a file is no witness: what a process has open when it ends goes in
 # no certain order, so that the key may be free before the file is.)
 take_turns()
 {

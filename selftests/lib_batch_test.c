@@ -440,7 +440,7 @@ TEST_F(batch, canceled_for_the_mode)
 	mstore_close(reader);
 }
 
-/* What no operation is to blame for is the result of each. */
+/* An error that no operation is to blame for is the result of each. */
 TEST_F(batch, refused)
 {
 	static char keys[MSTORE_ATOMIC_MAX + 1][32];
@@ -527,7 +527,7 @@ TEST_F(batch, not_a_store)
 	mstore_close(null);
 }
 
-/* What the kernel gets to see, and gives back where it cannot be brought to */
+/* The kernel's arguments, and results that it cannot be brought to */
 static struct metastore_batch seen;
 static struct metastore_op seen_ops[3];
 

@@ -330,7 +330,7 @@ TEST_F(store, queue_set)
 	EXPECT_EQ(2, info.len);
 	EXPECT_EQ(1, info.lost);
 
-	/* What is not asked for is not looked at. */
+	/* Fields that are not asked for are not looked at. */
 	options = (struct mstore_queue_options){
 		.which = MSTORE_QUEUE_SET_BYTES, .policy = -1, .max_bytes = 65536,
 	};

@@ -212,7 +212,7 @@ TEST_F(store, bad_options)
 	EXPECT_TRUE(holds(self->store, "value"));
 }
 
-/* What each command gets to see of the options */
+/* The options as each command gets to see them */
 static union {
 	struct metastore_set set;
 	struct metastore_delete delete;
@@ -500,7 +500,7 @@ TEST_F(store, expires)
 	EXPECT_TRUE(holds(self->store, NULL));
 }
 
-/* What the module can do */
+/* Features of the module */
 
 TEST_F(store, features)
 {

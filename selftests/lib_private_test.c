@@ -112,7 +112,7 @@ TEST_F(store, create_refused)
 	mstore_close(reader);
 }
 
-/* Who is not allowed more gets as much as the store has that his is made from. */
+/* A user who may not have more gets as much as the store that his is made from. */
 TEST_F(store, create_wider)
 {
 	struct mstore_limits limits = { .max_keys = 10 };
@@ -270,7 +270,7 @@ TEST_F(store, open_fd_name)
 	EXPECT_EQ(FD_CLOEXEC, fcntl(mstore_fd(store), F_GETFD));
 	EXPECT_TRUE(holds(store, "private"));
 
-	/* What it was opened from is neither taken nor needed. */
+	/* The descriptor it was opened from is neither taken nor needed. */
 	mstore_close(private);
 	EXPECT_TRUE(holds(store, "private"));
 	name_fd(name, sizeof(name), mstore_fd(store));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libmetastore, function by function. What the kernel does is not its business
- * here, but that each function asks for the right thing and hands out what it
+ * libmetastore, function by function. The business here is not what the kernel
+ * does, but that each function asks for the right thing and hands out what it
  * got. Where the kernel cannot be brought to do something wrong, or at the right
  * moment, a pipe or an ioctl() of our own takes its place. Events are in
  * lib_event_test.c, kernels that do something wrong in lib_fake_test.c, conditions
@@ -143,7 +143,7 @@ TEST(not_a_store)
 	mstore_close(store);
 }
 
-/* What the real store does for each function */
+/* Each function with the real store */
 
 TEST_F(store, set_get)
 {

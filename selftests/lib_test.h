@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the tests of libmetastore share. */
+/* Shared by the tests of libmetastore. */
 #ifndef LIB_TEST_H
 #define LIB_TEST_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who is there: each program that runs this has an owned key, which goes with it
+ * Presence: each program that runs this has an owned key, which goes with it
  * however it ends, and all of them hear of each other.
  *
  *	cc presence.c $(pkg-config --cflags --libs metastore)

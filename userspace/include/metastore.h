@@ -13,9 +13,9 @@
  *		a length in bytes. For a C string, MSTORE_STRLEN may be passed
  *		as its length.
  * Results	Functions that return int return -1 when they fail, functions
- *		that return a pointer NULL, with the reason in errno. What they
- *		would have written through pointers is then left alone, unless
- *		the function says otherwise.
+ *		that return a pointer NULL, with the reason in errno. They
+ *		write nothing through pointers then, unless the function says
+ *		otherwise.
  * NULL		A result that is not wanted: NULL may be passed for any pointer
  *		through which a function writes a single number. Functions that
  *		release an object accept NULL. Elsewhere NULL is an error of the
@@ -50,7 +50,7 @@
  *
  * An older module refuses a flag it lacks with EINVAL, a time to live, a time-out
  * or a version to subscribe from with E2BIG, and a function it lacks with ENOTTY.
- * What it can do mstore_info() says: enum mstore_features.
+ * mstore_info() says what the module can do: enum mstore_features.
  *
  * Further errors stand at each function.
  */

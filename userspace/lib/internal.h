@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of the library share. */
+/* Shared by the files of the library. */
 #ifndef MSTORE_INTERNAL_H
 #define MSTORE_INTERNAL_H
 
@@ -56,7 +56,7 @@ static inline bool all_zero(const uint64_t *words, size_t n)
 	return true;
 }
 
-/* What has no meaning yet must be 0, so that it can get one. */
+/* A field without a meaning must be 0, so that it can get one. */
 #define RESERVED_IS_ZERO(args)		\
 	all_zero((args)->reserved,	\
 		 sizeof((args)->reserved) / sizeof((args)->reserved[0]))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What can be done with one key. Each function is the ioctl with its arguments
+ * Operations on one key. Each function is the ioctl with its arguments
  * put in place and nothing else: this is the path that must be short.
  */
 #include <errno.h>

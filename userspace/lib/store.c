@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What can be asked of the whole of an open store. */
+/* Questions about the whole of an open store. */
 #include <poll.h>
 #include <sys/ioctl.h>
 

@@ -162,7 +162,7 @@ static void run_lines_before(void)
 	run_waiting(0);
 }
 
-/* What the kernel would refuse without saying which line it means. */
+/* Refuses lines that the kernel would refuse without saying which one it means. */
 static void check_atomic(void)
 {
 	struct bytes key = waiting[waiting_count].key;
@@ -175,7 +175,7 @@ static void check_atomic(void)
 			die_usage(&cmd_batch, "the same key as in line %lu", op->line);
 }
 
-/* Whoever writes the lines may wait for an answer before writing the next one. */
+/* The writer of the lines may wait for an answer before the next one. */
 static void run_lines(int flags)
 {
 	struct bytes line;

@@ -21,7 +21,7 @@ static const struct tool_option options[] = {
 	OPTION_ESCAPED, { }
 };
 
-/* What the lock's holder is known by: "PID COMMAND ARGUMENT...", as much as is taken. */
+/* The name of the lock's holder: "PID COMMAND ARGUMENT...", as much as the store takes. */
 static struct bytes holder(struct mstore *store, char **command)
 {
 	size_t most = longest_value(store);
@@ -36,8 +36,8 @@ static struct bytes holder(struct mstore *store, char **command)
 }
 
 /*
- * Creates the key. Whoever has it is awaited: subscribed first, then tried, so that
- * its end cannot be missed. Returns a status.
+ * Creates the key, after the end of the one that another has. It subscribes first and
+ * tries then, so that it cannot miss that end. Returns a status.
  */
 static int take(struct mstore *store, struct operation *op)
 {

@@ -142,7 +142,7 @@ static void parse(struct follow *follow, struct bytes *prefix, int argc, char **
 		*prefix = operand_prefix(&cmd_monitor, argv[optind]);
 }
 
-/* Whoever watches everything has most to lose. It goes without where it must not. */
+/* A reader of everything has most to lose. It goes without where it must not. */
 static void enlarge_queue(struct mstore *store)
 {
 	struct mstore_queue_options larger = {

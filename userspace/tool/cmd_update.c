@@ -54,8 +54,8 @@ static int filter(char **command, struct mstore *store, struct bytes before, str
 }
 
 /*
- * Writes the value if the key still is as @get found it. What is left of its time to
- * live is kept, unless another one is asked for.
+ * Writes the value if the key still is as @get found it. It keeps the rest of its time to
+ * live, unless another one is asked for.
  */
 static int write_back(struct mstore *store, struct operation *set, const struct operation *get,
 		      uint64_t end)

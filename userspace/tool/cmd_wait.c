@@ -21,7 +21,7 @@ static const struct tool_option options[] = {
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
-/* What is waited for. */
+/* The state to wait for. */
 struct goal {
 	struct bytes key;
 	bool gone;

@@ -8,7 +8,7 @@
 #include "output.h"
 #include "text.h"
 
-/* What the library's errors mean where the C library's words would mislead. */
+/* Says what an error of the library means, where the C library's words would mislead. */
 const char *reason(int error)
 {
 	switch (error) {

@@ -52,7 +52,7 @@ static struct bytes event_value(const struct mstore_event *event)
 	return value;
 }
 
-/* What happened, by the event's type. */
+/* The word for an event's type. */
 const char *event_kind(int type)
 {
 	switch (type) {

@@ -46,7 +46,7 @@ static void subscribe(const struct follow *follow)
 	}
 }
 
-/* Whoever waits for it may have gone away. */
+/* The program that waits for it may have gone away. */
 static void tell_ready(int fd)
 {
 	if (write(fd, "\n", 1) < 0 && errno != EPIPE)
@@ -147,7 +147,7 @@ static bool wait_for_event(struct mstore *store, int timeout)
 
 	if (ready < 0)
 		call_failed(store_path(), errno);
-	/* Whoever read the output is gone: do not wait for an event to notice. */
+	/* The reader of the output is gone: do not wait for an event to notice. */
 	if (fds[1].revents & (POLLERR | POLLHUP))
 		exit(STATUS_YES);
 	return ready > 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What comes from files: values, and lines of standard input. */
+/* Values that come from files, and lines of standard input. */
 #include <errno.h>
 #include <fcntl.h>
 #include <metastore.h>

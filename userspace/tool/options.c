@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the command line says: options that subcommands share, operands, numbers. */
+/* The command line: tables of options, those that subcommands share, operands, numbers. */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>

@@ -192,7 +192,7 @@ void die(int status, const char *what, const char *why, ...)
 {
 	va_list args;
 
-	/* What was found out before the failure is worth having. */
+	/* The results before the failure are worth having. */
 	out_flush();
 	va_start(args, why);
 	vreport(what, why, args);

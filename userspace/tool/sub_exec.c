@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mstore sub --exec: a command for each change, one at a time. What happens
- * while it runs is read all the same, so that nothing is lost; of a key that
- * changed several times only the newest state is kept.
+ * mstore sub --exec: a command for each change, one at a time. Events
+ * are read while it runs too, so that none is lost; of a key that changed several
+ * times only the newest state is kept.
  */
 #include <errno.h>
 #include <metastore.h>
@@ -200,7 +200,7 @@ static void finish_command(struct follow *follow, struct runner *runner)
 		report_key(runner->key, "the command ended with status %d", status);
 }
 
-/* What wait_for_either() returns, none of them when @timeout is over. */
+/* Results of wait_for_either(), none of them when @timeout is over. */
 enum { READY_EVENT = 1, READY_COMMAND = 2 };
 
 /* Waits for an event, unless no more are wanted, or for the end of the command. */

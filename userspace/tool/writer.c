@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Who wrote a value, and when. */
+/* The writer of a value, and the time. */
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
