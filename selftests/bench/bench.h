@@ -52,7 +52,7 @@
  * @prefixes:	subscriptions to prefixes that the key does not have
  * @epoll:	whether an epoll watches each
  * @flags:	METASTORE_SUBSCRIBE_* of each
- * @own:	whether it is about the module; set by bench.c
+ * @own:	whether it is about the module; set by rows_are_own()
  * @library:	whether the operation is done through the library
  * @batch:	operations of a batch; 0: BATCH
  * @together:	those that are done in one call
@@ -78,8 +78,13 @@ struct row {
 	unsigned int together;
 };
 
-/* bench.c */
+/* row.c: the table */
 PRINTF_LIKE(2, 3) void row_add(const struct row *row, const char *name, ...);
+void rows_are_own(void (*add)(void));
+void rows_each(const char *only, void (*call)(const struct row *row));
+
+/* measure.c */
+void row_measure(const struct row *row);
 
 /* What each file has to say, in the order of the table. */
 void metastore_rows(void);
