@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The commands about subscriptions and the queue of an open file, as in ioctl.c.
+ */
+#include <linux/capability.h>
+#include <linux/err.h>
+
+#include "store/bucket.h"
+#include "ops/op.h"
+#include "api/file.h"
+#include "api/ioctl_priv.h"
+
+#define EVENTS_ALL \
+	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | METASTORE_EVENT_DELETED | \
+	 METASTORE_EVENT_BY_DELETE | METASTORE_EVENT_BY_FLUSH | \
+	 METASTORE_EVENT_BY_EXPIRY | METASTORE_EVENT_BY_OWNER)
+
+#define SUBSCRIBE_FLAGS \
+	(METASTORE_SUBSCRIBE_PREFIX | METASTORE_SUBSCRIBE_SNAPSHOT | \
+	 METASTORE_SUBSCRIBE_NEWER | METASTORE_SUBSCRIBE_LATEST | \
+	 METASTORE_SUBSCRIBE_NO_VALUE)
+
+#define QUEUE_FLAGS \
+	(METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_BYTES | METASTORE_QUEUE_SET_POLICY)
+
+/* Copies in what a subscription is to: a key, or a prefix, which may be empty. */
+static int copy_topic(struct metastore_file *file, struct metastore_key_buffer *buffer,
+		      u64 key, u32 len, u32 flags)
+{
+	if (!(flags & METASTORE_SUBSCRIBE_PREFIX))
+		return metastore_copy_key(file, buffer, key, len);
+	if (len > METASTORE_KEY_MAX)
+		return -EINVAL;
+	if (copy_from_user(buffer->bytes, u64_to_user_ptr(key), len))
+		return -EFAULT;
+	buffer->key = (struct metastore_key) { .bytes = buffer->bytes, .len = len };
+	return 0;
+}
+
+static bool subscribe_flags_are_sane(const struct metastore_subscribe *args)
+{
+	u32 flags = args->flags;
+
+	if (flags & ~SUBSCRIBE_FLAGS)
+		return false;
+	if (!(flags & METASTORE_SUBSCRIBE_NEWER))
+		return !args->version;
+	return flags & METASTORE_SUBSCRIBE_SNAPSHOT &&
+	       !(flags & METASTORE_SUBSCRIBE_PREFIX);
+}
+
+long metastore_ioctl_subscribe(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_subscribe args;
+	struct metastore_key_buffer buffer;
+	int err;
+
+	err = metastore_copy_args(&args, sizeof(args), arg, size);
+	if (err)
+		return err;
+	if (args.reserved || args.events & ~EVENTS_ALL ||
+	    !subscribe_flags_are_sane(&args))
+		return -EINVAL;
+	err = copy_topic(file, &buffer, args.key, args.key_len, args.flags);
+	if (err)
+		return err;
+	return metastore_subscribe(&file->subs, &buffer.key, &args);
+}
+
+long metastore_ioctl_unsubscribe(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_unsubscribe args;
+	struct metastore_key_buffer buffer;
+	int err;
+
+	err = metastore_copy_args(&args, sizeof(args), arg, size);
+	if (err)
+		return err;
+	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX)
+		return -EINVAL;
+	err = copy_topic(file, &buffer, args.key, args.key_len, args.flags);
+	if (err)
+		return err;
+	return metastore_unsubscribe(&file->subs, &buffer.key);
+}
+
+long metastore_ioctl_subscription(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_subscription_info __user *uargs = arg;
+	struct metastore_subscription_info args;
+	struct metastore_key_buffer buffer;
+	int err;
+
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX || args.reserved)
+		return -EINVAL;
+	err = copy_topic(file, &buffer, args.key, args.key_len, args.flags) ?:
+	      metastore_subscription_tell(&file->subs, &buffer.key, &args);
+	if (err)
+		return err;
+	return copy_result(uargs, &args, min(size, sizeof(args)));
+}
+
+/* Who may not use more of the machine may have only so much more than is usual. */
+static int check_queue(const struct metastore_limits *limits,
+		       const struct metastore_queue_info *args)
+{
+	bool len = args->flags & METASTORE_QUEUE_SET_LEN;
+	bool bytes = args->flags & METASTORE_QUEUE_SET_BYTES;
+
+	if (args->flags & ~QUEUE_FLAGS)
+		return -EINVAL;
+	if (args->flags & METASTORE_QUEUE_SET_POLICY &&
+	    args->policy != METASTORE_QUEUE_DROP_OLDEST &&
+	    args->policy != METASTORE_QUEUE_LOSSLESS)
+		return -EINVAL;
+	if ((len && (!args->max_len || args->max_len > METASTORE_MAX_QUEUE_LEN)) ||
+	    (bytes && (args->max_bytes < METASTORE_MIN_QUEUE_BYTES ||
+		       args->max_bytes > METASTORE_MAX_QUEUE_BYTES)))
+		return -EINVAL;
+	if (((len && args->max_len > METASTORE_QUEUE_FACTOR * (u64)limits->queue_len) ||
+	     (bytes && args->max_bytes > METASTORE_QUEUE_FACTOR * (u64)limits->queue_bytes)) &&
+	    !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	return 0;
+}
+
+long metastore_ioctl_queue(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_queue_info __user *uargs = arg;
+	struct metastore_queue_info args;
+	int err;
+
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	err = check_queue(&file->store->limits, &args);
+	if (!err && args.flags)
+		err = metastore_queue_configure(&file->queue, &args);
+	if (err)
+		return err;
+	metastore_queue_tell(&file->queue, &args);
+	args.subscriptions = READ_ONCE(file->subs.nr);
+	return copy_result(uargs, &args, min(size, sizeof(args)));
+}
+
+long metastore_ioctl_subscribers(struct metastore_file *file, void __user *arg, size_t size)
+{
+	struct metastore_subscribers __user *uargs = arg;
+	struct metastore_subscribers args;
+	struct metastore_key_buffer buffer;
+	int err;
+
+	err = metastore_copy_args(&args, sizeof(args), uargs, size);
+	if (err)
+		return err;
+	if (args.flags || args.reserved)
+		return -EINVAL;
+	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
+	if (err)
+		return err;
+	spin_lock(&buffer.key.bucket->lock);
+	args.subscribers = metastore_subscribers(&buffer.key);
+	spin_unlock(&buffer.key.bucket->lock);
+	return put_user(args.subscribers, &uargs->subscribers);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A set of strings in which all that begin a given one are found fast.
+ */
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/rcupdate.h>
+#include <linux/string.h>
+
+#include "base/trie.h"
+
+static u32 bit_at(const u8 *bytes, u32 nth)
+{
+	return bytes[nth / 8] >> (7 - nth % 8) & 1;
+}
+
+/* Readers are protected by the user, see struct metastore_trie. */
+static struct metastore_trie_node *follow(struct metastore_trie_node __rcu *const *link)
+{
+	return rcu_dereference_raw(*link);
+}
+
+/* How many bits, up to @max, two strings begin with alike. */
+static u32 common_bits(const u8 *a, const u8 *b, u32 max)
+{
+	u32 bits = 0;
+
+	while (bits + 8 <= max && a[bits / 8] == b[bits / 8])
+		bits += 8;
+	while (bits < max && bit_at(a, bits) == bit_at(b, bits))
+		bits++;
+	return bits;
+}
+
+static void set_bits(struct metastore_trie_node *node, u32 bits)
+{
+	node->bits = bits;
+	node->byte = bits / 8;
+	node->shift = 7 - bits % 8;
+}
+
+/**
+ * metastore_trie_node_init - make a node that is in no trie yet
+ * @node:	the node, with room for @len bytes
+ * @bytes:	its string
+ * @len:	its length in bytes, at most 255
+ */
+void metastore_trie_node_init(struct metastore_trie_node *node, const u8 *bytes,
+			      u32 len)
+{
+	RCU_INIT_POINTER(node->child[0], NULL);
+	RCU_INIT_POINTER(node->child[1], NULL);
+	set_bits(node, 8 * len);
+	node->fork = false;
+	memcpy(node->bytes, bytes, len);
+}
+
+/**
+ * metastore_trie_find - look a string up
+ * @trie:	the trie
+ * @bytes:	the string
+ * @len:	its length in bytes
+ *
+ * Return: the member that has exactly it, or NULL.
+ */
+struct metastore_trie_node *metastore_trie_find(const struct metastore_trie *trie,
+						const u8 *bytes, u32 len)
+{
+	struct metastore_trie_node *node = follow(&trie->root);
+
+	while (node && node->bits < 8 * len)
+		node = follow(&node->child[bit_at(bytes, node->bits)]);
+	if (!node || node->bits != 8 * len || node->fork ||
+	    memcmp(node->bytes, bytes, len))
+		return NULL;
+	return node;
+}
+
+/*
+ * The bits that a string has in common with what there is: with the node at which
+ * a search for it ends, and so with each one on the way.
+ */
+static u32 common_with(const struct metastore_trie *trie,
+		       const struct metastore_trie_node *new)
+{
+	struct metastore_trie_node *node = follow(&trie->root);
+	struct metastore_trie_node *next;
+
+	if (!node)
+		return 0;
+	while (node->bits < new->bits &&
+	       (next = follow(&node->child[bit_at(new->bytes, node->bits)])))
+		node = next;
+	return common_bits(node->bytes, new->bytes, min(node->bits, new->bits));
+}
+
+static void make_fork(struct metastore_trie_node *fork,
+		      const struct metastore_trie_node *like, u32 bits)
+{
+	metastore_trie_node_init(fork, like->bytes, DIV_ROUND_UP(bits, 8));
+	set_bits(fork, bits);
+	fork->fork = true;
+}
+
+static void adopt(struct metastore_trie_node *parent, struct metastore_trie_node *node)
+{
+	RCU_INIT_POINTER(parent->child[bit_at(node->bytes, parent->bits)], node);
+}
+
+/**
+ * metastore_trie_insert - add a string
+ * @trie:	the trie, which has no member of that string
+ * @new:	after metastore_trie_node_init()
+ * @fork:	memory for one more node, with room for as many bytes; is set to NULL
+ *		if it was needed
+ *
+ * Context: with the writers' lock held.
+ * Return: a node that @new has replaced, to be freed once no reader can be on it,
+ * or NULL.
+ */
+struct metastore_trie_node *metastore_trie_insert(struct metastore_trie *trie,
+						  struct metastore_trie_node *new,
+						  struct metastore_trie_node **fork)
+{
+	u32 common = common_with(trie, new);
+	struct metastore_trie_node __rcu **link = &trie->root;
+	struct metastore_trie_node *node, *parent;
+
+	while ((node = follow(link)) && node->bits <= common && node->bits < new->bits)
+		link = &node->child[bit_at(new->bytes, node->bits)];
+
+	if (node && node->bits == common && common == new->bits) {
+		/* It stands where a fork was. */
+		RCU_INIT_POINTER(new->child[0], follow(&node->child[0]));
+		RCU_INIT_POINTER(new->child[1], follow(&node->child[1]));
+		rcu_assign_pointer(*link, new);
+		return node;
+	}
+	parent = new;
+	if (node && common < new->bits) {
+		parent = *fork;
+		*fork = NULL;
+		make_fork(parent, new, common);
+		adopt(parent, new);
+	}
+	if (node)
+		adopt(parent, node);
+	rcu_assign_pointer(*link, parent);
+	return NULL;
+}
+
+/* The child of a node that has only one; NULL if it has none. */
+static struct metastore_trie_node *only_child(const struct metastore_trie_node *node)
+{
+	return follow(&node->child[0]) ?: follow(&node->child[1]);
+}
+
+/**
+ * metastore_trie_remove - take a member out
+ * @trie:	the trie
+ * @node:	the member; as long as strings part there it stays, as a fork
+ * @gone:	is set to the nodes, up to two, to be freed once no reader can be on
+ *		them; the others are NULL
+ *
+ * Context: with the writers' lock held.
+ */
+void metastore_trie_remove(struct metastore_trie *trie,
+			   struct metastore_trie_node *node,
+			   struct metastore_trie_node *gone[2])
+{
+	struct metastore_trie_node __rcu **link = &trie->root;
+	struct metastore_trie_node __rcu **parent_link = NULL;
+	struct metastore_trie_node *at, *parent = NULL;
+
+	gone[0] = NULL;
+	gone[1] = NULL;
+	if (follow(&node->child[0]) && follow(&node->child[1])) {
+		WRITE_ONCE(node->fork, true);
+		return;
+	}
+	while ((at = follow(link)) != node) {
+		parent_link = link;
+		parent = at;
+		link = &at->child[bit_at(node->bytes, at->bits)];
+	}
+	rcu_assign_pointer(*link, only_child(node));
+	gone[0] = node;
+	if (!parent || !parent->fork || follow(link))
+		return;
+	rcu_assign_pointer(*parent_link, only_child(parent));
+	gone[1] = parent;
+}
+
+/**
+ * metastore_trie_match - begin to search for all members that begin a string
+ * @trie:	the trie
+ * @bytes:	the string, which must stay as long as @match
+ * @len:	its length in bytes
+ * @match:	is set
+ */
+void metastore_trie_match(const struct metastore_trie *trie, const u8 *bytes, u32 len,
+			  struct metastore_trie_match *match)
+{
+	match->bytes = bytes;
+	match->len = len;
+	match->next = follow(&trie->root);
+}
+
+/**
+ * metastore_trie_next - go on with a search
+ * @match:	the search
+ *
+ * Members that are there from its beginning to its end are found, the shortest
+ * first.
+ *
+ * Return: the next member, or NULL.
+ */
+struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *match)
+{
+	struct metastore_trie_node *node = match->next;
+	const u8 *bytes = match->bytes;
+
+	while (node && READ_ONCE(node->fork))
+		node = node->byte < match->len ?
+		       follow(&node->child[bytes[node->byte] >> node->shift & 1]) : NULL;
+	match->next = NULL;
+	/* If it differs so does all that lies behind it. */
+	if (!node || node->byte > match->len || memcmp(node->bytes, bytes, node->byte))
+		return NULL;
+	if (node->byte < match->len)
+		match->next = follow(&node->child[bytes[node->byte] >> node->shift & 1]);
+	return node;
+}
+
+/**
+ * metastore_trie_under - find some member that a string begins
+ * @trie:	the trie
+ * @bytes:	the string
+ * @len:	its length in bytes
+ *
+ * Context: with the writers' lock held.
+ * Return: the member, or NULL if there is none.
+ */
+struct metastore_trie_node *metastore_trie_under(const struct metastore_trie *trie,
+						 const u8 *bytes, u32 len)
+{
+	struct metastore_trie_node *node = follow(&trie->root);
+
+	while (node && node->bits < 8 * len)
+		node = follow(&node->child[bit_at(bytes, node->bits)]);
+	if (!node || memcmp(node->bytes, bytes, len))
+		return NULL;
+	/* A fork has two children. */
+	while (node->fork)
+		node = follow(&node->child[0]);
+	return node;
+}

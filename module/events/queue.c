@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The event queue of an open file: references to values, bounded in events and in
+ * bytes. Nothing is allocated when something is pushed, dropped or lost.
+ */
+#include <linux/jiffies.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+
+#include "store/store.h"
+#include "events/queue_priv.h"
+
+DEFINE_SRCU(metastore_srcu);
+
+static u32 min_charge(u32 max_bytes, u32 max_len)
+{
+	return max_bytes / (max_len + 1);
+}
+
+/**
+ * metastore_queue_init - make an empty queue
+ * @queue:	the queue
+ * @limits:	the store's
+ * @room:	whom to tell when there is room at last
+ */
+void metastore_queue_init(struct metastore_queue *queue,
+			  const struct metastore_limits *limits,
+			  struct metastore_room *room)
+{
+	spin_lock_init(&queue->lock);
+	init_waitqueue_head(&queue->readers);
+	INIT_LIST_HEAD(&queue->lossy);
+	INIT_LIST_HEAD(&queue->latest);
+	INIT_LIST_HEAD(&queue->snapshots);
+	queue->room = room;
+	queue->ring.max_len = limits->queue_len;
+	queue->max_bytes = limits->queue_bytes;
+	queue->min_charge = min_charge(limits->queue_bytes, limits->queue_len);
+	queue_note_quick_bytes(queue);
+	queue->place_bytes = METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
+			     METASTORE_KEY_MAX + limits->max_value;
+}
+
+/* What a queue's ring is like, for who is about to allocate another one. */
+struct shape {
+	u32 max_len;
+	bool allocated;
+	bool indexed;
+};
+
+static struct shape shape_of(struct metastore_queue *queue)
+{
+	return (struct shape) {
+		.max_len = queue->ring.max_len,
+		.allocated = queue->ring.records,
+		.indexed = queue->ring.index.heads,
+	};
+}
+
+static struct shape look_at_shape(struct metastore_queue *queue)
+{
+	struct shape shape;
+
+	spin_lock(&queue->lock);
+	shape = shape_of(queue);
+	spin_unlock(&queue->lock);
+	return shape;
+}
+
+/* Has nobody else given it another one meanwhile? */
+static bool has_shape(struct metastore_queue *queue, const struct shape *shape)
+{
+	struct shape now = shape_of(queue);
+
+	return now.max_len == shape->max_len && now.allocated == shape->allocated &&
+	       now.indexed == shape->indexed;
+}
+
+static int create_ring(struct metastore_ring *ring, const struct shape *shape)
+{
+	*ring = (struct metastore_ring) { .max_len = shape->max_len };
+	return shape->allocated ?
+	       metastore_ring_create(ring, shape->max_len, shape->indexed) : 0;
+}
+
+/* Moves what waits into a new ring. */
+static void move_to(struct metastore_queue *queue, struct metastore_ring *ring)
+{
+	struct metastore_record *record;
+	u32 i;
+
+	for (i = 0; i < queue->ring.len; i++) {
+		record = metastore_ring_append(ring);
+		*record = *metastore_ring_at(&queue->ring, i);
+		if (flags_are_indexed(record->source->flags))
+			metastore_ring_index(ring, record);
+	}
+	swap(queue->ring, *ring);
+}
+
+/**
+ * metastore_queue_prepare - allocate what a subscription needs
+ * @queue:	the queue
+ * @flags:	METASTORE_SUBSCRIBE_*
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOMEM; -EBUSY if what it needs is to be had only by moving more than
+ * METASTORE_QUEUE_MOVE_MAX events under the lock.
+ */
+int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
+{
+	struct shape is, wanted;
+	struct metastore_ring ring;
+	int err;
+
+	for (;;) {
+		is = look_at_shape(queue);
+		wanted = is;
+		wanted.allocated = true;
+		wanted.indexed |= flags_are_indexed(flags);
+		if (is.allocated && is.indexed == wanted.indexed)
+			return 0;
+		err = create_ring(&ring, &wanted);
+		if (err)
+			return err;
+		spin_lock(&queue->lock);
+		if (has_shape(queue, &is)) {
+			if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
+				err = -EBUSY;
+			else
+				move_to(queue, &ring);
+		}
+		spin_unlock(&queue->lock);
+		metastore_ring_free(&ring);
+		if (err)
+			return err;
+	}
+}
+
+/* What the ring's events would count with another limit. */
+static u64 bytes_with(struct metastore_queue *queue, u32 charge)
+{
+	u64 bytes = queue->in_flight;
+	u32 i;
+
+	for (i = 0; i < queue->ring.len; i++)
+		bytes += max(metastore_value_size(metastore_ring_at(&queue->ring, i)->value),
+			     charge);
+	return bytes;
+}
+
+/* Gives a queue other limits and another policy, and a ring for them. */
+static int reconfigure(struct metastore_queue *queue, struct metastore_ring *ring,
+		       u32 max_bytes, bool lossless, struct metastore_garbage *garbage)
+{
+	u32 charge = min_charge(max_bytes, ring->max_len);
+	u64 bytes;
+
+	if (queue->reserved > max_bytes / 2)
+		return -ENOBUFS;
+	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
+		return -EBUSY;
+	bytes = bytes_with(queue, charge);
+	if (lossless && (queue->ring.len + queue->claimed_len > ring->max_len ||
+			 bytes + queue->claimed_bytes + queue->reserved > max_bytes))
+		return -EBUSY;
+	WRITE_ONCE(queue->lossless, lossless);
+	queue->max_bytes = max_bytes;
+	queue->min_charge = charge;
+	queue->bytes = bytes;
+	queue_note_quick_bytes(queue);
+	while (queue->ring.len &&
+	       (queue->ring.len > ring->max_len || !queue_has_room(queue, 0, 0)))
+		queue_drop_oldest(queue, garbage);
+	move_to(queue, ring);
+	queue_room_came(queue);
+	return 0;
+}
+
+/**
+ * metastore_queue_configure - set the limits and the policy of a queue
+ * @queue:	the queue
+ * @args:	what the user wants, checked
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOMEM; -EBUSY, -ENOBUFS as in uapi/linux/metastore.h.
+ */
+int metastore_queue_configure(struct metastore_queue *queue,
+			      const struct metastore_queue_info *args)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_ring ring;
+	struct shape is, wanted;
+	bool done = false;
+	int err;
+
+	if (args->flags & METASTORE_QUEUE_SET_POLICY &&
+	    args->policy == METASTORE_QUEUE_LOSSLESS)
+		metastore_room_needed(queue->room);
+	do {
+		is = look_at_shape(queue);
+		wanted = is;
+		if (args->flags & METASTORE_QUEUE_SET_LEN)
+			wanted.max_len = args->max_len;
+		err = create_ring(&ring, &wanted);
+		if (err)
+			break;
+		spin_lock(&queue->lock);
+		if (has_shape(queue, &is)) {
+			err = reconfigure(queue, &ring,
+					  args->flags & METASTORE_QUEUE_SET_BYTES ?
+					  args->max_bytes : queue->max_bytes,
+					  args->flags & METASTORE_QUEUE_SET_POLICY ?
+					  args->policy == METASTORE_QUEUE_LOSSLESS :
+					  queue->lossless, &garbage);
+			done = true;
+		}
+		spin_unlock(&queue->lock);
+		metastore_ring_free(&ring);
+	} while (!done);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
+/* For how many ms something has been waiting, at least 1; 0: nothing is. */
+static u64 age_of_oldest(struct metastore_queue *queue)
+{
+	u32 age = 0;
+
+	if (queue->ring.len)
+		age = (u32)jiffies - metastore_ring_at(&queue->ring, 0)->since;
+	if (queue->nr_latest)
+		age = max(age, (u32)jiffies - queue_first_latest(queue)->latest.since);
+	else if (!queue->ring.len)
+		return 0;
+	return max(1U, jiffies_to_msecs(age));
+}
+
+/**
+ * metastore_queue_tell - tell all about a queue
+ * @queue:	the queue
+ * @info:	its [out] fields but the number of subscriptions are set
+ *
+ * Context: takes the queue's lock.
+ */
+void metastore_queue_tell(struct metastore_queue *queue,
+			  struct metastore_queue_info *info)
+{
+	spin_lock(&queue->lock);
+	info->policy = queue->lossless ? METASTORE_QUEUE_LOSSLESS :
+					 METASTORE_QUEUE_DROP_OLDEST;
+	info->max_len = queue->ring.max_len;
+	info->max_bytes = queue->max_bytes;
+	info->len = queue->ring.len + queue->nr_latest;
+	info->bytes = min_t(u64, queue->bytes + queue->reserved, U32_MAX);
+	queue_note_length(queue);
+	info->high_len = queue->high_len;
+	info->delivered = queue->books.delivered;
+	info->conflated = queue->books.conflated;
+	info->lost = queue->books.lost;
+	info->pending = queue_pending(queue);
+	info->matched = info->delivered + info->conflated + info->lost + info->pending;
+	info->oldest = age_of_oldest(queue);
+	spin_unlock(&queue->lock);
+}
+
+/**
+ * metastore_queue_destroy - free what is in a queue
+ * @queue:	the queue, which has no readers and no subscriptions any more
+ *
+ * Context: may sleep.
+ */
+void metastore_queue_destroy(struct metastore_queue *queue)
+{
+	queue_drain(queue);
+	metastore_ring_free(&queue->ring);
+}

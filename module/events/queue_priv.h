@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files about queues share: queue.c (the whole), source.c (subscriptions),
+ * queue_push.c (events come), queue_take.c (events go). All with the queue's lock held.
+ */
+#ifndef METASTORE_QUEUE_PRIV_H
+#define METASTORE_QUEUE_PRIV_H
+
+#include <linux/minmax.h>
+#include <linux/poll.h>
+#include <linux/wait.h>
+
+#include "events/queue.h"
+#include "ops/publish_wait.h"
+
+/* Is the event's place in the subscription itself? */
+static inline bool source_has_place(const struct metastore_source *source)
+{
+	return source->flags & METASTORE_SUBSCRIBE_LATEST &&
+	       !(source->flags & METASTORE_SUBSCRIBE_PREFIX);
+}
+
+/* Are its events to be found in the ring? */
+static inline bool flags_are_indexed(u32 flags)
+{
+	return flags & METASTORE_SUBSCRIBE_LATEST && flags & METASTORE_SUBSCRIBE_PREFIX;
+}
+
+/* Notes whether its events need nothing but a place in the ring. */
+static inline void source_note_plain(struct metastore_source *source)
+{
+	source->plain = !source->cancelled && !source->snapshot && !source->event_flags &&
+			!(source->flags & METASTORE_SUBSCRIBE_LATEST);
+}
+
+/* Wakes every poller and one reader, if there are any. */
+static inline void queue_wake(struct metastore_queue *queue)
+{
+	/*
+	 * A sleeper enters itself in readers before it looks, under the lock
+	 * held here, whether there is a record: either it sees the record, or
+	 * it is seen.
+	 */
+	if (unlikely(waitqueue_active(&queue->readers)))
+		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
+}
+
+/* There may be room where there was none. */
+static inline void queue_room_came(struct metastore_queue *queue)
+{
+	if (!queue->room_wanted)
+		return;
+	queue->room_wanted = false;
+	metastore_room_came(queue->room);
+}
+
+static inline void source_count_untold(struct metastore_source *source, u64 count)
+{
+	if (!source->untold)
+		list_add_tail(&source->lossy, &source->queue->lossy);
+	source->untold += count;
+}
+
+static inline void source_count_lost(struct metastore_source *source)
+{
+	source->books.lost++;
+	source->queue->books.lost++;
+	source_count_untold(source, 1);
+}
+
+static inline void source_count_conflated(struct metastore_source *source)
+{
+	source->books.conflated++;
+	source->queue->books.conflated++;
+}
+
+/* Events that wait or are with a reader. */
+static inline u64 source_pending(const struct metastore_source *source)
+{
+	const struct metastore_books *books = &source->books;
+
+	return books->matched - books->delivered - books->conflated - books->lost;
+}
+
+/* The same of all subscriptions, not by the books but by what there is. */
+static inline u64 queue_pending(const struct metastore_queue *queue)
+{
+	return (u64)queue->ring.len + queue->nr_latest + queue->nr_in_flight;
+}
+
+/* What an event counts while it waits; with a reader it is its true size. */
+static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
+{
+	return max(size, queue->min_charge);
+}
+
+/* Is there room for so many bytes more, if so many of the ring's are dropped? */
+static inline bool queue_has_room(const struct metastore_queue *queue, u32 charge,
+				  u64 dropped)
+{
+	return queue->bytes - dropped + queue->reserved + queue->claimed_bytes +
+	       charge <= queue->max_bytes;
+}
+
+/*
+ * To be called after a change of what it depends on. Nothing is simple where what has no
+ * place is refused: room in the ring may be claimed.
+ */
+static inline void queue_note_quick_bytes(struct metastore_queue *queue)
+{
+	u64 taken = (u64)queue->reserved + queue->claimed_bytes;
+
+	queue->quick_bytes = queue->lossless || taken > queue->max_bytes ?
+			     0 : queue->max_bytes - taken;
+}
+
+static inline void queue_reserve(struct metastore_queue *queue, s32 bytes)
+{
+	queue->reserved += bytes;
+	queue_note_quick_bytes(queue);
+}
+
+/* To be called before events are taken out: it was never longer than now, or noted. */
+static inline void queue_note_length(struct metastore_queue *queue)
+{
+	queue->high_len = max(queue->high_len, queue->ring.len + queue->nr_latest);
+}
+
+/* Takes the oldest out of the ring, with the reference to its value. */
+static inline void queue_remove_oldest(struct metastore_queue *queue)
+{
+	const struct metastore_value *value = metastore_ring_at(&queue->ring, 0)->value;
+
+	queue_note_length(queue);
+	queue->bytes -= queue_charge(queue, metastore_value_size(value));
+	metastore_ring_remove_oldest(&queue->ring);
+	if (queue->flush_at)
+		queue->flush_at--;
+}
+
+/* The subscription whose latest event has waited longest, of those with a place. */
+static inline struct metastore_source *queue_first_latest(struct metastore_queue *queue)
+{
+	return list_first_entry(&queue->latest, struct metastore_source, in_latest);
+}
+
+bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
+		     struct metastore_garbage *garbage);
+void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
+void queue_drain(struct metastore_queue *queue);
+void source_free_if_done(struct metastore_source *source);
+
+#endif /* METASTORE_QUEUE_PRIV_H */

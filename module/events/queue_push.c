@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Events come into a queue.
+ *
+ * They wait in a ring. Of some subscriptions only the latest event of a key is
+ * wanted. If that is to a prefix, a newer event takes the place in the ring of the
+ * one that waits, which is found by an index. If it is to one key, the subscription
+ * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
+ */
+#include "events/queue_push.h"
+
+/* Drops the oldest event of the ring. It is counted as lost. */
+void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
+{
+	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
+
+	queue_remove_oldest(queue);
+	source_count_lost(record.source);
+	metastore_value_put_later(record.value, garbage);
+}
+
+/*
+ * Makes room for so many events more in the ring, and so many bytes, by dropping the
+ * oldest. If the queue is lossless nothing is dropped. Returns whether there is room.
+ */
+bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
+		     struct metastore_garbage *garbage)
+{
+	u32 max_len = queue->ring.max_len - events;
+
+	if (queue->lossless)
+		return queue->ring.len + queue->claimed_len <= max_len &&
+		       queue_has_room(queue, charge, 0);
+	/* What is with readers cannot be dropped. */
+	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
+		return false;
+	while (queue->ring.len > max_len || !queue_has_room(queue, charge, 0))
+		queue_drop_oldest(queue, garbage);
+	return true;
+}
+
+/* As an event of another subscription is that of this one. */
+static void fill(struct metastore_record *record, struct metastore_source *source,
+		 const struct metastore_record *event)
+{
+	record->news = event->news;
+	record->source = source;
+	record->flags |= source->event_flags;
+}
+
+/* Puts a newer event where one of the same key waits. It is as old as that one. */
+static void replace(struct metastore_record *old, struct metastore_source *source,
+		    const struct metastore_record *event,
+		    struct metastore_garbage *garbage)
+{
+	u32 since = old->since;
+
+	source_count_conflated(source);
+	metastore_value_put_later(old->value, garbage);
+	fill(old, source, event);
+	old->since = since;
+}
+
+static bool push_in_place(struct metastore_queue *queue, struct metastore_source *source,
+			  const struct metastore_record *event,
+			  struct metastore_garbage *garbage)
+{
+	if (source->latest.value) {
+		replace(&source->latest, source, event, garbage);
+		return true;
+	}
+	fill(&source->latest, source, event);
+	list_add_tail(&source->in_latest, &queue->latest);
+	queue->nr_latest++;
+	return true;
+}
+
+/*
+ * Returns the record, or NULL if there is no room for it. If room was claimed there is,
+ * though readers may have taken what counts only while they have it.
+ */
+static struct metastore_record *push_in_ring(struct metastore_queue *queue,
+					     struct metastore_source *source,
+					     const struct metastore_record *event,
+					     bool claimed,
+					     struct metastore_garbage *garbage)
+{
+	u32 charge = queue_charge(queue, metastore_value_size(event->value));
+	struct metastore_record *record;
+
+	if (!queue_has_place(queue, charge) &&
+	    !(claimed && queue->ring.len < queue->ring.max_len) &&
+	    !queue_make_room(queue, 1, charge, garbage)) {
+		source_count_lost(source);
+		return NULL;
+	}
+	record = queue_append(queue, source, event, charge);
+	record->flags |= source->event_flags;
+	return record;
+}
+
+static bool push_indexed(struct metastore_queue *queue, struct metastore_source *source,
+			 const struct metastore_record *event, bool claimed,
+			 struct metastore_garbage *garbage)
+{
+	struct metastore_record *record;
+
+	record = push_in_ring(queue, source, event, claimed, garbage);
+	if (record)
+		metastore_ring_index(&queue->ring, record);
+	return record;
+}
+
+/*
+ * Puts it where an event of the same key waits, and drops the oldest if it is so much
+ * longer. If that is the very one, it is as if none had waited. Returns false if there
+ * is no room for it.
+ */
+static bool push_over(struct metastore_queue *queue, struct metastore_source *source,
+		      struct metastore_record *old, const struct metastore_record *event,
+		      bool claimed, struct metastore_garbage *garbage)
+{
+	u32 less = queue_charge(queue, metastore_value_size(old->value));
+	u32 more = queue_charge(queue, metastore_value_size(event->value));
+	struct metastore_value *value;
+
+	while (!claimed && !queue_has_room(queue, more, less)) {
+		if (queue->lossless ||
+		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
+			source_count_lost(source);
+			return false;
+		}
+		if (metastore_ring_at(&queue->ring, 0) != old) {
+			queue_drop_oldest(queue, garbage);
+			continue;
+		}
+		value = old->value;
+		queue_remove_oldest(queue);
+		source_count_conflated(source);
+		metastore_value_put_later(value, garbage);
+		return push_indexed(queue, source, event, false, garbage);
+	}
+	queue->bytes = queue->bytes - less + more;
+	if (more < less)
+		queue_room_came(queue);
+	replace(old, source, event, garbage);
+	return true;
+}
+
+/* The event of a subscription that wants the latest alone. */
+static bool push_latest(struct metastore_queue *queue, struct metastore_source *source,
+			const struct metastore_record *event, bool claimed,
+			struct metastore_garbage *garbage)
+{
+	struct metastore_record *old;
+
+	if (source_has_place(source))
+		return push_in_place(queue, source, event, garbage);
+	old = metastore_ring_find(&queue->ring, source, event->value);
+	return old ? push_over(queue, source, old, event, claimed, garbage) :
+		     push_indexed(queue, source, event, claimed, garbage);
+}
+
+/* Is it to hear of the key? Not if a snapshot will show what the event tells. */
+static bool hears(const struct metastore_source *source, const struct metastore_key *key)
+{
+	return !source->cancelled &&
+	       (!source->snapshot ||
+		metastore_snapshot_has_passed(source->snapshot, key));
+}
+
+static bool push(struct metastore_queue *queue, struct metastore_source *source,
+		 const struct metastore_key *key, const struct metastore_record *event,
+		 bool claimed, struct metastore_garbage *garbage)
+{
+	if (!source->plain && !hears(source, key))
+		return false;
+	source->books.matched++;
+	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
+		return push_latest(queue, source, event, claimed, garbage);
+	return push_in_ring(queue, source, event, claimed, garbage);
+}
+
+static void unclaim(struct metastore_queue *queue, u32 charge)
+{
+	queue->claimed_len--;
+	queue->claimed_bytes -= charge;
+	queue_note_quick_bytes(queue);
+}
+
+/**
+ * metastore_queue_claim - claim room for an event, if the queue is lossless
+ * @source:	the subscription
+ * @value:	the event's
+ * @charge:	is set to the bytes that are claimed, for metastore_queue_push() or
+ *		metastore_queue_unclaim(); 0: there need not be, or can never be, room
+ *
+ * Context: in a section of metastore_srcu; takes the queue's lock.
+ * Return: 0; -EAGAIN if there is no room; when there is, metastore_room_came() is
+ * called.
+ */
+int metastore_queue_claim(struct metastore_source *source,
+			  const struct metastore_value *value, u32 *charge)
+{
+	struct metastore_queue *queue = source->queue;
+	u32 bytes;
+	int err = 0;
+
+	*charge = 0;
+	spin_lock(&queue->lock);
+	bytes = queue_charge(queue, metastore_value_size(value));
+	if (source->cancelled || !queue->lossless || source_has_place(source) ||
+	    bytes > queue->max_bytes - queue->reserved)
+		goto unlock;
+	if (queue_make_room(queue, 1, bytes, NULL)) {
+		queue->claimed_len++;
+		queue->claimed_bytes += bytes;
+		queue_note_quick_bytes(queue);
+		*charge = bytes;
+	} else {
+		queue->room_wanted = true;
+		err = -EAGAIN;
+	}
+unlock:
+	spin_unlock(&queue->lock);
+	return err;
+}
+
+/**
+ * metastore_queue_unclaim - give room back that was not used
+ * @source:	the subscription
+ * @charge:	of metastore_queue_claim()
+ *
+ * Context: in the same section of metastore_srcu; takes the queue's lock.
+ */
+void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
+{
+	struct metastore_queue *queue = source->queue;
+
+	spin_lock(&queue->lock);
+	unclaim(queue, charge);
+	queue_room_came(queue);
+	spin_unlock(&queue->lock);
+}
+
+/*
+ * The short way where the ring is full, as that of who never reads is: the oldest makes
+ * room. Returns false if that is not simple.
+ */
+static bool push_for_oldest(struct metastore_queue *queue, struct metastore_source *source,
+			    const struct metastore_record *event, u32 charge,
+			    struct metastore_garbage *garbage)
+{
+	struct metastore_ring *ring = &queue->ring;
+	const struct metastore_record *oldest;
+	struct metastore_record *record;
+	u64 bytes;
+
+	if (!source->plain || ring->index.heads || ring->len < ring->max_len)
+		return false;
+	oldest = metastore_ring_at(ring, 0);
+	bytes = queue->bytes + charge -
+		queue_charge(queue, metastore_value_size(oldest->value));
+	/* That is never so if the queue is lossless. */
+	if (bytes > queue->quick_bytes)
+		return false;
+	source->books.matched++;
+	source_count_lost(oldest->source);
+	metastore_value_put_later(oldest->value, garbage);
+	queue_note_length(queue);
+	if (queue->flush_at)
+		queue->flush_at--;
+	record = metastore_ring_turn(ring);
+	record->news = event->news;
+	record->source = source;
+	queue->bytes = bytes;
+	return true;
+}
+
+/**
+ * metastore_queue_push_any - queue any event for any subscription
+ * @source:	the subscription
+ * @key:	the key that the event is about
+ * @event:	the event; its source is not looked at
+ * @charge:	what it counts in the queue
+ * @garbage:	takes values of events that were dropped for it
+ *
+ * Context: with the queue's lock held.
+ * Return: true if the queue took it, with a reference of the caller's to its value;
+ * false if there is no room for it, then it is counted as lost, or if the subscription
+ * has ended, or its snapshot has not passed the key yet.
+ */
+bool metastore_queue_push_any(struct metastore_source *source,
+			      const struct metastore_key *key,
+			      const struct metastore_record *event, u32 charge,
+			      struct metastore_garbage *garbage)
+{
+	return push_for_oldest(source->queue, source, event, charge, garbage) ||
+	       push(source->queue, source, key, event, false, garbage);
+}
+
+/**
+ * metastore_queue_push_claimed - queue an event for which room is claimed
+ * @claim:	the room, and whose it is
+ * @key:	the key that the event is about
+ * @event:	the event; its source is not looked at
+ * @garbage:	takes values of events that were dropped for it
+ *
+ * Context: with the bucket's lock held; takes the queue's.
+ * Return: as metastore_queue_push_any().
+ */
+bool metastore_queue_push_claimed(struct metastore_claim *claim,
+				  const struct metastore_key *key,
+				  const struct metastore_record *event,
+				  struct metastore_garbage *garbage)
+{
+	struct metastore_queue *queue = claim->source->queue;
+	bool taken;
+
+	spin_lock(&queue->lock);
+	unclaim(queue, claim->charge);
+	claim->used = true;
+	taken = push(queue, claim->source, key, event, true, garbage);
+	/* It may have needed less, or nothing. */
+	queue_room_came(queue);
+	queue_wake(queue);
+	spin_unlock(&queue->lock);
+	return taken;
+}
+
+/**
+ * metastore_queue_push_begin - begin to queue events one right behind the other
+ * @group:	is set
+ * @queue:	the queue
+ * @garbage:	takes values of events that were dropped for them
+ *
+ * Context: with a bucket's lock held; takes the queue's, until
+ * metastore_queue_push_end().
+ */
+void metastore_queue_push_begin(struct metastore_push_group *group,
+				struct metastore_queue *queue,
+				struct metastore_garbage *garbage)
+	__acquires(&queue->lock)
+{
+	spin_lock(&queue->lock);
+	*group = (struct metastore_push_group) { .queue = queue, .garbage = garbage };
+}
+
+/**
+ * metastore_queue_has_turn - is it a subscription's turn?
+ * @group:	the events
+ * @source:	the subscription
+ */
+bool metastore_queue_has_turn(struct metastore_push_group *group,
+			      const struct metastore_source *source)
+{
+	bool latest = source->flags & METASTORE_SUBSCRIBE_LATEST;
+
+	group->passed_over |= latest;
+	return latest == group->latest;
+}
+
+/**
+ * metastore_queue_push_latest - now those come of which only the latest waits
+ * @group:	the events
+ *
+ * Return: whether there are any.
+ */
+bool metastore_queue_push_latest(struct metastore_push_group *group)
+{
+	group->latest = true;
+	return group->passed_over;
+}
+
+/**
+ * metastore_queue_push_next - queue one of them
+ * @group:	the events
+ * @source:	the subscription
+ * @key:	the key that the event is about
+ * @event:	the event; the queue takes a reference of its own to its value
+ *
+ * Those that are taken have METASTORE_EVENT_F_MORE but for the last, and but for those
+ * of which only the latest waits.
+ *
+ * Return: whether the queue took it, as in metastore_queue_push_any().
+ */
+bool metastore_queue_push_next(struct metastore_push_group *group,
+			       struct metastore_source *source,
+			       const struct metastore_key *key,
+			       const struct metastore_record *event)
+{
+	struct metastore_ring *ring = &group->queue->ring;
+
+	if (!push(group->queue, source, key, event, false, group->garbage))
+		return false;
+	metastore_value_get(event->value);
+	group->nr++;
+	if (group->latest)
+		return true;
+	/* Unless it was dropped again for this one. */
+	if (group->more && ring->len > 1)
+		metastore_ring_at(ring, ring->len - 2)->flags |= METASTORE_EVENT_F_MORE;
+	group->more = true;
+	return true;
+}
+
+/**
+ * metastore_queue_push_end - that were all
+ * @group:	the events
+ */
+void metastore_queue_push_end(struct metastore_push_group *group)
+	__releases(&group->queue->lock)
+{
+	queue_wake(group->queue);
+	spin_unlock(&group->queue->lock);
+}

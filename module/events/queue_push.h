@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Events come into a queue by the short way, which most go: it is inlined where an event
+ * is given to many.
+ */
+#ifndef METASTORE_QUEUE_PUSH_H
+#define METASTORE_QUEUE_PUSH_H
+
+#include "events/queue_priv.h"
+
+/* Has the ring a place for it, without anything being dropped or refused? */
+static inline bool queue_has_place(const struct metastore_queue *queue, u32 charge)
+{
+	return queue->ring.len < queue->ring.max_len &&
+	       queue->bytes + charge <= queue->quick_bytes;
+}
+
+/* Puts an event into the ring, which has a place for it. */
+static inline struct metastore_record *
+queue_append(struct metastore_queue *queue, struct metastore_source *source,
+	     const struct metastore_record *event, u32 charge)
+{
+	struct metastore_record *record = metastore_ring_append(&queue->ring);
+
+	record->news = event->news;
+	record->source = source;
+	queue->bytes += charge;
+	return record;
+}
+
+bool metastore_queue_push_any(struct metastore_source *source,
+			      const struct metastore_key *key,
+			      const struct metastore_record *event, u32 charge,
+			      struct metastore_garbage *garbage);
+bool metastore_queue_push_claimed(struct metastore_claim *claim,
+				  const struct metastore_key *key,
+				  const struct metastore_record *event,
+				  struct metastore_garbage *garbage);
+
+/**
+ * metastore_queue_push - queue an event
+ * @source:	the subscription
+ * @key:	the key that the event is about
+ * @event:	the event; its source is not looked at
+ * @size:	metastore_value_size() of its value
+ * @garbage:	takes values of events that were dropped for it
+ *
+ * Context: with the bucket's lock held; takes the queue's.
+ * Return: as metastore_queue_push_any().
+ */
+static __always_inline bool
+metastore_queue_push(struct metastore_source *source, const struct metastore_key *key,
+		     const struct metastore_record *event, u32 size,
+		     struct metastore_garbage *garbage)
+{
+	struct metastore_queue *queue = source->queue;
+	bool taken = true;
+	u32 charge;
+
+	spin_lock(&queue->lock);
+	charge = queue_charge(queue, size);
+	if (likely(source->plain && queue_has_place(queue, charge))) {
+		source->books.matched++;
+		queue_append(queue, source, event, charge);
+	} else {
+		taken = metastore_queue_push_any(source, key, event, charge, garbage);
+	}
+	queue_wake(queue);
+	spin_unlock(&queue->lock);
+	return taken;
+}
+
+#endif /* METASTORE_QUEUE_PUSH_H */

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Events go from a queue to a reader.
+ *
+ * What a reader takes stays on the books (bytes, pending) until it says with
+ * metastore_queue_finish() what became of it, so that a copy that failed is
+ * counted as lost, and a slow copy pins no more than the budget.
+ */
+#include <linux/align.h>
+#include <linux/sched.h>
+
+#include "events/queue_priv.h"
+#include "api/read.h"
+
+enum next {
+	NEXT_NONE,
+	NEXT_LOST,
+	NEXT_FLUSHED,
+	NEXT_SNAPSHOT,
+	NEXT_LATEST,
+	NEXT_RING,
+};
+
+/*
+ * What a reader gets next. Losses come first, then FLUSHED if it is its turn. Of events
+ * in the ring, in places of their own, and values of snapshots none shall wait for the
+ * others; but a group stays together.
+ */
+static enum next next_of(const struct metastore_queue *queue)
+{
+	if (!list_empty(&queue->lossy))
+		return NEXT_LOST;
+	if (queue->flushed && !queue->flush_at && !queue->flush_at_latest)
+		return NEXT_FLUSHED;
+	if (!list_empty(&queue->snapshots) &&
+	    (queue->snapshot_turn || !(queue->nr_latest || queue->ring.len)))
+		return NEXT_SNAPSHOT;
+	if (queue->nr_latest && (queue->latest_turn || !queue->ring.len))
+		return NEXT_LATEST;
+	return queue->ring.len ? NEXT_RING : NEXT_NONE;
+}
+
+/* Copies the next record, unless it is of a snapshot; returns which it is. */
+static enum next peek(struct metastore_queue *queue, struct metastore_record *record)
+{
+	enum next next = next_of(queue);
+	struct metastore_source *source;
+
+	switch (next) {
+	case NEXT_LOST:
+		source = list_first_entry(&queue->lossy, struct metastore_source, lossy);
+		*record = (struct metastore_record) {
+			.source = source,
+			.count = source->untold,
+			.type = METASTORE_EVENT_LOST,
+		};
+		break;
+	case NEXT_FLUSHED:
+		*record = (struct metastore_record) {
+			.count = queue->flushed,
+			.type = METASTORE_EVENT_FLUSHED,
+		};
+		break;
+	case NEXT_LATEST:
+		*record = queue_first_latest(queue)->latest;
+		break;
+	case NEXT_RING:
+		*record = *metastore_ring_at(&queue->ring, 0);
+		break;
+	case NEXT_SNAPSHOT:
+	case NEXT_NONE:
+		break;
+	}
+	return next;
+}
+
+/* A reader has its value now, which counts its true size. */
+static void count_in_flight(struct metastore_queue *queue,
+			    const struct metastore_record *record)
+{
+	u32 size = metastore_value_size(record->value);
+
+	queue->bytes += size;
+	queue->in_flight += size;
+	queue->nr_in_flight++;
+}
+
+static void consume_latest(struct metastore_queue *queue,
+			   const struct metastore_record *record)
+{
+	queue_note_length(queue);
+	record->source->latest.value = NULL;
+	list_del_init(&record->source->in_latest);
+	queue->nr_latest--;
+	if (queue->flush_at_latest)
+		queue->flush_at_latest--;
+	queue->latest_turn = false;
+	count_in_flight(queue, record);
+}
+
+static void consume_oldest(struct metastore_queue *queue,
+			   const struct metastore_record *record)
+{
+	queue_remove_oldest(queue);
+	queue->latest_turn = !(record->flags & METASTORE_EVENT_F_MORE);
+	count_in_flight(queue, record);
+}
+
+/* Takes out what peek() showed. */
+static void consume(struct metastore_queue *queue, enum next next,
+		    const struct metastore_record *record)
+{
+	switch (next) {
+	case NEXT_LOST:
+		list_del_init(&record->source->lossy);
+		record->source->untold = 0;
+		record->source->held++;
+		break;
+	case NEXT_FLUSHED:
+		queue->flushed = 0;
+		break;
+	case NEXT_LATEST:
+		consume_latest(queue, record);
+		break;
+	case NEXT_RING:
+		consume_oldest(queue, record);
+		break;
+	case NEXT_SNAPSHOT:
+	case NEXT_NONE:
+		break;
+	}
+}
+
+/**
+ * metastore_queue_overdraws - would a further record leave a reader with too much?
+ * @queue:	the queue
+ * @record:	the record
+ *
+ * With more than half of the budget, that is. The rest is for new events, which cannot
+ * displace what a reader has.
+ *
+ * Context: with the queue's lock held.
+ */
+bool metastore_queue_overdraws(const struct metastore_queue *queue,
+			       const struct metastore_record *record)
+{
+	return record->value && queue->in_flight + metastore_value_size(record->value) >
+				queue->max_bytes / 2;
+}
+
+/* The rest is metastore_snapshot_take()'s. */
+static bool is_taken_here(enum next next)
+{
+	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
+}
+
+/* Has nothing but the ring anything to be read? */
+static bool is_ring_alone(const struct metastore_queue *queue)
+{
+	return list_empty(&queue->lossy) && !queue->flushed &&
+	       list_empty(&queue->snapshots) && !queue->nr_latest;
+}
+
+/*
+ * Takes events out of the ring, which alone has any: so what is done for one after the
+ * other elsewhere can be done for all together. Returns as metastore_queue_take().
+ */
+static int take_of_ring(struct metastore_queue *queue, struct metastore_record *records,
+			int max, size_t room)
+{
+	struct metastore_ring *ring = &queue->ring;
+	u64 charged = 0, in_flight = queue->in_flight;
+	int nr;
+
+	queue_note_length(queue);
+	for (nr = 0; nr < max && ring->len; nr++) {
+		struct metastore_record *record = &records[nr];
+		size_t size;
+		u32 bytes;
+
+		*record = *metastore_ring_at(ring, 0);
+		size = metastore_record_size(record);
+		bytes = metastore_value_size(record->value);
+		if (size > room || (nr && in_flight + bytes > queue->max_bytes / 2))
+			break;
+		room -= size;
+		in_flight += bytes;
+		charged += queue_charge(queue, bytes);
+		metastore_ring_remove_oldest(ring);
+	}
+	queue->bytes += in_flight - queue->in_flight - charged;
+	queue->in_flight = in_flight;
+	queue->nr_in_flight += nr;
+	if (!nr)
+		return ring->len ? -EMSGSIZE : 0;
+	queue->latest_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
+	return nr;
+}
+
+/* Takes whatever has its turn, one after the other. */
+static int take_in_turn(struct metastore_queue *queue, struct metastore_record *records,
+			int max, size_t room)
+{
+	enum next next;
+	int nr = 0;
+
+	while (nr < max && is_taken_here(next = peek(queue, &records[nr]))) {
+		size_t size = metastore_record_size(&records[nr]);
+
+		if (size > room)
+			return nr ?: -EMSGSIZE;
+		if (nr && metastore_queue_overdraws(queue, &records[nr]))
+			break;
+		room -= size;
+		consume(queue, next, &records[nr++]);
+	}
+	return nr;
+}
+
+/**
+ * metastore_queue_take - take records out for a reader
+ * @queue:	the queue
+ * @records:	is filled; to be given to metastore_queue_finish()
+ * @max:	records that @records has room for
+ * @room:	bytes that the reader has room for
+ *
+ * Context: takes the queue's lock.
+ * Return: the number of records, not always all that fit; 0 if there are none, or if
+ * it is a snapshot's turn; -EMSGSIZE if the first does not fit.
+ */
+int metastore_queue_take(struct metastore_queue *queue,
+			 struct metastore_record *records, int max, size_t room)
+{
+	int nr;
+
+	spin_lock(&queue->lock);
+	nr = is_ring_alone(queue) ? take_of_ring(queue, records, max, room) :
+				    take_in_turn(queue, records, max, room);
+	if (nr > 0) {
+		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
+		queue_room_came(queue);
+	}
+	spin_unlock(&queue->lock);
+	return nr;
+}
+
+/* Snapshots */
+
+/**
+ * metastore_snapshot_record - make the record of a value that is there
+ * @source:	the subscription
+ * @value:	the value, which stays while the bucket's lock is held
+ * @record:	is set
+ *
+ * Context: with the queue's lock held.
+ */
+void metastore_snapshot_record(struct metastore_source *source,
+			       struct metastore_value *value,
+			       struct metastore_record *record)
+{
+	*record = (struct metastore_record) {
+		.value = value,
+		.source = source,
+		.version = value->version,
+		.type = METASTORE_EVENT_SNAPSHOT,
+		.flags = source->event_flags,
+	};
+}
+
+/**
+ * metastore_snapshot_end_record - make the record that those were all values
+ * @source:	the subscription
+ * @record:	is set
+ *
+ * Context: with the queue's lock held.
+ * Return: false if another reader has it, or the subscription has ended.
+ */
+bool metastore_snapshot_end_record(struct metastore_source *source,
+				   struct metastore_record *record)
+{
+	*record = (struct metastore_record) {
+		.source = source,
+		.type = METASTORE_EVENT_SNAPSHOT_END,
+	};
+	return !list_empty(&source->in_snapshots);
+}
+
+/**
+ * metastore_snapshot_consume - a reader takes a record of a snapshot
+ * @queue:	the queue
+ * @record:	the record
+ *
+ * Context: with the queue's lock held, and if it has a value the bucket's.
+ */
+void metastore_snapshot_consume(struct metastore_queue *queue,
+				const struct metastore_record *record)
+{
+	struct metastore_source *source = record->source;
+
+	queue->snapshot_turn = false;
+	if (!record->value) {
+		list_del_init(&source->in_snapshots);
+		source->held++;
+		return;
+	}
+	metastore_value_get(record->value);
+	source->books.matched++;
+	count_in_flight(queue, record);
+}
+
+static void finish_snapshot(struct metastore_source *source)
+{
+	metastore_snapshot_free_later(source->snapshot);
+	source->snapshot = NULL;
+	source_note_plain(source);
+}
+
+/* Readers are through */
+
+static void undo_end(struct metastore_queue *queue, struct metastore_source *source)
+{
+	if (!source->cancelled)
+		list_add(&source->in_snapshots, &queue->snapshots);
+}
+
+/* The reader did not get it, which is no event: it is the next again. */
+static void undo(struct metastore_queue *queue,
+		 const struct metastore_record *record)
+{
+	if (record->type == METASTORE_EVENT_FLUSHED)
+		queue->flushed += record->count;
+	else if (record->type == METASTORE_EVENT_LOST)
+		source_count_untold(record->source, record->count);
+	else
+		undo_end(queue, record->source);
+}
+
+/* A reader is through with an event. What it counts is the caller's to settle. */
+static void finish_event(struct metastore_record *record, bool delivered,
+			 struct metastore_garbage *garbage)
+{
+	struct metastore_source *source = record->source;
+
+	if (likely(delivered))
+		source->books.delivered++;
+	else
+		source_count_lost(source);
+	metastore_value_put_later(record->value, garbage);
+	source_free_if_done(source);
+}
+
+/* A reader is through with a record that is no event. */
+static void finish_other(struct metastore_queue *queue, struct metastore_record *record,
+			 bool delivered)
+{
+	if (!delivered)
+		undo(queue, record);
+	if (!record->source)
+		return;
+	record->source->held--;
+	if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
+		finish_snapshot(record->source);
+	source_free_if_done(record->source);
+}
+
+/* A reader is through with records, of which it got the first @delivered. */
+static void finish(struct metastore_queue *queue, struct metastore_record *records, int nr,
+		   int delivered, struct metastore_garbage *garbage)
+{
+	u32 events = 0, got = 0;
+	u64 bytes = 0;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		struct metastore_record *record = &records[i];
+
+		if (unlikely(!record->value)) {
+			finish_other(queue, record, i < delivered);
+			continue;
+		}
+		events++;
+		got += i < delivered;
+		bytes += metastore_value_size(record->value);
+		finish_event(record, i < delivered, garbage);
+	}
+	queue->bytes -= bytes;
+	queue->in_flight -= bytes;
+	queue->nr_in_flight -= events;
+	queue->books.delivered += got;
+}
+
+/**
+ * metastore_queue_finish - say what became of records taken
+ * @queue:	the queue
+ * @records:	the records of one metastore_queue_take(); not to be used
+ *		afterwards
+ * @nr:		their number
+ * @delivered:	how many of them, from the first, the reader got
+ *
+ * Events that it did not get are counted as lost; that is the next record.
+ *
+ * Context: takes the queue's lock. May sleep.
+ * Return: whether there is something more to be read.
+ */
+bool metastore_queue_finish(struct metastore_queue *queue,
+			    struct metastore_record *records, int nr,
+			    int delivered)
+{
+	struct metastore_garbage garbage = {};
+	bool more;
+
+	spin_lock(&queue->lock);
+	finish(queue, records, nr, delivered, &garbage);
+	queue_room_came(queue);
+	more = queue->ring.len || next_of(queue) != NEXT_NONE;
+	spin_unlock(&queue->lock);
+	metastore_garbage_free(&garbage);
+	return more;
+}
+
+/**
+ * metastore_queue_next_size - length of the next record
+ * @queue:	the queue
+ *
+ * Context: takes the queue's lock, and a bucket's. May sleep.
+ * Return: bytes; 0 if there is none.
+ */
+size_t metastore_queue_next_size(struct metastore_queue *queue)
+{
+	struct metastore_record record;
+	size_t size = 0;
+	enum next next;
+
+	spin_lock(&queue->lock);
+	next = peek(queue, &record);
+	/* Its value stays as long as the lock is held. */
+	if (is_taken_here(next))
+		size = metastore_record_size(&record);
+	spin_unlock(&queue->lock);
+	return next == NEXT_SNAPSHOT ? metastore_snapshot_next_size(queue) : size;
+}
+
+/**
+ * metastore_queue_has_record - whether something can be read
+ * @queue:	the queue
+ *
+ * Context: takes the queue's lock.
+ */
+bool metastore_queue_has_record(struct metastore_queue *queue)
+{
+	bool has;
+
+	spin_lock(&queue->lock);
+	has = next_of(queue) != NEXT_NONE;
+	spin_unlock(&queue->lock);
+	return has;
+}
+
+/**
+ * metastore_queue_pass_on - wake the next reader if this one left something
+ * @queue:	the queue
+ *
+ * Context: takes the queue's lock.
+ */
+void metastore_queue_pass_on(struct metastore_queue *queue)
+{
+	/* Who is not there yet will look for himself before he sleeps. */
+	if (!waitqueue_active(&queue->readers))
+		return;
+	spin_lock(&queue->lock);
+	if (next_of(queue) != NEXT_NONE)
+		queue_wake(queue);
+	spin_unlock(&queue->lock);
+}
+
+/* Takes out all that waits, for nobody: there are no subscriptions left. May sleep. */
+void queue_drain(struct metastore_queue *queue)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_record record;
+	enum next next;
+
+	do {
+		spin_lock(&queue->lock);
+		next = peek(queue, &record);
+		if (next != NEXT_NONE) {
+			consume(queue, next, &record);
+			/* As if it was read, lest its loss be told as well. */
+			finish(queue, &record, 1, 1, &garbage);
+		}
+		spin_unlock(&queue->lock);
+		metastore_garbage_free(&garbage);
+		cond_resched();
+	} while (next != NEXT_NONE);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_RING_H
+#define METASTORE_RING_H
+
+#include <linux/stddef.h>
+#include <linux/types.h>
+
+#include "events/index.h"
+
+/**
+ * struct metastore_record - one record in a queue or on its way to a reader
+ * @source:	its subscription; NULL: FLUSHED
+ * @news:	the rest
+ * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
+ * @version:	version of the change
+ * @count:	of LOST and FLUSHED
+ * @type:	one METASTORE_EVENT_*
+ * @flags:	METASTORE_EVENT_F_*
+ * @since:	since when it waits, in jiffies
+ */
+struct metastore_record {
+	struct metastore_source *source;
+
+	struct_group_tagged(metastore_news, news, struct metastore_value *value;
+	union {
+		u64 version;
+		u64 count;
+	};
+	u16 type;
+	u16 flags;
+	u32 since;
+
+	);
+};
+
+/**
+ * struct metastore_ring - records in order
+ * @records:	places for them, a power of two; NULL: not allocated yet
+ * @index:	finds some of them by subscription and key
+ * @mask:	number of places less 1
+ * @max_len:	how many records there can be
+ * @head:	place of the oldest
+ * @len:	their number
+ */
+struct metastore_ring {
+	struct metastore_record *records;
+	struct metastore_index index;
+	u32 mask;
+	u32 max_len;
+	u32 head;
+	u32 len;
+};
+
+int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed);
+void metastore_ring_free(struct metastore_ring *ring);
+
+static inline u32 metastore_ring_place(const struct metastore_ring *ring, u32 nth)
+{
+	return (ring->head + nth) & ring->mask;
+}
+
+/* A record by its place in the order: how many are older. */
+static inline struct metastore_record *
+metastore_ring_at(const struct metastore_ring *ring, u32 nth)
+{
+	return &ring->records[metastore_ring_place(ring, nth)];
+}
+
+/* Adds a record to a ring that is not full; the caller fills it. */
+static inline struct metastore_record *metastore_ring_append(struct metastore_ring *ring)
+{
+	return metastore_ring_at(ring, ring->len++);
+}
+
+/* Takes the oldest record out of a ring that is not empty. */
+static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
+{
+	if (ring->index.heads)
+		metastore_index_remove(&ring->index, ring->head);
+	ring->head = metastore_ring_place(ring, 1);
+	ring->len--;
+}
+
+/* Both at once, in a ring without an index; the caller has done with the oldest. */
+static inline struct metastore_record *metastore_ring_turn(struct metastore_ring *ring)
+{
+	ring->head = metastore_ring_place(ring, 1);
+	return metastore_ring_at(ring, ring->len - 1);
+}
+
+/* Lets a record be found, in a ring that has an index. */
+static inline void metastore_ring_index(struct metastore_ring *ring,
+					const struct metastore_record *record)
+{
+	metastore_index_add(&ring->index, ring->records, record - ring->records);
+}
+
+/* The record of a subscription and of a value's key that can be found, or NULL. */
+static inline struct metastore_record *
+metastore_ring_find(const struct metastore_ring *ring,
+		    const struct metastore_source *source,
+		    const struct metastore_value *value)
+{
+	return metastore_index_find(&ring->index, ring->records, source, value);
+}
+
+#endif /* METASTORE_RING_H */

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The subscriptions of open files: their coming and going.
+ */
+#include <linux/kernel.h>
+#include <linux/rculist.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "store/bucket.h"
+#include "store/store.h"
+#include "events/delivery.h"
+#include "events/subscription.h"
+
+/* Subscriptions that are ended under one hold of a lock. */
+#define FLUSH_CHUNK	64
+
+/**
+ * metastore_subscriptions_init - make an empty set
+ * @subs:	the set
+ * @store:	the store that its subscriptions will be about
+ * @queue:	where their events shall go
+ */
+void metastore_subscriptions_init(struct metastore_subscriptions *subs,
+				  struct metastore_store *store,
+				  struct metastore_queue *queue)
+{
+	spin_lock_init(&subs->lock);
+	subs->store = store;
+	subs->queue = queue;
+	subs->tree = RB_ROOT;
+	subs->nr = 0;
+	subs->group = 0;
+}
+
+/* Keys before prefixes. */
+static int compare(const struct metastore_key *key, const struct rb_node *rb)
+{
+	struct metastore_key other;
+
+	metastore_topic_key(rb_entry(rb, struct metastore_subscription, in_file)->topic,
+			    &other);
+	if (!key->bucket != !other.bucket)
+		return !key->bucket - !other.bucket;
+	if (key->len != other.len)
+		return key->len < other.len ? -1 : 1;
+	return memcmp(key->bytes, other.bytes, key->len);
+}
+
+static int compare_key(const void *key, const struct rb_node *rb)
+{
+	return compare(key, rb);
+}
+
+static int compare_node(struct rb_node *new, const struct rb_node *rb)
+{
+	struct metastore_key key;
+
+	metastore_topic_key(rb_entry(new, struct metastore_subscription, in_file)->topic,
+			    &key);
+	return compare(&key, rb);
+}
+
+/**
+ * metastore_subscription_find - find an open file's subscription
+ * @subs:	what the file is subscribed to
+ * @key:	key or prefix
+ *
+ * Context: with the file's lock held.
+ * Return: the subscription, or NULL.
+ */
+struct metastore_subscription *
+metastore_subscription_find(const struct metastore_subscriptions *subs,
+			    const struct metastore_key *key)
+{
+	struct rb_node *rb = rb_find(key, &subs->tree, compare_key);
+
+	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
+}
+
+/* Counts a subscription where INFO looks for it. With the topic's lock held. */
+static void count(struct metastore_topic *topic, int nr)
+{
+	WRITE_ONCE(topic->nr, topic->nr + nr);
+	if (topic->bucket)
+		topic->bucket->nr_subscriptions += nr;
+	else
+		WRITE_ONCE(topic->store->prefixes.nr, topic->store->prefixes.nr + nr);
+}
+
+/* Enters a subscription in both sets, with the topic's lock held. */
+static int link_subscription(struct metastore_subscription *sub)
+{
+	struct metastore_subscriptions *subs = sub->subs;
+	int err = 0;
+
+	spin_lock(&subs->lock);
+	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
+		err = -ENOBUFS;
+	else if (rb_find_add(&sub->in_file, &subs->tree, compare_node))
+		err = -EEXIST;
+	else
+		WRITE_ONCE(subs->nr, subs->nr + 1);
+	spin_unlock(&subs->lock);
+	if (err)
+		return err;
+	list_add_rcu(&sub->in_topic, &sub->topic->subs);
+	count(sub->topic, 1);
+	return 0;
+}
+
+/*
+ * Removes it from both and ends it, with both locks held. As long as the file's
+ * lock is held a release of the file waits, and its queue is there.
+ */
+static void remove_subscription(struct metastore_subscription *sub, bool flushed)
+{
+	struct metastore_topic *topic = sub->topic;
+
+	lockdep_assert_held(metastore_topic_lock(sub->topic));
+	lockdep_assert_held(&sub->subs->lock);
+	rb_erase(&sub->in_file, &sub->subs->tree);
+	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
+	list_del_rcu(&sub->in_topic);
+	count(topic, -1);
+	/* A reader of its snapshot finds the topic by way of the source. */
+	metastore_source_cancel(&sub->source, flushed);
+	metastore_topic_free_if_unused(topic);
+}
+
+/* Enters a subscription in the topic of its key, or in @new if there is none yet. */
+static int enter(struct metastore_subscription *sub, const struct metastore_key *key,
+		 struct metastore_topic **new, struct metastore_topic **fork)
+{
+	struct metastore_subscriptions *subs = sub->subs;
+	struct metastore_topic *topic;
+	int err;
+
+	lockdep_assert_held(metastore_topic_lock(*new));
+	topic = metastore_topic_find(subs->store, key);
+	if (!topic) {
+		topic = *new;
+		*new = NULL;
+		metastore_topic_insert(topic, fork);
+	}
+	sub->topic = topic;
+	err = link_subscription(sub);
+	if (err) {
+		metastore_topic_free_if_unused(topic);
+		return err;
+	}
+	/*
+	 * Only now: a transaction in between is one that came before, though the
+	 * prefix's lock does not keep it away. Till here there was none. Either its
+	 * deliveries find the subscription, or it is seen here; pairs with commit().
+	 */
+	smp_mb();
+	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
+	metastore_source_begin(&sub->source);
+	return 0;
+}
+
+/* Could a file subscribe to it? */
+static int check(struct metastore_subscriptions *subs, const struct metastore_key *key)
+{
+	int err = 0;
+
+	spin_lock(&subs->lock);
+	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
+		err = -ENOBUFS;
+	else if (metastore_subscription_find(subs, key))
+		err = -EEXIST;
+	spin_unlock(&subs->lock);
+	return err;
+}
+
+/* The first bucket with keys that are subscribed to. */
+static u32 first_bucket(const struct metastore_subscriptions *subs,
+			const struct metastore_key *key)
+{
+	return key->bucket ? metastore_store_bucket_index(subs->store, key) : 0;
+}
+
+/**
+ * metastore_subscribe - subscribe an open file to a key or to a prefix
+ * @subs:	what the file is subscribed to
+ * @key:	key or prefix
+ * @args:	what the user wants, checked
+ *
+ * Context: may sleep.
+ * Return: 0; -EEXIST: is subscribed already; -ENOBUFS: too many subscriptions;
+ * -ENOMEM.
+ */
+int metastore_subscribe(struct metastore_subscriptions *subs,
+			const struct metastore_key *key,
+			const struct metastore_subscribe *args)
+{
+	struct metastore_topic *topic, *fork = NULL;
+	struct metastore_subscription *sub;
+	spinlock_t *lock;	/* of the topic */
+	int err;
+
+	err = metastore_queue_prepare(subs->queue, args->flags);
+	if (!err && key->bucket)
+		err = metastore_table_prepare(&key->bucket->topics);
+	if (err)
+		return err;
+	sub = kmalloc(sizeof(*sub), METASTORE_GFP);
+	topic = metastore_topic_create(subs->store, key);
+	if (!key->bucket)
+		fork = metastore_topic_create(subs->store, key);
+	err = -ENOMEM;
+	if (!sub || !topic || (!key->bucket && !fork))
+		goto free;
+	/* What is refused shall not have displaced events; decided once more below. */
+	err = check(subs, key);
+	if (err)
+		goto free;
+	err = metastore_source_init(&sub->source, subs->queue, args,
+				    first_bucket(subs, key));
+	if (err)
+		goto free;
+	sub->events = args->events ?: METASTORE_EVENT_PUBLISHED;
+	sub->subs = subs;
+	sub->since = U64_MAX;
+
+	if (READ_ONCE(subs->queue->lossless))
+		metastore_room_needed(&subs->store->room);
+	lock = metastore_topic_lock(topic);
+	spin_lock(lock);
+	err = enter(sub, key, &topic, &fork);
+	spin_unlock(lock);
+	if (err)
+		metastore_source_drop(&sub->source);
+	else
+		sub = NULL;
+free:
+	kfree(topic);
+	kfree(fork);
+	kfree(sub);
+	return err;
+}
+
+/* The lock of a key's or prefix's topic, whether that is there or not. */
+static spinlock_t *lock_of(const struct metastore_subscriptions *subs,
+			   const struct metastore_key *key)
+{
+	return key->bucket ? &key->bucket->lock : &subs->store->prefixes.lock;
+}
+
+/**
+ * metastore_unsubscribe - end an open file's subscription
+ * @subs:	what the file is subscribed to
+ * @key:	key or prefix
+ *
+ * Context: takes the topic's lock and the file's.
+ * Return: 0 or -ENOENT.
+ */
+int metastore_unsubscribe(struct metastore_subscriptions *subs,
+			  const struct metastore_key *key)
+{
+	struct metastore_subscription *sub;
+	spinlock_t *lock = lock_of(subs, key);
+	int err = -ENOENT;
+
+	spin_lock(lock);
+	spin_lock(&subs->lock);
+	sub = metastore_subscription_find(subs, key);
+	if (sub) {
+		remove_subscription(sub, false);
+		err = 0;
+	}
+	spin_unlock(&subs->lock);
+	spin_unlock(lock);
+	return err;
+}
+
+/* Tells about a subscription, with the file's lock held. */
+static void tell(struct metastore_subscription *sub,
+		 struct metastore_subscription_info *info)
+{
+	struct metastore_books books;
+
+	info->flags = metastore_source_tell(&sub->source, &books);
+	info->cookie = sub->source.cookie;
+	info->events = sub->events;
+	info->matched = books.matched;
+	info->delivered = books.delivered;
+	info->conflated = books.conflated;
+	info->lost = books.lost;
+	info->pending = books.pending;
+}
+
+/**
+ * metastore_subscription_tell - tell about an open file's subscription
+ * @subs:	what the file is subscribed to
+ * @key:	key or prefix
+ * @info:	its [out] fields are set
+ *
+ * Context: takes the file's lock and its queue's.
+ * Return: 0 or -ENOENT.
+ */
+int metastore_subscription_tell(struct metastore_subscriptions *subs,
+				const struct metastore_key *key,
+				struct metastore_subscription_info *info)
+{
+	struct metastore_subscription *sub;
+
+	spin_lock(&subs->lock);
+	sub = metastore_subscription_find(subs, key);
+	if (sub)
+		tell(sub, info);
+	spin_unlock(&subs->lock);
+	return sub ? 0 : -ENOENT;
+}
+
+/* The first subscription behind a key or prefix; the very first behind none. */
+static struct metastore_subscription *
+first_behind(const struct metastore_subscriptions *subs, const struct metastore_key *key)
+{
+	struct metastore_subscription *found = NULL;
+	struct rb_node *rb = subs->tree.rb_node;
+
+	while (rb) {
+		if (!key->bytes || compare(key, rb) < 0) {
+			found = rb_entry(rb, struct metastore_subscription, in_file);
+			rb = rb->rb_left;
+		} else {
+			rb = rb->rb_right;
+		}
+	}
+	return found;
+}
+
+/**
+ * metastore_subscription_next - go over the subscriptions of an open file
+ * @subs:	what the file is subscribed to
+ * @at:		key or prefix of the one before; all 0 for the first. Is set
+ * @info:	its [out] fields are set
+ *
+ * Subscriptions that are there all the time are met exactly once.
+ *
+ * Context: takes the file's lock and its queue's.
+ * Return: whether there is one more.
+ */
+bool metastore_subscription_next(struct metastore_subscriptions *subs,
+				 struct metastore_key_buffer *at,
+				 struct metastore_subscription_info *info)
+{
+	struct metastore_subscription *sub;
+
+	spin_lock(&subs->lock);
+	sub = first_behind(subs, &at->key);
+	if (sub) {
+		tell(sub, info);
+		metastore_topic_key(sub->topic, &at->key);
+		memcpy(at->bytes, at->key.bytes, at->key.len);
+		at->key.bytes = at->bytes;
+	}
+	spin_unlock(&subs->lock);
+	return sub;
+}
+
+static struct metastore_subscription *
+any_subscription(struct metastore_subscriptions *subs)
+{
+	struct rb_node *rb = subs->tree.rb_node;
+
+	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
+}
+
+/* The lock of some subscription's topic, or NULL if there is none. */
+static spinlock_t *some_lock(struct metastore_subscriptions *subs)
+{
+	struct metastore_subscription *sub;
+	spinlock_t *lock;	/* of the topic */
+
+	spin_lock(&subs->lock);
+	sub = any_subscription(subs);
+	lock = sub ? metastore_topic_lock(sub->topic) : NULL;
+	spin_unlock(&subs->lock);
+	return lock;
+}
+
+/**
+ * metastore_subscriptions_destroy - end all subscriptions of an open file
+ * @subs:	what the file is subscribed to; nobody subscribes it any more
+ *
+ * Context: takes topic after topic's lock. May sleep.
+ */
+void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
+{
+	struct metastore_subscription *sub;
+	spinlock_t *lock;	/* of the topic */
+
+	while ((lock = some_lock(subs))) {
+		spin_lock(lock);
+		spin_lock(&subs->lock);
+		/* A flush may have been faster: then it may be another's turn. */
+		sub = any_subscription(subs);
+		if (sub && metastore_topic_lock(sub->topic) == lock)
+			remove_subscription(sub, false);
+		spin_unlock(&subs->lock);
+		spin_unlock(lock);
+		cond_resched();
+	}
+}
+
+/* Ends a subscription that is the topic's oldest; with the last the topic goes. */
+static void flush_oldest(struct metastore_topic *topic)
+{
+	struct metastore_subscription *sub =
+		list_last_entry(&topic->subs, struct metastore_subscription, in_topic);
+	struct metastore_subscriptions *subs = sub->subs;
+
+	spin_lock(&subs->lock);
+	remove_subscription(sub, true);
+	spin_unlock(&subs->lock);
+}
+
+/**
+ * metastore_subscriptions_flush - end all subscriptions to a key
+ * @key:	the key
+ *
+ * As many as there are when this begins, the oldest first, so that it ends
+ * however fast others subscribe.
+ *
+ * Context: takes the bucket's lock, several times if there are many. May sleep.
+ * Return: number of subscriptions ended.
+ */
+u64 metastore_subscriptions_flush(const struct metastore_key *key)
+{
+	struct metastore_store *store = key->bucket->store;
+	struct metastore_garbage garbage = {};
+	struct metastore_topic *topic;
+	u32 i, flushed = 0, left = U32_MAX;
+
+	do {
+		metastore_key_lock(key, &garbage);
+		topic = metastore_topic_find(store, key);
+		left = topic ? min(left, topic->nr) : 0;
+		for (i = min_t(u32, left, FLUSH_CHUNK); i; i--, left--, flushed++)
+			flush_oldest(topic);
+		spin_unlock(&key->bucket->lock);
+		metastore_garbage_free(&garbage);
+		cond_resched();
+	} while (left && !fatal_signal_pending(current));
+	return flushed;
+}
+
+/**
+ * metastore_prefixes_flush - end all subscriptions to prefixes that another one begins
+ * @store:	the store
+ * @prefix:	the other one
+ * @len:	its length in bytes
+ *
+ * Not more than there are to prefixes when this begins, so that it ends however fast
+ * others subscribe.
+ *
+ * Context: takes the lock of the store's prefixes, several times if there are many.
+ * May sleep.
+ * Return: number of subscriptions ended.
+ */
+u64 metastore_prefixes_flush(struct metastore_store *store, const u8 *prefix, u32 len)
+{
+	struct metastore_prefixes *prefixes = &store->prefixes;
+	struct metastore_topic *topic;
+	u32 i, flushed = 0, left = U32_MAX;
+
+	do {
+		spin_lock(&prefixes->lock);
+		left = min(left, prefixes->nr);
+		for (i = min_t(u32, left, FLUSH_CHUNK); i; i--, left--, flushed++) {
+			topic = metastore_topic_under(store, prefix, len);
+			if (!topic)
+				break;
+			flush_oldest(topic);
+		}
+		spin_unlock(&prefixes->lock);
+		cond_resched();
+	} while (left && !i && !fatal_signal_pending(current));
+	return flushed;
+}

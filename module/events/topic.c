@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What there is to subscribe to, keys and prefixes, and who is to hear of a key.
+ *
+ * Topics of keys are in their bucket's table and change under its lock. Those of
+ * prefixes are about all buckets, so the store has them, with a lock of their own that
+ * no change of a key takes: it walks the trie and the lists in a section of
+ * metastore_srcu.
+ */
+#include <linux/rculist.h>
+#include <linux/slab.h>
+#include <linux/srcu.h>
+#include <linux/string.h>
+
+#include "store/bucket.h"
+#include "store/store.h"
+#include "events/subscription.h"
+#include "events/topic.h"
+
+struct key_topic {
+	struct metastore_topic topic;
+	struct metastore_node node;
+};
+
+struct prefix_topic {
+	struct metastore_topic topic;
+	struct metastore_trie_node node;
+};
+
+static_assert(offsetof(struct key_topic, topic) == 0);
+static_assert(offsetof(struct prefix_topic, topic) == 0);
+
+static struct key_topic *key_topic(const struct metastore_topic *topic)
+{
+	return container_of(topic, struct key_topic, topic);
+}
+
+static struct prefix_topic *prefix_topic(const struct metastore_topic *topic)
+{
+	return container_of(topic, struct prefix_topic, topic);
+}
+
+static struct metastore_topic *topic_of(struct metastore_trie_node *node)
+{
+	return node ? &container_of(node, struct prefix_topic, node)->topic : NULL;
+}
+
+/**
+ * metastore_prefixes_init - make an empty set
+ * @prefixes:	the set
+ */
+void metastore_prefixes_init(struct metastore_prefixes *prefixes)
+{
+	spin_lock_init(&prefixes->lock);
+	RCU_INIT_POINTER(prefixes->trie.root, NULL);
+	bitmap_zero(prefixes->first, 256);
+	prefixes->any = false;
+	prefixes->nr = 0;
+}
+
+/**
+ * metastore_topic_create - make a topic without subscriptions
+ * @store:	its store
+ * @key:	key or prefix
+ *
+ * Context: may sleep.
+ * Return: the topic, in no set yet, or NULL.
+ */
+struct metastore_topic *metastore_topic_create(struct metastore_store *store,
+					       const struct metastore_key *key)
+{
+	size_t header = key->bucket ? offsetof(struct key_topic, node.key) :
+				      offsetof(struct prefix_topic, node.bytes);
+	size_t least = key->bucket ? sizeof(struct key_topic) : sizeof(struct prefix_topic);
+	struct metastore_topic *topic = kmalloc(max(header + key->len, least), METASTORE_GFP);
+	struct metastore_node *node;
+
+	if (!topic)
+		return NULL;
+	INIT_LIST_HEAD(&topic->subs);
+	topic->nr = 0;
+	topic->bucket = key->bucket;
+	topic->store = store;
+	if (!key->bucket) {
+		metastore_trie_node_init(&prefix_topic(topic)->node, key->bytes, key->len);
+		return topic;
+	}
+	node = &key_topic(topic)->node;
+	node->hash = key->hash;
+	node->key_len = key->len;
+	memcpy(node->key, key->bytes, key->len);
+	return topic;
+}
+
+/* Those who go over the keys of a table are in a section of RCU. */
+static void free_after_walks(struct rcu_head *rcu)
+{
+	struct metastore_topic *topic = container_of(rcu, struct metastore_topic, rcu);
+
+	kfree_rcu(topic, rcu);
+}
+
+static void free_later(struct metastore_topic *topic)
+{
+	call_srcu(&metastore_srcu, &topic->rcu, free_after_walks);
+}
+
+/**
+ * metastore_topic_lock - the lock of a topic
+ * @topic:	the topic
+ *
+ * Return: what to hold in order to change it; stays as long as the store.
+ */
+spinlock_t *metastore_topic_lock(const struct metastore_topic *topic)
+{
+	return topic->bucket ? &topic->bucket->lock : &topic->store->prefixes.lock;
+}
+
+/**
+ * metastore_topic_key - what a topic is of
+ * @topic:	the topic
+ * @key:	is set to the key or prefix; its bytes are the topic's
+ */
+void metastore_topic_key(const struct metastore_topic *topic, struct metastore_key *key)
+{
+	key->bucket = topic->bucket;
+	if (topic->bucket) {
+		key->bytes = key_topic(topic)->node.key;
+		key->len = key_topic(topic)->node.key_len;
+		key->hash = key_topic(topic)->node.hash;
+	} else {
+		key->bytes = prefix_topic(topic)->node.bytes;
+		key->len = prefix_topic(topic)->node.bits / 8;
+		key->hash = 0;
+	}
+}
+
+/**
+ * metastore_topic_of - look the topic of a key up
+ * @key:	the key
+ *
+ * Context: with the bucket's lock held.
+ * Return: the topic, or NULL.
+ */
+struct metastore_topic *metastore_topic_of(const struct metastore_key *key)
+{
+	struct metastore_node *node;
+
+	/* Few keys have subscribers; a bucket with none is a common case. */
+	if (!key->bucket->topics.nr_nodes)
+		return NULL;
+	node = metastore_table_find(&key->bucket->topics, key);
+	return node ? &container_of(node, struct key_topic, node)->topic : NULL;
+}
+
+/**
+ * metastore_topic_find - look a topic up
+ * @store:	the store
+ * @key:	key or prefix
+ *
+ * Context: with the topic's lock held.
+ * Return: the topic, or NULL.
+ */
+struct metastore_topic *metastore_topic_find(struct metastore_store *store,
+					     const struct metastore_key *key)
+{
+	if (key->bucket)
+		return metastore_topic_of(key);
+	return topic_of(metastore_trie_find(&store->prefixes.trie, key->bytes, key->len));
+}
+
+static void note_first(struct metastore_prefixes *prefixes,
+		       const struct metastore_trie_node *node)
+{
+	if (node->bits)
+		set_bit(node->bytes[0], prefixes->first);
+	else
+		WRITE_ONCE(prefixes->any, true);
+}
+
+static void forget_first(struct metastore_prefixes *prefixes)
+{
+	int i;
+
+	WRITE_ONCE(prefixes->any, false);
+	for (i = 0; i < ARRAY_SIZE(prefixes->first); i++)
+		WRITE_ONCE(prefixes->first[i], 0);
+}
+
+/**
+ * metastore_topic_insert - add a topic
+ * @topic:	the topic; of a key after metastore_table_prepare()
+ * @fork:	for a prefix, another topic of the same prefix; is set to NULL if its
+ *		memory was needed
+ *
+ * Context: with the topic's lock held.
+ */
+void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topic **fork)
+{
+	struct metastore_trie_node *spare, *replaced;
+
+	if (topic->bucket) {
+		metastore_table_insert(&topic->bucket->topics, &key_topic(topic)->node);
+		return;
+	}
+	note_first(&topic->store->prefixes, &prefix_topic(topic)->node);
+	spare = &prefix_topic(*fork)->node;
+	replaced = metastore_trie_insert(&topic->store->prefixes.trie,
+					 &prefix_topic(topic)->node, &spare);
+	if (!spare)
+		*fork = NULL;
+	if (replaced)
+		free_later(topic_of(replaced));
+}
+
+/**
+ * metastore_topic_free_if_unused - take a topic out that has no subscriptions
+ * @topic:	the topic
+ *
+ * Context: with the topic's lock held.
+ */
+void metastore_topic_free_if_unused(struct metastore_topic *topic)
+{
+	struct metastore_trie_node *gone[2];
+	int i;
+
+	lockdep_assert_held(metastore_topic_lock(topic));
+	if (topic->nr)
+		return;
+	if (topic->bucket) {
+		metastore_table_remove(&topic->bucket->topics, &key_topic(topic)->node);
+		free_later(topic);
+		return;
+	}
+	metastore_trie_remove(&topic->store->prefixes.trie, &prefix_topic(topic)->node, gone);
+	if (!metastore_has_prefixes(&topic->store->prefixes))
+		forget_first(&topic->store->prefixes);
+	for (i = 0; i < 2; i++)
+		if (gone[i])
+			free_later(topic_of(gone[i]));
+}
+
+/**
+ * metastore_topic_under - find some topic of a prefix that another one begins
+ * @store:	the store
+ * @prefix:	the other one
+ * @len:	its length in bytes
+ *
+ * Context: with the lock of the store's prefixes held.
+ * Return: the topic, or NULL if there is none.
+ */
+struct metastore_topic *metastore_topic_under(struct metastore_store *store,
+					      const u8 *prefix, u32 len)
+{
+	return topic_of(metastore_trie_under(&store->prefixes.trie, prefix, len));
+}
+
+static void go_to(struct metastore_walk *walk, struct metastore_topic *topic)
+{
+	walk->topic = topic;
+	if (topic)
+		walk->at = &topic->subs;
+}
+
+/**
+ * metastore_prefix_match - begin to go over the topics of all prefixes of a key
+ * @key:	the key, which must stay as long as @match
+ * @match:	is set
+ *
+ * Context: in a section of metastore_srcu, to the end of the search.
+ */
+void metastore_prefix_match(const struct metastore_key *key,
+			    struct metastore_trie_match *match)
+{
+	metastore_trie_match(&key->bucket->store->prefixes.trie, key->bytes, key->len,
+			     match);
+}
+
+/**
+ * metastore_prefix_next - go to the topic of the next longer prefix
+ * @match:	the search
+ *
+ * Return: the topic, or NULL.
+ */
+struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match)
+{
+	return topic_of(metastore_trie_next(match));
+}
+
+/**
+ * metastore_walk_start - begin to go over all subscriptions that a key's event reaches
+ * @walk:	is set
+ * @key:	the key, which must stay as long as @walk
+ * @topic:	its topic, or NULL
+ * @prefixes:	whether to go over those to prefixes too; then the caller is in a
+ *		section of metastore_srcu, to the end of the walk
+ *
+ * Subscriptions that come later to a topic that the walk is at or has passed are not
+ * met.
+ *
+ * Context: with the bucket's lock held. If it is released before the end of the walk the
+ * caller is in a section of metastore_srcu as well.
+ * Return: whether there may be any; then @walk->topic is the first topic.
+ */
+bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_key *key,
+			  struct metastore_topic *topic, bool prefixes)
+{
+	walk->match.next = NULL;
+	if (prefixes)
+		metastore_prefix_match(key, &walk->match);
+	go_to(walk, topic ?: metastore_prefix_next(&walk->match));
+	return walk->topic;
+}
+
+/**
+ * metastore_walk_next_topic - go to the next topic
+ * @walk:	where it is; the topic is set
+ *
+ * Context: as metastore_walk_start().
+ */
+void metastore_walk_next_topic(struct metastore_walk *walk)
+{
+	go_to(walk, metastore_prefix_next(&walk->match));
+}
+
+/**
+ * metastore_subscribers - count the subscriptions that an event of a key can reach
+ * @key:	the key
+ *
+ * Context: with the bucket's lock held.
+ */
+u32 metastore_subscribers(const struct metastore_key *key)
+{
+	struct metastore_topic *topic = metastore_topic_of(key);
+	struct metastore_trie_match match;
+	u32 nr = topic ? topic->nr : 0;
+	int section = srcu_read_lock(&metastore_srcu);
+
+	metastore_prefix_match(key, &match);
+	while ((topic = metastore_prefix_next(&match)))
+		nr += READ_ONCE(topic->nr);
+	srcu_read_unlock(&metastore_srcu, section);
+	return nr;
+}

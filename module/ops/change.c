@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One bucket: the values of the keys that fall in it, and the order of their
+ * changes.
+ *
+ * A change is made and its events are queued under one hold of the bucket's
+ * lock, so for each key every queue sees the changes in the order of their
+ * versions. The exception, a key with very many subscribers, is explained in
+ * delivery.c; there the key's next writer completes the delivery first.
+ */
+#include <linux/cred.h>
+#include <linux/jiffies.h>
+#include <linux/sched.h>
+#include <linux/timekeeping.h>
+
+#include "store/bucket.h"
+#include "events/delivery.h"
+#include "ops/publish_wait.h"
+#include "api/file.h"
+
+/**
+ * metastore_bucket_init - make an empty bucket
+ * @bucket:	the bucket
+ * @store:	its store
+ * @version:	all versions will be greater
+ */
+void metastore_bucket_init(struct metastore_bucket *bucket,
+			   struct metastore_store *store, u64 version)
+{
+	spin_lock_init(&bucket->lock);
+	metastore_table_init(&bucket->values, &bucket->lock);
+	metastore_table_init(&bucket->topics, &bucket->lock);
+	INIT_LIST_HEAD(&bucket->deliveries);
+	bucket->store = store;
+	bucket->version = version;
+}
+
+/**
+ * metastore_bucket_destroy - free the values of a bucket
+ * @bucket:	the bucket, which nobody uses any more and which has no
+ *		subscriptions, nor values that belong to anybody
+ *
+ * Context: may sleep.
+ */
+void metastore_bucket_destroy(struct metastore_bucket *bucket)
+{
+	struct metastore_position pos;
+	struct metastore_node *node;
+
+	metastore_position_set(&pos, 0, NULL, 0);
+	while (pos.order < METASTORE_ORDER_END) {
+		spin_lock(&bucket->lock);
+		node = metastore_table_next(&bucket->values, &pos, NULL, 0);
+		if (node)
+			metastore_table_remove(&bucket->values, node);
+		spin_unlock(&bucket->lock);
+		if (node)
+			metastore_value_put(metastore_value_of(node));
+		cond_resched();
+	}
+	metastore_table_destroy(&bucket->values);
+	metastore_table_destroy(&bucket->topics);
+}
+
+/**
+ * metastore_bucket_get - get a value
+ * @key:	the key
+ *
+ * Context: takes no lock.
+ * Return: the value, with a reference for the caller, or NULL.
+ */
+struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
+{
+	struct metastore_value *value;
+
+	rcu_read_lock();
+	do {
+		/* One that lost its last reference was replaced: look again. */
+		value = metastore_bucket_find(key);
+		if (value && metastore_value_is_over(value))
+			value = NULL;
+	} while (value && !metastore_value_tryget(value));
+	rcu_read_unlock();
+	return value;
+}
+
+/**
+ * metastore_bucket_stat - tell what is known of a key
+ * @key:	the key
+ * @file:	who asks
+ * @stat:	its [out] fields but the bucket are set
+ *
+ * Context: takes the bucket's lock.
+ * Return: 0 or -ENOENT.
+ */
+int metastore_bucket_stat(const struct metastore_key *key,
+			  const struct metastore_file *file,
+			  struct metastore_stat *stat)
+{
+	struct metastore_bucket *bucket = key->bucket;
+	struct metastore_value *value;
+	int err = -ENOENT;
+
+	spin_lock(&bucket->lock);
+	value = metastore_bucket_find(key);
+	if (value && !metastore_value_is_over(value)) {
+		stat->version = value->version;
+		stat->time = value->time;
+		stat->value_len = value->len;
+		stat->tgid = value->tgid;
+		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
+		stat->subscribers = metastore_subscribers(key);
+		stat->ttl = metastore_value_ttl(value);
+		stat->owner = metastore_value_owner(value, file);
+		err = 0;
+	}
+	spin_unlock(&bucket->lock);
+	return err;
+}
+
+/* Changes */
+
+static void tie(struct metastore_bucket *bucket, struct metastore_value *value)
+{
+	if (!metastore_value_is_tied(value))
+		return;
+	metastore_owner_add(value);
+	metastore_expiry_add(&bucket->store->expiry, value);
+}
+
+static void untie(struct metastore_bucket *bucket, struct metastore_value *value)
+{
+	if (!metastore_value_is_tied(value))
+		return;
+	metastore_owner_remove(value);
+	metastore_expiry_remove(&bucket->store->expiry, value);
+}
+
+/**
+ * metastore_change_prepare - allocate what a change may need
+ * @change:	the change
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int metastore_change_prepare(const struct metastore_change *change)
+{
+	if (!change->value)
+		return 0;
+	return metastore_table_prepare(&change->key->bucket->values);
+}
+
+/* See metastore_change_judge(). */
+static inline int judge(struct metastore_change *change,
+			const struct metastore_value *old)
+{
+	u64 version = old ? old->version : 0;
+
+	if (change->flags & METASTORE_F_CREATE && old) {
+		change->version = version;
+		return -EEXIST;
+	}
+	if (change->flags & METASTORE_F_IF_VERSION && change->version != version) {
+		change->version = version;
+		return -ESTALE;
+	}
+	if (!old)
+		return !change->value || change->flags & METASTORE_F_REPLACE ? -ENOENT : 0;
+	if (!(change->flags & METASTORE_F_STEAL) &&
+	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER)
+		return -EBUSY;
+	return 0;
+}
+
+/**
+ * metastore_change_judge - may a change be made?
+ * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
+ * @old:	the value there is, whose time is not over, or NULL
+ *
+ * Context: with the bucket's lock held.
+ * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
+ * there is nothing to delete; -EBUSY: the value belongs to another open file.
+ */
+int metastore_change_judge(struct metastore_change *change,
+			   const struct metastore_value *old)
+{
+	return judge(change, old);
+}
+
+/* See metastore_change_bytes(). */
+static inline s64 find_bytes(struct metastore_change *change,
+			     const struct metastore_value *old)
+{
+	change->bytes = change->value ? metastore_value_size(change->value) : 0;
+	if (old)
+		change->bytes -= metastore_value_size(old);
+	return change->bytes;
+}
+
+/**
+ * metastore_change_bytes - find out what a change adds to the bytes of the store
+ * @change:	the change; its bytes are set
+ * @old:	the value there is, or NULL
+ *
+ * Return: its bytes.
+ */
+s64 metastore_change_bytes(struct metastore_change *change,
+			   const struct metastore_value *old)
+{
+	return find_bytes(change, old);
+}
+
+static inline int charge(struct metastore_change *change,
+			 const struct metastore_value *old)
+{
+	return metastore_store_charge(change->key->bucket->store,
+				      !!change->value - !!old,
+				      find_bytes(change, old));
+}
+
+/* What a subscriber can have asked for in order to hear of a change. */
+static u32 mask_of(u16 type, u16 flags)
+{
+	if (type != METASTORE_EVENT_DELETED)
+		return type;
+	if (flags & METASTORE_EVENT_F_FLUSH)
+		return type | METASTORE_EVENT_BY_FLUSH;
+	if (flags & METASTORE_EVENT_F_EXPIRED)
+		return type | METASTORE_EVENT_BY_EXPIRY;
+	if (flags & METASTORE_EVENT_F_OWNER)
+		return type | METASTORE_EVENT_BY_OWNER;
+	return type | METASTORE_EVENT_BY_DELETE;
+}
+
+/* See metastore_change_commit(). */
+static inline void commit(struct metastore_change *change,
+			  struct metastore_value *old)
+{
+	struct metastore_bucket *bucket = change->key->bucket;
+	struct metastore_value *value = change->value;
+
+	change->version = ++bucket->version;
+	bucket->bytes += change->bytes;
+	if (old)
+		untie(bucket, old);
+	if (value) {
+		value->version = change->version;
+		value->time = ktime_get_real_ns();
+		/* Readers may see it as soon as it is in the table. */
+		tie(bucket, value);
+	}
+	if (!old)
+		metastore_table_insert(&bucket->values, &value->node);
+	else if (value && change->link)
+		metastore_table_replace_at(change->link, &value->node);
+	else if (value)
+		metastore_table_replace(&bucket->values, &old->node, &value->node);
+	else
+		metastore_table_remove(&bucket->values, &old->node);
+}
+
+/**
+ * metastore_change_commit - make a change
+ * @change:	the change, prepared, judged and charged; is told its version. The
+ *		caller's reference to its value becomes the table's
+ * @old:	the value there is, or NULL. The table's reference to it becomes the
+ *		caller's
+ *
+ * Context: with the bucket's lock held.
+ */
+void metastore_change_commit(struct metastore_change *change,
+			     struct metastore_value *old)
+{
+	commit(change, old);
+}
+
+/**
+ * metastore_change_tell - what the subscribers of its key are to be told of a change
+ * @change:	the change, made
+ * @old:	the value there was, or NULL; there must be a reference until @notice is
+ *		delivered
+ * @notice:	is set
+ */
+void metastore_change_tell(const struct metastore_change *change,
+			   struct metastore_value *old, struct metastore_notice *notice)
+{
+	*notice = (struct metastore_notice) {
+		.record = {
+			.value = change->value ?: old,
+			.version = change->version,
+			.type = change->type,
+			.flags = change->event_flags,
+			.since = jiffies,
+		},
+		.mask = mask_of(change->type, change->event_flags),
+	};
+	if (change->by && old &&
+	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
+		notice->record.flags |= METASTORE_EVENT_F_STOLEN;
+		notice->former = &metastore_tie_of(old)->owner->subs;
+	}
+}
+
+/* Tells a change that is made. The lock may be released in between. */
+static void tell(struct metastore_change *change, struct metastore_value *old,
+		 struct metastore_claims *claims, struct metastore_garbage *garbage)
+{
+	struct metastore_notice notice __uninitialized;
+
+	metastore_change_tell(change, old, &notice);
+	change->queues = metastore_deliver(change->key, &notice, claims, garbage);
+}
+
+/* Makes a change and tells it. The lock may be released in between. */
+static inline void carry_out(struct metastore_change *change, struct metastore_value *old,
+			     struct metastore_claims *claims,
+			     struct metastore_garbage *garbage)
+{
+	struct metastore_bucket *bucket = change->key->bucket;
+
+	commit(change, old);
+	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
+		tell(change, old, claims, garbage);
+	if (old)
+		metastore_value_put_later(old, garbage);
+}
+
+/* Removes a value for a reason of the module's own. */
+static void remove_value(const struct metastore_key *key,
+			 struct metastore_value *value, u16 event_flags,
+			 struct metastore_garbage *garbage)
+{
+	struct metastore_change change = {
+		.key = key,
+		.type = METASTORE_EVENT_DELETED,
+		.event_flags = event_flags,
+	};
+
+	charge(&change, value);
+	carry_out(&change, value, NULL, garbage);
+}
+
+/*
+ * Takes the lock in order to make a change, after removing a value whose time is
+ * over. Returns the one there is, or NULL; the change knows where that is.
+ */
+static __always_inline struct metastore_value *lock_live(struct metastore_change *change,
+							 struct metastore_garbage *garbage)
+	__acquires(&change->key->bucket->lock)
+{
+	const struct metastore_key *key = change->key;
+	struct metastore_value *value;
+
+	for (;;) {
+		metastore_key_lock(key, garbage);
+		change->link = metastore_table_link(&key->bucket->values, key);
+		if (!change->link)
+			return NULL;
+		value = metastore_value_of(rcu_dereference_raw(*change->link));
+		if (likely(!metastore_value_is_over(value)))
+			return value;
+		/* That may release the lock: look again at all of it. */
+		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, garbage);
+		spin_unlock(&key->bucket->lock);
+	}
+}
+
+/**
+ * metastore_bucket_check - could a key be changed?
+ * @change:	the change, as in metastore_change_judge()
+ *
+ * Context: may sleep.
+ * Return: what metastore_change_judge() says.
+ */
+int metastore_bucket_check(struct metastore_change *change)
+{
+	struct metastore_garbage garbage = {};
+	int err;
+
+	err = metastore_change_judge(change, lock_live(change, &garbage));
+	spin_unlock(&change->key->bucket->lock);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
+/**
+ * metastore_bucket_change - change a key and tell its subscribers
+ * @change:	the change; its version and number of queues are set. If this
+ *		succeeds the caller's reference to its value becomes the table's
+ * @claims:	room that is claimed for the event, or NULL
+ *
+ * Context: may sleep.
+ * Return: 0; what metastore_change_judge() says; -ENOSPC if a limit of the store
+ * refuses it; -ENOMEM; 1 if @claims may not be all that are needed.
+ */
+int metastore_bucket_change(struct metastore_change *change,
+			    struct metastore_claims *claims)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_value *old;
+	int err;
+
+	err = metastore_change_prepare(change);
+	if (err)
+		return err;
+
+	old = lock_live(change, &garbage);
+	err = judge(change, old);
+	if (!err && claims && !metastore_claims_hold(claims, change->key))
+		err = 1;
+	if (!err)
+		err = charge(change, old);
+	if (!err)
+		carry_out(change, old, claims, &garbage);
+	spin_unlock(&change->key->bucket->lock);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
+/**
+ * metastore_bucket_expire - remove a value if its time is over, and tell
+ * @key:	the key
+ *
+ * Context: may sleep.
+ */
+void metastore_bucket_expire(const struct metastore_key *key)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_value *value;
+
+	metastore_key_lock(key, &garbage);
+	value = metastore_bucket_find(key);
+	if (value && metastore_value_is_over(value))
+		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, &garbage);
+	spin_unlock(&key->bucket->lock);
+	metastore_garbage_free(&garbage);
+}
+
+/**
+ * metastore_bucket_end - remove a value because its owner is gone, and tell
+ * @key:	its key
+ * @value:	the value; if it is not in the table any more nothing happens
+ * @end:	how the owner went
+ *
+ * Context: may sleep.
+ */
+void metastore_bucket_end(const struct metastore_key *key,
+			  struct metastore_value *value,
+			  const struct metastore_owner_end *end)
+{
+	struct metastore_garbage garbage = {};
+
+	metastore_key_lock(key, &garbage);
+	if (metastore_bucket_find(key) == value) {
+		metastore_tie_of(value)->end = *end;
+		remove_value(key, value, METASTORE_EVENT_F_OWNER, &garbage);
+	}
+	spin_unlock(&key->bucket->lock);
+	metastore_garbage_free(&garbage);
+}
+
+/**
+ * metastore_bucket_version - version of the last change so far
+ * @bucket:	the bucket
+ *
+ * Context: takes the bucket's lock.
+ */
+u64 metastore_bucket_version(struct metastore_bucket *bucket)
+{
+	u64 version;
+
+	spin_lock(&bucket->lock);
+	version = bucket->version;
+	spin_unlock(&bucket->lock);
+	return version;
+}

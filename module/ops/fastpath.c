@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * GET, SET and PUBLISH by the short way, which nearly all go: no flag, no time to live, a
+ * value in one piece, user memory that is there. Each is one function's work from the
+ * arguments to the result, and a GET needs neither a lock nor a reference. Whatever is out
+ * of the ordinary, errors in the arguments too, is left to the long way: ioctl.c,
+ * op.c.
+ */
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/rcupdate.h>
+#include <linux/uaccess.h>
+
+#include "base/usercopy.h"
+#include "store/bucket.h"
+#include "ops/fastpath.h"
+#include "api/file.h"
+
+/* Keys up to that length go the short way. */
+#define SHORT_KEY	64
+
+/* What a GET found. */
+struct found {
+	u64 version;
+	u32 len;
+};
+
+/*
+ * That the address can be a user's is checked for the most there can be, a constant, which
+ * is quicker; what is refused thereby, at the very end of the address space, goes the long
+ * way.
+ */
+static __always_inline int copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
+{
+	bool done;
+
+	if (should_fail_usercopy())
+		return -EFAULT;
+	if (!user_read_access_begin(ukey, SHORT_KEY))
+		return -EAGAIN;
+	done = unsafe_copy_in(bytes, ukey, len);
+	user_read_access_end();
+	return done ? 0 : -EFAULT;
+}
+
+/*
+ * Of a value in one piece, that is as long as key and value. Here the memory may just not
+ * be there.
+ */
+static __always_inline int copy_value(u8 __user *uvalue,
+				      const struct metastore_value *value)
+{
+	bool done;
+
+	if (should_fail_usercopy())
+		return -EFAULT;
+	if (!user_write_access_begin(uvalue, METASTORE_INLINE_MAX))
+		return -EAGAIN;
+	done = unsafe_copy_out(uvalue, value->node.key + value->node.key_len, value->len);
+	user_write_access_end();
+	return done ? 0 : -EAGAIN;
+}
+
+/*
+ * No page fault may be waited for meanwhile. With PREEMPT_RT a look-up can wait for who
+ * splits a slot, so it must not be with preemption off.
+ */
+static inline void begin_look(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_lock();
+	else
+		rcu_read_lock_sched();
+	pagefault_disable();
+}
+
+static inline void end_look(void)
+{
+	pagefault_enable();
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_unlock();
+	else
+		rcu_read_unlock_sched();
+}
+
+/*
+ * Looks a key up and copies its value out. Returns 0, -ENOENT, -EFAULT; -EAGAIN: that
+ * needs a closer look, also if the memory is not there: it can be waited for elsewhere.
+ */
+static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_len,
+				u64 uvalue, u32 room, struct found *found)
+{
+	struct metastore_key key __uninitialized;
+	u8 bytes[SHORT_KEY] __uninitialized;
+	const struct metastore_value *value;
+	int err;
+
+	if (!key_len || key_len > SHORT_KEY)
+		return -EAGAIN;
+	err = copy_key(bytes, u64_to_user_ptr(ukey), key_len);
+	if (err)
+		return err;
+	key.bytes = bytes;
+	key.len = key_len;
+	metastore_store_locate(file->store, &key);
+	/* What is in a table stays as it is for an RCU section after it is taken out. */
+	begin_look();
+	value = metastore_bucket_find(&key);
+	if (!value) {
+		err = -ENOENT;
+	} else if (metastore_value_is_tied(value) || !metastore_value_is_piece(value) ||
+		   value->len > room) {
+		err = -EAGAIN;
+	} else {
+		found->version = value->version;
+		found->len = value->len;
+		err = copy_value(u64_to_user_ptr(uvalue), value);
+	}
+	end_look();
+	return err;
+}
+
+static inline int put_found(struct metastore_get __user *uargs, const struct found *found)
+{
+	if (!user_write_access_begin(uargs, sizeof(*uargs)))
+		return -EFAULT;
+	unsafe_put_user(found->len, &uargs->value_len, fault);
+	unsafe_put_user(METASTORE_OWNER_NONE, &uargs->owner, fault);
+	unsafe_put_user(found->version, &uargs->version, fault);
+	unsafe_put_user(0, &uargs->ttl, fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+/**
+ * metastore_quick_get - GET, if it is simple
+ * @file:	open file
+ * @uargs:	arguments, of the size the structure has now
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -EFAULT; -EAGAIN: it is not simple.
+ */
+int metastore_quick_get(struct metastore_file *file, struct metastore_get __user *uargs)
+{
+	struct metastore_get args __uninitialized;
+	struct found found __uninitialized;
+	int err;
+
+	/* The rest is only for the result. */
+	if (!(file->mode & FMODE_READ))
+		return -EAGAIN;
+	err = metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_get, version));
+	if (err)
+		return err;
+	if (args.flags)
+		return -EAGAIN;
+	err = look(file, args.key, args.key_len, args.value, args.value_len, &found);
+	return err ?: put_found(uargs, &found);
+}
+
+/**
+ * metastore_quick_op - do a GET of a batch, if it is simple
+ * @file:	open file
+ * @op:		operation, copied from user space, a GET; if it is done its [out] fields
+ *		but the result are set
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOENT; -EFAULT; -EAGAIN: it is not simple.
+ */
+int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
+{
+	struct found found __uninitialized;
+	int err;
+
+	if (!(file->mode & FMODE_READ) || op->flags)
+		return -EAGAIN;
+	err = look(file, op->key, op->key_len, op->value, op->value_len, &found);
+	if (err)
+		return err;
+	op->value_len = found.len;
+	op->owner = METASTORE_OWNER_NONE;
+	op->version = found.version;
+	op->ttl = 0;
+	return 0;
+}
+
+/* Is there nothing in it that needs a closer look? */
+static inline bool is_simple(const struct metastore_file *file,
+			     const struct metastore_set *args)
+{
+	return !(args->flags | args->ttl | args->timeout | args->reserved) &&
+	       args->key_len && args->key_len <= METASTORE_KEY_MAX &&
+	       args->value_len <= file->store->limits.max_value;
+}
+
+/* The change is made: what faults is not reported. */
+static inline int put_result(struct metastore_set __user *uargs, u64 version, u32 queues)
+{
+	if (!user_write_access_begin(uargs, sizeof(*uargs)))
+		return -EFAULT;
+	unsafe_put_user(version, &uargs->version, fault);
+	unsafe_put_user(queues, &uargs->queues, fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+/**
+ * metastore_quick_store - SET or PUBLISH, if it is simple
+ * @file:	open file
+ * @uargs:	arguments, of the size the structure has now
+ * @type:	METASTORE_EVENT_*
+ *
+ * Context: may sleep.
+ * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
+ * is done.
+ */
+int metastore_quick_store(struct metastore_file *file, struct metastore_set __user *uargs,
+			  u16 type)
+{
+	struct metastore_set args __uninitialized;
+	struct metastore_key key __uninitialized;
+	struct metastore_change change __uninitialized;
+	struct metastore_value *value;
+	int err;
+
+	if (!(file->mode & FMODE_WRITE))
+		return -EAGAIN;
+	err = metastore_copy_struct_in(&args, uargs, sizeof(args));
+	if (err)
+		return err;
+	if (!is_simple(file, &args))
+		return -EAGAIN;
+	value = metastore_value_create(u64_to_user_ptr(args.key), args.key_len,
+				       u64_to_user_ptr(args.value), args.value_len, false);
+	if (IS_ERR(value))
+		return PTR_ERR(value);
+	metastore_store_locate_value(file->store, value, &key);
+	value->node.hash = key.hash;
+	change.key = &key;
+	change.value = value;
+	change.by = file;
+	change.flags = 0;
+	change.type = type;
+	change.event_flags = 0;
+	change.queues = 0;
+	err = metastore_bucket_change(&change, NULL);
+	if (unlikely(err)) {
+		metastore_value_put(value);
+		return err;
+	}
+	return put_result(uargs, change.version,
+			  type == METASTORE_EVENT_PUBLISHED ? change.queues : 0);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_FASTPATH_H
+#define METASTORE_FASTPATH_H
+
+#include <linux/errno.h>
+#include <linux/types.h>
+
+#include <linux/metastore.h>
+
+struct metastore_file;
+
+int metastore_quick_get(struct metastore_file *file, struct metastore_get __user *uargs);
+int metastore_quick_store(struct metastore_file *file, struct metastore_set __user *uargs,
+			  u16 type);
+int metastore_quick_op(struct metastore_file *file, struct metastore_op *op);
+
+/**
+ * metastore_run_quickly - run a command, if that is simple
+ * @file:	open file
+ * @cmd:	METASTORE_IOC_*
+ * @uarg:	address of the arguments
+ *
+ * Context: may sleep.
+ * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
+ * is done.
+ */
+static inline int metastore_run_quickly(struct metastore_file *file, unsigned int cmd,
+					void __user *uarg)
+{
+	switch (cmd) {
+	case METASTORE_IOC_GET:
+		return metastore_quick_get(file, uarg);
+	case METASTORE_IOC_SET:
+		return metastore_quick_store(file, uarg, METASTORE_EVENT_SET);
+	case METASTORE_IOC_PUBLISH:
+		return metastore_quick_store(file, uarg, METASTORE_EVENT_PUBLISHED);
+	}
+	return -EAGAIN;
+}
+
+#endif /* METASTORE_FASTPATH_H */

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Snapshots: a subscriber first reads the values there are.
+ *
+ * They are looked up as they are read, in the order of the tables, which never changes
+ * however they grow. Of a key that the snapshot has not passed yet no event is queued:
+ * it will be read with what it then is. Once it is passed all its events are. Whether
+ * it is passed is decided with the bucket's lock held, under which both the snapshot
+ * goes on and events are queued, so there is neither a gap nor a double. Of a key whose
+ * event is not with all its subscribers yet (see delivery.c) the snapshot delivers the
+ * rest first, like anybody who wants to change it.
+ */
+#include <linux/kernel.h>
+#include <linux/minmax.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/srcu.h>
+#include <linux/string.h>
+
+#include "store/bucket.h"
+#include "store/store.h"
+#include "events/delivery.h"
+#include "events/subscription.h"
+#include "ops/snapshot.h"
+#include "api/read.h"
+
+/* Slots of a table that are looked at under one hold of the locks. */
+#define SLOTS_AT_ONCE	64
+
+/**
+ * metastore_snapshot_create - make a snapshot that has not begun
+ * @bucket:	index of the first bucket
+ * @newer:	which version a value must be above, of an exact key
+ *
+ * Context: may sleep.
+ * Return: the snapshot, to be freed with kfree(), or NULL.
+ */
+struct metastore_snapshot *metastore_snapshot_create(u32 bucket, u64 newer)
+{
+	struct metastore_snapshot *snapshot = kmalloc(sizeof(*snapshot), METASTORE_GFP);
+
+	if (!snapshot)
+		return NULL;
+	snapshot->bucket = bucket;
+	snapshot->newer = newer;
+	metastore_position_set(&snapshot->pos, 0, NULL, 0);
+	return snapshot;
+}
+
+static void free_snapshot(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct metastore_snapshot, rcu));
+}
+
+/**
+ * metastore_snapshot_free_later - free a snapshot once no reader can be on it
+ * @snapshot:	the snapshot, which no reader can come to any more
+ *
+ * Context: any.
+ */
+void metastore_snapshot_free_later(struct metastore_snapshot *snapshot)
+{
+	call_srcu(&metastore_srcu, &snapshot->rcu, free_snapshot);
+}
+
+/**
+ * metastore_snapshot_has_passed - has it shown what there was of a key?
+ * @snapshot:	the snapshot
+ * @key:	the key
+ *
+ * Context: with the locks of the key's bucket and of the queue held; or, while the key
+ * is busy, of the queue's alone.
+ */
+bool metastore_snapshot_has_passed(const struct metastore_snapshot *snapshot,
+				   const struct metastore_key *key)
+{
+	u32 bucket = metastore_store_bucket_index(key->bucket->store, key);
+
+	if (bucket != snapshot->bucket)
+		return bucket < snapshot->bucket;
+	return metastore_position_is_behind(&snapshot->pos, key);
+}
+
+/*
+ * A reader's visit to the first of a queue's snapshots, in a section of metastore_srcu
+ * so that the topic stays.
+ *
+ * @queue:	the queue
+ * @sub:	whose snapshot it is; its source is held
+ * @snapshot:	the snapshot
+ * @topic:	key or prefix; while the bucket is locked its bucket is that one
+ * @value:	the next value, or NULL
+ * @section:	of metastore_srcu
+ */
+struct visit {
+	struct metastore_queue *queue;
+	struct metastore_subscription *sub;
+	struct metastore_snapshot *snapshot;
+	struct metastore_key topic;
+	struct metastore_value *value;
+	int section;
+};
+
+/* Returns false if the queue has no snapshot. */
+static bool begin(struct visit *visit, struct metastore_queue *queue)
+{
+	struct metastore_source *source;
+
+	visit->queue = queue;
+	visit->section = metastore_section_begin();
+	source = metastore_source_hold_snapshot(queue, &visit->snapshot);
+	if (!source) {
+		metastore_section_end(visit->section);
+		return false;
+	}
+	visit->sub = container_of(source, struct metastore_subscription, source);
+	metastore_topic_key(visit->sub->topic, &visit->topic);
+	return true;
+}
+
+static void end(struct visit *visit)
+{
+	metastore_source_release(&visit->sub->source);
+	metastore_section_end(visit->section);
+}
+
+static bool is_exact(const struct visit *visit)
+{
+	return visit->topic.bucket;
+}
+
+/* Goes on to behind a key of the bucket it is in; an exact one is the only one. */
+static void pass(struct visit *visit, const struct metastore_node *node)
+{
+	if (is_exact(visit))
+		WRITE_ONCE(visit->snapshot->bucket, METASTORE_SNAPSHOT_DONE);
+	else
+		metastore_position_set(&visit->snapshot->pos, node->hash, node->key,
+				       node->key_len);
+}
+
+static void pass_bucket(struct visit *visit)
+{
+	struct metastore_snapshot *snapshot = visit->snapshot;
+	struct metastore_store *store = visit->sub->subs->store;
+	u32 next = snapshot->bucket + 1;
+
+	if (is_exact(visit) || next == store->limits.buckets)
+		next = METASTORE_SNAPSHOT_DONE;
+	WRITE_ONCE(snapshot->bucket, next);
+	metastore_position_set(&snapshot->pos, 0, NULL, 0);
+}
+
+static struct metastore_value *find_exact(struct visit *visit)
+{
+	struct metastore_value *value = metastore_bucket_find(&visit->topic);
+
+	if (!value || metastore_value_is_over(value) ||
+	    value->version <= visit->snapshot->newer)
+		return NULL;
+	return value;
+}
+
+static struct metastore_value *find_next(struct visit *visit,
+					 struct metastore_bucket *bucket)
+{
+	struct metastore_position *pos = &visit->snapshot->pos;
+	struct metastore_node *node;
+	int i;
+
+	for (i = 0; i < SLOTS_AT_ONCE && pos->order < METASTORE_ORDER_END; i++) {
+		node = metastore_table_next(&bucket->values, pos, visit->topic.bytes,
+					    visit->topic.len);
+		if (!node)
+			continue;
+		if (!metastore_value_is_over(metastore_value_of(node)))
+			return metastore_value_of(node);
+		pass(visit, node);
+	}
+	return NULL;
+}
+
+static void find(struct visit *visit, struct metastore_bucket *bucket)
+{
+	visit->value = is_exact(visit) ? find_exact(visit) : find_next(visit, bucket);
+}
+
+/* Nothing was found: goes to the next bucket if this one has no more. */
+static void go_on(struct visit *visit)
+{
+	if (is_exact(visit) || visit->snapshot->pos.order == METASTORE_ORDER_END)
+		pass_bucket(visit);
+}
+
+/*
+ * The bucket that the snapshot is in, locked, and the queue; NULL if it is done. For
+ * sparse, which cannot follow, this and unlock() leave the locks as they are.
+ */
+static struct metastore_bucket *lock(struct visit *visit)
+{
+	struct metastore_store *store = visit->sub->subs->store;
+	struct metastore_bucket *bucket;
+	u32 index;
+
+	for (;;) {
+		index = READ_ONCE(visit->snapshot->bucket);
+		if (index == METASTORE_SNAPSHOT_DONE)
+			return NULL;
+		bucket = &store->buckets[index];
+		spin_lock(&bucket->lock);
+		spin_lock(&visit->queue->lock);
+		if (visit->snapshot->bucket == index) {
+			__release(&visit->queue->lock);
+			__release(&bucket->lock);
+			return bucket;
+		}
+		spin_unlock(&visit->queue->lock);
+		spin_unlock(&bucket->lock);
+	}
+}
+
+static void unlock(struct visit *visit, struct metastore_bucket *bucket)
+{
+	__acquire(&bucket->lock);
+	__acquire(&visit->queue->lock);
+	spin_unlock(&visit->queue->lock);
+	spin_unlock(&bucket->lock);
+}
+
+/* Completes the delivery of a key that has one under way. */
+static void deliver_rest(const struct metastore_key *key)
+{
+	struct metastore_garbage garbage = {};
+
+	metastore_key_lock(key, &garbage);
+	spin_unlock(&key->bucket->lock);
+	metastore_garbage_free(&garbage);
+}
+
+/* Is the key it is at busy? Then it is copied. */
+static bool is_busy(struct visit *visit, struct metastore_bucket *bucket,
+		    struct metastore_key_buffer *busy)
+{
+	struct metastore_key key = visit->topic;
+
+	if (list_empty(&bucket->deliveries) || (!is_exact(visit) && !visit->value))
+		return false;
+	if (!is_exact(visit))
+		key = (struct metastore_key) {
+			.bytes = visit->value->node.key,
+			.len = visit->value->node.key_len,
+			.hash = visit->value->node.hash,
+			.bucket = bucket,
+		};
+	if (!metastore_key_is_busy(&key))
+		return false;
+	busy->key = key;
+	busy->key.bytes = busy->bytes;
+	memcpy(busy->bytes, key.bytes, key.len);
+	return true;
+}
+
+/*
+ * Takes values of the bucket that the snapshot is in, with the locks held. Returns how
+ * many, or -EMSGSIZE; 0: none yet; -EBUSY: the next one is of a key that is @busy.
+ */
+static int take_values(struct visit *visit, struct metastore_bucket *bucket,
+		       struct metastore_record *records, int max, size_t room,
+		       struct metastore_key_buffer *busy)
+{
+	size_t size;
+	int nr = 0;
+
+	while (nr < max) {
+		find(visit, bucket);
+		if (is_busy(visit, bucket, busy))
+			return nr ?: -EBUSY;
+		if (!visit->value) {
+			go_on(visit);
+			break;
+		}
+		metastore_snapshot_record(&visit->sub->source, visit->value, &records[nr]);
+		size = metastore_record_size(&records[nr]);
+		if (size > room)
+			return nr ?: -EMSGSIZE;
+		if (nr && metastore_queue_overdraws(visit->queue, &records[nr]))
+			break;
+		room -= size;
+		metastore_snapshot_consume(visit->queue, &records[nr++]);
+		pass(visit, &visit->value->node);
+		if (is_exact(visit))
+			break;
+	}
+	return nr;
+}
+
+/* The rest of a snapshot that has passed everything. Returns as take_some(). */
+static int take_end(struct visit *visit, struct metastore_record *record, size_t room)
+{
+	int nr = -ENODATA;
+
+	spin_lock(&visit->queue->lock);
+	if (metastore_snapshot_end_record(&visit->sub->source, record)) {
+		nr = -EMSGSIZE;
+		if (metastore_record_size(record) <= room) {
+			metastore_snapshot_consume(visit->queue, record);
+			nr = 1;
+		}
+	}
+	spin_unlock(&visit->queue->lock);
+	return nr;
+}
+
+/*
+ * Takes the next records, at least one. Returns how many; 0: none yet; -EMSGSIZE;
+ * -ENODATA: there is nothing more, or another reader has it.
+ */
+static int take_some(struct visit *visit, struct metastore_record *records, int max,
+		     size_t room)
+{
+	struct metastore_bucket *bucket = lock(visit);
+	struct metastore_key_buffer busy;
+	int nr;
+
+	if (!bucket)
+		return take_end(visit, records, room);
+	nr = visit->sub->source.cancelled ? -ENODATA :
+	     take_values(visit, bucket, records, max, room, &busy);
+	unlock(visit, bucket);
+	if (nr != -EBUSY)
+		return nr;
+	deliver_rest(&busy.key);
+	return 0;
+}
+
+/**
+ * metastore_snapshot_take - take records of a snapshot for a reader
+ * @queue:	the queue
+ * @records:	is filled; to be given to metastore_queue_finish()
+ * @max:	records that @records has room for
+ * @room:	bytes that the reader has room for
+ *
+ * Context: takes a bucket's lock and the queue's. May sleep.
+ * Return: the number of records, not always all that fit; 0 if there are none;
+ * -EMSGSIZE if the first does not fit; -ERESTARTSYS: a signal.
+ */
+int metastore_snapshot_take(struct metastore_queue *queue,
+			    struct metastore_record *records, int max, size_t room)
+{
+	struct visit visit;
+	int nr;
+
+	/* Most have none; who has just got one will be woken. */
+	if (list_empty(&queue->snapshots) || !begin(&visit, queue))
+		return 0;
+	do {
+		nr = take_some(&visit, records, max, room);
+		cond_resched();
+	} while (!nr && !signal_pending(current));
+	end(&visit);
+	if (!nr)
+		return -ERESTARTSYS;
+	return nr == -ENODATA ? 0 : nr;
+}
+
+/*
+ * The size of the next value of the bucket that the snapshot is in, with the locks held;
+ * 0: not found yet; -EBUSY: its key is @busy.
+ */
+static ssize_t value_size(struct visit *visit, struct metastore_bucket *bucket,
+			  struct metastore_key_buffer *busy)
+{
+	struct metastore_record record;
+
+	find(visit, bucket);
+	if (is_busy(visit, bucket, busy))
+		return -EBUSY;
+	if (!visit->value) {
+		go_on(visit);
+		return 0;
+	}
+	metastore_snapshot_record(&visit->sub->source, visit->value, &record);
+	return metastore_record_size(&record);
+}
+
+/* The size of the next record; 0: not found yet; -ENODATA: there is none. */
+static ssize_t look_for_size(struct visit *visit)
+{
+	struct metastore_bucket *bucket = lock(visit);
+	struct metastore_key_buffer busy;
+	ssize_t size;
+
+	if (!bucket)
+		return sizeof(struct metastore_event);
+	size = visit->sub->source.cancelled ? -ENODATA : value_size(visit, bucket, &busy);
+	unlock(visit, bucket);
+	if (size != -EBUSY)
+		return size;
+	deliver_rest(&busy.key);
+	return 0;
+}
+
+/**
+ * metastore_snapshot_next_size - length of the next record of a snapshot
+ * @queue:	the queue
+ *
+ * Context: takes a bucket's lock and the queue's. May sleep.
+ * Return: bytes; 0 if there is none, or a signal came before it was found.
+ */
+size_t metastore_snapshot_next_size(struct metastore_queue *queue)
+{
+	struct visit visit;
+	ssize_t size;
+
+	if (!begin(&visit, queue))
+		return 0;
+	do {
+		size = look_for_size(&visit);
+		cond_resched();
+	} while (!size && !signal_pending(current));
+	end(&visit);
+	return max_t(ssize_t, size, 0);
+}

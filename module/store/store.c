@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A store's life, its limits, and going over its keys.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/err.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "store/bucket.h"
+#include "api/file.h"
+
+/* Stores that there ever were. */
+static atomic64_t stores;
+
+static bool limits_are_sane(const struct metastore_limits *limits)
+{
+	return limits->buckets && limits->buckets <= METASTORE_MAX_BUCKETS &&
+	       limits->max_value && limits->max_value <= METASTORE_MAX_VALUE &&
+	       limits->queue_len && limits->queue_len <= METASTORE_MAX_QUEUE_LEN &&
+	       limits->queue_bytes >= METASTORE_MIN_QUEUE_BYTES &&
+	       limits->queue_bytes <= METASTORE_MAX_QUEUE_BYTES &&
+	       limits->max_keys && limits->max_keys <= METASTORE_MAX_KEYS &&
+	       limits->max_bytes >= METASTORE_MIN_BYTES &&
+	       limits->max_bytes <= S64_MAX;
+}
+
+/* Adds to a counter what fits. Nobody sees it above @max, not for a moment. */
+static bool add_within(atomic64_t *counter, s64 n, s64 max)
+{
+	s64 sum = atomic64_read(counter);
+
+	if (!n)
+		return true;
+	do {
+		if (n > 0 && n > max - sum)
+			return false;
+	} while (!atomic64_try_cmpxchg(counter, &sum, sum + n));
+	return true;
+}
+
+/*
+ * What private stores take, all of them together. Anybody who can write to a store
+ * can make one, so that a limit of each would be none.
+ */
+static struct {
+	atomic64_t used;
+	s64 max;
+} private_stores;
+
+/**
+ * metastore_private_limit - say what private stores may take
+ * @bytes:	bytes of all of them, at most S64_MAX
+ */
+void metastore_private_limit(u64 bytes)
+{
+	private_stores.max = bytes;
+}
+
+/** metastore_private_bytes - what private stores may take, in bytes */
+u64 metastore_private_bytes(void)
+{
+	return private_stores.max;
+}
+
+static bool charge_private(const struct metastore_store *store, s64 bytes)
+{
+	return !store->private ||
+	       add_within(&private_stores.used, bytes, private_stores.max);
+}
+
+static s64 bytes_of_buckets(const struct metastore_store *store)
+{
+	return (s64)store->limits.buckets * METASTORE_BUCKET_BYTES;
+}
+
+static int create_buckets(struct metastore_store *store)
+{
+	/* One change a ns is not reached, so older stores' versions are smaller. */
+	u64 version = ktime_get_real_ns();
+	u32 i;
+
+	if (!charge_private(store, bytes_of_buckets(store)))
+		return -ENOSPC;
+	store->buckets = kvcalloc(store->limits.buckets, sizeof(*store->buckets),
+				  METASTORE_GFP);
+	if (!store->buckets) {
+		charge_private(store, -bytes_of_buckets(store));
+		return -ENOMEM;
+	}
+	for (i = 0; i < store->limits.buckets; i++)
+		metastore_bucket_init(&store->buckets[i], store, version);
+	return 0;
+}
+
+/**
+ * metastore_store_create - make an empty store
+ * @limits:	what it shall be like
+ * @private:	whether it is a private one, of the current task's user
+ *
+ * Context: may sleep.
+ * Return: the store, with one reference; -EINVAL if a limit makes no sense;
+ * -ENOSPC if there is no room for one more private store; -ENOMEM.
+ */
+struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
+					       bool private)
+{
+	struct metastore_store *store;
+	int err;
+
+	if (!limits_are_sane(limits))
+		return ERR_PTR(-EINVAL);
+	store = kzalloc(sizeof(*store), METASTORE_GFP);
+	if (!store)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&store->refs, 1);
+	store->id = atomic64_inc_return(&stores);
+	store->limits = *limits;
+	store->private = private;
+	store->maker = current_euid();
+	get_random_bytes(&store->secret, sizeof(store->secret));
+	metastore_prefixes_init(&store->prefixes);
+	metastore_room_init(&store->room);
+	metastore_expiry_init(&store->expiry);
+	mutex_init(&store->txn_lock);
+	err = create_buckets(store);
+	if (err) {
+		kfree(store);
+		return ERR_PTR(err);
+	}
+	return store;
+}
+
+/**
+ * metastore_store_get - take a further reference
+ * @store:	a store to which there is a reference
+ *
+ * Return: @store.
+ */
+struct metastore_store *metastore_store_get(struct metastore_store *store)
+{
+	refcount_inc(&store->refs);
+	return store;
+}
+
+/**
+ * metastore_store_put - drop a reference; with the last the store and its values go
+ * @store:	the store
+ *
+ * Context: may sleep.
+ */
+void metastore_store_put(struct metastore_store *store)
+{
+	u32 i;
+
+	if (!refcount_dec_and_test(&store->refs))
+		return;
+	metastore_expiry_stop(&store->expiry);
+	charge_private(store, -atomic64_read(&store->bytes));
+	for (i = 0; i < store->limits.buckets; i++)
+		metastore_bucket_destroy(&store->buckets[i]);
+	charge_private(store, -bytes_of_buckets(store));
+	kvfree(store->buckets);
+	kfree(store);
+}
+
+/**
+ * metastore_store_is_owned - may the current task do what only its owner may?
+ * @store:	the store
+ */
+bool metastore_store_is_owned(const struct metastore_store *store)
+{
+	return (store->private && uid_eq(store->maker, current_euid())) ||
+	       capable(CAP_SYS_ADMIN);
+}
+
+/**
+ * metastore_store_bucket_index - number of the bucket a key falls in
+ * @store:	the store
+ * @key:	the key, after metastore_store_locate()
+ */
+u32 metastore_store_bucket_index(struct metastore_store *store,
+				 const struct metastore_key *key)
+{
+	return key->bucket - store->buckets;
+}
+
+/* See metastore_store_charge(). */
+int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes)
+{
+	int more_keys = max(keys, 0);
+	s64 more_bytes = max(bytes, 0LL);
+
+	if (!add_within(&store->keys, more_keys, store->limits.max_keys))
+		return -ENOSPC;
+	if (!add_within(&store->bytes, more_bytes, store->limits.max_bytes))
+		goto uncharge_keys;
+	if (!charge_private(store, more_bytes))
+		goto uncharge_bytes;
+	/* Only now what goes: others may have its place at once. */
+	add_within(&store->keys, keys - more_keys, 0);
+	add_within(&store->bytes, bytes - more_bytes, 0);
+	charge_private(store, bytes - more_bytes);
+	return 0;
+
+uncharge_bytes:
+	atomic64_sub(more_bytes, &store->bytes);
+uncharge_keys:
+	atomic64_sub(more_keys, &store->keys);
+	return -ENOSPC;
+}
+
+/**
+ * metastore_store_range - which buckets a command is about
+ * @store:	the store
+ * @bucket:	the one, or METASTORE_ANY_BUCKET
+ * @range:	its first and last are set
+ *
+ * Return: 0; -ERANGE if there is no such bucket.
+ */
+int metastore_store_range(struct metastore_store *store, u32 bucket,
+			  struct metastore_range *range)
+{
+	range->first = 0;
+	range->last = store->limits.buckets - 1;
+	if (bucket == METASTORE_ANY_BUCKET)
+		return 0;
+	if (bucket > range->last)
+		return -ERANGE;
+	range->first = bucket;
+	range->last = bucket;
+	return 0;
+}
+
+/* Is a range about all buckets? */
+static bool is_whole(const struct metastore_store *store,
+		     const struct metastore_range *range)
+{
+	return !range->first && range->last == store->limits.buckets - 1;
+}
+
+static int flush_bucket(struct metastore_file *file,
+			const struct metastore_range *range, bool steal,
+			u64 *values)
+{
+	u64 newest = metastore_bucket_version(&file->store->buckets[range->first]);
+	struct metastore_iter iter;
+	int err;
+
+	metastore_iter_init(&iter, file->store, range, false);
+	while ((err = metastore_iter_next(&iter)) > 0) {
+		struct metastore_change change = {
+			.key = &iter.key,
+			.by = file,
+			.flags = METASTORE_F_IF_VERSION |
+				 (steal ? METASTORE_F_STEAL : 0),
+			.type = METASTORE_EVENT_DELETED,
+			.event_flags = METASTORE_EVENT_F_FLUSH,
+			.version = iter.version,
+		};
+
+		if (iter.version <= newest && !metastore_bucket_change(&change, NULL))
+			++*values;
+	}
+	return err;
+}
+
+/**
+ * metastore_store_flush - delete values
+ * @file:	the open file that wants it; its store is meant
+ * @range:	of which keys
+ * @steal:	those of other open files as well
+ * @values:	is increased by the number of values deleted
+ *
+ * A bucket's values that are newer than when its turn came stay, so that this
+ * ends however fast others write.
+ *
+ * Context: may sleep.
+ * Return: 0; -EINTR: a fatal signal.
+ */
+int metastore_store_flush(struct metastore_file *file,
+			  const struct metastore_range *range, bool steal,
+			  u64 *values)
+{
+	struct metastore_range one = *range;
+	int err = 0;
+
+	for (; one.first <= range->last && !err; one.first++) {
+		one.last = one.first;
+		err = flush_bucket(file, &one, steal, values);
+	}
+	return err;
+}
+
+/**
+ * metastore_store_flush_subscriptions - end subscriptions of all open files
+ * @store:	the store
+ * @range:	to which keys, and if those are of all buckets, to which prefixes
+ * @subscriptions: is increased by the number of subscriptions ended
+ *
+ * Context: may sleep.
+ * Return: 0; -EINTR: a fatal signal.
+ */
+int metastore_store_flush_subscriptions(struct metastore_store *store,
+					const struct metastore_range *range,
+					u64 *subscriptions)
+{
+	struct metastore_iter iter;
+	int err;
+
+	metastore_iter_init(&iter, store, range, true);
+	while ((err = metastore_iter_next(&iter)) > 0)
+		*subscriptions += metastore_subscriptions_flush(&iter.key);
+	if (!err && is_whole(store, range))
+		*subscriptions += metastore_prefixes_flush(store, range->prefix,
+							   range->prefix_len);
+	return err;
+}
+
+/**
+ * metastore_store_count - count what is in a store
+ * @store:	the store
+ * @range:	in which buckets; the prefix is not looked at
+ * @info:	its keys, bytes and subscriptions are set
+ *
+ * The counts are of slightly different moments.
+ *
+ * Context: may sleep.
+ */
+void metastore_store_count(struct metastore_store *store,
+			   const struct metastore_range *range,
+			   struct metastore_info *info)
+{
+	u32 i;
+
+	info->keys = 0;
+	info->bytes = 0;
+	info->subscriptions = 0;
+	for (i = range->first; i <= range->last; i++) {
+		struct metastore_bucket *bucket = &store->buckets[i];
+
+		spin_lock(&bucket->lock);
+		info->keys += bucket->values.nr_nodes;
+		info->bytes += bucket->bytes;
+		info->subscriptions += bucket->nr_subscriptions;
+		spin_unlock(&bucket->lock);
+		cond_resched();
+	}
+	if (is_whole(store, range))
+		info->subscriptions += READ_ONCE(store->prefixes.nr);
+}
+
+/**
+ * metastore_iter_init - go to before the first key of a range
+ * @iter:	is set
+ * @store:	the store
+ * @range:	the range, which must stay as long as @iter
+ * @topics:	go over keys with subscriptions, not with values
+ */
+void metastore_iter_init(struct metastore_iter *iter,
+			 struct metastore_store *store,
+			 const struct metastore_range *range, bool topics)
+{
+	iter->store = store;
+	iter->range = range;
+	iter->topics = topics;
+	iter->bucket = &store->buckets[range->first];
+	metastore_position_set(&iter->pos, 0, NULL, 0);
+}
+
+/**
+ * metastore_iter_skip_to - go to right behind a key
+ * @iter:	before the first key of its range
+ * @key:	the key, after metastore_store_locate(). It need not exist; if it is
+ *		before the range @iter stays, if it is behind @iter is at the end
+ */
+void metastore_iter_skip_to(struct metastore_iter *iter,
+			    const struct metastore_key *key)
+{
+	if (key->bucket < iter->bucket)
+		return;
+	iter->bucket = key->bucket;
+	metastore_position_set(&iter->pos, key->hash, key->bytes, key->len);
+}
+
+static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
+{
+	metastore_position_set(&iter->pos, node->hash, node->key, node->key_len);
+	iter->key.bytes = iter->pos.key;
+	iter->key.len = node->key_len;
+	iter->key.hash = node->hash;
+	iter->key.bucket = iter->bucket;
+	if (!iter->topics) {
+		iter->version = metastore_value_of(node)->version;
+		iter->value_len = metastore_value_of(node)->len;
+	}
+}
+
+/* Looks at the rest of one slot, up to the next node. Is that a key to be told? */
+static bool step(struct metastore_iter *iter)
+{
+	struct metastore_table *table =
+		iter->topics ? &iter->bucket->topics : &iter->bucket->values;
+	struct metastore_node *node;
+	bool told = false;
+
+	rcu_read_lock();
+	node = metastore_table_next(table, &iter->pos, iter->range->prefix,
+				    iter->range->prefix_len);
+	if (node) {
+		arrive_at(iter, node);
+		told = iter->topics ||
+		       !metastore_value_is_over(metastore_value_of(node));
+	}
+	rcu_read_unlock();
+	return told;
+}
+
+/**
+ * metastore_iter_next - go to the next key of the range
+ * @iter:	where it was
+ *
+ * Keys that are there all the time are met exactly once, however much others
+ * change meanwhile.
+ *
+ * Context: may sleep; takes no lock.
+ * Return: 1; 0 at the end; -EINTR: a fatal signal.
+ */
+int metastore_iter_next(struct metastore_iter *iter)
+{
+	struct metastore_bucket *last = &iter->store->buckets[iter->range->last];
+
+	for (; iter->bucket <= last; iter->bucket++) {
+		while (iter->pos.order < METASTORE_ORDER_END) {
+			if (step(iter))
+				return 1;
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			cond_resched();
+		}
+		metastore_position_set(&iter->pos, 0, NULL, 0);
+	}
+	return 0;
+}

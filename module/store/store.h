@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_STORE_H
+#define METASTORE_STORE_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/kernel.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/siphash.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+
+#include "base/table.h"
+#include "store/bucket.h"
+#include "store/expiry.h"
+#include "events/topic.h"
+#include "ops/publish_wait.h"
+
+struct metastore_file;
+struct metastore_value;
+
+/*
+ * Bounds of what a store can be made with.
+ *
+ * BUCKETS: an empty bucket takes 128 bytes, and 512 more with its first key (a page
+ *	before 6.11), so 42 MB for all (280).
+ * VALUE: a value is allocated and copied in one piece.
+ * QUEUE_LEN: an event takes 32 bytes of its queue's ring, and 24 of the index if there
+ *	is one, so 56 MB a file.
+ * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
+ * KEYS: hashes have 32 bits.
+ * SUBSCRIPTIONS: one takes some 500 bytes, so 32 MB a file.
+ */
+#define METASTORE_MAX_BUCKETS		SZ_64K
+#define METASTORE_MAX_VALUE		SZ_16M
+#define METASTORE_MAX_QUEUE_LEN		SZ_1M
+#define METASTORE_MIN_QUEUE_BYTES	SZ_4K
+#define METASTORE_MAX_QUEUE_BYTES	SZ_1G
+#define METASTORE_MAX_KEYS		BIT_ULL(31)
+#define METASTORE_MIN_BYTES		SZ_4K
+#define METASTORE_MAX_SUBSCRIPTIONS	SZ_64K
+
+/**
+ * METASTORE_BUCKET_BYTES - what a bucket counts against private_bytes
+ *
+ * It takes 128, and with its first key and first subscription 512 each for a
+ * table; where the kernel's radix tree has nodes of a page, before 6.11, more.
+ */
+#define METASTORE_BUCKET_BYTES		SZ_1K
+
+/**
+ * struct metastore_limits - what a store is made with
+ * @buckets:	number of buckets
+ * @max_value:	longest value in bytes
+ * @queue_len:	events that an open file's queue holds
+ * @queue_bytes: bytes that their values may take
+ * @max_keys:	keys that the store may hold
+ * @max_bytes:	bytes that their values may take
+ */
+struct metastore_limits {
+	u32 buckets;
+	u32 max_value;
+	u32 queue_len;
+	u32 queue_bytes;
+	u64 max_keys;
+	u64 max_bytes;
+};
+
+/**
+ * struct metastore_store - a key space, split over buckets
+ * @refs:	open files that mean it; the module is one for the machine's store
+ * @id:		tells it from all others; never changes
+ * @limits:	what it was made with; never changes
+ * @private:	whether it counts against what private stores may take; never
+ *		changes
+ * @maker:	who made it, if @private; never changes
+ * @secret:	of the hash that places keys; never changes
+ * @keys:	number of keys
+ * @bytes:	bytes that their values take
+ * @buckets:	@limits.buckets of them
+ * @prefixes:	subscriptions to prefixes
+ * @room:	what publishers wait for that wait for room
+ * @expiry:	values that have an end
+ * @txn_lock:	held by a transaction from before it locks its buckets until its
+ *		events are in the queues: they take turns
+ * @txns:	transactions so far; protected by @txn_lock
+ */
+struct metastore_store {
+	refcount_t refs;
+	u64 id;
+	struct metastore_limits limits;
+	bool private;
+	kuid_t maker;
+	hsiphash_key_t secret;
+	atomic64_t keys;
+	atomic64_t bytes;
+	struct metastore_bucket *buckets;
+	struct metastore_prefixes prefixes;
+	struct metastore_room room;
+	struct metastore_expiry expiry;
+	struct mutex txn_lock;	/* see above */
+	u64 txns;
+};
+
+/**
+ * struct metastore_range - which keys of a store a command is about
+ * @prefix:	what they begin with
+ * @prefix_len:	its length in bytes, 0 to METASTORE_KEY_MAX
+ * @first:	index of the first bucket
+ * @last:	index of the last bucket
+ */
+struct metastore_range {
+	const u8 *prefix;
+	u32 prefix_len;
+	u32 first;
+	u32 last;
+};
+
+/**
+ * struct metastore_iter - goes over the keys of a range in the store's order
+ * @store:	the store
+ * @range:	the range
+ * @topics:	whether it goes over keys with subscriptions, not with values
+ * @bucket:	the bucket it is in
+ * @pos:	where it is in that one's table
+ * @key:	the key it is at, whose bytes are in @pos
+ * @version:	version of its value
+ * @value_len:	length of its value
+ *
+ * The order is by bucket, then as the tables have it. The last two are not set
+ * where @topics is.
+ */
+struct metastore_iter {
+	struct metastore_store *store;
+	const struct metastore_range *range;
+	bool topics;
+	struct metastore_bucket *bucket;
+	struct metastore_position pos;
+	struct metastore_key key;
+	u64 version;
+	u32 value_len;
+};
+
+struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
+					       bool private);
+struct metastore_store *metastore_store_get(struct metastore_store *store);
+void metastore_store_put(struct metastore_store *store);
+bool metastore_store_is_owned(const struct metastore_store *store);
+void metastore_private_limit(u64 bytes);
+u64 metastore_private_bytes(void);
+u32 metastore_store_bucket_index(struct metastore_store *store,
+				 const struct metastore_key *key);
+int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes);
+int metastore_store_range(struct metastore_store *store, u32 bucket,
+			  struct metastore_range *range);
+int metastore_store_flush(struct metastore_file *file,
+			  const struct metastore_range *range, bool steal,
+			  u64 *values);
+int metastore_store_flush_subscriptions(struct metastore_store *store,
+					const struct metastore_range *range,
+					u64 *subscriptions);
+void metastore_store_count(struct metastore_store *store,
+			   const struct metastore_range *range,
+			   struct metastore_info *info);
+
+/**
+ * metastore_store_locate - find out where in a store a key belongs
+ * @store:	the store
+ * @key:	the key; its hash and bucket are set
+ *
+ * One keyed hash gives both: its upper bits pick the bucket, which BUCKET shows, all of
+ * them the slot in the bucket's tables, the lowest first. hsiphash() is for hash tables
+ * whose hashes are told to nobody. What is told here is the bucket; and LIST's order
+ * follows the slots. On a 64-bit kernel, which this module needs, it is SipHash-1-3 with
+ * a key of 128 bits, a pseudo-random function that others trust with as much: who sees
+ * some bits of it learns nothing about the others.
+ *
+ * A client can find out by some L * L calls of LIST, times the number of buckets in
+ * calls of BUCKET, L keys that fall in one chain, and make this one's users walk it. To
+ * redraw the secret would stop that, and change the order under everybody's cursor.
+ */
+static inline void metastore_store_locate(struct metastore_store *store,
+					  struct metastore_key *key)
+{
+	u32 hash = hsiphash(key->bytes, key->len, &store->secret);
+
+	key->hash = hash;
+	key->bucket = &store->buckets[reciprocal_scale(hash, store->limits.buckets)];
+}
+
+/**
+ * metastore_store_locate_value - find out where in a store a value belongs
+ * @store:	the store
+ * @value:	the value, to which the caller has a reference
+ * @key:	is set to its key; the bytes are the value's
+ */
+static inline void metastore_store_locate_value(struct metastore_store *store,
+						const struct metastore_value *value,
+						struct metastore_key *key)
+{
+	key->bytes = value->node.key;
+	key->len = value->node.key_len;
+	metastore_store_locate(store, key);
+}
+
+/**
+ * metastore_store_charge - count keys and bytes against the store's limits
+ * @store:	the store
+ * @keys:	keys that come; negative: that go
+ * @bytes:	bytes that come; negative: that go
+ *
+ * What does not grow is never refused. A new key that is refused for its bytes
+ * may for a moment take the place of another one, the last that max_keys allows.
+ *
+ * Return: 0, or -ENOSPC and nothing is counted.
+ */
+static inline int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
+{
+	/* Most values come in the place of one of the same length. */
+	return keys || bytes ? metastore_store_charge_any(store, keys, bytes) : 0;
+}
+
+void metastore_iter_init(struct metastore_iter *iter,
+			 struct metastore_store *store,
+			 const struct metastore_range *range, bool topics);
+void metastore_iter_skip_to(struct metastore_iter *iter,
+			    const struct metastore_key *key);
+int metastore_iter_next(struct metastore_iter *iter);
+
+#endif /* METASTORE_STORE_H */

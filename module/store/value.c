@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Values: immutable, reference-counted, shared by the table and every queue
+ * that tells of them. Only this file allocates and touches their bytes.
+ */
+#include <linux/build_bug.h>
+#include <linux/cred.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "base/usercopy.h"
+#include "store/value.h"
+
+#define HEADER		offsetof(struct metastore_value, node.key)
+
+static_assert(sizeof(struct metastore_value) <= METASTORE_VALUE_OVERHEAD);
+static_assert(sizeof(struct metastore_tie) <= METASTORE_TIE_OVERHEAD);
+
+static bool is_large(const struct metastore_value *value)
+{
+	return !metastore_value_is_piece(value);
+}
+
+/* Where a large value has the pointer to its bytes. */
+static void **large_bytes(const struct metastore_value *value)
+{
+	return (void **)PTR_ALIGN(value->node.key + value->node.key_len,
+				  sizeof(void *));
+}
+
+static void *bytes_of(const struct metastore_value *value)
+{
+	if (is_large(value))
+		return *large_bytes(value);
+	return (void *)value->node.key + value->node.key_len;
+}
+
+/* What header, key and what follows them take, in bytes. */
+static size_t header_size(u32 key_len, u32 len)
+{
+	size_t size = HEADER + key_len;
+
+	if (metastore_value_fits_inline(key_len, len))
+		size += len;
+	else
+		size = ALIGN(size, sizeof(void *)) + sizeof(void *);
+	/* The compiler may copy or clear the struct, its padding included. */
+	return max(size, sizeof(struct metastore_value));
+}
+
+static struct metastore_value *tied_header_alloc(size_t size)
+{
+	struct metastore_tied_value *both;
+
+	both = kmalloc(offsetof(struct metastore_tied_value, value) + size, METASTORE_GFP);
+	if (!both)
+		return NULL;
+	timerqueue_init(&both->tie.expiry);
+	both->tie.expiry.expires = KTIME_MAX;
+	both->tie.owner = NULL;
+	both->value.node.class = METASTORE_TIED;
+	return &both->value;
+}
+
+static struct metastore_value *apart_header_alloc(size_t size)
+{
+	struct metastore_value *value = kmalloc(size, METASTORE_GFP);
+
+	if (value)
+		value->node.class = METASTORE_APART;
+	return value;
+}
+
+/* If there is no memory, what is kept may be what is missing. */
+static struct metastore_value *piece_alloc(size_t size)
+{
+	struct metastore_value *value = metastore_spare_take(size);
+	u8 class;
+
+	if (likely(value))
+		return value;
+	class = metastore_spare_class(size);
+	value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
+	if (!value && metastore_spares_drop())
+		value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
+	if (value) {
+		value->node.group = metastore_spare_group();
+		value->node.class = class;
+	}
+	return value;
+}
+
+static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
+{
+	bool apart = !metastore_value_fits_inline(key_len, len);
+	size_t size = header_size(key_len, len);
+	struct metastore_value *value;
+	void *bytes = NULL;
+
+	if (apart) {
+		bytes = kvmalloc(len, METASTORE_GFP);
+		if (!bytes)
+			return NULL;
+	}
+	value = tied ? tied_header_alloc(size) :
+		apart ? apart_header_alloc(size) : piece_alloc(size);
+	if (!value) {
+		kvfree(bytes);
+		return NULL;
+	}
+	value->node.key_len = key_len;
+	value->len = len;
+	if (bytes)
+		*large_bytes(value) = bytes;
+	return value;
+}
+
+/* There are no other users: frees at once. */
+static void value_free(struct metastore_value *value)
+{
+	if (is_large(value))
+		kvfree(*large_bytes(value));
+	if (metastore_value_is_tied(value))
+		kfree(container_of(value, struct metastore_tied_value, value));
+	else
+		kfree(value);
+}
+
+/* Readers of the table may be on the header, not on the bytes of a large value. */
+static void value_free_rcu(struct metastore_value *value)
+{
+	struct metastore_tied_value *both;
+
+	if (is_large(value))
+		kvfree(*large_bytes(value));
+	if (metastore_value_is_tied(value)) {
+		both = container_of(value, struct metastore_tied_value, value);
+		kfree_rcu(both, value.rcu);
+	} else {
+		kfree_rcu(value, rcu);
+	}
+}
+
+/**
+ * metastore_value_create - make a value of what the caller has in memory
+ * @key:	user address of the key
+ * @key_len:	its length in bytes, 1 to METASTORE_KEY_MAX, checked by the caller
+ * @bytes:	user address of the value
+ * @len:	its length in bytes, checked by the caller
+ * @tied:	whether it gets a struct metastore_tie, as yet without owner and
+ *		without an end
+ *
+ * The current task becomes the writer. Each byte is copied once.
+ *
+ * Context: may sleep.
+ * Return: the value with one reference, without hash, version and time;
+ * -ENOMEM, or -EFAULT from copying.
+ */
+struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
+					       const void __user *bytes, u32 len,
+					       bool tied)
+{
+	struct metastore_value *value;
+	int err;
+
+	value = value_alloc(key_len, len, tied);
+	if (!value)
+		return ERR_PTR(-ENOMEM);
+	/* They were allocated for so many bytes. */
+	err = metastore_copy_in(value->node.key, key, key_len) ?:
+	      metastore_copy_in(is_large(value) ? bytes_of(value) : value->node.key + key_len,
+				bytes, len);
+	if (unlikely(err)) {
+		value_free(value);
+		return ERR_PTR(err);
+	}
+	refcount_set(&value->refs, 1);
+	value->tgid = task_tgid_nr(current);
+	value->uid = current_euid();
+	return value;
+}
+
+/**
+ * metastore_value_tryget - take a reference to a value found in a table
+ * @value:	the value
+ *
+ * Context: under rcu_read_lock().
+ * Return: false if it is gone from the table since.
+ */
+bool metastore_value_tryget(struct metastore_value *value)
+{
+	return refcount_inc_not_zero(&value->refs);
+}
+
+/**
+ * metastore_garbage_free_rest - free the values whose memory is not kept
+ * @garbage:	list of them; is empty afterwards
+ *
+ * Context: may sleep.
+ */
+void metastore_garbage_free_rest(struct metastore_garbage *garbage)
+{
+	struct metastore_value *value;
+
+	while ((value = garbage->first)) {
+		garbage->first = value->garbage;
+		value_free_rcu(value);
+		cond_resched();
+	}
+}
+
+/**
+ * metastore_value_put - drop a reference
+ * @value:	the value
+ *
+ * Context: may sleep.
+ */
+void metastore_value_put(struct metastore_value *value)
+{
+	struct metastore_garbage garbage = {};
+
+	metastore_value_put_later(value, &garbage);
+	metastore_garbage_free(&garbage);
+}
+
+/**
+ * metastore_value_to_user - copy the bytes of a value out
+ * @value:	the value, to which the caller has a reference
+ * @buffer:	user address of at least its length
+ *
+ * Context: may sleep.
+ * Return: 0 or -EFAULT.
+ */
+int metastore_value_to_user(const struct metastore_value *value,
+			    void __user *buffer)
+{
+	/* There are so many. */
+	return metastore_copy_out(buffer, bytes_of(value), value->len);
+}
+
+/**
+ * metastore_value_to_iter - copy key and value out, one right behind the other
+ * @value:	the value, to which the caller has a reference
+ * @len:	its length, or 0: only the key
+ * @to:		where to; must have room for both
+ *
+ * Context: may sleep.
+ * Return: false if the buffer is bad.
+ */
+bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
+			     struct iov_iter *to)
+{
+	const u8 *key = value->node.key;
+	size_t key_len = value->node.key_len;
+
+	if (!is_large(value))
+		return copy_to_iter(key, key_len + len, to) == key_len + len;
+	return copy_to_iter(key, key_len, to) == key_len &&
+	       copy_to_iter(bytes_of(value), len, to) == len;
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory of small values that are gone, kept for the next ones.
+ *
+ * Whoever changes a key again and again would otherwise allocate memory for each value,
+ * be charged for it, and have it freed after a grace period, which together costs more
+ * than all the rest. So each CPU keeps the memory of values whose last reference went
+ * there. Readers of a table may still be on it: it is used again when the grace period is
+ * over that began thereafter, so that they never see it change. The oldest is first; if
+ * its readers are not through nor are those of the others.
+ *
+ * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
+ * that one get it again, or of one that was given its number after it was removed: then
+ * that one's parent pays. Of what there is more than was used within a second is freed.
+ */
+#include <linux/spinlock.h> /* first, since local_lock.h lacks it */
+
+#include <linux/cpuhotplug.h>
+#include <linux/cpumask.h>
+#include <linux/local_lock.h>
+#include <linux/memcontrol.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "store/value.h"
+#include "store/value_cache.h"
+
+/*
+ * How many a CPU keeps at most: as many as one changes that does nothing else while a
+ * grace period passes, some 10 ms. They take a megabyte if they are small, four at most.
+ */
+#define KEEP_MAX	SZ_8K
+
+/* Lists of a size, of as many memory cgroups, so that a few can use the same CPU. */
+#define GROUPS		4
+
+/* Values that are kept under one hold of the lock. */
+#define KEEP_AT_ONCE	64
+
+/* After so many times a grace period is begun, in case nobody else does. */
+#define GRACE_EACH	16
+
+/* How often what is not needed is freed. */
+#define TRIM_INTERVAL	HZ
+
+/* Built with KASAN nothing is kept: that shall see whoever uses it afterwards. */
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED	true
+#else
+#define SANITIZED	false
+#endif
+
+/* Those of kmalloc(), so that nothing is wasted. */
+static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_SPARE_MAX };
+
+#define NR_LISTS	(ARRAY_SIZE(sizes) * GROUPS)
+
+/*
+ * @first:	the oldest
+ * @last:	the youngest; both are set if there is any
+ * @nr:		their number
+ * @taken:	how often one was used since it was last trimmed
+ * @group:	whose all of them are, if there are any
+ */
+struct spare_list {
+	struct metastore_value *first;
+	struct metastore_value *last;
+	u32 nr;
+	u32 taken;
+	u16 group;
+};
+
+/*
+ * @lock:	protects the rest
+ * @nr:		how many all lists have
+ * @kept:	how often something was kept
+ * @over:	a grace period that is over
+ * @lists:	by size and memory cgroup
+ * @trim:	frees what is not needed; pending while there is anything
+ */
+struct spares {
+	local_lock_t lock;	/* see above */
+	u32 nr;
+	u32 kept;
+	unsigned long over;
+	struct spare_list lists[ARRAY_SIZE(sizes)][GROUPS];
+	struct delayed_work trim;
+};
+
+static DEFINE_PER_CPU(struct spares, spares) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
+
+static inline u8 class_of(size_t size)
+{
+	/* By steps of 32 bytes */
+	static const u8 classes[] = { 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5 };
+
+	return classes[DIV_ROUND_UP(size, 32)];
+}
+
+/**
+ * metastore_spare_class - which class of memory is enough
+ * @size:	bytes, at most METASTORE_SPARE_MAX
+ */
+u8 metastore_spare_class(size_t size)
+{
+	return class_of(size);
+}
+
+/**
+ * metastore_spare_size - size of memory, in bytes
+ * @class:	its class
+ */
+size_t metastore_spare_size(u8 class)
+{
+	return sizes[class];
+}
+
+static inline u16 current_group(void)
+{
+#ifdef CONFIG_MEMCG
+	u16 group;
+
+	rcu_read_lock();
+	group = mem_cgroup_id(mem_cgroup_from_css(task_css(current, memory_cgrp_id)));
+	rcu_read_unlock();
+	return group;
+#else
+	return 0;
+#endif
+}
+
+/**
+ * metastore_spare_group - the memory cgroup of the current task
+ *
+ * Return: its number, which may be another one's when it is gone.
+ */
+u16 metastore_spare_group(void)
+{
+	return current_group();
+}
+
+static inline struct metastore_value *pop(struct spares *its, struct spare_list *list)
+{
+	struct metastore_value *value = list->first;
+
+	list->first = value->spare.next;
+	list->nr--;
+	its->nr--;
+	return value;
+}
+
+/* Many have the same grace period. */
+static inline bool is_over(struct spares *its, unsigned long grace)
+{
+	if (likely(grace == its->over))
+		return true;
+	if (!poll_state_synchronize_rcu(grace))
+		return false;
+	its->over = grace;
+	return true;
+}
+
+/**
+ * metastore_spare_take - get memory that was kept
+ * @size:	how much, in bytes, at most METASTORE_SPARE_MAX
+ *
+ * Return: memory that is charged to the current task's memory cgroup, with the node's
+ * class and group set; or NULL.
+ */
+struct metastore_value *metastore_spare_take(size_t size)
+{
+	struct metastore_value *value = NULL;
+	u16 group = current_group();
+	struct spare_list *list;
+	struct spares *its;
+
+	local_lock(&spares.lock);
+	its = this_cpu_ptr(&spares);
+	list = &its->lists[class_of(size)][group % GROUPS];
+	if (list->nr && list->group == group && is_over(its, list->first->spare.grace))
+		value = pop(its, list);
+	list->taken += !!value;
+	local_unlock(&spares.lock);
+	return value;
+}
+
+static __always_inline void trim_later(struct spares *its)
+{
+	if (!delayed_work_pending(&its->trim))
+		schedule_delayed_work_on(smp_processor_id(), &its->trim, TRIM_INTERVAL);
+}
+
+/* A grace period that began after now; every so often one that is sure to. */
+static unsigned long next_grace(void)
+{
+	if (__this_cpu_inc_return(spares.kept) % GRACE_EACH)
+		return get_state_synchronize_rcu();
+	return start_poll_synchronize_rcu();
+}
+
+/* Appends a value, if the list is not another group's. */
+static bool append(struct spare_list *list, struct metastore_value *value)
+{
+	if (!list->nr) {
+		list->group = value->node.group;
+		list->first = value;
+	} else if (list->group == value->node.group) {
+		list->last->spare.next = value;
+	} else {
+		return false;
+	}
+	list->last = value;
+	list->nr++;
+	return true;
+}
+
+/* Keeps those values of a class of ours that there is room for. */
+static void keep(struct spares *its, struct metastore_garbage *garbage)
+{
+	struct metastore_value *value, *next, **link = &garbage->first;
+	unsigned long grace = next_grace();
+	u32 i;
+
+	for (i = 0; i < KEEP_AT_ONCE && (value = *link) && its->nr < KEEP_MAX; i++) {
+		u8 class = value->node.class;
+
+		next = value->garbage;
+		if (class < ARRAY_SIZE(sizes) &&
+		    append(&its->lists[class][value->node.group % GROUPS], value)) {
+			value->spare.grace = grace;
+			its->nr++;
+			*link = next;
+		} else {
+			link = &value->garbage;
+		}
+	}
+}
+
+/**
+ * metastore_spares_keep - keep the memory of values that are gone
+ * @garbage:	the values, of which only readers under rcu_read_lock() may still see the
+ *		header; those are left in it whose memory is not kept
+ *
+ * Context: may sleep.
+ */
+void metastore_spares_keep(struct metastore_garbage *garbage)
+{
+	struct spares *its;
+
+	if (SANITIZED)
+		return;
+	local_lock(&spares.lock);
+	its = this_cpu_ptr(&spares);
+	keep(its, garbage);
+	trim_later(its);
+	local_unlock(&spares.lock);
+}
+
+/* Frees the oldest of this CPU's list of that number, if its readers are through. */
+static bool free_oldest(u32 nr)
+{
+	struct metastore_value *value = NULL;
+	struct spare_list *list;
+	struct spares *its;
+
+	local_lock(&spares.lock);
+	its = this_cpu_ptr(&spares);
+	list = &its->lists[nr / GROUPS][nr % GROUPS];
+	if (list->nr && is_over(its, list->first->spare.grace))
+		value = pop(its, list);
+	local_unlock(&spares.lock);
+	kfree(value);
+	return value;
+}
+
+/* Frees so many, at most: there may always be new ones. Returns how many. */
+static u32 free_some(u32 nr, u32 most)
+{
+	u32 freed = 0;
+
+	while (freed < most && free_oldest(nr)) {
+		freed++;
+		cond_resched();
+	}
+	return freed;
+}
+
+static u32 kept_of(struct spares *its, u32 nr, u16 group)
+{
+	struct spare_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
+
+	return list->group == group ? list->nr : 0;
+}
+
+/* How many of a list were not needed since this was last asked. */
+static u32 unneeded(u32 nr)
+{
+	struct spare_list *list;
+	u32 more;
+
+	local_lock(&spares.lock);
+	list = &this_cpu_ptr(&spares)->lists[nr / GROUPS][nr % GROUPS];
+	more = list->nr > list->taken ? list->nr - list->taken : 0;
+	list->taken = 0;
+	local_unlock(&spares.lock);
+	return more;
+}
+
+static void trim(struct work_struct *work)
+{
+	struct spares *its;
+	u32 nr;
+
+	for (nr = 0; nr < NR_LISTS; nr++)
+		free_some(nr, unneeded(nr));
+	local_lock(&spares.lock);
+	its = this_cpu_ptr(&spares);
+	/* If its CPU is off this runs on another one, which sees to itself. */
+	if (its->nr && work == &its->trim.work) {
+		/* By the next time all of them are over. */
+		start_poll_synchronize_rcu();
+		trim_later(its);
+	}
+	local_unlock(&spares.lock);
+}
+
+/**
+ * metastore_spares_drop - free what this CPU keeps for the current task's memory cgroup
+ *
+ * For when that is full. What readers may still be on is left: that can take long.
+ *
+ * Context: may sleep.
+ * Return: whether there was any.
+ */
+bool metastore_spares_drop(void)
+{
+	u16 group = current_group();
+	u32 nr, kept, freed = 0;
+
+	for (nr = group % GROUPS; nr < NR_LISTS; nr += GROUPS) {
+		local_lock(&spares.lock);
+		kept = kept_of(this_cpu_ptr(&spares), nr, group);
+		local_unlock(&spares.lock);
+		freed += free_some(nr, kept);
+	}
+	return freed;
+}
+
+static void free_list(struct spare_list *list)
+{
+	struct metastore_value *value;
+
+	for (; list->nr; list->nr--) {
+		value = list->first;
+		list->first = value->spare.next;
+		kfree(value);
+		cond_resched();
+	}
+}
+
+/* Frees all that a CPU keeps, which is off, or does so no more. */
+static void free_all(struct spares *its)
+{
+	u32 nr;
+
+	for (nr = 0; nr < NR_LISTS; nr++)
+		free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
+	its->nr = 0;
+}
+
+/* What waits for a CPU's next turn would wait for ever. May sleep. */
+static int cpu_is_dead(unsigned int cpu)
+{
+	struct spares *its = per_cpu_ptr(&spares, cpu);
+
+	/* If it runs it is elsewhere, and does there what is to be done there. */
+	cancel_delayed_work_sync(&its->trim);
+	synchronize_rcu();
+	free_all(its);
+	return 0;
+}
+
+static enum cpuhp_state hotplug_state;
+
+/**
+ * metastore_spares_init - nothing is kept yet
+ *
+ * Context: may sleep.
+ * Return: 0 or what cpuhp_setup_state_nocalls() says.
+ */
+int metastore_spares_init(void)
+{
+	int cpu, ret;
+
+	for_each_possible_cpu(cpu)
+		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, trim);
+	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "metastore:spare", NULL,
+					cpu_is_dead);
+	if (ret < 0)
+		return ret;
+	hotplug_state = ret;
+	return 0;
+}
+
+/**
+ * metastore_spares_exit - free all that is kept
+ *
+ * To be called when there are no values any more.
+ *
+ * Context: may sleep.
+ */
+void metastore_spares_exit(void)
+{
+	int cpu;
+
+	cpuhp_remove_state_nocalls(hotplug_state);
+	for_each_possible_cpu(cpu)
+		cancel_delayed_work_sync(&per_cpu_ptr(&spares, cpu)->trim);
+	synchronize_rcu();
+	for_each_possible_cpu(cpu)
+		free_all(per_cpu_ptr(&spares, cpu));
+}
