@@ -9,7 +9,7 @@
 #include <linux/string.h>
 
 #include "base/table.h"
-#include "store/value.h"
+#include "base/types.h"
 
 /*
  * Slots that one insertion or removal adds or takes away at most. More than one,

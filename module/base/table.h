@@ -12,7 +12,7 @@
 
 #include <linux/metastore.h>
 
-#include "base/bytes.h"
+#include "base/types.h"
 
 struct metastore_bucket;
 

@@ -12,7 +12,7 @@
 #include <linux/fault-inject-usercopy.h>
 #include <linux/uaccess.h>
 
-#include "base/bytes.h"
+#include "base/types.h"
 
 /* Beyond that the processor's string instructions win. */
 #define METASTORE_FEW_BYTES	512

@@ -27,17 +27,6 @@ struct metastore_store;
  * @deliveries:	struct metastore_delivery, of keys whose event not all have yet
  *
  * @lock protects the rest.
- *
- * Lock order of the module:
- *
- *	store.txn_lock > bucket.lock > file.belongings.lock, expiry.lock
- *				   > file.subs.lock > queue.lock > queue.readers
- *	store.prefixes.lock > file.subs.lock
- *	queue.lock > store.room.waiters
- *
- * A section of metastore_srcu may begin under any of them.
- * All are taken in process context only. Nobody holds two of a kind, but a
- * transaction, which holds many buckets' locks, in the order of their addresses.
  */
 struct metastore_bucket {
 	spinlock_t lock;	/* see above */

@@ -2,7 +2,6 @@
 #ifndef METASTORE_VALUE_H
 #define METASTORE_VALUE_H
 
-#include <linux/gfp.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/timerqueue.h>
@@ -10,18 +9,11 @@
 #include <linux/uidgid.h>
 
 #include "base/table.h"
+#include "base/types.h"
 #include "store/value_cache.h"
 
 struct iov_iter;
 struct metastore_file;
-
-/**
- * METASTORE_GFP - how memory that users cause is allocated
- *
- * It is charged to the caller's memory cgroup. One that is full gets -ENOMEM;
- * the OOM killer is not called for it.
- */
-#define METASTORE_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /**
  * struct metastore_tie - what may end a value's life; stands ahead of the value
