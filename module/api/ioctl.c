@@ -16,6 +16,7 @@
 
 #include "store/bucket.h"
 #include "ops/batch.h"
+#include "ops/change.h"
 #include "ops/fastpath.h"
 #include "ops/op.h"
 #include "api/file.h"

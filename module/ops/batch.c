@@ -21,6 +21,7 @@
 #include "store/bucket.h"
 #include "events/delivery.h"
 #include "ops/batch.h"
+#include "ops/change.h"
 #include "ops/fastpath.h"
 #include "ops/op.h"
 #include "api/file.h"

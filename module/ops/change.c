@@ -15,108 +15,9 @@
 
 #include "store/bucket.h"
 #include "events/delivery.h"
+#include "ops/change.h"
 #include "ops/publish_wait.h"
 #include "api/file.h"
-
-/**
- * metastore_bucket_init - make an empty bucket
- * @bucket:	the bucket
- * @store:	its store
- * @version:	all versions will be greater
- */
-void metastore_bucket_init(struct metastore_bucket *bucket,
-			   struct metastore_store *store, u64 version)
-{
-	spin_lock_init(&bucket->lock);
-	metastore_table_init(&bucket->values, &bucket->lock);
-	metastore_table_init(&bucket->topics, &bucket->lock);
-	INIT_LIST_HEAD(&bucket->deliveries);
-	bucket->store = store;
-	bucket->version = version;
-}
-
-/**
- * metastore_bucket_destroy - free the values of a bucket
- * @bucket:	the bucket, which nobody uses any more and which has no
- *		subscriptions, nor values that belong to anybody
- *
- * Context: may sleep.
- */
-void metastore_bucket_destroy(struct metastore_bucket *bucket)
-{
-	struct metastore_position pos;
-	struct metastore_node *node;
-
-	metastore_position_set(&pos, 0, NULL, 0);
-	while (pos.order < METASTORE_ORDER_END) {
-		spin_lock(&bucket->lock);
-		node = metastore_table_next(&bucket->values, &pos, NULL, 0);
-		if (node)
-			metastore_table_remove(&bucket->values, node);
-		spin_unlock(&bucket->lock);
-		if (node)
-			metastore_value_put(metastore_value_of(node));
-		cond_resched();
-	}
-	metastore_table_destroy(&bucket->values);
-	metastore_table_destroy(&bucket->topics);
-}
-
-/**
- * metastore_bucket_get - get a value
- * @key:	the key
- *
- * Context: takes no lock.
- * Return: the value, with a reference for the caller, or NULL.
- */
-struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
-{
-	struct metastore_value *value;
-
-	rcu_read_lock();
-	do {
-		/* One that lost its last reference was replaced: look again. */
-		value = metastore_bucket_find(key);
-		if (value && metastore_value_is_over(value))
-			value = NULL;
-	} while (value && !metastore_value_tryget(value));
-	rcu_read_unlock();
-	return value;
-}
-
-/**
- * metastore_bucket_stat - tell what is known of a key
- * @key:	the key
- * @file:	who asks
- * @stat:	its [out] fields but the bucket are set
- *
- * Context: takes the bucket's lock.
- * Return: 0 or -ENOENT.
- */
-int metastore_bucket_stat(const struct metastore_key *key,
-			  const struct metastore_file *file,
-			  struct metastore_stat *stat)
-{
-	struct metastore_bucket *bucket = key->bucket;
-	struct metastore_value *value;
-	int err = -ENOENT;
-
-	spin_lock(&bucket->lock);
-	value = metastore_bucket_find(key);
-	if (value && !metastore_value_is_over(value)) {
-		stat->version = value->version;
-		stat->time = value->time;
-		stat->value_len = value->len;
-		stat->tgid = value->tgid;
-		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
-		stat->subscribers = metastore_subscribers(key);
-		stat->ttl = metastore_value_ttl(value);
-		stat->owner = metastore_value_owner(value, file);
-		err = 0;
-	}
-	spin_unlock(&bucket->lock);
-	return err;
-}
 
 /* Changes */
 
@@ -459,18 +360,3 @@ void metastore_bucket_end(const struct metastore_key *key,
 	metastore_garbage_free(&garbage);
 }
 
-/**
- * metastore_bucket_version - version of the last change so far
- * @bucket:	the bucket
- *
- * Context: takes the bucket's lock.
- */
-u64 metastore_bucket_version(struct metastore_bucket *bucket)
-{
-	u64 version;
-
-	spin_lock(&bucket->lock);
-	version = bucket->version;
-	spin_unlock(&bucket->lock);
-	return version;
-}

@@ -13,6 +13,7 @@
 
 #include "base/usercopy.h"
 #include "store/bucket.h"
+#include "ops/change.h"
 #include "ops/fastpath.h"
 #include "api/file.h"
 

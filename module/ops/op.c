@@ -10,6 +10,7 @@
 
 #include "base/usercopy.h"
 #include "store/bucket.h"
+#include "ops/change.h"
 #include "ops/op.h"
 #include "ops/publish_wait.h"
 #include "api/file.h"
@@ -286,4 +287,38 @@ int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_o
 				 u32 timeout)
 {
 	return metastore_op_check(file, op) ?: change(file, op, &timeout);
+}
+
+/**
+ * metastore_bucket_stat - tell what is known of a key
+ * @key:	the key
+ * @file:	who asks
+ * @stat:	its [out] fields but the bucket are set
+ *
+ * Context: takes the bucket's lock.
+ * Return: 0 or -ENOENT.
+ */
+int metastore_bucket_stat(const struct metastore_key *key,
+			  const struct metastore_file *file,
+			  struct metastore_stat *stat)
+{
+	struct metastore_bucket *bucket = key->bucket;
+	struct metastore_value *value;
+	int err = -ENOENT;
+
+	spin_lock(&bucket->lock);
+	value = metastore_bucket_find(key);
+	if (value && !metastore_value_is_over(value)) {
+		stat->version = value->version;
+		stat->time = value->time;
+		stat->value_len = value->len;
+		stat->tgid = value->tgid;
+		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
+		stat->subscribers = metastore_subscribers(key);
+		stat->ttl = metastore_value_ttl(value);
+		stat->owner = metastore_value_owner(value, file);
+		err = 0;
+	}
+	spin_unlock(&bucket->lock);
+	return err;
 }

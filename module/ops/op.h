@@ -24,5 +24,8 @@ void metastore_op_tell(struct metastore_op *op, const struct metastore_change *c
 		       bool refused);
 int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value);
+int metastore_bucket_stat(const struct metastore_key *key,
+			  const struct metastore_file *file,
+			  struct metastore_stat *stat);
 
 #endif /* METASTORE_OP_H */

@@ -19,6 +19,7 @@
 #include "store/bucket.h"
 #include "store/store.h"
 #include "events/subscription.h"
+#include "ops/change.h"
 #include "ops/publish_wait.h"
 
 /* How often a publisher that does not wait tries again because others came in between. */

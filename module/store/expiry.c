@@ -15,6 +15,7 @@
 #include "store/bucket.h"
 #include "store/expiry.h"
 #include "store/store.h"
+#include "ops/change.h"
 
 /* What the timer may be late, so that values that end together wake once. */
 #define SLACK_NS	NSEC_PER_MSEC

@@ -12,6 +12,7 @@
 #include "store/bucket.h"
 #include "store/owner.h"
 #include "store/store.h"
+#include "ops/change.h"
 #include "api/file.h"
 
 /**

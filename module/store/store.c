@@ -13,6 +13,7 @@
 #include <linux/timekeeping.h>
 
 #include "store/bucket.h"
+#include "ops/change.h"
 #include "api/file.h"
 
 /* Stores that there ever were. */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef METASTORE_CHANGE_H
+#define METASTORE_CHANGE_H
+
+#include <linux/types.h>
+
+#include "store/value.h"
+
+struct metastore_claims;
+struct metastore_file;
+struct metastore_notice;
+
+/**
+ * struct metastore_change - a change of a key, from the wish to what came of it
+ * @key:	the key
+ * @value:	what to store; NULL: remove what is there
+ * @by:		the open file that wants it; NULL: the module itself
+ * @link:	what leads to the value there is in the table, if that is known
+ * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL
+ * @type:	METASTORE_EVENT_* to be told
+ * @event_flags: METASTORE_EVENT_F_* to be told
+ * @version:	what METASTORE_F_IF_VERSION wants; then the change's
+ * @bytes:	what it adds to the bytes of the store, once it is charged
+ * @queues:	how many queues took the event
+ */
+struct metastore_change {
+	const struct metastore_key *key;
+	struct metastore_value *value;
+	struct metastore_file *by;
+	struct metastore_node __rcu **link;
+	u32 flags;
+	u16 type;
+	u16 event_flags;
+	u64 version;
+	s64 bytes;
+	u32 queues;
+};
+
+int metastore_bucket_check(struct metastore_change *change);
+int metastore_bucket_change(struct metastore_change *change,
+			    struct metastore_claims *claims);
+void metastore_bucket_expire(const struct metastore_key *key);
+void metastore_bucket_end(const struct metastore_key *key,
+			  struct metastore_value *value,
+			  const struct metastore_owner_end *end);
+
+int metastore_change_prepare(const struct metastore_change *change);
+int metastore_change_judge(struct metastore_change *change,
+			   const struct metastore_value *old);
+s64 metastore_change_bytes(struct metastore_change *change,
+			   const struct metastore_value *old);
+void metastore_change_commit(struct metastore_change *change,
+			     struct metastore_value *old);
+void metastore_change_tell(const struct metastore_change *change,
+			   struct metastore_value *old, struct metastore_notice *notice);
+
+#endif /* METASTORE_CHANGE_H */
