@@ -46,19 +46,6 @@ static struct metastore_topic *topic_of(struct metastore_trie_node *node)
 }
 
 /**
- * metastore_prefixes_init - make an empty set
- * @prefixes:	the set
- */
-void metastore_prefixes_init(struct metastore_prefixes *prefixes)
-{
-	spin_lock_init(&prefixes->lock);
-	RCU_INIT_POINTER(prefixes->trie.root, NULL);
-	bitmap_zero(prefixes->first, 256);
-	prefixes->any = false;
-	prefixes->nr = 0;
-}
-
-/**
  * metastore_topic_create - make a topic without subscriptions
  * @store:	its store
  * @key:	key or prefix

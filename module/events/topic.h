@@ -2,7 +2,6 @@
 #ifndef METASTORE_TOPIC_H
 #define METASTORE_TOPIC_H
 
-#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
@@ -11,26 +10,9 @@
 
 #include "base/table.h"
 #include "base/trie.h"
+#include "store/store.h"
 
-struct metastore_store;
 struct metastore_subscription;
-
-/**
- * struct metastore_prefixes - subscriptions to prefixes of a store's keys
- * @lock:	what who changes them takes
- * @trie:	struct metastore_topic by prefix
- * @first:	with which bytes they may begin: set ahead of @trie, cleared when that is
- *		empty
- * @any:	whether there may be the empty one; likewise
- * @nr:		number of subscriptions
- */
-struct metastore_prefixes {
-	spinlock_t lock;	/* see above */
-	struct metastore_trie trie;
-	DECLARE_BITMAP(first, 256);
-	bool any;
-	u32 nr;
-};
 
 /**
  * struct metastore_topic - what can be subscribed to: a key, or a prefix of keys
@@ -68,7 +50,6 @@ struct metastore_walk {
 	struct metastore_trie_match match;
 };
 
-void metastore_prefixes_init(struct metastore_prefixes *prefixes);
 struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 					       const struct metastore_key *key);
 struct metastore_topic *metastore_topic_find(struct metastore_store *store,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One bucket: the values of the keys that fall in it, and the order of their
- * changes.
+ * Changes of a key, and their order.
  *
  * A change is made and its events are queued under one hold of the bucket's
  * lock, so for each key every queue sees the changes in the order of their
@@ -18,8 +17,6 @@
 #include "ops/change.h"
 #include "ops/publish_wait.h"
 #include "api/file.h"
-
-/* Changes */
 
 static void tie(struct metastore_bucket *bucket, struct metastore_value *value)
 {

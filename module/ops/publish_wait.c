@@ -29,17 +29,6 @@
 #define CLAIMS_FIRST	16
 
 /**
- * metastore_room_init - nobody waits yet
- * @room:	is set
- */
-void metastore_room_init(struct metastore_room *room)
-{
-	init_waitqueue_head(&room->waiters);
-	atomic64_set(&room->changes, 0);
-	atomic64_set(&room->epoch, 0);
-}
-
-/**
  * metastore_room_came - there is room in a queue that lacked it
  * @room:	of the store
  *

@@ -11,18 +11,6 @@ struct metastore_key;
 struct metastore_source;
 
 /**
- * struct metastore_room - what publishers wait for that wait for room
- * @waiters:	they
- * @changes:	how often there came to be room in a queue that lacked it
- * @epoch:	how often it could have come to be that a further queue must have room
- */
-struct metastore_room {
-	wait_queue_head_t waiters;
-	atomic64_t changes;
-	atomic64_t epoch;
-};
-
-/**
  * struct metastore_claim - room for one event in a lossless queue
  * @source:	the subscription that will get it
  * @charge:	bytes of the queue
@@ -50,7 +38,6 @@ struct metastore_claims {
 	s64 epoch;
 };
 
-void metastore_room_init(struct metastore_room *room);
 void metastore_room_came(struct metastore_room *room);
 void metastore_room_needed(struct metastore_room *room);
 struct metastore_claim *metastore_claims_find(const struct metastore_claims *claims,

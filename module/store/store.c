@@ -99,6 +99,22 @@ static int create_buckets(struct metastore_store *store)
 	return 0;
 }
 
+static void store_init_prefixes(struct metastore_prefixes *prefixes)
+{
+	spin_lock_init(&prefixes->lock);
+	RCU_INIT_POINTER(prefixes->trie.root, NULL);
+	bitmap_zero(prefixes->first, 256);
+	prefixes->any = false;
+	prefixes->nr = 0;
+}
+
+static void store_init_room(struct metastore_room *room)
+{
+	init_waitqueue_head(&room->waiters);
+	atomic64_set(&room->changes, 0);
+	atomic64_set(&room->epoch, 0);
+}
+
 /**
  * metastore_store_create - make an empty store
  * @limits:	what it shall be like
@@ -125,8 +141,8 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	store->private = private;
 	store->maker = current_euid();
 	get_random_bytes(&store->secret, sizeof(store->secret));
-	metastore_prefixes_init(&store->prefixes);
-	metastore_room_init(&store->room);
+	store_init_prefixes(&store->prefixes);
+	store_init_room(&store->room);
 	metastore_expiry_init(&store->expiry);
 	mutex_init(&store->txn_lock);
 	err = create_buckets(store);

@@ -3,20 +3,22 @@
 #define METASTORE_STORE_H
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/kernel.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/siphash.h>
 #include <linux/sizes.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <linux/wait.h>
 
 #include "base/table.h"
+#include "base/trie.h"
 #include "store/bucket.h"
 #include "store/expiry.h"
-#include "events/topic.h"
-#include "ops/publish_wait.h"
 
 struct metastore_file;
 struct metastore_value;
@@ -66,6 +68,35 @@ struct metastore_limits {
 	u32 queue_bytes;
 	u64 max_keys;
 	u64 max_bytes;
+};
+
+/**
+ * struct metastore_prefixes - subscriptions to prefixes of a store's keys
+ * @lock:	what who changes them takes
+ * @trie:	struct metastore_topic by prefix
+ * @first:	with which bytes they may begin: set ahead of @trie, cleared when that is
+ *		empty
+ * @any:	whether there may be the empty one; likewise
+ * @nr:		number of subscriptions
+ */
+struct metastore_prefixes {
+	spinlock_t lock;	/* see above */
+	struct metastore_trie trie;
+	DECLARE_BITMAP(first, 256);
+	bool any;
+	u32 nr;
+};
+
+/**
+ * struct metastore_room - what publishers wait for that wait for room
+ * @waiters:	they
+ * @changes:	how often there came to be room in a queue that lacked it
+ * @epoch:	how often it could have come to be that a further queue must have room
+ */
+struct metastore_room {
+	wait_queue_head_t waiters;
+	atomic64_t changes;
+	atomic64_t epoch;
 };
 
 /**
