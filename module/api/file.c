@@ -16,6 +16,7 @@
 #include <linux/string.h>
 #include <linux/uio.h>
 
+#include "ops/change.h"
 #include "ops/snapshot.h"
 #include "api/fdinfo.h"
 #include "api/file.h"
@@ -44,7 +45,7 @@ static struct metastore_file *file_create(struct metastore_store *store, fmode_t
 	file->mode = mode & (FMODE_READ | FMODE_WRITE);
 	metastore_queue_init(&file->queue, &store->limits, &store->room);
 	metastore_subscriptions_init(&file->subs, store, &file->queue);
-	metastore_belongings_init(&file->belongings);
+	metastore_owner_init(&file->owner);
 	return file;
 }
 
@@ -57,7 +58,7 @@ static void file_destroy(struct metastore_file *file)
 {
 	/* Nothing is pushed any more, not even the end of what belongs to it. */
 	metastore_subscriptions_destroy(&file->subs);
-	metastore_belongings_destroy(file);
+	metastore_change_end(file);
 	metastore_queue_destroy(&file->queue);
 	metastore_store_put(file->store);
 	call_srcu(&metastore_srcu, &file->rcu, free_file);

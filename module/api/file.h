@@ -4,7 +4,7 @@
 
 #include <linux/fs.h>
 
-#include "store/owner.h"
+#include "store/lifetime.h"
 #include "store/store.h"
 #include "events/queue.h"
 #include "events/subscription.h"
@@ -17,7 +17,7 @@
  * @mode:	FMODE_READ, FMODE_WRITE: what it is open for; never changes
  * @queue:	its events
  * @subs:	what it is subscribed to
- * @belongings:	the values that belong to it
+ * @owner:	the values that belong to it
  * @rcu:	for freeing: deliveries may be on @queue and @subs
  */
 struct metastore_file {
@@ -27,7 +27,7 @@ struct metastore_file {
 	fmode_t mode;
 	struct metastore_queue queue;
 	struct metastore_subscriptions subs;
-	struct metastore_belongings belongings;
+	struct metastore_owner owner;
 	struct rcu_head rcu;
 };
 

@@ -471,7 +471,7 @@ static long create(struct metastore_file *file, void __user *arg, size_t size)
 	};
 	if (is_wider(&limits, like) && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
-	store = metastore_store_create(&limits, true);
+	store = metastore_store_create(&limits, true, metastore_change_expire_all);
 	if (IS_ERR(store))
 		return PTR_ERR(store);
 	ret = metastore_device_open_fd(store, args.open_flags);

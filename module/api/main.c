@@ -13,6 +13,7 @@
 #include <linux/srcu.h>
 
 #include "store/store.h"
+#include "ops/change.h"
 #include "api/file.h"
 
 /* Of the RAM, what the values may take by default: 1 / RAM_SHARE. */
@@ -72,7 +73,7 @@ static int __init metastore_init(void)
 	err = metastore_spares_init();
 	if (err)
 		return err;
-	store = metastore_store_create(&limits, false);
+	store = metastore_store_create(&limits, false, metastore_change_expire_all);
 	if (IS_ERR(store)) {
 		err = PTR_ERR(store);
 		if (err == -EINVAL)

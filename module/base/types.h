@@ -2,7 +2,7 @@
 /*
  * Lock order of the module:
  *
- *	store.txn_lock > bucket.lock > file.belongings.lock, expiry.lock
+ *	store.txn_lock > bucket.lock > file.owner.lock, expiry.lock
  *				   > file.subs.lock > queue.lock > queue.readers
  *	store.prefixes.lock > file.subs.lock
  *	queue.lock > store.room.waiters

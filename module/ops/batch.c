@@ -297,7 +297,7 @@ static int lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 			return -EINTR;
 		cond_resched();
 		/* That completes a delivery first. */
-		metastore_bucket_expire(&top->buffer.key);
+		metastore_change_expire(&top->buffer.key);
 		lock_all(txn);
 	}
 	return 0;

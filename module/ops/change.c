@@ -18,22 +18,6 @@
 #include "ops/publish_wait.h"
 #include "api/file.h"
 
-static void tie(struct metastore_bucket *bucket, struct metastore_value *value)
-{
-	if (!metastore_value_is_tied(value))
-		return;
-	metastore_owner_add(value);
-	metastore_expiry_add(&bucket->store->expiry, value);
-}
-
-static void untie(struct metastore_bucket *bucket, struct metastore_value *value)
-{
-	if (!metastore_value_is_tied(value))
-		return;
-	metastore_owner_remove(value);
-	metastore_expiry_remove(&bucket->store->expiry, value);
-}
-
 /**
  * metastore_change_prepare - allocate what a change may need
  * @change:	the change
@@ -140,12 +124,12 @@ static inline void commit(struct metastore_change *change,
 	change->version = ++bucket->version;
 	bucket->bytes += change->bytes;
 	if (old)
-		untie(bucket, old);
+		metastore_lifetime_end(old, &bucket->store->expiry);
 	if (value) {
 		value->version = change->version;
 		value->time = ktime_get_real_ns();
 		/* Readers may see it as soon as it is in the table. */
-		tie(bucket, value);
+		metastore_lifetime_begin(value, &bucket->store->expiry);
 	}
 	if (!old)
 		metastore_table_insert(&bucket->values, &value->node);
@@ -182,6 +166,8 @@ void metastore_change_commit(struct metastore_change *change,
 void metastore_change_tell(const struct metastore_change *change,
 			   struct metastore_value *old, struct metastore_notice *notice)
 {
+	const struct metastore_owner *former;
+
 	*notice = (struct metastore_notice) {
 		.record = {
 			.value = change->value ?: old,
@@ -195,7 +181,8 @@ void metastore_change_tell(const struct metastore_change *change,
 	if (change->by && old &&
 	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
 		notice->record.flags |= METASTORE_EVENT_F_STOLEN;
-		notice->former = &metastore_tie_of(old)->owner->subs;
+		former = metastore_tie_of(old)->owner;
+		notice->former = &container_of(former, struct metastore_file, owner)->subs;
 	}
 }
 
@@ -316,12 +303,12 @@ int metastore_bucket_change(struct metastore_change *change,
 }
 
 /**
- * metastore_bucket_expire - remove a value if its time is over, and tell
+ * metastore_change_expire - remove a value if its time is over, and tell
  * @key:	the key
  *
  * Context: may sleep.
  */
-void metastore_bucket_expire(const struct metastore_key *key)
+void metastore_change_expire(const struct metastore_key *key)
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_value *value;
@@ -335,16 +322,51 @@ void metastore_bucket_expire(const struct metastore_key *key)
 }
 
 /**
- * metastore_bucket_end - remove a value because its owner is gone, and tell
- * @key:	its key
- * @value:	the value; if it is not in the table any more nothing happens
- * @end:	how the owner went
+ * metastore_change_expire_all - remove the values of a store whose time is over, and tell
+ * @work:	of the store's expiry
  *
  * Context: may sleep.
  */
-void metastore_bucket_end(const struct metastore_key *key,
-			  struct metastore_value *value,
-			  const struct metastore_owner_end *end)
+void metastore_change_expire_all(struct work_struct *work)
+{
+	struct metastore_expiry *expiry =
+		container_of(work, struct metastore_expiry, work);
+	struct metastore_store *store =
+		container_of(expiry, struct metastore_store, expiry);
+	struct metastore_value *value;
+	struct metastore_key key;
+
+	while ((value = metastore_expiry_next(expiry))) {
+		metastore_store_locate_value(store, value, &key);
+		metastore_change_expire(&key);
+		metastore_value_put(value);
+		cond_resched();
+	}
+}
+
+/*
+ * How the process ended that is now closing the file. If it is not about to, it
+ * closed the file, or replaced its program. What was on its way in a socket, or in
+ * use by io_uring when the process ended, a worker of the kernel closes.
+ */
+static struct metastore_owner_end how_it_ends(void)
+{
+	struct metastore_owner_end end = { .how = METASTORE_END_CLOSED };
+	int code = current->exit_code;
+
+	if (current->flags & PF_KTHREAD)
+		return end;
+	end.tgid = task_tgid_nr(current);
+	if (!(current->flags & PF_EXITING))
+		return end;
+	end.how = code & 0x7f ? METASTORE_END_KILLED : METASTORE_END_EXITED;
+	end.code = code & 0x7f ?: code >> 8 & 0xff;
+	return end;
+}
+
+/* Removes a value because its owner is gone, if it is still in the table, and tells. */
+static void end_value(const struct metastore_key *key, struct metastore_value *value,
+		      const struct metastore_owner_end *end)
 {
 	struct metastore_garbage garbage = {};
 
@@ -357,3 +379,22 @@ void metastore_bucket_end(const struct metastore_key *key,
 	metastore_garbage_free(&garbage);
 }
 
+/**
+ * metastore_change_end - delete all values that belong to an open file
+ * @file:	the file, which nobody uses any more
+ *
+ * Allocates nothing. Context: takes bucket after bucket's lock. May sleep.
+ */
+void metastore_change_end(struct metastore_file *file)
+{
+	struct metastore_owner_end end = how_it_ends();
+	struct metastore_value *value;
+	struct metastore_key key;
+
+	while ((value = metastore_owner_next(&file->owner))) {
+		metastore_store_locate_value(file->store, value, &key);
+		end_value(&key, value, &end);
+		metastore_value_put(value);
+		cond_resched();
+	}
+}

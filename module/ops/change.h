@@ -3,6 +3,7 @@
 #define METASTORE_CHANGE_H
 
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 #include "store/value.h"
 
@@ -14,7 +15,7 @@ struct metastore_notice;
  * struct metastore_change - a change of a key, from the wish to what came of it
  * @key:	the key
  * @value:	what to store; NULL: remove what is there
- * @by:		the open file that wants it; NULL: the module itself
+ * @by:		the open file that wants it, as an owner; NULL: the module itself
  * @link:	what leads to the value there is in the table, if that is known
  * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL
  * @type:	METASTORE_EVENT_* to be told
@@ -26,7 +27,7 @@ struct metastore_notice;
 struct metastore_change {
 	const struct metastore_key *key;
 	struct metastore_value *value;
-	struct metastore_file *by;
+	const struct metastore_owner *by;
 	struct metastore_node __rcu **link;
 	u32 flags;
 	u16 type;
@@ -39,10 +40,9 @@ struct metastore_change {
 int metastore_bucket_check(struct metastore_change *change);
 int metastore_bucket_change(struct metastore_change *change,
 			    struct metastore_claims *claims);
-void metastore_bucket_expire(const struct metastore_key *key);
-void metastore_bucket_end(const struct metastore_key *key,
-			  struct metastore_value *value,
-			  const struct metastore_owner_end *end);
+void metastore_change_expire(const struct metastore_key *key);
+void metastore_change_expire_all(struct work_struct *work);
+void metastore_change_end(struct metastore_file *file);
 
 int metastore_change_prepare(const struct metastore_change *change);
 int metastore_change_judge(struct metastore_change *change,

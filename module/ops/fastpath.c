@@ -245,7 +245,7 @@ int metastore_quick_store(struct metastore_file *file, struct metastore_set __us
 	value->node.hash = key.hash;
 	change.key = &key;
 	change.value = value;
-	change.by = file;
+	change.by = &file->owner;
 	change.flags = 0;
 	change.type = type;
 	change.event_flags = 0;

@@ -133,7 +133,7 @@ static inline struct metastore_value *create_value(struct metastore_file *file,
 	value->node.hash = key->hash;
 	if (metastore_value_is_tied(value)) {
 		tie = metastore_tie_of(value);
-		tie->owner = owned ? file : NULL;
+		tie->owner = owned ? &file->owner : NULL;
 		if (op->ttl)
 			tie->expiry.expires = ms_to_ktime(op->ttl);
 	}
@@ -149,7 +149,7 @@ static inline int prepare(struct metastore_file *file, const struct metastore_op
 
 	*change = (struct metastore_change) {
 		.key = &buffer->key,
-		.by = file,
+		.by = &file->owner,
 		.flags = op->flags,
 		.version = op->version,
 	};
@@ -216,7 +216,7 @@ int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 	if (room < value->len)
 		return -ERANGE;
 	op->ttl = metastore_value_ttl(value);
-	op->owner = metastore_value_owner(value, file);
+	op->owner = metastore_value_owner(value, &file->owner);
 	return metastore_value_to_user(value, u64_to_user_ptr(op->value));
 }
 
@@ -316,7 +316,7 @@ int metastore_bucket_stat(const struct metastore_key *key,
 		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
 		stat->subscribers = metastore_subscribers(key);
 		stat->ttl = metastore_value_ttl(value);
-		stat->owner = metastore_value_owner(value, file);
+		stat->owner = metastore_value_owner(value, &file->owner);
 		err = 0;
 	}
 	spin_unlock(&bucket->lock);

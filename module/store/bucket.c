@@ -5,7 +5,7 @@
 #include <linux/sched.h>
 
 #include "store/bucket.h"
-#include "store/expiry.h"
+#include "store/lifetime.h"
 
 /**
  * metastore_bucket_init - make an empty bucket

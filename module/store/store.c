@@ -119,13 +119,14 @@ static void store_init_room(struct metastore_room *room)
  * metastore_store_create - make an empty store
  * @limits:	what it shall be like
  * @private:	whether it is a private one, of the current task's user
+ * @expire:	removes values whose time is over, see metastore_expiry_init()
  *
  * Context: may sleep.
  * Return: the store, with one reference; -EINVAL if a limit makes no sense;
  * -ENOSPC if there is no room for one more private store; -ENOMEM.
  */
 struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
-					       bool private)
+					       bool private, work_func_t expire)
 {
 	struct metastore_store *store;
 	int err;
@@ -143,7 +144,7 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	get_random_bytes(&store->secret, sizeof(store->secret));
 	store_init_prefixes(&store->prefixes);
 	store_init_room(&store->room);
-	metastore_expiry_init(&store->expiry);
+	metastore_expiry_init(&store->expiry, expire);
 	mutex_init(&store->txn_lock);
 	err = create_buckets(store);
 	if (err) {
@@ -273,7 +274,7 @@ static int flush_bucket(struct metastore_file *file,
 	while ((err = metastore_iter_next(&iter)) > 0) {
 		struct metastore_change change = {
 			.key = &iter.key,
-			.by = file,
+			.by = &file->owner,
 			.flags = METASTORE_F_IF_VERSION |
 				 (steal ? METASTORE_F_STEAL : 0),
 			.type = METASTORE_EVENT_DELETED,

@@ -18,7 +18,7 @@
 #include "base/table.h"
 #include "base/trie.h"
 #include "store/bucket.h"
-#include "store/expiry.h"
+#include "store/lifetime.h"
 
 struct metastore_file;
 struct metastore_value;
@@ -175,7 +175,7 @@ struct metastore_iter {
 };
 
 struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
-					       bool private);
+					       bool private, work_func_t expire);
 struct metastore_store *metastore_store_get(struct metastore_store *store);
 void metastore_store_put(struct metastore_store *store);
 bool metastore_store_is_owned(const struct metastore_store *store);

@@ -13,7 +13,7 @@
 #include "store/value_cache.h"
 
 struct iov_iter;
-struct metastore_file;
+struct metastore_owner;
 
 /**
  * struct metastore_tie - what may end a value's life; stands ahead of the value
@@ -30,7 +30,7 @@ struct metastore_file;
  */
 struct metastore_tie {
 	struct timerqueue_node expiry;
-	struct metastore_file *owner;
+	struct metastore_owner *owner;
 	struct list_head in_owner;
 	struct metastore_owner_end end;
 };
