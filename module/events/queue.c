@@ -10,8 +10,6 @@
 #include "store/store.h"
 #include "events/queue_priv.h"
 
-DEFINE_SRCU(metastore_srcu);
-
 static u32 min_charge(u32 max_bytes, u32 max_len)
 {
 	return max_bytes / (max_len + 1);

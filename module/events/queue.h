@@ -5,7 +5,6 @@
 #include <linux/list.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
-#include <linux/srcu.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 
@@ -17,27 +16,6 @@ struct metastore_claim;
 struct metastore_limits;
 struct metastore_queue;
 struct metastore_room;
-
-/*
- * Deliveries that do not hold the lock of what they are at: subscriptions, topics and
- * open files that they may be on stay until the end of their section.
- */
-extern struct srcu_struct metastore_srcu;
-
-/* A section of metastore_srcu that ends in another function: sparse cannot follow. */
-static inline int metastore_section_begin(void)
-{
-	int section = srcu_read_lock(&metastore_srcu);
-
-	__release(&metastore_srcu);
-	return section;
-}
-
-static inline void metastore_section_end(int section)
-{
-	__acquire(&metastore_srcu);
-	srcu_read_unlock(&metastore_srcu, section);
-}
 
 /**
  * struct metastore_books - what became of the events that were matched

@@ -11,6 +11,7 @@
 #include <linux/wait.h>
 
 #include "events/queue.h"
+#include "events/topic.h"
 #include "ops/publish_wait.h"
 
 /* Is the event's place in the subscription itself? */

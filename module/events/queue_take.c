@@ -10,7 +10,6 @@
 #include <linux/sched.h>
 
 #include "events/queue_priv.h"
-#include "api/read.h"
 
 enum next {
 	NEXT_NONE,

@@ -2,10 +2,14 @@
 #ifndef METASTORE_RING_H
 #define METASTORE_RING_H
 
+#include <linux/align.h>
+#include <linux/list.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 
-#include "events/index.h"
+#include "store/value.h"
+
+struct metastore_source;
 
 /**
  * struct metastore_record - one record in a queue or on its way to a reader
@@ -34,6 +38,22 @@ struct metastore_record {
 };
 
 /**
+ * struct metastore_index - finds the records of a ring by subscription and key
+ * @heads:	chains; NULL: there is no index
+ * @bits:	their number is 2 to this
+ * @nodes:	one for each place in the ring, in a chain while the place has a
+ *		record that can be found
+ *
+ * Only for subscriptions of which one event of a key may wait. Changed with the
+ * queue's lock held.
+ */
+struct metastore_index {
+	struct hlist_head *heads;
+	u32 bits;
+	struct hlist_node *nodes;
+};
+
+/**
  * struct metastore_ring - records in order
  * @records:	places for them, a power of two; NULL: not allocated yet
  * @index:	finds some of them by subscription and key
@@ -51,8 +71,49 @@ struct metastore_ring {
 	u32 len;
 };
 
+int metastore_index_create(struct metastore_index *index, u32 len);
+void metastore_index_free(struct metastore_index *index);
+void metastore_index_add(struct metastore_index *index,
+			 const struct metastore_record *ring, u32 place);
+void metastore_index_remove(struct metastore_index *index, u32 place);
+struct metastore_record *metastore_index_find(const struct metastore_index *index,
+					      struct metastore_record *ring,
+					      const struct metastore_source *source,
+					      const struct metastore_value *value);
 int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed);
 void metastore_ring_free(struct metastore_ring *ring);
+
+/**
+ * metastore_record_header_size - length of what is ahead of a record's key
+ * @record:	the record
+ *
+ * Return: bytes, a multiple of 8.
+ */
+static inline size_t metastore_record_header_size(const struct metastore_record *record)
+{
+	size_t size = sizeof(struct metastore_event);
+
+	if (record->flags & METASTORE_EVENT_F_OWNER)
+		size += sizeof(struct metastore_owner_end);
+	return size;
+}
+
+/**
+ * metastore_record_size - length of a record as read() returns it
+ * @record:	the record
+ *
+ * Return: bytes, a multiple of 8.
+ */
+static inline size_t metastore_record_size(const struct metastore_record *record)
+{
+	size_t size = metastore_record_header_size(record);
+
+	if (record->value)
+		size += record->value->node.key_len;
+	if (record->value && !(record->flags & METASTORE_EVENT_F_NO_VALUE))
+		size += record->value->len;
+	return ALIGN(size, 8);
+}
 
 static inline u32 metastore_ring_place(const struct metastore_ring *ring, u32 nth)
 {

@@ -9,13 +9,13 @@
  */
 #include <linux/rculist.h>
 #include <linux/slab.h>
-#include <linux/srcu.h>
 #include <linux/string.h>
 
 #include "store/bucket.h"
 #include "store/store.h"
-#include "events/subscription.h"
 #include "events/topic.h"
+
+DEFINE_SRCU(metastore_srcu);
 
 struct key_topic {
 	struct metastore_topic topic;

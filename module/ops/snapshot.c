@@ -23,7 +23,6 @@
 #include "events/delivery.h"
 #include "events/subscription.h"
 #include "ops/snapshot.h"
-#include "api/read.h"
 
 /* Slots of a table that are looked at under one hold of the locks. */
 #define SLOTS_AT_ONCE	64
