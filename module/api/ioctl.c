@@ -19,6 +19,7 @@
 #include "ops/change.h"
 #include "ops/fastpath.h"
 #include "ops/op.h"
+#include "ops/snapshot.h"
 #include "api/file.h"
 #include "api/ioctl.h"
 #include "api/ioctl_priv.h"
@@ -543,14 +544,18 @@ static const struct command *find_command(unsigned int cmd)
 	return (commands[nr].cmd ^ cmd) & ~size_bits ? NULL : &commands[nr];
 }
 
+static size_t next_size(struct metastore_queue *queue)
+{
+	return metastore_queue_next_size(queue) ?: metastore_snapshot_next_size(queue);
+}
+
 /* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
 static noinline long run(struct metastore_file *file, unsigned int cmd, void __user *uarg)
 {
 	const struct command *command;
 
 	if (cmd == FIONREAD)
-		return put_user((int)metastore_queue_next_size(&file->queue),
-				(int __user *)uarg);
+		return put_user((int)next_size(&file->queue), (int __user *)uarg);
 	command = find_command(cmd);
 	if (!command)
 		return -ENOTTY;

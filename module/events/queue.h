@@ -9,8 +9,8 @@
 #include <linux/wait.h>
 
 #include "store/value.h"
+#include "events/cursor.h"
 #include "events/ring.h"
-#include "ops/snapshot.h"
 
 struct metastore_claim;
 struct metastore_limits;

@@ -421,22 +421,20 @@ bool metastore_queue_finish(struct metastore_queue *queue,
  * metastore_queue_next_size - length of the next record
  * @queue:	the queue
  *
- * Context: takes the queue's lock, and a bucket's. May sleep.
- * Return: bytes; 0 if there is none.
+ * Context: takes the queue's lock.
+ * Return: bytes; 0 if there is none, or if it is a snapshot's turn.
  */
 size_t metastore_queue_next_size(struct metastore_queue *queue)
 {
 	struct metastore_record record;
 	size_t size = 0;
-	enum next next;
 
 	spin_lock(&queue->lock);
-	next = peek(queue, &record);
 	/* Its value stays as long as the lock is held. */
-	if (is_taken_here(next))
+	if (is_taken_here(peek(queue, &record)))
 		size = metastore_record_size(&record);
 	spin_unlock(&queue->lock);
-	return next == NEXT_SNAPSHOT ? metastore_snapshot_next_size(queue) : size;
+	return size;
 }
 
 /**
