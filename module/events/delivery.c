@@ -31,8 +31,8 @@
 #include "store/store.h"
 #include "events/delivery.h"
 #include "events/queue_push.h"
+#include "events/reservation.h"
 #include "events/subscription.h"
-#include "ops/publish_wait.h"
 
 /*
  * Deliveries under one hold of the bucket's lock; twice that for who completes

@@ -10,6 +10,31 @@
 #include "store/store.h"
 #include "events/queue_priv.h"
 
+/**
+ * metastore_room_came - there is room in a queue that lacked it
+ * @room:	of the store
+ *
+ * Context: any, with the queue's lock held.
+ */
+void metastore_room_came(struct metastore_room *room)
+{
+	atomic64_inc(&room->changes);
+	wake_up_interruptible_all(&room->waiters);
+}
+
+/**
+ * metastore_room_needed - a further queue may have to have room for an event
+ * @room:	of the store
+ *
+ * To be called before it is so.
+ */
+void metastore_room_needed(struct metastore_room *room)
+{
+	atomic64_inc(&room->epoch);
+	/* Pairs with the lock of the bucket under which the epoch is looked at. */
+	smp_mb__after_atomic();
+}
+
 static u32 min_charge(u32 max_bytes, u32 max_len)
 {
 	return max_bytes / (max_len + 1);

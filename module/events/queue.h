@@ -158,6 +158,9 @@ struct metastore_push_group {
 	bool passed_over;
 };
 
+void metastore_room_came(struct metastore_room *room);
+void metastore_room_needed(struct metastore_room *room);
+
 void metastore_queue_init(struct metastore_queue *queue,
 			  const struct metastore_limits *limits,
 			  struct metastore_room *room);

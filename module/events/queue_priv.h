@@ -12,7 +12,6 @@
 
 #include "events/queue.h"
 #include "events/topic.h"
-#include "ops/publish_wait.h"
 
 /* Is the event's place in the subscription itself? */
 static inline bool source_has_place(const struct metastore_source *source)

@@ -8,6 +8,7 @@
  * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
  */
 #include "events/queue_push.h"
+#include "events/reservation.h"
 
 /* Drops the oldest event of the ring. It is counted as lost. */
 void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)

@@ -12,7 +12,6 @@
 #include "store/store.h"
 #include "events/delivery.h"
 #include "events/subscription.h"
-#include "ops/publish_wait.h"
 
 /* Subscriptions that are ended under one hold of a lock. */
 #define FLUSH_CHUNK	64

@@ -14,8 +14,8 @@
 
 #include "store/bucket.h"
 #include "events/delivery.h"
+#include "events/reservation.h"
 #include "ops/change.h"
-#include "ops/publish_wait.h"
 #include "api/file.h"
 
 /**

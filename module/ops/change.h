@@ -40,6 +40,7 @@ struct metastore_change {
 int metastore_bucket_check(struct metastore_change *change);
 int metastore_bucket_change(struct metastore_change *change,
 			    struct metastore_claims *claims);
+int metastore_change_waiting(struct metastore_change *change, u32 timeout);
 void metastore_change_expire(const struct metastore_key *key);
 void metastore_change_expire_all(struct work_struct *work);
 void metastore_change_end(struct metastore_file *file);

@@ -12,7 +12,6 @@
 #include "store/bucket.h"
 #include "ops/change.h"
 #include "ops/op.h"
-#include "ops/publish_wait.h"
 #include "api/file.h"
 
 #define CONDITIONS \

@@ -8,121 +8,19 @@
  * change is made as any other, and each push uses its claim up. In between others cannot
  * take that room, and if a further lossless subscriber may have come all begins anew.
  */
-#include <linux/bsearch.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
-#include <linux/sort.h>
 
 #include "store/bucket.h"
 #include "store/store.h"
+#include "events/reservation.h"
 #include "events/subscription.h"
 #include "ops/change.h"
-#include "ops/publish_wait.h"
 
 /* How often a publisher that does not wait tries again because others came in between. */
 #define TRIES		16
-
-/* Claims that there is memory for at first. */
-#define CLAIMS_FIRST	16
-
-/**
- * metastore_room_came - there is room in a queue that lacked it
- * @room:	of the store
- *
- * Context: any, with the queue's lock held.
- */
-void metastore_room_came(struct metastore_room *room)
-{
-	atomic64_inc(&room->changes);
-	wake_up_interruptible_all(&room->waiters);
-}
-
-/**
- * metastore_room_needed - a further queue may have to have room for an event
- * @room:	of the store
- *
- * To be called before it is so.
- */
-void metastore_room_needed(struct metastore_room *room)
-{
-	atomic64_inc(&room->epoch);
-	/* Pairs with the lock of the bucket under which the epoch is looked at. */
-	smp_mb__after_atomic();
-}
-
-static int compare(const void *a, const void *b)
-{
-	const struct metastore_source *first = ((const struct metastore_claim *)a)->source;
-	const struct metastore_source *second = ((const struct metastore_claim *)b)->source;
-
-	return first < second ? -1 : first > second;
-}
-
-/**
- * metastore_claims_find - find the claim of a subscription
- * @claims:	the claims
- * @source:	the subscription
- *
- * Return: the claim, or NULL.
- */
-struct metastore_claim *metastore_claims_find(const struct metastore_claims *claims,
-					      const struct metastore_source *source)
-{
-	struct metastore_claim wanted = { .source = (struct metastore_source *)source };
-
-	return bsearch(&wanted, claims->claims, claims->nr, sizeof(wanted), compare);
-}
-
-/**
- * metastore_claims_hold - are they all that are needed?
- * @claims:	the claims
- * @key:	the key that they are for
- *
- * Context: with the bucket's lock held.
- */
-bool metastore_claims_hold(const struct metastore_claims *claims,
-			   const struct metastore_key *key)
-{
-	return claims->epoch == atomic64_read(&key->bucket->store->room.epoch);
-}
-
-/* Makes sure that there is memory for one more. */
-static int prepare(struct metastore_claims *claims)
-{
-	u32 max = claims->max ? 2 * claims->max : CLAIMS_FIRST;
-	struct metastore_claim *more;
-
-	if (claims->nr < claims->max)
-		return 0;
-	more = kvmalloc_array(max, sizeof(*more), METASTORE_GFP);
-	if (!more)
-		return -ENOMEM;
-	memcpy(more, claims->claims, claims->nr * sizeof(*more));
-	kvfree(claims->claims);
-	claims->claims = more;
-	claims->max = max;
-	return 0;
-}
-
-/* Returns 0, -ENOMEM, or -EAGAIN if the queue has no room. */
-static int claim(struct metastore_claims *claims, struct metastore_source *source,
-		 const struct metastore_value *value)
-{
-	u32 charge;
-	int err;
-
-	err = prepare(claims) ?: metastore_queue_claim(source, value, &charge);
-	if (err || !charge)
-		return err;
-	claims->claims[claims->nr++] = (struct metastore_claim) {
-		.source = source,
-		.charge = charge,
-	};
-	return 0;
-}
 
 /* Claims room in all lossless queues that the event of a change goes to. */
 static int claim_all(struct metastore_claims *claims, const struct metastore_change *change)
@@ -141,25 +39,11 @@ static int claim_all(struct metastore_claims *claims, const struct metastore_cha
 	while (!err && (at = metastore_walk_next(&walk))) {
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (sub->events & change->type)
-			err = claim(claims, &sub->source, change->value);
+			err = metastore_claims_add(claims, &sub->source, change->value);
 		cond_resched();
 	}
-	sort(claims->claims, claims->nr, sizeof(*claims->claims), compare, NULL);
+	metastore_claims_sort(claims);
 	return err;
-}
-
-/* Gives back what was not used. */
-static void release_all(struct metastore_claims *claims)
-{
-	u32 i;
-
-	for (i = 0; i < claims->nr; i++) {
-		if (!claims->claims[i].used)
-			metastore_queue_unclaim(claims->claims[i].source,
-						claims->claims[i].charge);
-		cond_resched();
-	}
-	claims->nr = 0;
 }
 
 /*
@@ -174,7 +58,7 @@ static int try(struct metastore_change *change, struct metastore_claims *claims)
 	/* What is refused is not waited for. */
 	err = metastore_bucket_check(change) ?: claim_all(claims, change) ?:
 	      metastore_bucket_change(change, claims);
-	release_all(claims);
+	metastore_claims_release(claims);
 	srcu_read_unlock(&metastore_srcu, section);
 	return err;
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef METASTORE_PUBLISH_WAIT_H
-#define METASTORE_PUBLISH_WAIT_H
+#ifndef METASTORE_RESERVATION_H
+#define METASTORE_RESERVATION_H
 
-#include <linux/atomic.h>
 #include <linux/types.h>
-#include <linux/wait.h>
 
-struct metastore_change;
 struct metastore_key;
 struct metastore_source;
+struct metastore_value;
 
 /**
  * struct metastore_claim - room for one event in a lossless queue
@@ -38,12 +36,13 @@ struct metastore_claims {
 	s64 epoch;
 };
 
-void metastore_room_came(struct metastore_room *room);
-void metastore_room_needed(struct metastore_room *room);
+int metastore_claims_add(struct metastore_claims *claims, struct metastore_source *source,
+			 const struct metastore_value *value);
+void metastore_claims_sort(struct metastore_claims *claims);
 struct metastore_claim *metastore_claims_find(const struct metastore_claims *claims,
 					      const struct metastore_source *source);
 bool metastore_claims_hold(const struct metastore_claims *claims,
 			   const struct metastore_key *key);
-int metastore_change_waiting(struct metastore_change *change, u32 timeout);
+void metastore_claims_release(struct metastore_claims *claims);
 
-#endif /* METASTORE_PUBLISH_WAIT_H */
+#endif /* METASTORE_RESERVATION_H */
