@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 
+#include "ops/file.h"
 #include "api/fdinfo.h"
 #include "api/file.h"
 

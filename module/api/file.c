@@ -17,6 +17,7 @@
 #include <linux/uio.h>
 
 #include "ops/change.h"
+#include "ops/file.h"
 #include "ops/snapshot.h"
 #include "api/fdinfo.h"
 #include "api/file.h"

@@ -18,6 +18,8 @@
 #include "ops/batch.h"
 #include "ops/change.h"
 #include "ops/fastpath.h"
+#include "ops/file.h"
+#include "ops/flush.h"
 #include "ops/op.h"
 #include "ops/snapshot.h"
 #include "api/file.h"

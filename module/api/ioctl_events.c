@@ -6,6 +6,7 @@
 #include <linux/err.h>
 
 #include "store/bucket.h"
+#include "ops/file.h"
 #include "ops/op.h"
 #include "api/file.h"
 #include "api/ioctl_priv.h"

@@ -13,6 +13,8 @@
 #include <linux/srcu.h>
 
 #include "store/store.h"
+#include "store/value_cache.h"
+#include "events/topic.h"
 #include "ops/change.h"
 #include "api/file.h"
 

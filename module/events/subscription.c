@@ -4,17 +4,13 @@
  */
 #include <linux/kernel.h>
 #include <linux/rculist.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "store/bucket.h"
 #include "store/store.h"
-#include "events/delivery.h"
 #include "events/subscription.h"
-
-/* Subscriptions that are ended under one hold of a lock. */
-#define FLUSH_CHUNK	64
 
 /**
  * metastore_subscriptions_init - make an empty set
@@ -407,8 +403,13 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 	}
 }
 
-/* Ends a subscription that is the topic's oldest; with the last the topic goes. */
-static void flush_oldest(struct metastore_topic *topic)
+/**
+ * metastore_subscription_flush_oldest - end the oldest subscription to a topic
+ * @topic:	the topic, which goes with the last
+ *
+ * Context: with the topic's lock held; takes the file's and its queue's.
+ */
+void metastore_subscription_flush_oldest(struct metastore_topic *topic)
 {
 	struct metastore_subscription *sub =
 		list_last_entry(&topic->subs, struct metastore_subscription, in_topic);
@@ -419,66 +420,3 @@ static void flush_oldest(struct metastore_topic *topic)
 	spin_unlock(&subs->lock);
 }
 
-/**
- * metastore_subscriptions_flush - end all subscriptions to a key
- * @key:	the key
- *
- * As many as there are when this begins, the oldest first, so that it ends
- * however fast others subscribe.
- *
- * Context: takes the bucket's lock, several times if there are many. May sleep.
- * Return: number of subscriptions ended.
- */
-u64 metastore_subscriptions_flush(const struct metastore_key *key)
-{
-	struct metastore_store *store = key->bucket->store;
-	struct metastore_garbage garbage = {};
-	struct metastore_topic *topic;
-	u32 i, flushed = 0, left = U32_MAX;
-
-	do {
-		metastore_key_lock(key, &garbage);
-		topic = metastore_topic_find(store, key);
-		left = topic ? min(left, topic->nr) : 0;
-		for (i = min_t(u32, left, FLUSH_CHUNK); i; i--, left--, flushed++)
-			flush_oldest(topic);
-		spin_unlock(&key->bucket->lock);
-		metastore_garbage_free(&garbage);
-		cond_resched();
-	} while (left && !fatal_signal_pending(current));
-	return flushed;
-}
-
-/**
- * metastore_prefixes_flush - end all subscriptions to prefixes that another one begins
- * @store:	the store
- * @prefix:	the other one
- * @len:	its length in bytes
- *
- * Not more than there are to prefixes when this begins, so that it ends however fast
- * others subscribe.
- *
- * Context: takes the lock of the store's prefixes, several times if there are many.
- * May sleep.
- * Return: number of subscriptions ended.
- */
-u64 metastore_prefixes_flush(struct metastore_store *store, const u8 *prefix, u32 len)
-{
-	struct metastore_prefixes *prefixes = &store->prefixes;
-	struct metastore_topic *topic;
-	u32 i, flushed = 0, left = U32_MAX;
-
-	do {
-		spin_lock(&prefixes->lock);
-		left = min(left, prefixes->nr);
-		for (i = min_t(u32, left, FLUSH_CHUNK); i; i--, left--, flushed++) {
-			topic = metastore_topic_under(store, prefix, len);
-			if (!topic)
-				break;
-			flush_oldest(topic);
-		}
-		spin_unlock(&prefixes->lock);
-		cond_resched();
-	} while (left && !i && !fatal_signal_pending(current));
-	return flushed;
-}

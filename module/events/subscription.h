@@ -74,7 +74,6 @@ bool metastore_subscription_next(struct metastore_subscriptions *subs,
 int metastore_subscription_tell(struct metastore_subscriptions *subs,
 				const struct metastore_key *key,
 				struct metastore_subscription_info *info);
-u64 metastore_subscriptions_flush(const struct metastore_key *key);
-u64 metastore_prefixes_flush(struct metastore_store *store, const u8 *prefix, u32 len);
+void metastore_subscription_flush_oldest(struct metastore_topic *topic);
 
 #endif /* METASTORE_SUBSCRIPTION_H */

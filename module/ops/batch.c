@@ -23,8 +23,8 @@
 #include "ops/batch.h"
 #include "ops/change.h"
 #include "ops/fastpath.h"
+#include "ops/file.h"
 #include "ops/op.h"
-#include "api/file.h"
 
 /* Size of struct metastore_op in the header's first version that had it. */
 #define OP_SIZE_FIRST	56

@@ -16,7 +16,7 @@
 #include "events/delivery.h"
 #include "events/reservation.h"
 #include "ops/change.h"
-#include "api/file.h"
+#include "ops/file.h"
 
 /**
  * metastore_change_prepare - allocate what a change may need

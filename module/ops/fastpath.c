@@ -15,7 +15,7 @@
 #include "store/bucket.h"
 #include "ops/change.h"
 #include "ops/fastpath.h"
-#include "api/file.h"
+#include "ops/file.h"
 
 /* Keys up to that length go the short way. */
 #define SHORT_KEY	64

@@ -11,8 +11,8 @@
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/change.h"
+#include "ops/file.h"
 #include "ops/op.h"
-#include "api/file.h"
 
 #define CONDITIONS \
 	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)

@@ -12,9 +12,9 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "base/types.h"
 #include "store/bucket.h"
-#include "ops/change.h"
-#include "api/file.h"
+#include "store/store.h"
 
 /* Stores that there ever were. */
 static atomic64_t stores;
@@ -255,89 +255,15 @@ int metastore_store_range(struct metastore_store *store, u32 bucket,
 	return 0;
 }
 
-/* Is a range about all buckets? */
-static bool is_whole(const struct metastore_store *store,
-		     const struct metastore_range *range)
+/**
+ * metastore_range_is_whole - is a range about all buckets?
+ * @store:	the store
+ * @range:	the range
+ */
+bool metastore_range_is_whole(const struct metastore_store *store,
+			      const struct metastore_range *range)
 {
 	return !range->first && range->last == store->limits.buckets - 1;
-}
-
-static int flush_bucket(struct metastore_file *file,
-			const struct metastore_range *range, bool steal,
-			u64 *values)
-{
-	u64 newest = metastore_bucket_version(&file->store->buckets[range->first]);
-	struct metastore_iter iter;
-	int err;
-
-	metastore_iter_init(&iter, file->store, range, false);
-	while ((err = metastore_iter_next(&iter)) > 0) {
-		struct metastore_change change = {
-			.key = &iter.key,
-			.by = &file->owner,
-			.flags = METASTORE_F_IF_VERSION |
-				 (steal ? METASTORE_F_STEAL : 0),
-			.type = METASTORE_EVENT_DELETED,
-			.event_flags = METASTORE_EVENT_F_FLUSH,
-			.version = iter.version,
-		};
-
-		if (iter.version <= newest && !metastore_bucket_change(&change, NULL))
-			++*values;
-	}
-	return err;
-}
-
-/**
- * metastore_store_flush - delete values
- * @file:	the open file that wants it; its store is meant
- * @range:	of which keys
- * @steal:	those of other open files as well
- * @values:	is increased by the number of values deleted
- *
- * A bucket's values that are newer than when its turn came stay, so that this
- * ends however fast others write.
- *
- * Context: may sleep.
- * Return: 0; -EINTR: a fatal signal.
- */
-int metastore_store_flush(struct metastore_file *file,
-			  const struct metastore_range *range, bool steal,
-			  u64 *values)
-{
-	struct metastore_range one = *range;
-	int err = 0;
-
-	for (; one.first <= range->last && !err; one.first++) {
-		one.last = one.first;
-		err = flush_bucket(file, &one, steal, values);
-	}
-	return err;
-}
-
-/**
- * metastore_store_flush_subscriptions - end subscriptions of all open files
- * @store:	the store
- * @range:	to which keys, and if those are of all buckets, to which prefixes
- * @subscriptions: is increased by the number of subscriptions ended
- *
- * Context: may sleep.
- * Return: 0; -EINTR: a fatal signal.
- */
-int metastore_store_flush_subscriptions(struct metastore_store *store,
-					const struct metastore_range *range,
-					u64 *subscriptions)
-{
-	struct metastore_iter iter;
-	int err;
-
-	metastore_iter_init(&iter, store, range, true);
-	while ((err = metastore_iter_next(&iter)) > 0)
-		*subscriptions += metastore_subscriptions_flush(&iter.key);
-	if (!err && is_whole(store, range))
-		*subscriptions += metastore_prefixes_flush(store, range->prefix,
-							   range->prefix_len);
-	return err;
 }
 
 /**
@@ -369,7 +295,7 @@ void metastore_store_count(struct metastore_store *store,
 		spin_unlock(&bucket->lock);
 		cond_resched();
 	}
-	if (is_whole(store, range))
+	if (metastore_range_is_whole(store, range))
 		info->subscriptions += READ_ONCE(store->prefixes.nr);
 }
 

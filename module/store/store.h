@@ -186,12 +186,8 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
 int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes);
 int metastore_store_range(struct metastore_store *store, u32 bucket,
 			  struct metastore_range *range);
-int metastore_store_flush(struct metastore_file *file,
-			  const struct metastore_range *range, bool steal,
-			  u64 *values);
-int metastore_store_flush_subscriptions(struct metastore_store *store,
-					const struct metastore_range *range,
-					u64 *subscriptions);
+bool metastore_range_is_whole(const struct metastore_store *store,
+			      const struct metastore_range *range);
 void metastore_store_count(struct metastore_store *store,
 			   const struct metastore_range *range,
 			   struct metastore_info *info);
