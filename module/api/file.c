@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/metastore: open, release, read, poll.
+ * /dev/metastore: the life of an open file.
  */
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
@@ -11,21 +11,13 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
-#include <linux/string.h>
-#include <linux/uio.h>
 
 #include "ops/change.h"
 #include "ops/file.h"
-#include "ops/snapshot.h"
-#include "api/fdinfo.h"
-#include "api/file.h"
-#include "api/ioctl.h"
-#include "api/read.h"
-
-/* Records taken from the queue under one hold of its lock: 512 B of stack. */
-#define READ_BATCH	16
+#include "api/api.h"
 
 /* What the device's open files mean. Set before it is registered. */
 static struct metastore_store *default_store;
@@ -65,6 +57,77 @@ static void file_destroy(struct metastore_file *file)
 	call_srcu(&metastore_srcu, &file->rcu, free_file);
 }
 
+static void show_number(struct seq_file *m, const char *name, u64 number)
+{
+	seq_printf(m, "%s:\t%llu\n", name, number);
+}
+
+static void show_queue(struct seq_file *m, struct metastore_file *file)
+{
+	struct metastore_queue_info info;
+
+	metastore_queue_tell(&file->queue, &info);
+	show_number(m, "events", info.len);
+	show_number(m, "bytes", info.bytes);
+	show_number(m, "lost", info.lost);
+	seq_printf(m, "policy:\t%s\n",
+		   info.policy == METASTORE_QUEUE_LOSSLESS ? "lossless" : "drop-oldest");
+	show_number(m, "max_len", info.max_len);
+	show_number(m, "max_bytes", info.max_bytes);
+	show_number(m, "high_len", info.high_len);
+	show_number(m, "matched", info.matched);
+	show_number(m, "delivered", info.delivered);
+	show_number(m, "conflated", info.conflated);
+	show_number(m, "pending", info.pending);
+	show_number(m, "oldest", info.oldest);
+}
+
+static void show_key(struct seq_file *m, const struct metastore_key *key)
+{
+	u32 i;
+
+	for (i = 0; i < key->len; i++) {
+		u8 c = key->bytes[i];
+
+		if (c > ' ' && c < 0x7f && c != '\\')
+			seq_putc(m, c);
+		else
+			seq_printf(m, "\\%03o", c);
+	}
+}
+
+/*
+ * One after the other, since they are many and each is behind a lock; and no further
+ * than the buffer reaches, since then all of it is done again with a larger one.
+ */
+static void show_subscriptions(struct seq_file *m, struct metastore_file *file)
+{
+	struct metastore_subscription_info info = {};
+	struct metastore_key_buffer at = {};
+
+	while (!seq_has_overflowed(m) &&
+	       metastore_subscription_next(&file->subs, &at, &info)) {
+		seq_printf(m, "subscription:\t%llu %#x %#x %llu %llu %llu %llu %llu ",
+			   info.cookie, info.events, info.flags, info.matched,
+			   info.delivered, info.conflated, info.lost, info.pending);
+		show_key(m, &at.key);
+		seq_putc(m, '\n');
+		cond_resched();
+	}
+}
+
+/* What /proc/PID/fdinfo/FD says of an open file. */
+static void metastore_fdinfo_show(struct seq_file *m, struct file *filp)
+{
+	struct metastore_file *file = filp->private_data;
+
+	show_number(m, "store", file->store->id);
+	show_number(m, "file", file->id);
+	show_number(m, "subscriptions", READ_ONCE(file->subs.nr));
+	show_queue(m, file);
+	show_subscriptions(m, file);
+}
+
 static int metastore_open(struct inode *inode, struct file *filp)
 {
 	struct metastore_file *file = file_create(default_store, filp->f_mode);
@@ -81,76 +144,6 @@ static int metastore_release(struct inode *inode, struct file *filp)
 {
 	file_destroy(filp->private_data);
 	return 0;
-}
-
-/*
- * Reads up to a batch of records. Returns how many; 0: none; or an error, which
- * may come after some were read. Sets @more, if any were, to whether there are more.
- */
-static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *more)
-{
-	struct metastore_record records[READ_BATCH] __uninitialized;
-	int nr, copied;
-
-	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to)) ?:
-	     metastore_snapshot_take(queue, records, READ_BATCH, iov_iter_count(to));
-	if (nr <= 0)
-		return nr;
-	copied = metastore_events_copy(records, nr, to);
-	*more = metastore_queue_finish(queue, records, nr, copied);
-	return copied == nr ? nr : -EFAULT;
-}
-
-/* Returns bytes copied; 0: nothing there; or an error if nothing was copied. */
-static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
-{
-	size_t count = iov_iter_count(to), copied;
-	bool more;
-	int ret;
-
-	do {
-		ret = read_batch(queue, to, &more);
-		cond_resched();
-	} while (ret > 0 && more && !signal_pending(current));
-	copied = count - iov_iter_count(to);
-	return copied ?: ret;
-}
-
-static int wait_for_record(struct metastore_queue *queue)
-{
-	return wait_event_interruptible_exclusive(queue->readers,
-						  metastore_queue_has_record(queue));
-}
-
-static ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
-{
-	struct file *filp = iocb->ki_filp;
-	struct metastore_file *file = filp->private_data;
-	struct metastore_queue *queue = &file->queue;
-	bool may_wait = !(filp->f_flags & O_NONBLOCK) &&
-			!(iocb->ki_flags & IOCB_NOWAIT);
-	ssize_t copied;
-	int err;
-
-	if (!iov_iter_count(to))
-		return 0;
-	for (;;) {
-		copied = read_some(queue, to);
-		if (copied)
-			break;
-		if (!may_wait) {
-			/* A snapshot may have ended whose turn it was. */
-			if (metastore_queue_has_record(queue) && !signal_pending(current))
-				continue;
-			return -EAGAIN;
-		}
-		err = wait_for_record(queue);
-		if (err)
-			return err;
-	}
-	/* This reader may have been woken for what it leaves. */
-	metastore_queue_pass_on(queue);
-	return copied;
 }
 
 static __poll_t metastore_poll(struct file *filp, poll_table *wait)

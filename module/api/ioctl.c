@@ -14,6 +14,7 @@
 
 #include <asm/ioctls.h>
 
+#include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/batch.h"
 #include "ops/change.h"
@@ -21,10 +22,7 @@
 #include "ops/file.h"
 #include "ops/flush.h"
 #include "ops/op.h"
-#include "ops/snapshot.h"
-#include "api/file.h"
-#include "api/ioctl.h"
-#include "api/ioctl_priv.h"
+#include "api/api.h"
 
 /* Most that LIST fills in one call, so that its buffer is easily allocated. */
 #define LIST_MAX	(64 << 10)
@@ -546,18 +544,13 @@ static const struct command *find_command(unsigned int cmd)
 	return (commands[nr].cmd ^ cmd) & ~size_bits ? NULL : &commands[nr];
 }
 
-static size_t next_size(struct metastore_queue *queue)
-{
-	return metastore_queue_next_size(queue) ?: metastore_snapshot_next_size(queue);
-}
-
 /* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
 static noinline long run(struct metastore_file *file, unsigned int cmd, void __user *uarg)
 {
 	const struct command *command;
 
 	if (cmd == FIONREAD)
-		return put_user((int)next_size(&file->queue), (int __user *)uarg);
+		return put_user((int)metastore_read_size(&file->queue), (int __user *)uarg);
 	command = find_command(cmd);
 	if (!command)
 		return -ENOTTY;

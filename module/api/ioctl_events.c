@@ -5,11 +5,11 @@
 #include <linux/capability.h>
 #include <linux/err.h>
 
+#include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/file.h"
 #include "ops/op.h"
-#include "api/file.h"
-#include "api/ioctl_priv.h"
+#include "api/api.h"
 
 #define EVENTS_ALL \
 	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | METASTORE_EVENT_DELETED | \

@@ -16,7 +16,7 @@
 #include "store/value_cache.h"
 #include "events/topic.h"
 #include "ops/change.h"
-#include "api/file.h"
+#include "api/api.h"
 
 /* Of the RAM, what the values may take by default: 1 / RAM_SHARE. */
 #define RAM_SHARE	8

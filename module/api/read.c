@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Events as a reader gets them.
+ * read(): what waits in a queue, as a reader gets it.
  */
 #include <linux/align.h>
 #include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/uio.h>
+#include <linux/wait.h>
 
 #include "base/usercopy.h"
 #include "events/queue.h"
-#include "api/read.h"
+#include "ops/file.h"
+#include "ops/snapshot.h"
+#include "api/api.h"
+
+/* Records taken from the queue under one hold of its lock: 512 B of stack. */
+#define READ_BATCH	16
 
 static void fill_header(struct metastore_event *event,
 			const struct metastore_record *record)
@@ -150,17 +158,9 @@ static int copy_simple(const struct metastore_record *records, int nr, u8 __user
 	return i;
 }
 
-/**
- * metastore_events_copy - copy records out
- * @records:	the records, with references to their values
- * @nr:		their number
- * @to:		where to; has room for them
- *
- * Context: may sleep.
- * Return: how many were copied before the buffer turned out to be bad.
- */
-int metastore_events_copy(const struct metastore_record *records, int nr,
-			  struct iov_iter *to)
+/* Copies records out. Returns how many before the buffer turned out to be bad. */
+static int copy_records(const struct metastore_record *records, int nr,
+			struct iov_iter *to)
 {
 	/* In that one users are known as they are to the kernel. */
 	bool simple = iter_is_ubuf(to) && current_user_ns() == &init_user_ns;
@@ -182,4 +182,94 @@ int metastore_events_copy(const struct metastore_record *records, int nr,
 		}
 	}
 	return i;
+}
+
+/*
+ * Reads up to a batch of records. Returns how many; 0: none; or an error, which
+ * may come after some were read. Sets @more, if any were, to whether there are more.
+ */
+static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *more)
+{
+	struct metastore_record records[READ_BATCH] __uninitialized;
+	int nr, copied;
+
+	nr = metastore_queue_take(queue, records, READ_BATCH, iov_iter_count(to)) ?:
+	     metastore_snapshot_take(queue, records, READ_BATCH, iov_iter_count(to));
+	if (nr <= 0)
+		return nr;
+	copied = copy_records(records, nr, to);
+	*more = metastore_queue_finish(queue, records, nr, copied);
+	return copied == nr ? nr : -EFAULT;
+}
+
+/* Returns bytes copied; 0: nothing there; or an error if nothing was copied. */
+static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
+{
+	size_t count = iov_iter_count(to), copied;
+	bool more;
+	int ret;
+
+	do {
+		ret = read_batch(queue, to, &more);
+		cond_resched();
+	} while (ret > 0 && more && !signal_pending(current));
+	copied = count - iov_iter_count(to);
+	return copied ?: ret;
+}
+
+static int wait_for_record(struct metastore_queue *queue)
+{
+	return wait_event_interruptible_exclusive(queue->readers,
+						  metastore_queue_has_record(queue));
+}
+
+/**
+ * metastore_read_iter - the device's read_iter
+ * @iocb:	says which open file, and whether it may be waited
+ * @to:		where to
+ *
+ * Context: may sleep.
+ * Return: bytes, or what uapi/linux/metastore.h says of read().
+ */
+ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *filp = iocb->ki_filp;
+	struct metastore_file *file = filp->private_data;
+	struct metastore_queue *queue = &file->queue;
+	bool may_wait = !(filp->f_flags & O_NONBLOCK) &&
+			!(iocb->ki_flags & IOCB_NOWAIT);
+	ssize_t copied;
+	int err;
+
+	if (!iov_iter_count(to))
+		return 0;
+	for (;;) {
+		copied = read_some(queue, to);
+		if (copied)
+			break;
+		if (!may_wait) {
+			/* A snapshot may have ended whose turn it was. */
+			if (metastore_queue_has_record(queue) && !signal_pending(current))
+				continue;
+			return -EAGAIN;
+		}
+		err = wait_for_record(queue);
+		if (err)
+			return err;
+	}
+	/* This reader may have been woken for what it leaves. */
+	metastore_queue_pass_on(queue);
+	return copied;
+}
+
+/**
+ * metastore_read_size - length of the next record
+ * @queue:	the queue
+ *
+ * Context: may sleep.
+ * Return: bytes; 0 if there is none.
+ */
+size_t metastore_read_size(struct metastore_queue *queue)
+{
+	return metastore_queue_next_size(queue) ?: metastore_snapshot_next_size(queue);
 }
