@@ -16,12 +16,10 @@
 
 #include "base/usercopy.h"
 #include "store/bucket.h"
-#include "ops/batch.h"
 #include "ops/change.h"
 #include "ops/fastpath.h"
 #include "ops/file.h"
-#include "ops/flush.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 #include "api/api.h"
 
 /* Most that LIST fills in one call, so that its buffer is easily allocated. */

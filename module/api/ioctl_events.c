@@ -8,7 +8,7 @@
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/file.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 #include "api/api.h"
 
 #define EVENTS_ALL \

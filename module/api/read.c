@@ -13,7 +13,7 @@
 #include "base/usercopy.h"
 #include "events/queue.h"
 #include "ops/file.h"
-#include "ops/snapshot.h"
+#include "ops/ops.h"
 #include "api/api.h"
 
 /* Records taken from the queue under one hold of its lock: 512 B of stack. */

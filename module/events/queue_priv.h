@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files about queues share: queue.c (the whole), source.c (subscriptions),
+ * What the files about queues share: queue.c (the whole, and its subscriptions),
  * queue_push.c (events come), queue_take.c (events go). All with the queue's lock held.
  */
 #ifndef METASTORE_QUEUE_PRIV_H

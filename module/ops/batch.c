@@ -20,11 +20,10 @@
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "events/delivery.h"
-#include "ops/batch.h"
 #include "ops/change.h"
 #include "ops/fastpath.h"
 #include "ops/file.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 
 /* Size of struct metastore_op in the header's first version that had it. */
 #define OP_SIZE_FIRST	56

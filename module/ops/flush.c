@@ -12,7 +12,7 @@
 #include "events/topic.h"
 #include "ops/change.h"
 #include "ops/file.h"
-#include "ops/flush.h"
+#include "ops/ops.h"
 
 /* Subscriptions that are ended under one hold of a lock. */
 #define FLUSH_CHUNK	64

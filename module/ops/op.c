@@ -12,7 +12,7 @@
 #include "store/bucket.h"
 #include "ops/change.h"
 #include "ops/file.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 
 #define CONDITIONS \
 	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)

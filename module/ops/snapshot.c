@@ -22,7 +22,7 @@
 #include "store/store.h"
 #include "events/delivery.h"
 #include "events/subscription.h"
-#include "ops/snapshot.h"
+#include "ops/ops.h"
 
 /* Slots of a table that are looked at under one hold of the locks. */
 #define SLOTS_AT_ONCE	64

@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef METASTORE_OP_H
-#define METASTORE_OP_H
+/*
+ * What commands do: see the file that each part names.
+ */
+#ifndef METASTORE_OPS_H
+#define METASTORE_OPS_H
 
 #include <linux/types.h>
+
+#include <linux/metastore.h>
 
 #include "base/table.h"
 
 struct metastore_change;
 struct metastore_file;
+struct metastore_queue;
+struct metastore_range;
+struct metastore_record;
+struct metastore_store;
 struct metastore_value;
 
+/* op.c */
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len);
 
@@ -28,4 +38,20 @@ int metastore_bucket_stat(const struct metastore_key *key,
 			  const struct metastore_file *file,
 			  struct metastore_stat *stat);
 
-#endif /* METASTORE_OP_H */
+/* batch.c */
+int metastore_batch_run(struct metastore_file *file, struct metastore_batch *batch);
+
+/* flush.c */
+int metastore_store_flush(struct metastore_file *file,
+			  const struct metastore_range *range, bool steal,
+			  u64 *values);
+int metastore_store_flush_subscriptions(struct metastore_store *store,
+					const struct metastore_range *range,
+					u64 *subscriptions);
+
+/* snapshot.c */
+int metastore_snapshot_take(struct metastore_queue *queue,
+			    struct metastore_record *records, int max, size_t room);
+size_t metastore_snapshot_next_size(struct metastore_queue *queue);
+
+#endif /* METASTORE_OPS_H */
