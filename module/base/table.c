@@ -59,17 +59,17 @@ int metastore_table_allocate(struct metastore_table *table)
 }
 
 /* The slot whose range was cut when slot @index came into use. */
-static struct metastore_slot *parent_of(struct metastore_table *table,
-					unsigned int index)
+static struct metastore_slot *table_parent_of(struct metastore_table *table,
+					      unsigned int index)
 {
 	return genradix_ptr(&table->slots, index - rounddown_pow_of_two(index));
 }
 
 /* Takes the next slot into use: cuts the parent's chain where its range begins. */
-static void split(struct metastore_table *table, struct metastore_slot *slot)
+static void table_split_slot(struct metastore_table *table, struct metastore_slot *slot)
 {
 	unsigned int index = table->nr_slots;
-	struct metastore_node __rcu **link = &parent_of(table, index)->first;
+	struct metastore_node __rcu **link = &table_parent_of(table, index)->first;
 	struct metastore_node *node;
 
 	while ((node = rcu_dereference_raw(*link)) &&
@@ -84,11 +84,11 @@ static void split(struct metastore_table *table, struct metastore_slot *slot)
 }
 
 /* Gives the last slot up: its chain goes to the end of its parent's. */
-static void merge(struct metastore_table *table)
+static void table_merge_slot(struct metastore_table *table)
 {
 	unsigned int index = table->nr_slots - 1;
 	struct metastore_slot *slot = genradix_ptr(&table->slots, index);
-	struct metastore_node __rcu **link = &parent_of(table, index)->first;
+	struct metastore_node __rcu **link = &table_parent_of(table, index)->first;
 
 	while (rcu_dereference_raw(*link))
 		link = &rcu_dereference_raw(*link)->next;
@@ -100,7 +100,7 @@ static void merge(struct metastore_table *table)
 	write_seqcount_end(&table->seq);
 }
 
-static void grow(struct metastore_table *table)
+static void table_grow(struct metastore_table *table)
 {
 	struct metastore_slot *slot;
 	int i;
@@ -109,22 +109,22 @@ static void grow(struct metastore_table *table)
 		slot = genradix_ptr(&table->slots, table->nr_slots);
 		if (!slot)
 			return;
-		split(table, slot);
+		table_split_slot(table, slot);
 	}
 }
 
-static void shrink(struct metastore_table *table)
+static void table_shrink(struct metastore_table *table)
 {
 	int i;
 
 	for (i = 0; i < STEPS_AT_ONCE && table->nr_slots > 1 &&
 	     table->nr_nodes < table->nr_slots / SPARSE; i++)
-		merge(table);
+		table_merge_slot(table);
 }
 
 /* Less than, equal to or greater than 0, as the one is before, at or behind the other. */
-static int compare_orders(u64 order, const u8 *key, u8 key_len, u64 other_order,
-			  const u8 *other_key, u8 other_len)
+static int table_compare_orders(u64 order, const u8 *key, u8 key_len, u64 other_order,
+				const u8 *other_key, u8 other_len)
 {
 	if (order != other_order)
 		return order < other_order ? -1 : 1;
@@ -133,11 +133,11 @@ static int compare_orders(u64 order, const u8 *key, u8 key_len, u64 other_order,
 	return memcmp(key, other_key, key_len);
 }
 
-static int compare(const struct metastore_node *node, u64 order, const u8 *key,
-		   u8 key_len)
+static int table_compare_node(const struct metastore_node *node, u64 order, const u8 *key,
+			      u8 key_len)
 {
-	return compare_orders(bitrev32(node->hash), node->key, node->key_len, order, key,
-			      key_len);
+	return table_compare_orders(bitrev32(node->hash), node->key, node->key_len, order, key,
+				    key_len);
 }
 
 /**
@@ -158,16 +158,16 @@ void metastore_table_insert(struct metastore_table *table,
 		WRITE_ONCE(table->nr_slots, 1);
 	link = &metastore_slot_of(table, node->hash)->first;
 	while ((next = rcu_dereference_raw(*link)) &&
-	       compare(next, order, node->key, node->key_len) < 0)
+	       table_compare_node(next, order, node->key, node->key_len) < 0)
 		link = &next->next;
 	RCU_INIT_POINTER(node->next, next);
 	rcu_assign_pointer(*link, node);
 	WRITE_ONCE(table->nr_nodes, table->nr_nodes + 1);
-	grow(table);
+	table_grow(table);
 }
 
-static inline struct metastore_node __rcu **link_to(struct metastore_table *table,
-						    struct metastore_node *node)
+static inline struct metastore_node __rcu **table_link_to(struct metastore_table *table,
+							  struct metastore_node *node)
 {
 	struct metastore_node __rcu **link = &metastore_slot_of(table, node->hash)->first;
 
@@ -189,7 +189,7 @@ void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
 			     struct metastore_node *new)
 {
-	metastore_table_replace_at(link_to(table, old), new);
+	metastore_table_replace_at(table_link_to(table, old), new);
 }
 
 /**
@@ -203,9 +203,9 @@ void metastore_table_replace(struct metastore_table *table,
 void metastore_table_remove(struct metastore_table *table,
 			    struct metastore_node *node)
 {
-	rcu_assign_pointer(*link_to(table, node), rcu_dereference_raw(node->next));
+	rcu_assign_pointer(*table_link_to(table, node), rcu_dereference_raw(node->next));
 	WRITE_ONCE(table->nr_nodes, table->nr_nodes - 1);
-	shrink(table);
+	table_shrink(table);
 }
 
 /**
@@ -231,12 +231,12 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key)
 {
-	return compare_orders(bitrev32(key->hash), key->bytes, key->len, pos->order,
-			      pos->key, pos->key_len) <= 0;
+	return table_compare_orders(bitrev32(key->hash), key->bytes, key->len, pos->order,
+				    pos->key, pos->key_len) <= 0;
 }
 
 /* Where the range of the slot that covers @order ends. */
-static u64 end_of_slot(u64 order, unsigned int nr_slots)
+static u64 table_end_of_slot(u64 order, unsigned int nr_slots)
 {
 	unsigned int bits = order_base_2(nr_slots);
 
@@ -246,15 +246,15 @@ static u64 end_of_slot(u64 order, unsigned int nr_slots)
 	return ((order >> (32 - bits)) + 1) << (32 - bits);
 }
 
-static struct metastore_node *next_in_chain(struct metastore_slot *slot,
-					    const struct metastore_position *pos,
-					    const u8 *prefix, u32 prefix_len)
+static struct metastore_node *table_next_in_chain(struct metastore_slot *slot,
+						  const struct metastore_position *pos,
+						  const u8 *prefix, u32 prefix_len)
 {
 	struct metastore_node *node;
 
 	for (node = rcu_dereference_raw(slot->first); node;
 	     node = rcu_dereference_raw(node->next))
-		if (compare(node, pos->order, pos->key, pos->key_len) > 0 &&
+		if (table_compare_node(node, pos->order, pos->key, pos->key_len) > 0 &&
 		    node->key_len >= prefix_len &&
 		    !memcmp(node->key, prefix, prefix_len))
 			return node;
@@ -290,8 +290,8 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 		end = METASTORE_ORDER_END;
 		slot = metastore_slot_of(table, bitrev32(pos->order));
 		if (slot) {
-			node = next_in_chain(slot, pos, prefix, prefix_len);
-			end = end_of_slot(pos->order, READ_ONCE(table->nr_slots));
+			node = table_next_in_chain(slot, pos, prefix, prefix_len);
+			end = table_end_of_slot(pos->order, READ_ONCE(table->nr_slots));
 		}
 	} while (read_seqcount_retry(&table->seq, seq));
 

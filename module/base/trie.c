@@ -9,30 +9,30 @@
 
 #include "base/trie.h"
 
-static u32 bit_at(const u8 *bytes, u32 nth)
+static u32 trie_bit_at(const u8 *bytes, u32 nth)
 {
 	return bytes[nth / 8] >> (7 - nth % 8) & 1;
 }
 
 /* Readers are protected by the user, see struct metastore_trie. */
-static struct metastore_trie_node *follow(struct metastore_trie_node __rcu *const *link)
+static struct metastore_trie_node *trie_follow(struct metastore_trie_node __rcu *const *link)
 {
 	return rcu_dereference_raw(*link);
 }
 
 /* How many bits, up to @max, two strings begin with alike. */
-static u32 common_bits(const u8 *a, const u8 *b, u32 max)
+static u32 trie_common_bits(const u8 *a, const u8 *b, u32 max)
 {
 	u32 bits = 0;
 
 	while (bits + 8 <= max && a[bits / 8] == b[bits / 8])
 		bits += 8;
-	while (bits < max && bit_at(a, bits) == bit_at(b, bits))
+	while (bits < max && trie_bit_at(a, bits) == trie_bit_at(b, bits))
 		bits++;
 	return bits;
 }
 
-static void set_bits(struct metastore_trie_node *node, u32 bits)
+static void trie_set_bits(struct metastore_trie_node *node, u32 bits)
 {
 	node->bits = bits;
 	node->byte = bits / 8;
@@ -50,7 +50,7 @@ void metastore_trie_node_init(struct metastore_trie_node *node, const u8 *bytes,
 {
 	RCU_INIT_POINTER(node->child[0], NULL);
 	RCU_INIT_POINTER(node->child[1], NULL);
-	set_bits(node, 8 * len);
+	trie_set_bits(node, 8 * len);
 	node->fork = false;
 	memcpy(node->bytes, bytes, len);
 }
@@ -66,10 +66,10 @@ void metastore_trie_node_init(struct metastore_trie_node *node, const u8 *bytes,
 struct metastore_trie_node *metastore_trie_find(const struct metastore_trie *trie,
 						const u8 *bytes, u32 len)
 {
-	struct metastore_trie_node *node = follow(&trie->root);
+	struct metastore_trie_node *node = trie_follow(&trie->root);
 
 	while (node && node->bits < 8 * len)
-		node = follow(&node->child[bit_at(bytes, node->bits)]);
+		node = trie_follow(&node->child[trie_bit_at(bytes, node->bits)]);
 	if (!node || node->bits != 8 * len || node->fork ||
 	    memcmp(node->bytes, bytes, len))
 		return NULL;
@@ -80,31 +80,31 @@ struct metastore_trie_node *metastore_trie_find(const struct metastore_trie *tri
  * The bits that a string has in common with what there is: with the node at which
  * a search for it ends, and so with each one on the way.
  */
-static u32 common_with(const struct metastore_trie *trie,
-		       const struct metastore_trie_node *new)
+static u32 trie_common_with(const struct metastore_trie *trie,
+			    const struct metastore_trie_node *new)
 {
-	struct metastore_trie_node *node = follow(&trie->root);
+	struct metastore_trie_node *node = trie_follow(&trie->root);
 	struct metastore_trie_node *next;
 
 	if (!node)
 		return 0;
 	while (node->bits < new->bits &&
-	       (next = follow(&node->child[bit_at(new->bytes, node->bits)])))
+	       (next = trie_follow(&node->child[trie_bit_at(new->bytes, node->bits)])))
 		node = next;
-	return common_bits(node->bytes, new->bytes, min(node->bits, new->bits));
+	return trie_common_bits(node->bytes, new->bytes, min(node->bits, new->bits));
 }
 
-static void make_fork(struct metastore_trie_node *fork,
-		      const struct metastore_trie_node *like, u32 bits)
+static void trie_make_fork(struct metastore_trie_node *fork,
+			   const struct metastore_trie_node *like, u32 bits)
 {
 	metastore_trie_node_init(fork, like->bytes, DIV_ROUND_UP(bits, 8));
-	set_bits(fork, bits);
+	trie_set_bits(fork, bits);
 	fork->fork = true;
 }
 
-static void adopt(struct metastore_trie_node *parent, struct metastore_trie_node *node)
+static void trie_adopt(struct metastore_trie_node *parent, struct metastore_trie_node *node)
 {
-	RCU_INIT_POINTER(parent->child[bit_at(node->bytes, parent->bits)], node);
+	RCU_INIT_POINTER(parent->child[trie_bit_at(node->bytes, parent->bits)], node);
 }
 
 /**
@@ -122,17 +122,17 @@ struct metastore_trie_node *metastore_trie_insert(struct metastore_trie *trie,
 						  struct metastore_trie_node *new,
 						  struct metastore_trie_node **fork)
 {
-	u32 common = common_with(trie, new);
+	u32 common = trie_common_with(trie, new);
 	struct metastore_trie_node __rcu **link = &trie->root;
 	struct metastore_trie_node *node, *parent;
 
-	while ((node = follow(link)) && node->bits <= common && node->bits < new->bits)
-		link = &node->child[bit_at(new->bytes, node->bits)];
+	while ((node = trie_follow(link)) && node->bits <= common && node->bits < new->bits)
+		link = &node->child[trie_bit_at(new->bytes, node->bits)];
 
 	if (node && node->bits == common && common == new->bits) {
 		/* It stands where a fork was. */
-		RCU_INIT_POINTER(new->child[0], follow(&node->child[0]));
-		RCU_INIT_POINTER(new->child[1], follow(&node->child[1]));
+		RCU_INIT_POINTER(new->child[0], trie_follow(&node->child[0]));
+		RCU_INIT_POINTER(new->child[1], trie_follow(&node->child[1]));
 		rcu_assign_pointer(*link, new);
 		return node;
 	}
@@ -140,19 +140,19 @@ struct metastore_trie_node *metastore_trie_insert(struct metastore_trie *trie,
 	if (node && common < new->bits) {
 		parent = *fork;
 		*fork = NULL;
-		make_fork(parent, new, common);
-		adopt(parent, new);
+		trie_make_fork(parent, new, common);
+		trie_adopt(parent, new);
 	}
 	if (node)
-		adopt(parent, node);
+		trie_adopt(parent, node);
 	rcu_assign_pointer(*link, parent);
 	return NULL;
 }
 
 /* The child of a node that has only one; NULL if it has none. */
-static struct metastore_trie_node *only_child(const struct metastore_trie_node *node)
+static struct metastore_trie_node *trie_only_child(const struct metastore_trie_node *node)
 {
-	return follow(&node->child[0]) ?: follow(&node->child[1]);
+	return trie_follow(&node->child[0]) ?: trie_follow(&node->child[1]);
 }
 
 /**
@@ -174,20 +174,20 @@ void metastore_trie_remove(struct metastore_trie *trie,
 
 	gone[0] = NULL;
 	gone[1] = NULL;
-	if (follow(&node->child[0]) && follow(&node->child[1])) {
+	if (trie_follow(&node->child[0]) && trie_follow(&node->child[1])) {
 		WRITE_ONCE(node->fork, true);
 		return;
 	}
-	while ((at = follow(link)) != node) {
+	while ((at = trie_follow(link)) != node) {
 		parent_link = link;
 		parent = at;
-		link = &at->child[bit_at(node->bytes, at->bits)];
+		link = &at->child[trie_bit_at(node->bytes, at->bits)];
 	}
-	rcu_assign_pointer(*link, only_child(node));
+	rcu_assign_pointer(*link, trie_only_child(node));
 	gone[0] = node;
-	if (!parent || !parent->fork || follow(link))
+	if (!parent || !parent->fork || trie_follow(link))
 		return;
-	rcu_assign_pointer(*parent_link, only_child(parent));
+	rcu_assign_pointer(*parent_link, trie_only_child(parent));
 	gone[1] = parent;
 }
 
@@ -203,7 +203,7 @@ void metastore_trie_match(const struct metastore_trie *trie, const u8 *bytes, u3
 {
 	match->bytes = bytes;
 	match->len = len;
-	match->next = follow(&trie->root);
+	match->next = trie_follow(&trie->root);
 }
 
 /**
@@ -222,13 +222,13 @@ struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *mat
 
 	while (node && READ_ONCE(node->fork))
 		node = node->byte < match->len ?
-		       follow(&node->child[bytes[node->byte] >> node->shift & 1]) : NULL;
+		       trie_follow(&node->child[bytes[node->byte] >> node->shift & 1]) : NULL;
 	match->next = NULL;
 	/* If it differs so does all that lies behind it. */
 	if (!node || node->byte > match->len || memcmp(node->bytes, bytes, node->byte))
 		return NULL;
 	if (node->byte < match->len)
-		match->next = follow(&node->child[bytes[node->byte] >> node->shift & 1]);
+		match->next = trie_follow(&node->child[bytes[node->byte] >> node->shift & 1]);
 	return node;
 }
 
@@ -244,14 +244,14 @@ struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *mat
 struct metastore_trie_node *metastore_trie_under(const struct metastore_trie *trie,
 						 const u8 *bytes, u32 len)
 {
-	struct metastore_trie_node *node = follow(&trie->root);
+	struct metastore_trie_node *node = trie_follow(&trie->root);
 
 	while (node && node->bits < 8 * len)
-		node = follow(&node->child[bit_at(bytes, node->bits)]);
+		node = trie_follow(&node->child[trie_bit_at(bytes, node->bits)]);
 	if (!node || memcmp(node->bytes, bytes, len))
 		return NULL;
 	/* A fork has two children. */
 	while (node->fork)
-		node = follow(&node->child[0]);
+		node = trie_follow(&node->child[0]);
 	return node;
 }
