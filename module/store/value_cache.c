@@ -94,7 +94,7 @@ static DEFINE_PER_CPU(struct spares, spares) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
-static inline u8 class_of(size_t size)
+static inline u8 value_cache_class_of(size_t size)
 {
 	/* By steps of 32 bytes */
 	static const u8 classes[] = { 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5 };
@@ -108,7 +108,7 @@ static inline u8 class_of(size_t size)
  */
 u8 metastore_spare_class(size_t size)
 {
-	return class_of(size);
+	return value_cache_class_of(size);
 }
 
 /**
@@ -120,7 +120,7 @@ size_t metastore_spare_size(u8 class)
 	return sizes[class];
 }
 
-static inline u16 current_group(void)
+static inline u16 value_cache_current_group(void)
 {
 #ifdef CONFIG_MEMCG
 	u16 group;
@@ -141,10 +141,10 @@ static inline u16 current_group(void)
  */
 u16 metastore_spare_group(void)
 {
-	return current_group();
+	return value_cache_current_group();
 }
 
-static inline struct metastore_value *pop(struct spares *its, struct spare_list *list)
+static inline struct metastore_value *value_cache_pop(struct spares *its, struct spare_list *list)
 {
 	struct metastore_value *value = list->first;
 
@@ -155,7 +155,7 @@ static inline struct metastore_value *pop(struct spares *its, struct spare_list 
 }
 
 /* Many have the same grace period. */
-static inline bool is_over(struct spares *its, unsigned long grace)
+static inline bool value_cache_is_over(struct spares *its, unsigned long grace)
 {
 	if (likely(grace == its->over))
 		return true;
@@ -175,28 +175,28 @@ static inline bool is_over(struct spares *its, unsigned long grace)
 struct metastore_value *metastore_spare_take(size_t size)
 {
 	struct metastore_value *value = NULL;
-	u16 group = current_group();
+	u16 group = value_cache_current_group();
 	struct spare_list *list;
 	struct spares *its;
 
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
-	list = &its->lists[class_of(size)][group % GROUPS];
-	if (list->nr && list->group == group && is_over(its, list->first->spare.grace))
-		value = pop(its, list);
+	list = &its->lists[value_cache_class_of(size)][group % GROUPS];
+	if (list->nr && list->group == group && value_cache_is_over(its, list->first->spare.grace))
+		value = value_cache_pop(its, list);
 	list->taken += !!value;
 	local_unlock(&spares.lock);
 	return value;
 }
 
-static __always_inline void trim_later(struct spares *its)
+static __always_inline void value_cache_trim_later(struct spares *its)
 {
 	if (!delayed_work_pending(&its->trim))
 		schedule_delayed_work_on(smp_processor_id(), &its->trim, TRIM_INTERVAL);
 }
 
 /* A grace period that began after now; every so often one that is sure to. */
-static unsigned long next_grace(void)
+static unsigned long value_cache_next_grace(void)
 {
 	if (__this_cpu_inc_return(spares.kept) % GRACE_EACH)
 		return get_state_synchronize_rcu();
@@ -204,7 +204,7 @@ static unsigned long next_grace(void)
 }
 
 /* Appends a value, if the list is not another group's. */
-static bool append(struct spare_list *list, struct metastore_value *value)
+static bool value_cache_append(struct spare_list *list, struct metastore_value *value)
 {
 	if (!list->nr) {
 		list->group = value->node.group;
@@ -220,10 +220,10 @@ static bool append(struct spare_list *list, struct metastore_value *value)
 }
 
 /* Keeps those values of a class of ours that there is room for. */
-static void keep(struct spares *its, struct metastore_garbage *garbage)
+static void value_cache_keep(struct spares *its, struct metastore_garbage *garbage)
 {
 	struct metastore_value *value, *next, **link = &garbage->first;
-	unsigned long grace = next_grace();
+	unsigned long grace = value_cache_next_grace();
 	u32 i;
 
 	for (i = 0; i < KEEP_AT_ONCE && (value = *link) && its->nr < KEEP_MAX; i++) {
@@ -231,7 +231,7 @@ static void keep(struct spares *its, struct metastore_garbage *garbage)
 
 		next = value->garbage;
 		if (class < ARRAY_SIZE(sizes) &&
-		    append(&its->lists[class][value->node.group % GROUPS], value)) {
+		    value_cache_append(&its->lists[class][value->node.group % GROUPS], value)) {
 			value->spare.grace = grace;
 			its->nr++;
 			*link = next;
@@ -256,13 +256,13 @@ void metastore_spares_keep(struct metastore_garbage *garbage)
 		return;
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
-	keep(its, garbage);
-	trim_later(its);
+	value_cache_keep(its, garbage);
+	value_cache_trim_later(its);
 	local_unlock(&spares.lock);
 }
 
 /* Frees the oldest of this CPU's list of that number, if its readers are through. */
-static bool free_oldest(u32 nr)
+static bool value_cache_free_oldest(u32 nr)
 {
 	struct metastore_value *value = NULL;
 	struct spare_list *list;
@@ -271,26 +271,26 @@ static bool free_oldest(u32 nr)
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
 	list = &its->lists[nr / GROUPS][nr % GROUPS];
-	if (list->nr && is_over(its, list->first->spare.grace))
-		value = pop(its, list);
+	if (list->nr && value_cache_is_over(its, list->first->spare.grace))
+		value = value_cache_pop(its, list);
 	local_unlock(&spares.lock);
 	kfree(value);
 	return value;
 }
 
 /* Frees so many, at most: there may always be new ones. Returns how many. */
-static u32 free_some(u32 nr, u32 most)
+static u32 value_cache_free_some(u32 nr, u32 most)
 {
 	u32 freed = 0;
 
-	while (freed < most && free_oldest(nr)) {
+	while (freed < most && value_cache_free_oldest(nr)) {
 		freed++;
 		cond_resched();
 	}
 	return freed;
 }
 
-static u32 kept_of(struct spares *its, u32 nr, u16 group)
+static u32 value_cache_kept_of(struct spares *its, u32 nr, u16 group)
 {
 	struct spare_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
 
@@ -298,7 +298,7 @@ static u32 kept_of(struct spares *its, u32 nr, u16 group)
 }
 
 /* How many of a list were not needed since this was last asked. */
-static u32 unneeded(u32 nr)
+static u32 value_cache_unneeded(u32 nr)
 {
 	struct spare_list *list;
 	u32 more;
@@ -311,20 +311,20 @@ static u32 unneeded(u32 nr)
 	return more;
 }
 
-static void trim(struct work_struct *work)
+static void value_cache_trim(struct work_struct *work)
 {
 	struct spares *its;
 	u32 nr;
 
 	for (nr = 0; nr < NR_LISTS; nr++)
-		free_some(nr, unneeded(nr));
+		value_cache_free_some(nr, value_cache_unneeded(nr));
 	local_lock(&spares.lock);
 	its = this_cpu_ptr(&spares);
 	/* If its CPU is off this runs on another one, which sees to itself. */
 	if (its->nr && work == &its->trim.work) {
 		/* By the next time all of them are over. */
 		start_poll_synchronize_rcu();
-		trim_later(its);
+		value_cache_trim_later(its);
 	}
 	local_unlock(&spares.lock);
 }
@@ -339,19 +339,19 @@ static void trim(struct work_struct *work)
  */
 bool metastore_spares_drop(void)
 {
-	u16 group = current_group();
+	u16 group = value_cache_current_group();
 	u32 nr, kept, freed = 0;
 
 	for (nr = group % GROUPS; nr < NR_LISTS; nr += GROUPS) {
 		local_lock(&spares.lock);
-		kept = kept_of(this_cpu_ptr(&spares), nr, group);
+		kept = value_cache_kept_of(this_cpu_ptr(&spares), nr, group);
 		local_unlock(&spares.lock);
-		freed += free_some(nr, kept);
+		freed += value_cache_free_some(nr, kept);
 	}
 	return freed;
 }
 
-static void free_list(struct spare_list *list)
+static void value_cache_free_list(struct spare_list *list)
 {
 	struct metastore_value *value;
 
@@ -364,24 +364,24 @@ static void free_list(struct spare_list *list)
 }
 
 /* Frees all that a CPU keeps, which is off, or does so no more. */
-static void free_all(struct spares *its)
+static void value_cache_free_all(struct spares *its)
 {
 	u32 nr;
 
 	for (nr = 0; nr < NR_LISTS; nr++)
-		free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
+		value_cache_free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
 	its->nr = 0;
 }
 
 /* What waits for a CPU's next turn would wait for ever. May sleep. */
-static int cpu_is_dead(unsigned int cpu)
+static int value_cache_cpu_dead(unsigned int cpu)
 {
 	struct spares *its = per_cpu_ptr(&spares, cpu);
 
 	/* If it runs it is elsewhere, and does there what is to be done there. */
 	cancel_delayed_work_sync(&its->trim);
 	synchronize_rcu();
-	free_all(its);
+	value_cache_free_all(its);
 	return 0;
 }
 
@@ -398,9 +398,9 @@ int metastore_spares_init(void)
 	int cpu, ret;
 
 	for_each_possible_cpu(cpu)
-		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, trim);
+		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, value_cache_trim);
 	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "metastore:spare", NULL,
-					cpu_is_dead);
+					value_cache_cpu_dead);
 	if (ret < 0)
 		return ret;
 	hotplug_state = ret;
@@ -423,5 +423,5 @@ void metastore_spares_exit(void)
 		cancel_delayed_work_sync(&per_cpu_ptr(&spares, cpu)->trim);
 	synchronize_rcu();
 	for_each_possible_cpu(cpu)
-		free_all(per_cpu_ptr(&spares, cpu));
+		value_cache_free_all(per_cpu_ptr(&spares, cpu));
 }
