@@ -72,7 +72,7 @@ static int __init metastore_init(void)
 	};
 	if (max_value + METASTORE_KEY_MAX + METASTORE_VALUE_OVERHEAD > queue_bytes)
 		pr_warn("metastore: subscribers cannot get the longest values: max_value is above queue_bytes\n");
-	err = metastore_spares_init();
+	err = metastore_value_cache_init();
 	if (err)
 		return err;
 	store = metastore_store_create(&limits, false, metastore_change_expire_all);
@@ -80,7 +80,7 @@ static int __init metastore_init(void)
 		err = PTR_ERR(store);
 		if (err == -EINVAL)
 			pr_err("metastore: a parameter is out of its range, see modinfo\n");
-		goto exit_spares;
+		goto exit_value_cache;
 	}
 	err = metastore_device_register(store);
 	if (err)
@@ -89,8 +89,8 @@ static int __init metastore_init(void)
 
 put_store:
 	metastore_store_put(store);
-exit_spares:
-	metastore_spares_exit();
+exit_value_cache:
+	metastore_value_cache_exit();
 	return err;
 }
 
@@ -98,7 +98,7 @@ static void __exit metastore_exit(void)
 {
 	metastore_device_unregister();
 	metastore_store_put(store);
-	metastore_spares_exit();
+	metastore_value_cache_exit();
 	/* Callbacks of our own, which need the module. */
 	srcu_barrier(&metastore_srcu);
 	/* What kfree_rcu() has to free needs nothing of it; in case others do. */

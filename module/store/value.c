@@ -78,17 +78,17 @@ static struct metastore_value *apart_header_alloc(size_t size)
 /* If there is no memory, what is kept may be what is missing. */
 static struct metastore_value *piece_alloc(size_t size)
 {
-	struct metastore_value *value = metastore_spare_take(size);
+	struct metastore_value *value = metastore_value_cache_get(size);
 	u8 class;
 
 	if (likely(value))
 		return value;
-	class = metastore_spare_class(size);
-	value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
-	if (!value && metastore_spares_drop())
-		value = kmalloc(metastore_spare_size(class), METASTORE_GFP);
+	class = metastore_value_cache_class(size);
+	value = kmalloc(metastore_value_cache_size(class), METASTORE_GFP);
+	if (!value && metastore_value_cache_shrink())
+		value = kmalloc(metastore_value_cache_size(class), METASTORE_GFP);
 	if (value) {
-		value->node.group = metastore_spare_group();
+		value->node.group = metastore_value_cache_group();
 		value->node.class = class;
 	}
 	return value;

@@ -44,7 +44,7 @@ struct metastore_tie {
  * @rcu:	for freeing; from when there is no reference
  * @garbage:	next on a struct metastore_garbage; from when there is no
  *		reference
- * @spare:	for its memory's next use; likewise
+ * @cached:	for its memory's next use; likewise
  * @refs:	references; the table's is one
  * @len:	length of the value in bytes
  * @node:	link and key; the value's bytes, or for a large one a pointer to them,
@@ -66,7 +66,7 @@ struct metastore_value {
 		};
 		struct rcu_head rcu;
 		struct metastore_value *garbage;
-		struct metastore_spare spare;
+		struct metastore_cached cached;
 	};
 	refcount_t refs;
 	u32 len;
@@ -123,7 +123,7 @@ static inline void metastore_garbage_free(struct metastore_garbage *garbage)
 {
 	if (!garbage->first)
 		return;
-	metastore_spares_keep(garbage);
+	metastore_value_cache_put(garbage);
 	if (unlikely(garbage->first))
 		metastore_garbage_free_rest(garbage);
 }

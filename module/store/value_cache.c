@@ -54,7 +54,7 @@
 #endif
 
 /* Those of kmalloc(), so that nothing is wasted. */
-static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_SPARE_MAX };
+static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_CACHED_MAX };
 
 #define NR_LISTS	(ARRAY_SIZE(sizes) * GROUPS)
 
@@ -65,7 +65,7 @@ static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_SPARE_MAX };
  * @taken:	how often one was used since it was last trimmed
  * @group:	whose all of them are, if there are any
  */
-struct spare_list {
+struct value_cache_list {
 	struct metastore_value *first;
 	struct metastore_value *last;
 	u32 nr;
@@ -81,16 +81,16 @@ struct spare_list {
  * @lists:	by size and memory cgroup
  * @trim:	frees what is not needed; pending while there is anything
  */
-struct spares {
+struct value_cache {
 	local_lock_t lock;	/* see above */
 	u32 nr;
 	u32 kept;
 	unsigned long over;
-	struct spare_list lists[ARRAY_SIZE(sizes)][GROUPS];
+	struct value_cache_list lists[ARRAY_SIZE(sizes)][GROUPS];
 	struct delayed_work trim;
 };
 
-static DEFINE_PER_CPU(struct spares, spares) = {
+static DEFINE_PER_CPU(struct value_cache, value_cache) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
@@ -103,19 +103,19 @@ static inline u8 value_cache_class_of(size_t size)
 }
 
 /**
- * metastore_spare_class - which class of memory is enough
- * @size:	bytes, at most METASTORE_SPARE_MAX
+ * metastore_value_cache_class - which class of memory is enough
+ * @size:	bytes, at most METASTORE_CACHED_MAX
  */
-u8 metastore_spare_class(size_t size)
+u8 metastore_value_cache_class(size_t size)
 {
 	return value_cache_class_of(size);
 }
 
 /**
- * metastore_spare_size - size of memory, in bytes
+ * metastore_value_cache_size - size of memory, in bytes
  * @class:	its class
  */
-size_t metastore_spare_size(u8 class)
+size_t metastore_value_cache_size(u8 class)
 {
 	return sizes[class];
 }
@@ -135,27 +135,28 @@ static inline u16 value_cache_current_group(void)
 }
 
 /**
- * metastore_spare_group - the memory cgroup of the current task
+ * metastore_value_cache_group - the memory cgroup of the current task
  *
  * Return: its number, which may be another one's when it is gone.
  */
-u16 metastore_spare_group(void)
+u16 metastore_value_cache_group(void)
 {
 	return value_cache_current_group();
 }
 
-static inline struct metastore_value *value_cache_pop(struct spares *its, struct spare_list *list)
+static inline struct metastore_value *value_cache_pop(struct value_cache *its,
+						      struct value_cache_list *list)
 {
 	struct metastore_value *value = list->first;
 
-	list->first = value->spare.next;
+	list->first = value->cached.next;
 	list->nr--;
 	its->nr--;
 	return value;
 }
 
 /* Many have the same grace period. */
-static inline bool value_cache_is_over(struct spares *its, unsigned long grace)
+static inline bool value_cache_is_over(struct value_cache *its, unsigned long grace)
 {
 	if (likely(grace == its->over))
 		return true;
@@ -166,30 +167,30 @@ static inline bool value_cache_is_over(struct spares *its, unsigned long grace)
 }
 
 /**
- * metastore_spare_take - get memory that was kept
- * @size:	how much, in bytes, at most METASTORE_SPARE_MAX
+ * metastore_value_cache_get - get memory that was kept
+ * @size:	how much, in bytes, at most METASTORE_CACHED_MAX
  *
  * Return: memory that is charged to the current task's memory cgroup, with the node's
  * class and group set; or NULL.
  */
-struct metastore_value *metastore_spare_take(size_t size)
+struct metastore_value *metastore_value_cache_get(size_t size)
 {
 	struct metastore_value *value = NULL;
 	u16 group = value_cache_current_group();
-	struct spare_list *list;
-	struct spares *its;
+	struct value_cache_list *list;
+	struct value_cache *its;
 
-	local_lock(&spares.lock);
-	its = this_cpu_ptr(&spares);
+	local_lock(&value_cache.lock);
+	its = this_cpu_ptr(&value_cache);
 	list = &its->lists[value_cache_class_of(size)][group % GROUPS];
-	if (list->nr && list->group == group && value_cache_is_over(its, list->first->spare.grace))
+	if (list->nr && list->group == group && value_cache_is_over(its, list->first->cached.grace))
 		value = value_cache_pop(its, list);
 	list->taken += !!value;
-	local_unlock(&spares.lock);
+	local_unlock(&value_cache.lock);
 	return value;
 }
 
-static __always_inline void value_cache_trim_later(struct spares *its)
+static __always_inline void value_cache_trim_later(struct value_cache *its)
 {
 	if (!delayed_work_pending(&its->trim))
 		schedule_delayed_work_on(smp_processor_id(), &its->trim, TRIM_INTERVAL);
@@ -198,19 +199,19 @@ static __always_inline void value_cache_trim_later(struct spares *its)
 /* A grace period that began after now; every so often one that is sure to. */
 static unsigned long value_cache_next_grace(void)
 {
-	if (__this_cpu_inc_return(spares.kept) % GRACE_EACH)
+	if (__this_cpu_inc_return(value_cache.kept) % GRACE_EACH)
 		return get_state_synchronize_rcu();
 	return start_poll_synchronize_rcu();
 }
 
 /* Appends a value, if the list is not another group's. */
-static bool value_cache_append(struct spare_list *list, struct metastore_value *value)
+static bool value_cache_append(struct value_cache_list *list, struct metastore_value *value)
 {
 	if (!list->nr) {
 		list->group = value->node.group;
 		list->first = value;
 	} else if (list->group == value->node.group) {
-		list->last->spare.next = value;
+		list->last->cached.next = value;
 	} else {
 		return false;
 	}
@@ -220,7 +221,7 @@ static bool value_cache_append(struct spare_list *list, struct metastore_value *
 }
 
 /* Keeps those values of a class of ours that there is room for. */
-static void value_cache_keep(struct spares *its, struct metastore_garbage *garbage)
+static void value_cache_keep(struct value_cache *its, struct metastore_garbage *garbage)
 {
 	struct metastore_value *value, *next, **link = &garbage->first;
 	unsigned long grace = value_cache_next_grace();
@@ -232,7 +233,7 @@ static void value_cache_keep(struct spares *its, struct metastore_garbage *garba
 		next = value->garbage;
 		if (class < ARRAY_SIZE(sizes) &&
 		    value_cache_append(&its->lists[class][value->node.group % GROUPS], value)) {
-			value->spare.grace = grace;
+			value->cached.grace = grace;
 			its->nr++;
 			*link = next;
 		} else {
@@ -242,38 +243,38 @@ static void value_cache_keep(struct spares *its, struct metastore_garbage *garba
 }
 
 /**
- * metastore_spares_keep - keep the memory of values that are gone
+ * metastore_value_cache_put - keep the memory of values that are gone
  * @garbage:	the values, of which only readers under rcu_read_lock() may still see the
  *		header; those are left in it whose memory is not kept
  *
  * Context: may sleep.
  */
-void metastore_spares_keep(struct metastore_garbage *garbage)
+void metastore_value_cache_put(struct metastore_garbage *garbage)
 {
-	struct spares *its;
+	struct value_cache *its;
 
 	if (SANITIZED)
 		return;
-	local_lock(&spares.lock);
-	its = this_cpu_ptr(&spares);
+	local_lock(&value_cache.lock);
+	its = this_cpu_ptr(&value_cache);
 	value_cache_keep(its, garbage);
 	value_cache_trim_later(its);
-	local_unlock(&spares.lock);
+	local_unlock(&value_cache.lock);
 }
 
 /* Frees the oldest of this CPU's list of that number, if its readers are through. */
 static bool value_cache_free_oldest(u32 nr)
 {
 	struct metastore_value *value = NULL;
-	struct spare_list *list;
-	struct spares *its;
+	struct value_cache_list *list;
+	struct value_cache *its;
 
-	local_lock(&spares.lock);
-	its = this_cpu_ptr(&spares);
+	local_lock(&value_cache.lock);
+	its = this_cpu_ptr(&value_cache);
 	list = &its->lists[nr / GROUPS][nr % GROUPS];
-	if (list->nr && value_cache_is_over(its, list->first->spare.grace))
+	if (list->nr && value_cache_is_over(its, list->first->cached.grace))
 		value = value_cache_pop(its, list);
-	local_unlock(&spares.lock);
+	local_unlock(&value_cache.lock);
 	kfree(value);
 	return value;
 }
@@ -290,9 +291,9 @@ static u32 value_cache_free_some(u32 nr, u32 most)
 	return freed;
 }
 
-static u32 value_cache_kept_of(struct spares *its, u32 nr, u16 group)
+static u32 value_cache_kept_of(struct value_cache *its, u32 nr, u16 group)
 {
-	struct spare_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
+	struct value_cache_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
 
 	return list->group == group ? list->nr : 0;
 }
@@ -300,71 +301,71 @@ static u32 value_cache_kept_of(struct spares *its, u32 nr, u16 group)
 /* How many of a list were not needed since this was last asked. */
 static u32 value_cache_unneeded(u32 nr)
 {
-	struct spare_list *list;
+	struct value_cache_list *list;
 	u32 more;
 
-	local_lock(&spares.lock);
-	list = &this_cpu_ptr(&spares)->lists[nr / GROUPS][nr % GROUPS];
+	local_lock(&value_cache.lock);
+	list = &this_cpu_ptr(&value_cache)->lists[nr / GROUPS][nr % GROUPS];
 	more = list->nr > list->taken ? list->nr - list->taken : 0;
 	list->taken = 0;
-	local_unlock(&spares.lock);
+	local_unlock(&value_cache.lock);
 	return more;
 }
 
 static void value_cache_trim(struct work_struct *work)
 {
-	struct spares *its;
+	struct value_cache *its;
 	u32 nr;
 
 	for (nr = 0; nr < NR_LISTS; nr++)
 		value_cache_free_some(nr, value_cache_unneeded(nr));
-	local_lock(&spares.lock);
-	its = this_cpu_ptr(&spares);
+	local_lock(&value_cache.lock);
+	its = this_cpu_ptr(&value_cache);
 	/* If its CPU is off this runs on another one, which sees to itself. */
 	if (its->nr && work == &its->trim.work) {
 		/* By the next time all of them are over. */
 		start_poll_synchronize_rcu();
 		value_cache_trim_later(its);
 	}
-	local_unlock(&spares.lock);
+	local_unlock(&value_cache.lock);
 }
 
 /**
- * metastore_spares_drop - free what this CPU keeps for the current task's memory cgroup
+ * metastore_value_cache_shrink - free what this CPU keeps for the current task's memory cgroup
  *
  * For when that is full. What readers may still be on is left: that can take long.
  *
  * Context: may sleep.
  * Return: whether there was any.
  */
-bool metastore_spares_drop(void)
+bool metastore_value_cache_shrink(void)
 {
 	u16 group = value_cache_current_group();
 	u32 nr, kept, freed = 0;
 
 	for (nr = group % GROUPS; nr < NR_LISTS; nr += GROUPS) {
-		local_lock(&spares.lock);
-		kept = value_cache_kept_of(this_cpu_ptr(&spares), nr, group);
-		local_unlock(&spares.lock);
+		local_lock(&value_cache.lock);
+		kept = value_cache_kept_of(this_cpu_ptr(&value_cache), nr, group);
+		local_unlock(&value_cache.lock);
 		freed += value_cache_free_some(nr, kept);
 	}
 	return freed;
 }
 
-static void value_cache_free_list(struct spare_list *list)
+static void value_cache_free_list(struct value_cache_list *list)
 {
 	struct metastore_value *value;
 
 	for (; list->nr; list->nr--) {
 		value = list->first;
-		list->first = value->spare.next;
+		list->first = value->cached.next;
 		kfree(value);
 		cond_resched();
 	}
 }
 
 /* Frees all that a CPU keeps, which is off, or does so no more. */
-static void value_cache_free_all(struct spares *its)
+static void value_cache_free_all(struct value_cache *its)
 {
 	u32 nr;
 
@@ -376,7 +377,7 @@ static void value_cache_free_all(struct spares *its)
 /* What waits for a CPU's next turn would wait for ever. May sleep. */
 static int value_cache_cpu_dead(unsigned int cpu)
 {
-	struct spares *its = per_cpu_ptr(&spares, cpu);
+	struct value_cache *its = per_cpu_ptr(&value_cache, cpu);
 
 	/* If it runs it is elsewhere, and does there what is to be done there. */
 	cancel_delayed_work_sync(&its->trim);
@@ -388,18 +389,18 @@ static int value_cache_cpu_dead(unsigned int cpu)
 static enum cpuhp_state hotplug_state;
 
 /**
- * metastore_spares_init - nothing is kept yet
+ * metastore_value_cache_init - nothing is kept yet
  *
  * Context: may sleep.
  * Return: 0 or what cpuhp_setup_state_nocalls() says.
  */
-int metastore_spares_init(void)
+int metastore_value_cache_init(void)
 {
 	int cpu, ret;
 
 	for_each_possible_cpu(cpu)
-		INIT_DELAYED_WORK(&per_cpu_ptr(&spares, cpu)->trim, value_cache_trim);
-	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "metastore:spare", NULL,
+		INIT_DELAYED_WORK(&per_cpu_ptr(&value_cache, cpu)->trim, value_cache_trim);
+	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "metastore:value_cache", NULL,
 					value_cache_cpu_dead);
 	if (ret < 0)
 		return ret;
@@ -408,20 +409,20 @@ int metastore_spares_init(void)
 }
 
 /**
- * metastore_spares_exit - free all that is kept
+ * metastore_value_cache_exit - free all that is kept
  *
  * To be called when there are no values any more.
  *
  * Context: may sleep.
  */
-void metastore_spares_exit(void)
+void metastore_value_cache_exit(void)
 {
 	int cpu;
 
 	cpuhp_remove_state_nocalls(hotplug_state);
 	for_each_possible_cpu(cpu)
-		cancel_delayed_work_sync(&per_cpu_ptr(&spares, cpu)->trim);
+		cancel_delayed_work_sync(&per_cpu_ptr(&value_cache, cpu)->trim);
 	synchronize_rcu();
 	for_each_possible_cpu(cpu)
-		value_cache_free_all(per_cpu_ptr(&spares, cpu));
+		value_cache_free_all(per_cpu_ptr(&value_cache, cpu));
 }
