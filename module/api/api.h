@@ -25,7 +25,7 @@ size_t metastore_read_size(struct metastore_queue *queue);
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 
 /* Only what the caller's structure has; it may be an older, shorter one. */
-static inline int copy_result(void __user *uargs, const void *args, size_t size)
+static inline int ioctl_copy_result(void __user *uargs, const void *args, size_t size)
 {
 	return copy_to_user(uargs, args, size) ? -EFAULT : 0;
 }

@@ -42,7 +42,7 @@ static struct metastore_file *file_create(struct metastore_store *store, fmode_t
 	return file;
 }
 
-static void free_file(struct rcu_head *rcu)
+static void file_free(struct rcu_head *rcu)
 {
 	kfree(container_of(rcu, struct metastore_file, rcu));
 }
@@ -54,35 +54,35 @@ static void file_destroy(struct metastore_file *file)
 	metastore_change_end(file);
 	metastore_queue_destroy(&file->queue);
 	metastore_store_put(file->store);
-	call_srcu(&metastore_srcu, &file->rcu, free_file);
+	call_srcu(&metastore_srcu, &file->rcu, file_free);
 }
 
-static void show_number(struct seq_file *m, const char *name, u64 number)
+static void fdinfo_show_number(struct seq_file *m, const char *name, u64 number)
 {
 	seq_printf(m, "%s:\t%llu\n", name, number);
 }
 
-static void show_queue(struct seq_file *m, struct metastore_file *file)
+static void fdinfo_show_queue(struct seq_file *m, struct metastore_file *file)
 {
 	struct metastore_queue_info info;
 
 	metastore_queue_tell(&file->queue, &info);
-	show_number(m, "events", info.len);
-	show_number(m, "bytes", info.bytes);
-	show_number(m, "lost", info.lost);
+	fdinfo_show_number(m, "events", info.len);
+	fdinfo_show_number(m, "bytes", info.bytes);
+	fdinfo_show_number(m, "lost", info.lost);
 	seq_printf(m, "policy:\t%s\n",
 		   info.policy == METASTORE_QUEUE_LOSSLESS ? "lossless" : "drop-oldest");
-	show_number(m, "max_len", info.max_len);
-	show_number(m, "max_bytes", info.max_bytes);
-	show_number(m, "high_len", info.high_len);
-	show_number(m, "matched", info.matched);
-	show_number(m, "delivered", info.delivered);
-	show_number(m, "conflated", info.conflated);
-	show_number(m, "pending", info.pending);
-	show_number(m, "oldest", info.oldest);
+	fdinfo_show_number(m, "max_len", info.max_len);
+	fdinfo_show_number(m, "max_bytes", info.max_bytes);
+	fdinfo_show_number(m, "high_len", info.high_len);
+	fdinfo_show_number(m, "matched", info.matched);
+	fdinfo_show_number(m, "delivered", info.delivered);
+	fdinfo_show_number(m, "conflated", info.conflated);
+	fdinfo_show_number(m, "pending", info.pending);
+	fdinfo_show_number(m, "oldest", info.oldest);
 }
 
-static void show_key(struct seq_file *m, const struct metastore_key *key)
+static void fdinfo_show_key(struct seq_file *m, const struct metastore_key *key)
 {
 	u32 i;
 
@@ -100,7 +100,7 @@ static void show_key(struct seq_file *m, const struct metastore_key *key)
  * One after the other, since they are many and each is behind a lock; and no further
  * than the buffer reaches, since then all of it is done again with a larger one.
  */
-static void show_subscriptions(struct seq_file *m, struct metastore_file *file)
+static void fdinfo_show_subscriptions(struct seq_file *m, struct metastore_file *file)
 {
 	struct metastore_subscription_info info = {};
 	struct metastore_key_buffer at = {};
@@ -110,7 +110,7 @@ static void show_subscriptions(struct seq_file *m, struct metastore_file *file)
 		seq_printf(m, "subscription:\t%llu %#x %#x %llu %llu %llu %llu %llu ",
 			   info.cookie, info.events, info.flags, info.matched,
 			   info.delivered, info.conflated, info.lost, info.pending);
-		show_key(m, &at.key);
+		fdinfo_show_key(m, &at.key);
 		seq_putc(m, '\n');
 		cond_resched();
 	}
@@ -121,11 +121,11 @@ static void metastore_fdinfo_show(struct seq_file *m, struct file *filp)
 {
 	struct metastore_file *file = filp->private_data;
 
-	show_number(m, "store", file->store->id);
-	show_number(m, "file", file->id);
-	show_number(m, "subscriptions", READ_ONCE(file->subs.nr));
-	show_queue(m, file);
-	show_subscriptions(m, file);
+	fdinfo_show_number(m, "store", file->store->id);
+	fdinfo_show_number(m, "file", file->id);
+	fdinfo_show_number(m, "subscriptions", READ_ONCE(file->subs.nr));
+	fdinfo_show_queue(m, file);
+	fdinfo_show_subscriptions(m, file);
 }
 
 static int metastore_open(struct inode *inode, struct file *filp)

@@ -65,8 +65,8 @@ static_assert(METASTORE_LIST_MIN >=
 	      sizeof(struct metastore_list_entry) + METASTORE_KEY_MAX);
 
 /* Copies a prefix in and finds out which buckets are meant. */
-static int copy_range(struct metastore_file *file, struct metastore_range *range,
-		      u8 *bytes, u64 prefix, u32 len, u32 bucket)
+static int ioctl_copy_range(struct metastore_file *file, struct metastore_range *range,
+			    u8 *bytes, u64 prefix, u32 len, u32 bucket)
 {
 	if (len > METASTORE_KEY_MAX)
 		return -EINVAL;
@@ -80,8 +80,8 @@ static int copy_range(struct metastore_file *file, struct metastore_range *range
 /* Does the member of a structure lie within the caller's, maybe older one? */
 #define HAS(type, member, size)	((size) >= offsetofend(type, member))
 
-static int put_get_result(struct metastore_get __user *uargs,
-			  const struct metastore_op *op, bool all)
+static int ioctl_put_get_result(struct metastore_get __user *uargs,
+				const struct metastore_op *op, bool all)
 {
 	if (!user_write_access_begin(uargs, all ? sizeof(*uargs) :
 				     offsetofend(struct metastore_get, version)))
@@ -99,7 +99,7 @@ fault:
 	return -EFAULT;
 }
 
-static long get(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_get(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_get __user *uargs = arg;
 	struct metastore_get args __uninitialized;
@@ -123,17 +123,18 @@ static long get(struct metastore_file *file, void __user *arg, size_t size)
 	err = metastore_op_run(file, &op);
 	if (err && err != -ERANGE)
 		return err;
-	return put_get_result(uargs, &op, !err && HAS(struct metastore_get, ttl, size)) ?: err;
+	return ioctl_put_get_result(uargs, &op,
+				    !err && HAS(struct metastore_get, ttl, size)) ?: err;
 }
 
 /* How long to wait, in ms: who does not want to wait for events does not at all. */
-static u32 patience(const struct metastore_file *file, u32 timeout)
+static u32 ioctl_patience(const struct metastore_file *file, u32 timeout)
 {
 	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
 }
 
-static int put_set_result(struct metastore_set __user *uargs,
-			  const struct metastore_op *op, bool done)
+static int ioctl_put_set_result(struct metastore_set __user *uargs,
+				const struct metastore_op *op, bool done)
 {
 	if (!user_write_access_begin(uargs, offsetofend(struct metastore_set, version)))
 		return -EFAULT;
@@ -147,8 +148,8 @@ fault:
 	return -EFAULT;
 }
 
-static long store_value(struct metastore_file *file, void __user *arg,
-			size_t size, u32 which)
+static long ioctl_store_value(struct metastore_file *file, void __user *arg,
+			      size_t size, u32 which)
 {
 	struct metastore_set __user *uargs = arg;
 	struct metastore_set args __uninitialized;
@@ -170,24 +171,24 @@ static long store_value(struct metastore_file *file, void __user *arg,
 	op.flags = args.flags & ~METASTORE_F_WAIT;
 	op.version = args.version;
 	op.ttl = args.ttl;
-	err = waits ? metastore_op_publish_waiting(file, &op, patience(file, args.timeout)) :
+	err = waits ? metastore_op_publish_waiting(file, &op, ioctl_patience(file, args.timeout)) :
 		      metastore_op_run(file, &op);
 	if (!err || err == -EEXIST || err == -ESTALE)
-		return put_set_result(uargs, &op, !err) ?: err;
+		return ioctl_put_set_result(uargs, &op, !err) ?: err;
 	return err;
 }
 
-static long set(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_set(struct metastore_file *file, void __user *arg, size_t size)
 {
-	return store_value(file, arg, size, METASTORE_OP_SET);
+	return ioctl_store_value(file, arg, size, METASTORE_OP_SET);
 }
 
-static long publish(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_publish(struct metastore_file *file, void __user *arg, size_t size)
 {
-	return store_value(file, arg, size, METASTORE_OP_PUBLISH);
+	return ioctl_store_value(file, arg, size, METASTORE_OP_PUBLISH);
 }
 
-static long delete(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_delete(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_delete __user *uargs = arg;
 	struct metastore_delete args;
@@ -210,7 +211,7 @@ static long delete(struct metastore_file *file, void __user *arg, size_t size)
 	return err;
 }
 
-static long batch(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_batch(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_batch __user *uargs = arg;
 	struct metastore_batch args;
@@ -225,7 +226,7 @@ static long batch(struct metastore_file *file, void __user *arg, size_t size)
 	return err;
 }
 
-static long flush(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_flush(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_flush __user *uargs = arg;
 	struct metastore_flush args;
@@ -239,8 +240,8 @@ static long flush(struct metastore_file *file, void __user *arg, size_t size)
 		return err;
 	if (args.flags & ~FLUSH_FLAGS || args.reserved)
 		return -EINVAL;
-	err = copy_range(file, &range, prefix, args.prefix, args.prefix_len,
-			 args.bucket);
+	err = ioctl_copy_range(file, &range, prefix, args.prefix, args.prefix_len,
+			       args.bucket);
 	if (err)
 		return err;
 	if (args.flags & METASTORE_FLUSH_SUBSCRIPTIONS &&
@@ -260,7 +261,7 @@ static long flush(struct metastore_file *file, void __user *arg, size_t size)
 	return 0;
 }
 
-static long bucket(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_bucket(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_key_bucket __user *uargs = arg;
 	struct metastore_key_bucket args;
@@ -283,7 +284,7 @@ static long bucket(struct metastore_file *file, void __user *arg, size_t size)
 	return 0;
 }
 
-static long stat(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_stat(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_stat __user *uargs = arg;
 	struct metastore_stat args;
@@ -302,11 +303,11 @@ static long stat(struct metastore_file *file, void __user *arg, size_t size)
 	if (err)
 		return err;
 	args.bucket = metastore_store_bucket_index(file->store, &buffer.key);
-	return copy_result(uargs, &args, min(size, sizeof(args)));
+	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
 }
 
 /* Appends an entry; returns its length, or 0 if there is no room. */
-static size_t put_entry(void *buffer, size_t room, const struct metastore_iter *iter)
+static size_t ioctl_put_entry(void *buffer, size_t room, const struct metastore_iter *iter)
 {
 	struct metastore_list_entry *entry = buffer;
 	size_t used = sizeof(*entry) + iter->key.len;
@@ -327,8 +328,8 @@ static size_t put_entry(void *buffer, size_t room, const struct metastore_iter *
 }
 
 /* Fills a buffer; sets how much of it and with how many. */
-static int fill_list(struct metastore_iter *iter, void *buffer, size_t room,
-		     size_t *used, u32 *entries)
+static int ioctl_fill_list(struct metastore_iter *iter, void *buffer, size_t room,
+			   size_t *used, u32 *entries)
 {
 	size_t len;
 	int ret;
@@ -336,7 +337,7 @@ static int fill_list(struct metastore_iter *iter, void *buffer, size_t room,
 	*used = 0;
 	*entries = 0;
 	while ((ret = metastore_iter_next(iter)) > 0) {
-		len = put_entry(buffer + *used, room - *used, iter);
+		len = ioctl_put_entry(buffer + *used, room - *used, iter);
 		if (!len)
 			break;
 		*used += len;
@@ -345,7 +346,7 @@ static int fill_list(struct metastore_iter *iter, void *buffer, size_t room,
 	return ret < 0 ? ret : 0;
 }
 
-static long list(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_list(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_list __user *uargs = arg;
 	struct metastore_list args;
@@ -364,8 +365,8 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 		return -EINVAL;
 	if (args.buffer_len < METASTORE_LIST_MIN)
 		return -EMSGSIZE;
-	err = copy_range(file, &range, prefix, args.prefix, args.prefix_len,
-			 args.bucket);
+	err = ioctl_copy_range(file, &range, prefix, args.prefix, args.prefix_len,
+			       args.bucket);
 	if (err)
 		return err;
 
@@ -384,7 +385,7 @@ static long list(struct metastore_file *file, void __user *arg, size_t size)
 			goto free;
 		metastore_iter_skip_to(iter, &cursor->key);
 	}
-	err = fill_list(iter, buffer, room, &used, &args.entries);
+	err = ioctl_fill_list(iter, buffer, room, &used, &args.entries);
 	if (err)
 		goto free;
 	if (copy_to_user(u64_to_user_ptr(args.buffer), buffer, used) ||
@@ -398,7 +399,7 @@ free:
 	return err;
 }
 
-static long info(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_info(struct metastore_file *file, void __user *arg, size_t size)
 {
 	const struct metastore_limits *limits = &file->store->limits;
 	struct metastore_info __user *uargs = arg;
@@ -425,10 +426,10 @@ static long info(struct metastore_file *file, void __user *arg, size_t size)
 	args.max_bytes = limits->max_bytes;
 	args.private_bytes = metastore_private_bytes();
 	metastore_store_count(file->store, &range, &args);
-	return copy_result(uargs, &args, min(size, sizeof(args)));
+	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
 }
 
-static int check_open_flags(u32 flags)
+static int ioctl_check_open_flags(u32 flags)
 {
 	if (flags & ~(O_ACCMODE | O_NONBLOCK | O_CLOEXEC) ||
 	    (flags & O_ACCMODE) == O_ACCMODE)
@@ -437,8 +438,8 @@ static int check_open_flags(u32 flags)
 }
 
 /* Who may make a store anew cannot thereby have more than the one there is gives. */
-static bool is_wider(const struct metastore_limits *limits,
-		     const struct metastore_limits *than)
+static bool ioctl_is_wider(const struct metastore_limits *limits,
+			   const struct metastore_limits *than)
 {
 	return limits->max_value > than->max_value ||
 	       limits->queue_len > than->queue_len ||
@@ -447,7 +448,7 @@ static bool is_wider(const struct metastore_limits *limits,
 	       limits->max_bytes > than->max_bytes;
 }
 
-static long create(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_create(struct metastore_file *file, void __user *arg, size_t size)
 {
 	const struct metastore_limits *like = &file->store->limits;
 	struct metastore_limits limits;
@@ -458,7 +459,7 @@ static long create(struct metastore_file *file, void __user *arg, size_t size)
 	ret = metastore_copy_args(&args, sizeof(args), arg, size);
 	if (ret)
 		return ret;
-	if (args.flags || check_open_flags(args.open_flags))
+	if (args.flags || ioctl_check_open_flags(args.open_flags))
 		return -EINVAL;
 	limits = (struct metastore_limits) {
 		.buckets = args.buckets ?: like->buckets,
@@ -468,7 +469,7 @@ static long create(struct metastore_file *file, void __user *arg, size_t size)
 		.max_keys = args.max_keys ?: like->max_keys,
 		.max_bytes = args.max_bytes ?: like->max_bytes,
 	};
-	if (is_wider(&limits, like) && !capable(CAP_SYS_RESOURCE))
+	if (ioctl_is_wider(&limits, like) && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	store = metastore_store_create(&limits, true, metastore_change_expire_all);
 	if (IS_ERR(store))
@@ -478,7 +479,7 @@ static long create(struct metastore_file *file, void __user *arg, size_t size)
 	return ret;
 }
 
-static long open(struct metastore_file *file, void __user *arg, size_t size)
+static long ioctl_open(struct metastore_file *file, void __user *arg, size_t size)
 {
 	struct metastore_open args;
 	int err;
@@ -486,7 +487,7 @@ static long open(struct metastore_file *file, void __user *arg, size_t size)
 	err = metastore_copy_args(&args, sizeof(args), arg, size);
 	if (err)
 		return err;
-	if (args.flags || check_open_flags(args.open_flags))
+	if (args.flags || ioctl_check_open_flags(args.open_flags))
 		return -EINVAL;
 	if (OPEN_FMODE(args.open_flags) & ~file->mode)
 		return -EACCES;
@@ -500,7 +501,7 @@ static long open(struct metastore_file *file, void __user *arg, size_t size)
  * @mode:	what the descriptor must be open for
  * @run:	does it; gets the structure's user address and size
  */
-struct command {
+struct ioctl_command {
 	unsigned int cmd;
 	size_t size;
 	fmode_t mode;
@@ -510,28 +511,28 @@ struct command {
 #define COMMAND(name, size, mode, run) \
 	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, size, mode, run }
 
-static const struct command commands[] = {
-	COMMAND(INFO, 80, 0, info),
-	COMMAND(GET, 40, FMODE_READ, get),
-	COMMAND(SET, 40, FMODE_WRITE, set),
-	COMMAND(DELETE, 24, FMODE_WRITE, delete),
-	COMMAND(PUBLISH, 40, FMODE_WRITE, publish),
+static const struct ioctl_command commands[] = {
+	COMMAND(INFO, 80, 0, ioctl_info),
+	COMMAND(GET, 40, FMODE_READ, ioctl_get),
+	COMMAND(SET, 40, FMODE_WRITE, ioctl_set),
+	COMMAND(DELETE, 24, FMODE_WRITE, ioctl_delete),
+	COMMAND(PUBLISH, 40, FMODE_WRITE, ioctl_publish),
 	COMMAND(SUBSCRIBE, 32, FMODE_READ, metastore_ioctl_subscribe),
 	COMMAND(UNSUBSCRIBE, 16, FMODE_READ, metastore_ioctl_unsubscribe),
 	COMMAND(SUBSCRIBERS, 24, FMODE_READ, metastore_ioctl_subscribers),
-	COMMAND(BUCKET, 24, 0, bucket),
-	COMMAND(STAT, 56, FMODE_READ, stat),
-	COMMAND(LIST, 48, FMODE_READ, list),
-	COMMAND(FLUSH, 40, FMODE_WRITE, flush),
-	COMMAND(BATCH, 24, 0, batch),
-	COMMAND(CREATE, 40, FMODE_WRITE, create),
-	COMMAND(OPEN, 8, 0, open),
+	COMMAND(BUCKET, 24, 0, ioctl_bucket),
+	COMMAND(STAT, 56, FMODE_READ, ioctl_stat),
+	COMMAND(LIST, 48, FMODE_READ, ioctl_list),
+	COMMAND(FLUSH, 40, FMODE_WRITE, ioctl_flush),
+	COMMAND(BATCH, 24, 0, ioctl_batch),
+	COMMAND(CREATE, 40, FMODE_WRITE, ioctl_create),
+	COMMAND(OPEN, 8, 0, ioctl_open),
 	COMMAND(QUEUE, 80, FMODE_READ, metastore_ioctl_queue),
 	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
 };
 
 /* Finds a command, whatever the size of its structure. */
-static const struct command *find_command(unsigned int cmd)
+static const struct ioctl_command *ioctl_find_command(unsigned int cmd)
 {
 	unsigned int nr = _IOC_NR(cmd);
 	const unsigned int size_bits = _IOC_SIZEMASK << _IOC_SIZESHIFT;
@@ -543,13 +544,13 @@ static const struct command *find_command(unsigned int cmd)
 }
 
 /* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
-static noinline long run(struct metastore_file *file, unsigned int cmd, void __user *uarg)
+static noinline long ioctl_run(struct metastore_file *file, unsigned int cmd, void __user *uarg)
 {
-	const struct command *command;
+	const struct ioctl_command *command;
 
 	if (cmd == FIONREAD)
 		return put_user((int)metastore_read_size(&file->queue), (int __user *)uarg);
-	command = find_command(cmd);
+	command = ioctl_find_command(cmd);
 	if (!command)
 		return -ENOTTY;
 	if ((file->mode & command->mode) != command->mode)
@@ -572,5 +573,6 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	int err = metastore_run_quickly(filp->private_data, cmd, (void __user *)arg);
 
-	return likely(err != -EAGAIN) ? err : run(filp->private_data, cmd, (void __user *)arg);
+	return likely(err != -EAGAIN) ? err :
+	       ioctl_run(filp->private_data, cmd, (void __user *)arg);
 }

@@ -25,8 +25,8 @@
 	(METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_BYTES | METASTORE_QUEUE_SET_POLICY)
 
 /* Copies in what a subscription is to: a key, or a prefix, which may be empty. */
-static int copy_topic(struct metastore_file *file, struct metastore_key_buffer *buffer,
-		      u64 key, u32 len, u32 flags)
+static int ioctl_copy_topic(struct metastore_file *file, struct metastore_key_buffer *buffer,
+			    u64 key, u32 len, u32 flags)
 {
 	if (!(flags & METASTORE_SUBSCRIBE_PREFIX))
 		return metastore_copy_key(file, buffer, key, len);
@@ -38,7 +38,7 @@ static int copy_topic(struct metastore_file *file, struct metastore_key_buffer *
 	return 0;
 }
 
-static bool subscribe_flags_are_sane(const struct metastore_subscribe *args)
+static bool ioctl_subscribe_flags_are_sane(const struct metastore_subscribe *args)
 {
 	u32 flags = args->flags;
 
@@ -60,9 +60,9 @@ long metastore_ioctl_subscribe(struct metastore_file *file, void __user *arg, si
 	if (err)
 		return err;
 	if (args.reserved || args.events & ~EVENTS_ALL ||
-	    !subscribe_flags_are_sane(&args))
+	    !ioctl_subscribe_flags_are_sane(&args))
 		return -EINVAL;
-	err = copy_topic(file, &buffer, args.key, args.key_len, args.flags);
+	err = ioctl_copy_topic(file, &buffer, args.key, args.key_len, args.flags);
 	if (err)
 		return err;
 	return metastore_subscribe(&file->subs, &buffer.key, &args);
@@ -79,7 +79,7 @@ long metastore_ioctl_unsubscribe(struct metastore_file *file, void __user *arg, 
 		return err;
 	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX)
 		return -EINVAL;
-	err = copy_topic(file, &buffer, args.key, args.key_len, args.flags);
+	err = ioctl_copy_topic(file, &buffer, args.key, args.key_len, args.flags);
 	if (err)
 		return err;
 	return metastore_unsubscribe(&file->subs, &buffer.key);
@@ -97,16 +97,16 @@ long metastore_ioctl_subscription(struct metastore_file *file, void __user *arg,
 		return err;
 	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX || args.reserved)
 		return -EINVAL;
-	err = copy_topic(file, &buffer, args.key, args.key_len, args.flags) ?:
+	err = ioctl_copy_topic(file, &buffer, args.key, args.key_len, args.flags) ?:
 	      metastore_subscription_tell(&file->subs, &buffer.key, &args);
 	if (err)
 		return err;
-	return copy_result(uargs, &args, min(size, sizeof(args)));
+	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
 }
 
 /* Who may not use more of the machine may have only so much more than is usual. */
-static int check_queue(const struct metastore_limits *limits,
-		       const struct metastore_queue_info *args)
+static int ioctl_check_queue(const struct metastore_limits *limits,
+			     const struct metastore_queue_info *args)
 {
 	bool len = args->flags & METASTORE_QUEUE_SET_LEN;
 	bool bytes = args->flags & METASTORE_QUEUE_SET_BYTES;
@@ -137,14 +137,14 @@ long metastore_ioctl_queue(struct metastore_file *file, void __user *arg, size_t
 	err = metastore_copy_args(&args, sizeof(args), uargs, size);
 	if (err)
 		return err;
-	err = check_queue(&file->store->limits, &args);
+	err = ioctl_check_queue(&file->store->limits, &args);
 	if (!err && args.flags)
 		err = metastore_queue_configure(&file->queue, &args);
 	if (err)
 		return err;
 	metastore_queue_tell(&file->queue, &args);
 	args.subscriptions = READ_ONCE(file->subs.nr);
-	return copy_result(uargs, &args, min(size, sizeof(args)));
+	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
 }
 
 long metastore_ioctl_subscribers(struct metastore_file *file, void __user *arg, size_t size)

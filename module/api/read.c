@@ -19,8 +19,8 @@
 /* Records taken from the queue under one hold of its lock: 512 B of stack. */
 #define READ_BATCH	16
 
-static void fill_header(struct metastore_event *event,
-			const struct metastore_record *record)
+static void read_fill_header(struct metastore_event *event,
+			     const struct metastore_record *record)
 {
 	const struct metastore_value *value = record->value;
 
@@ -45,50 +45,50 @@ static void fill_header(struct metastore_event *event,
 	event->uid = from_kuid_munged(current_user_ns(), value->uid);
 }
 
-static bool put(const void *bytes, size_t len, struct iov_iter *to)
+static bool read_put_bytes(const void *bytes, size_t len, struct iov_iter *to)
 {
 	return copy_to_iter(bytes, len, to) == len;
 }
 
-static bool put_owner_end(const struct metastore_record *record, struct iov_iter *to)
+static bool read_put_owner_end(const struct metastore_record *record, struct iov_iter *to)
 {
 	const struct metastore_owner_end *end;
 
 	if (!(record->flags & METASTORE_EVENT_F_OWNER))
 		return true;
 	end = &metastore_tie_of(record->value)->end;
-	return put(end, sizeof(*end), to);
+	return read_put_bytes(end, sizeof(*end), to);
 }
 
-static bool put_any(const struct metastore_record *record,
-		    const struct metastore_event *event, struct iov_iter *to)
+static bool read_put_any(const struct metastore_record *record,
+			 const struct metastore_event *event, struct iov_iter *to)
 {
 	static const u8 zeros[8];
 	size_t rest = event->len - event->header_len - event->key_len - event->value_len;
 
-	if (!put(event, sizeof(*event), to))
+	if (!read_put_bytes(event, sizeof(*event), to))
 		return false;
 	return !record->value ||
-	       (put_owner_end(record, to) &&
+	       (read_put_owner_end(record, to) &&
 		metastore_value_to_iter(record->value, event->value_len, to) &&
-		put(zeros, rest, to));
+		read_put_bytes(zeros, rest, to));
 }
 
 /* Any record, to anywhere; nothing of it if not all. */
-static bool copy_any(const struct metastore_record *record, struct iov_iter *to)
+static bool read_copy_any(const struct metastore_record *record, struct iov_iter *to)
 {
 	size_t room = iov_iter_count(to);
 	struct metastore_event event;
 
-	fill_header(&event, record);
-	if (put_any(record, &event, to))
+	read_fill_header(&event, record);
+	if (read_put_any(record, &event, to))
 		return true;
 	iov_iter_revert(to, room - iov_iter_count(to));
 	return false;
 }
 
 /* Is it an event of a value in one piece, with nothing that few have? */
-static bool is_simple(const struct metastore_record *record)
+static bool read_is_simple(const struct metastore_record *record)
 {
 	return !(record->flags & (METASTORE_EVENT_F_OWNER | METASTORE_EVENT_F_NO_VALUE)) &&
 	       record->value && metastore_value_is_piece(record->value);
@@ -99,8 +99,8 @@ static bool is_simple(const struct metastore_record *record)
  * What is read is within the value's piece: it is as long as key and value. Returns how
  * many bytes that was, 0 at a fault.
  */
-static __always_inline size_t unsafe_copy_simple(const struct metastore_record *record,
-						 u8 __user *to)
+static __always_inline size_t read_copy_simple_unsafe(const struct metastore_record *record,
+						      u8 __user *to)
 {
 	struct metastore_event __user *event = (struct metastore_event __user *)to;
 	const struct metastore_value *value = record->value;
@@ -122,7 +122,7 @@ static __always_inline size_t unsafe_copy_simple(const struct metastore_record *
 	unsafe_put_user(value->tgid, &event->tgid, fault);
 	unsafe_put_user(__kuid_val(value->uid), &event->uid, fault);
 	to += sizeof(*event);
-	if (!unsafe_copy_out(to, piece, len & ~7U))
+	if (!metastore_unsafe_copy_out(to, piece, len & ~7U))
 		return 0;
 	if (len & 7) {
 		for (i = len & ~7U; i < len; i++)
@@ -138,8 +138,8 @@ fault:
  * Copies the simple ones that are next, to a buffer of @room bytes. Returns how many;
  * adds up their sizes.
  */
-static int copy_simple(const struct metastore_record *records, int nr, u8 __user *to,
-		       size_t room, size_t *copied)
+static int read_copy_simple(const struct metastore_record *records, int nr, u8 __user *to,
+			    size_t room, size_t *copied)
 {
 	size_t size, sum = 0;
 	int i;
@@ -147,8 +147,8 @@ static int copy_simple(const struct metastore_record *records, int nr, u8 __user
 	might_fault();
 	if (should_fail_usercopy() || !user_write_access_begin(to, room))
 		return 0;
-	for (i = 0; i < nr && is_simple(&records[i]); i++) {
-		size = unsafe_copy_simple(&records[i], to + sum);
+	for (i = 0; i < nr && read_is_simple(&records[i]); i++) {
+		size = read_copy_simple_unsafe(&records[i], to + sum);
 		if (!size)
 			break;
 		sum += size;
@@ -159,8 +159,8 @@ static int copy_simple(const struct metastore_record *records, int nr, u8 __user
 }
 
 /* Copies records out. Returns how many before the buffer turned out to be bad. */
-static int copy_records(const struct metastore_record *records, int nr,
-			struct iov_iter *to)
+static int read_copy_records(const struct metastore_record *records, int nr,
+			     struct iov_iter *to)
 {
 	/* In that one users are known as they are to the kernel. */
 	bool simple = iter_is_ubuf(to) && current_user_ns() == &init_user_ns;
@@ -168,14 +168,14 @@ static int copy_records(const struct metastore_record *records, int nr,
 	int i = 0;
 
 	while (i < nr) {
-		if (simple && is_simple(&records[i])) {
+		if (simple && read_is_simple(&records[i])) {
 			copied = 0;
-			i += copy_simple(records + i, nr - i, to->ubuf + to->iov_offset,
-					 iov_iter_count(to), &copied);
+			i += read_copy_simple(records + i, nr - i, to->ubuf + to->iov_offset,
+					      iov_iter_count(to), &copied);
 			iov_iter_advance(to, copied);
 			if (!copied)
 				break;
-		} else if (copy_any(&records[i], to)) {
+		} else if (read_copy_any(&records[i], to)) {
 			i++;
 		} else {
 			break;
@@ -197,7 +197,7 @@ static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *
 	     metastore_snapshot_take(queue, records, READ_BATCH, iov_iter_count(to));
 	if (nr <= 0)
 		return nr;
-	copied = copy_records(records, nr, to);
+	copied = read_copy_records(records, nr, to);
 	*more = metastore_queue_finish(queue, records, nr, copied);
 	return copied == nr ? nr : -EFAULT;
 }
@@ -217,7 +217,7 @@ static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 	return copied ?: ret;
 }
 
-static int wait_for_record(struct metastore_queue *queue)
+static int read_wait_for_record(struct metastore_queue *queue)
 {
 	return wait_event_interruptible_exclusive(queue->readers,
 						  metastore_queue_has_record(queue));
@@ -253,7 +253,7 @@ ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
 				continue;
 			return -EAGAIN;
 		}
-		err = wait_for_record(queue);
+		err = read_wait_for_record(queue);
 		if (err)
 			return err;
 	}

@@ -18,8 +18,8 @@
 #define METASTORE_FEW_BYTES	512
 
 /* Between user_read_access_begin() and _end(). Return false at a fault. */
-static __always_inline bool unsafe_copy_words_in(u64 *to, const u64 __user *from,
-						 size_t words)
+static __always_inline bool metastore_unsafe_copy_words_in(u64 *to, const u64 __user *from,
+							   size_t words)
 {
 	size_t i;
 
@@ -31,7 +31,7 @@ fault:
 	return false;
 }
 
-static __always_inline bool unsafe_copy_in(u8 *to, const u8 __user *from, size_t len)
+static __always_inline bool metastore_unsafe_copy_in(u8 *to, const u8 __user *from, size_t len)
 {
 	struct metastore_word *words = (struct metastore_word *)to;
 	const u64 __user *uwords = (const u64 __user *)from;
@@ -54,8 +54,8 @@ fault:
 }
 
 /* Likewise, for writing. */
-static __always_inline bool unsafe_copy_words_out(u64 __user *to, const u64 *from,
-						  size_t words)
+static __always_inline bool metastore_unsafe_copy_words_out(u64 __user *to, const u64 *from,
+							    size_t words)
 {
 	size_t i;
 
@@ -67,7 +67,7 @@ fault:
 	return false;
 }
 
-static __always_inline bool unsafe_copy_out(u8 __user *to, const u8 *from, size_t len)
+static __always_inline bool metastore_unsafe_copy_out(u8 __user *to, const u8 *from, size_t len)
 {
 	const struct metastore_word *words = (const struct metastore_word *)from;
 	u64 __user *uwords = (u64 __user *)to;
@@ -106,7 +106,7 @@ static __always_inline int metastore_copy_struct_in(void *to, const void __user 
 	might_fault();
 	if (should_fail_usercopy() || !user_read_access_begin(from, size))
 		return -EFAULT;
-	done = unsafe_copy_words_in(to, from, size / 8);
+	done = metastore_unsafe_copy_words_in(to, from, size / 8);
 	user_read_access_end();
 	return done ? 0 : -EFAULT;
 }
@@ -149,7 +149,7 @@ static __always_inline int metastore_copy_in(void *to, const void __user *from, 
 		return -EFAULT;
 	if (!user_read_access_begin(from, len))
 		return len ? -EFAULT : 0;
-	done = unsafe_copy_in(to, from, len);
+	done = metastore_unsafe_copy_in(to, from, len);
 	user_read_access_end();
 	return done ? 0 : -EFAULT;
 }
@@ -174,7 +174,7 @@ static __always_inline int metastore_copy_out(void __user *to, const void *from,
 		return -EFAULT;
 	if (!user_write_access_begin(to, len))
 		return len ? -EFAULT : 0;
-	done = unsafe_copy_out(to, from, len);
+	done = metastore_unsafe_copy_out(to, from, len);
 	user_write_access_end();
 	return done ? 0 : -EFAULT;
 }

@@ -30,7 +30,7 @@ struct metastore_snapshot *metastore_snapshot_create(u32 bucket, u64 newer)
 	return snapshot;
 }
 
-static void free_snapshot(struct rcu_head *rcu)
+static void cursor_free(struct rcu_head *rcu)
 {
 	kfree(container_of(rcu, struct metastore_snapshot, rcu));
 }
@@ -43,7 +43,7 @@ static void free_snapshot(struct rcu_head *rcu)
  */
 void metastore_snapshot_free_later(struct metastore_snapshot *snapshot)
 {
-	call_srcu(&metastore_srcu, &snapshot->rcu, free_snapshot);
+	call_srcu(&metastore_srcu, &snapshot->rcu, cursor_free);
 }
 
 /**

@@ -42,8 +42,8 @@
  */
 #define CHUNK	64
 
-static inline bool wants(const struct metastore_subscription *sub,
-			 const struct metastore_notice *notice)
+static inline bool delivery_is_wanted(const struct metastore_subscription *sub,
+				      const struct metastore_notice *notice)
 {
 	return sub->events & notice->mask || sub->subs == notice->former;
 }
@@ -53,11 +53,11 @@ static inline bool wants(const struct metastore_subscription *sub,
  * the latest waits come behind the others, which must stand together. With the file's
  * lock and its queue's held.
  */
-static void deliver_of_group(struct metastore_subscription *sub, u64 id,
-			     struct metastore_group_event *event,
-			     struct metastore_push_group *pushed)
+static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
+				  struct metastore_group_event *event,
+				  struct metastore_push_group *pushed)
 {
-	if (!sub || READ_ONCE(sub->since) >= id || !wants(sub, &event->notice) ||
+	if (!sub || READ_ONCE(sub->since) >= id || !delivery_is_wanted(sub, &event->notice) ||
 	    !metastore_queue_has_turn(pushed, &sub->source))
 		return;
 	if (metastore_queue_push_next(pushed, &sub->source, event->key,
@@ -66,40 +66,40 @@ static void deliver_of_group(struct metastore_subscription *sub, u64 id,
 }
 
 /* To all subscriptions of a file that an event of a group reaches. */
-static void deliver_group_event(struct metastore_subscriptions *subs, u64 id,
-				struct metastore_group_event *event,
-				struct metastore_push_group *pushed)
+static void delivery_give_group_event(struct metastore_subscriptions *subs, u64 id,
+				      struct metastore_group_event *event,
+				      struct metastore_push_group *pushed)
 {
 	struct metastore_trie_match match;
 	struct metastore_topic *topic;
 	struct metastore_key prefix;
 
-	deliver_of_group(metastore_subscription_find(subs, event->key), id, event, pushed);
+	delivery_give_if_turn(metastore_subscription_find(subs, event->key), id, event, pushed);
 	metastore_prefix_match(event->key, &match);
 	while ((topic = metastore_prefix_next(&match))) {
 		metastore_topic_key(topic, &prefix);
-		deliver_of_group(metastore_subscription_find(subs, &prefix), id, event,
-				 pushed);
+		delivery_give_if_turn(metastore_subscription_find(subs, &prefix), id, event,
+				      pushed);
 	}
 }
 
-static void deliver_group_events(struct metastore_subscriptions *subs,
-				 struct metastore_group *group,
-				 struct metastore_push_group *pushed)
+static void delivery_give_group_events(struct metastore_subscriptions *subs,
+				       struct metastore_group *group,
+				       struct metastore_push_group *pushed)
 {
 	u32 i;
 
 	for (i = 0; i < group->nr; i++)
-		deliver_group_event(subs, group->id, &group->events[i], pushed);
+		delivery_give_group_event(subs, group->id, &group->events[i], pushed);
 }
 
 /*
  * Gives an open file its events of a group, unless it has them. Returns how much work
  * it was, in deliveries.
  */
-static u32 deliver_group(struct metastore_subscriptions *subs,
-			 struct metastore_group *group,
-			 struct metastore_garbage *garbage)
+static u32 delivery_give_group(struct metastore_subscriptions *subs,
+			       struct metastore_group *group,
+			       struct metastore_garbage *garbage)
 {
 	struct metastore_push_group pushed = {};
 
@@ -108,16 +108,16 @@ static u32 deliver_group(struct metastore_subscriptions *subs,
 	if (subs->group != group->id) {
 		subs->group = group->id;
 		metastore_queue_push_begin(&pushed, subs->queue, garbage);
-		deliver_group_events(subs, group, &pushed);
+		delivery_give_group_events(subs, group, &pushed);
 		if (metastore_queue_push_latest(&pushed))
-			deliver_group_events(subs, group, &pushed);
+			delivery_give_group_events(subs, group, &pushed);
 		metastore_queue_push_end(&pushed);
 	}
 	spin_unlock(&subs->lock);
 	return max(pushed.nr, group->nr);
 }
 
-static struct metastore_subscription *next_subscription(struct metastore_walk *walk)
+static struct metastore_subscription *delivery_next_subscription(struct metastore_walk *walk)
 {
 	struct list_head *at = metastore_walk_next(walk);
 
@@ -128,24 +128,24 @@ static struct metastore_subscription *next_subscription(struct metastore_walk *w
  * Gives the group to the next files, until that was the work of some @nr events. Returns
  * false if there are no more.
  */
-static bool deliver_groups(struct metastore_delivery *delivery, u32 nr,
-			   struct metastore_garbage *garbage)
+static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr,
+			       struct metastore_garbage *garbage)
 {
 	struct metastore_subscription *sub;
 	u32 work;
 
 	for (; nr; nr -= min(nr, work)) {
-		sub = next_subscription(&delivery->walk);
+		sub = delivery_next_subscription(&delivery->walk);
 		if (!sub)
 			return false;
-		work = deliver_group(sub->subs, delivery->group, garbage);
+		work = delivery_give_group(sub->subs, delivery->group, garbage);
 	}
 	return true;
 }
 
-static bool push_claimed(struct metastore_subscription *sub,
-			 const struct metastore_delivery *delivery, u32 size,
-			 struct metastore_garbage *garbage)
+static bool delivery_push_claimed(struct metastore_subscription *sub,
+				  const struct metastore_delivery *delivery, u32 size,
+				  struct metastore_garbage *garbage)
 {
 	const struct metastore_record *event = &delivery->notice->record;
 	struct metastore_claim *claim =
@@ -162,8 +162,8 @@ static bool push_claimed(struct metastore_subscription *sub,
  * references, of which each queue takes one. Compiled twice, since it is what matters
  * where there are many.
  */
-static __always_inline u32 deliver_in_topic(struct metastore_delivery *delivery, u32 nr,
-					    bool claimed, struct metastore_garbage *garbage)
+static __always_inline u32 delivery_run_topic(struct metastore_delivery *delivery, u32 nr,
+					      bool claimed, struct metastore_garbage *garbage)
 {
 	const struct metastore_notice *notice = delivery->notice;
 	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.at;
@@ -176,10 +176,10 @@ static __always_inline u32 deliver_in_topic(struct metastore_delivery *delivery,
 		if (at == head)
 			break;
 		sub = list_entry(at, struct metastore_subscription, in_topic);
-		if (!wants(sub, notice))
+		if (!delivery_is_wanted(sub, notice))
 			refused++;
 		else if (claimed)
-			refused += !push_claimed(sub, delivery, size, garbage);
+			refused += !delivery_push_claimed(sub, delivery, size, garbage);
 		else if (!metastore_queue_push(&sub->source, key, &notice->record, size,
 					       garbage))
 			refused++;
@@ -189,35 +189,35 @@ static __always_inline u32 deliver_in_topic(struct metastore_delivery *delivery,
 	return nr;
 }
 
-static noinline u32 deliver_claimed(struct metastore_delivery *delivery, u32 nr,
-				    struct metastore_garbage *garbage)
+static noinline u32 delivery_run_claimed(struct metastore_delivery *delivery, u32 nr,
+					 struct metastore_garbage *garbage)
 {
-	return deliver_in_topic(delivery, nr, true, garbage);
+	return delivery_run_topic(delivery, nr, true, garbage);
 }
 
-static noinline u32 deliver_plainly(struct metastore_delivery *delivery, u32 nr,
-				    struct metastore_garbage *garbage)
+static noinline u32 delivery_run_plain(struct metastore_delivery *delivery, u32 nr,
+				       struct metastore_garbage *garbage)
 {
-	return deliver_in_topic(delivery, nr, false, garbage);
+	return delivery_run_topic(delivery, nr, false, garbage);
 }
 
-static inline u32 deliver(struct metastore_delivery *delivery, u32 nr,
-			  struct metastore_garbage *garbage)
+static inline u32 delivery_run(struct metastore_delivery *delivery, u32 nr,
+			       struct metastore_garbage *garbage)
 {
-	return unlikely(delivery->claims) ? deliver_claimed(delivery, nr, garbage) :
-					    deliver_plainly(delivery, nr, garbage);
+	return unlikely(delivery->claims) ? delivery_run_claimed(delivery, nr, garbage) :
+					    delivery_run_plain(delivery, nr, garbage);
 }
 
 /* Gives the event to the next @nr subscriptions. Returns false if there are no more. */
-static bool deliver_event(struct metastore_delivery *delivery, u32 nr,
-			  struct metastore_garbage *garbage)
+static bool delivery_run_event(struct metastore_delivery *delivery, u32 nr,
+			       struct metastore_garbage *garbage)
 {
 	struct metastore_value *value = delivery->notice->record.value;
 	u32 had = delivery->queues, left = nr;
 
 	metastore_value_get_many(value, nr);
 	while (delivery->walk.topic) {
-		left = deliver(delivery, left, garbage);
+		left = delivery_run(delivery, left, garbage);
 		if (!left)
 			break;
 		metastore_walk_next_topic(&delivery->walk);
@@ -230,12 +230,12 @@ static bool deliver_event(struct metastore_delivery *delivery, u32 nr,
  * Goes on with a delivery, to some @nr subscriptions. Returns whether that was the end of
  * it.
  */
-static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
-			  struct metastore_garbage *garbage)
+static bool delivery_run_chunk(struct metastore_delivery *delivery, u32 nr,
+			       struct metastore_garbage *garbage)
 {
 	lockdep_assert_held(&delivery->key->bucket->lock);
-	if (delivery->group ? deliver_groups(delivery, nr, garbage) :
-			      deliver_event(delivery, nr, garbage))
+	if (delivery->group ? delivery_run_group(delivery, nr, garbage) :
+			      delivery_run_event(delivery, nr, garbage))
 		return false;
 	if (!list_empty(&delivery->in_bucket))
 		list_del(&delivery->in_bucket);
@@ -245,8 +245,8 @@ static bool deliver_chunk(struct metastore_delivery *delivery, u32 nr,
 }
 
 /* Lets others have the bucket for a moment. */
-static void take_breath(struct metastore_bucket *bucket,
-			struct metastore_garbage *garbage)
+static void delivery_yield_bucket(struct metastore_bucket *bucket,
+				  struct metastore_garbage *garbage)
 	__must_hold(&bucket->lock)
 {
 	spin_unlock(&bucket->lock);
@@ -255,9 +255,10 @@ static void take_breath(struct metastore_bucket *bucket,
 	spin_lock(&bucket->lock);
 }
 
-static inline void set(struct metastore_delivery *delivery, const struct metastore_key *key,
-		       const struct metastore_notice *notice, struct metastore_group *group,
-		       struct metastore_claims *claims)
+static inline void
+delivery_set(struct metastore_delivery *delivery, const struct metastore_key *key,
+	     const struct metastore_notice *notice, struct metastore_group *group,
+	     struct metastore_claims *claims)
 {
 	delivery->key = key;
 	delivery->notice = notice;
@@ -271,27 +272,27 @@ static inline void set(struct metastore_delivery *delivery, const struct metasto
  * Gives an event to a topic with few subscriptions, under one hold of the lock, when that
  * are all. Returns how many queues took it.
  */
-static u32 deliver_to_few(struct metastore_topic *topic, const struct metastore_key *key,
-			  const struct metastore_notice *notice,
-			  struct metastore_claims *claims, struct metastore_garbage *garbage)
+static u32 delivery_run_few(struct metastore_topic *topic, const struct metastore_key *key,
+			    const struct metastore_notice *notice,
+			    struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
 	struct metastore_delivery delivery __uninitialized;
 	u32 nr = topic->nr;
 
-	set(&delivery, key, notice, NULL, claims);
+	delivery_set(&delivery, key, notice, NULL, claims);
 	delivery.walk.topic = topic;
 	delivery.walk.at = &topic->subs;
 	metastore_value_get_many(notice->record.value, nr);
-	deliver(&delivery, nr, garbage);
+	delivery_run(&delivery, nr, garbage);
 	metastore_value_put_some(notice->record.value, nr - delivery.queues);
 	return delivery.queues;
 }
 
-static void begin(struct metastore_delivery *delivery, const struct metastore_key *key,
-		  const struct metastore_notice *notice, struct metastore_group *group,
-		  struct metastore_topic *topic, bool prefixes)
+static void delivery_start(struct metastore_delivery *delivery, const struct metastore_key *key,
+			   const struct metastore_notice *notice, struct metastore_group *group,
+			   struct metastore_topic *topic, bool prefixes)
 {
-	set(delivery, key, notice, group, NULL);
+	delivery_set(delivery, key, notice, group, NULL);
 	if (group || prefixes)
 		delivery->section = metastore_section_begin();
 	INIT_LIST_HEAD(&delivery->in_bucket);
@@ -320,8 +321,8 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      const struct metastore_notice *notice,
 			      struct metastore_group *group)
 {
-	begin(delivery, key, notice, group, metastore_topic_of(key),
-	      metastore_has_prefixes(&key->bucket->store->prefixes));
+	delivery_start(delivery, key, notice, group, metastore_topic_of(key),
+		       metastore_has_prefixes(&key->bucket->store->prefixes));
 }
 
 /**
@@ -338,17 +339,17 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 {
 	struct metastore_bucket *bucket = delivery->key->bucket;
 
-	while (!delivery->done && !deliver_chunk(delivery, CHUNK, garbage)) {
+	while (!delivery->done && !delivery_run_chunk(delivery, CHUNK, garbage)) {
 		if (list_empty(&delivery->in_bucket))
 			list_add(&delivery->in_bucket, &bucket->deliveries);
-		take_breath(bucket, garbage);
+		delivery_yield_bucket(bucket, garbage);
 	}
 	if (delivery->section >= 0)
 		metastore_section_end(delivery->section);
 }
 
 /* Is there a subscription to a prefix of the key? */
-static bool prefix_is_there(const struct metastore_key *key)
+static bool delivery_has_prefix(const struct metastore_key *key)
 {
 	int section = metastore_section_begin();
 	struct metastore_trie_match match;
@@ -375,15 +376,15 @@ u32 metastore_deliver(const struct metastore_key *key, const struct metastore_no
 		      struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
 	bool prefixes = metastore_may_have_prefix(&key->bucket->store->prefixes, key) &&
-			prefix_is_there(key);
+			delivery_has_prefix(key);
 	struct metastore_topic *topic = metastore_topic_of(key);
 	struct metastore_delivery delivery __uninitialized;
 
 	if (!prefixes && !topic)
 		return 0;
 	if (!prefixes && topic->nr <= CHUNK)
-		return deliver_to_few(topic, key, notice, claims, garbage);
-	begin(&delivery, key, notice, NULL, topic, prefixes);
+		return delivery_run_few(topic, key, notice, claims, garbage);
+	delivery_start(&delivery, key, notice, NULL, topic, prefixes);
 	delivery.claims = claims;
 	metastore_delivery_finish(&delivery, garbage);
 	return delivery.queues;
@@ -426,8 +427,8 @@ void metastore_key_complete(const struct metastore_key *key,
 			nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
 		last = version;
 		/* After the last one no breath, lest the next one gets ahead. */
-		if (!deliver_chunk(delivery, nr, garbage))
-			take_breath(bucket, garbage);
+		if (!delivery_run_chunk(delivery, nr, garbage))
+			delivery_yield_bucket(bucket, garbage);
 	}
 }
 
@@ -454,5 +455,5 @@ bool metastore_key_is_busy(const struct metastore_key *key)
 bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
 			 struct metastore_garbage *garbage)
 {
-	return deliver_chunk(delivery_of(key), nr, garbage);
+	return delivery_run_chunk(delivery_of(key), nr, garbage);
 }

@@ -39,7 +39,7 @@ void metastore_room_needed(struct metastore_room *room)
 	smp_mb__after_atomic();
 }
 
-static u32 min_charge(u32 max_bytes, u32 max_len)
+static u32 queue_min_charge(u32 max_bytes, u32 max_len)
 {
 	return max_bytes / (max_len + 1);
 }
@@ -62,48 +62,48 @@ void metastore_queue_init(struct metastore_queue *queue,
 	queue->room = room;
 	queue->ring.max_len = limits->queue_len;
 	queue->max_bytes = limits->queue_bytes;
-	queue->min_charge = min_charge(limits->queue_bytes, limits->queue_len);
+	queue->min_charge = queue_min_charge(limits->queue_bytes, limits->queue_len);
 	queue_note_quick_bytes(queue);
 	queue->place_bytes = METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
 			     METASTORE_KEY_MAX + limits->max_value;
 }
 
 /* What a queue's ring is like, for who is about to allocate another one. */
-struct shape {
+struct queue_shape {
 	u32 max_len;
 	bool allocated;
 	bool indexed;
 };
 
-static struct shape shape_of(struct metastore_queue *queue)
+static struct queue_shape queue_shape_of(struct metastore_queue *queue)
 {
-	return (struct shape) {
+	return (struct queue_shape) {
 		.max_len = queue->ring.max_len,
 		.allocated = queue->ring.records,
 		.indexed = queue->ring.index.heads,
 	};
 }
 
-static struct shape look_at_shape(struct metastore_queue *queue)
+static struct queue_shape queue_look_at_shape(struct metastore_queue *queue)
 {
-	struct shape shape;
+	struct queue_shape shape;
 
 	spin_lock(&queue->lock);
-	shape = shape_of(queue);
+	shape = queue_shape_of(queue);
 	spin_unlock(&queue->lock);
 	return shape;
 }
 
 /* Has nobody else given it another one meanwhile? */
-static bool has_shape(struct metastore_queue *queue, const struct shape *shape)
+static bool queue_has_shape(struct metastore_queue *queue, const struct queue_shape *shape)
 {
-	struct shape now = shape_of(queue);
+	struct queue_shape now = queue_shape_of(queue);
 
 	return now.max_len == shape->max_len && now.allocated == shape->allocated &&
 	       now.indexed == shape->indexed;
 }
 
-static int create_ring(struct metastore_ring *ring, const struct shape *shape)
+static int queue_create_ring(struct metastore_ring *ring, const struct queue_shape *shape)
 {
 	*ring = (struct metastore_ring) { .max_len = shape->max_len };
 	return shape->allocated ?
@@ -111,7 +111,7 @@ static int create_ring(struct metastore_ring *ring, const struct shape *shape)
 }
 
 /* Moves what waits into a new ring. */
-static void move_to(struct metastore_queue *queue, struct metastore_ring *ring)
+static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *ring)
 {
 	struct metastore_record *record;
 	u32 i;
@@ -136,26 +136,26 @@ static void move_to(struct metastore_queue *queue, struct metastore_ring *ring)
  */
 int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 {
-	struct shape is, wanted;
+	struct queue_shape is, wanted;
 	struct metastore_ring ring;
 	int err;
 
 	for (;;) {
-		is = look_at_shape(queue);
+		is = queue_look_at_shape(queue);
 		wanted = is;
 		wanted.allocated = true;
 		wanted.indexed |= flags_are_indexed(flags);
 		if (is.allocated && is.indexed == wanted.indexed)
 			return 0;
-		err = create_ring(&ring, &wanted);
+		err = queue_create_ring(&ring, &wanted);
 		if (err)
 			return err;
 		spin_lock(&queue->lock);
-		if (has_shape(queue, &is)) {
+		if (queue_has_shape(queue, &is)) {
 			if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
 				err = -EBUSY;
 			else
-				move_to(queue, &ring);
+				queue_move_to(queue, &ring);
 		}
 		spin_unlock(&queue->lock);
 		metastore_ring_free(&ring);
@@ -165,7 +165,7 @@ int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 }
 
 /* What the ring's events would count with another limit. */
-static u64 bytes_with(struct metastore_queue *queue, u32 charge)
+static u64 queue_bytes_with(struct metastore_queue *queue, u32 charge)
 {
 	u64 bytes = queue->in_flight;
 	u32 i;
@@ -177,17 +177,17 @@ static u64 bytes_with(struct metastore_queue *queue, u32 charge)
 }
 
 /* Gives a queue other limits and another policy, and a ring for them. */
-static int reconfigure(struct metastore_queue *queue, struct metastore_ring *ring,
-		       u32 max_bytes, bool lossless, struct metastore_garbage *garbage)
+static int queue_reconfigure(struct metastore_queue *queue, struct metastore_ring *ring,
+			     u32 max_bytes, bool lossless, struct metastore_garbage *garbage)
 {
-	u32 charge = min_charge(max_bytes, ring->max_len);
+	u32 charge = queue_min_charge(max_bytes, ring->max_len);
 	u64 bytes;
 
 	if (queue->reserved > max_bytes / 2)
 		return -ENOBUFS;
 	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
 		return -EBUSY;
-	bytes = bytes_with(queue, charge);
+	bytes = queue_bytes_with(queue, charge);
 	if (lossless && (queue->ring.len + queue->claimed_len > ring->max_len ||
 			 bytes + queue->claimed_bytes + queue->reserved > max_bytes))
 		return -EBUSY;
@@ -199,7 +199,7 @@ static int reconfigure(struct metastore_queue *queue, struct metastore_ring *rin
 	while (queue->ring.len &&
 	       (queue->ring.len > ring->max_len || !queue_has_room(queue, 0, 0)))
 		queue_drop_oldest(queue, garbage);
-	move_to(queue, ring);
+	queue_move_to(queue, ring);
 	queue_room_came(queue);
 	return 0;
 }
@@ -217,7 +217,7 @@ int metastore_queue_configure(struct metastore_queue *queue,
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_ring ring;
-	struct shape is, wanted;
+	struct queue_shape is, wanted;
 	bool done = false;
 	int err;
 
@@ -225,21 +225,21 @@ int metastore_queue_configure(struct metastore_queue *queue,
 	    args->policy == METASTORE_QUEUE_LOSSLESS)
 		metastore_room_needed(queue->room);
 	do {
-		is = look_at_shape(queue);
+		is = queue_look_at_shape(queue);
 		wanted = is;
 		if (args->flags & METASTORE_QUEUE_SET_LEN)
 			wanted.max_len = args->max_len;
-		err = create_ring(&ring, &wanted);
+		err = queue_create_ring(&ring, &wanted);
 		if (err)
 			break;
 		spin_lock(&queue->lock);
-		if (has_shape(queue, &is)) {
-			err = reconfigure(queue, &ring,
-					  args->flags & METASTORE_QUEUE_SET_BYTES ?
-					  args->max_bytes : queue->max_bytes,
-					  args->flags & METASTORE_QUEUE_SET_POLICY ?
-					  args->policy == METASTORE_QUEUE_LOSSLESS :
-					  queue->lossless, &garbage);
+		if (queue_has_shape(queue, &is)) {
+			err = queue_reconfigure(queue, &ring,
+						args->flags & METASTORE_QUEUE_SET_BYTES ?
+						args->max_bytes : queue->max_bytes,
+						args->flags & METASTORE_QUEUE_SET_POLICY ?
+						args->policy == METASTORE_QUEUE_LOSSLESS :
+						queue->lossless, &garbage);
 			done = true;
 		}
 		spin_unlock(&queue->lock);
@@ -250,7 +250,7 @@ int metastore_queue_configure(struct metastore_queue *queue,
 }
 
 /* For how many ms something has been waiting, at least 1; 0: nothing is. */
-static u64 age_of_oldest(struct metastore_queue *queue)
+static u64 queue_age_of_oldest(struct metastore_queue *queue)
 {
 	u32 age = 0;
 
@@ -287,7 +287,7 @@ void metastore_queue_tell(struct metastore_queue *queue,
 	info->lost = queue->books.lost;
 	info->pending = queue_pending(queue);
 	info->matched = info->delivered + info->conflated + info->lost + info->pending;
-	info->oldest = age_of_oldest(queue);
+	info->oldest = queue_age_of_oldest(queue);
 	spin_unlock(&queue->lock);
 }
 
@@ -304,7 +304,7 @@ void metastore_queue_destroy(struct metastore_queue *queue)
 }
 
 /* Reserves the place for one exact key's latest event. */
-static int reserve(struct metastore_queue *queue)
+static int queue_reserve_place(struct metastore_queue *queue)
 {
 	struct metastore_garbage garbage = {};
 	int err = -ENOBUFS;
@@ -354,7 +354,7 @@ int metastore_source_init(struct metastore_source *source,
 	}
 	source_note_plain(source);
 	if (source_has_place(source))
-		err = reserve(queue);
+		err = queue_reserve_place(queue);
 	if (err)
 		kfree(source->snapshot);
 	return err;
@@ -395,7 +395,7 @@ void metastore_source_begin(struct metastore_source *source)
 	spin_unlock(&queue->lock);
 }
 
-static void free_source(struct rcu_head *rcu)
+static void queue_free_source(struct rcu_head *rcu)
 {
 	struct metastore_source *source = container_of(rcu, struct metastore_source, rcu);
 
@@ -410,7 +410,7 @@ void source_free_if_done(struct metastore_source *source)
 		return;
 	if (source_has_place(source))
 		queue_reserve(source->queue, -source->queue->place_bytes);
-	call_srcu(&metastore_srcu, &source->rcu, free_source);
+	call_srcu(&metastore_srcu, &source->rcu, queue_free_source);
 }
 
 /**

@@ -41,8 +41,8 @@ bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 }
 
 /* As an event of another subscription is that of this one. */
-static void fill(struct metastore_record *record, struct metastore_source *source,
-		 const struct metastore_record *event)
+static void queue_fill_record(struct metastore_record *record, struct metastore_source *source,
+			      const struct metastore_record *event)
 {
 	record->news = event->news;
 	record->source = source;
@@ -50,27 +50,27 @@ static void fill(struct metastore_record *record, struct metastore_source *sourc
 }
 
 /* Puts a newer event where one of the same key waits. It is as old as that one. */
-static void replace(struct metastore_record *old, struct metastore_source *source,
-		    const struct metastore_record *event,
-		    struct metastore_garbage *garbage)
+static void queue_replace_record(struct metastore_record *old, struct metastore_source *source,
+				 const struct metastore_record *event,
+				 struct metastore_garbage *garbage)
 {
 	u32 since = old->since;
 
 	source_count_conflated(source);
 	metastore_value_put_later(old->value, garbage);
-	fill(old, source, event);
+	queue_fill_record(old, source, event);
 	old->since = since;
 }
 
-static bool push_in_place(struct metastore_queue *queue, struct metastore_source *source,
-			  const struct metastore_record *event,
-			  struct metastore_garbage *garbage)
+static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_source *source,
+				const struct metastore_record *event,
+				struct metastore_garbage *garbage)
 {
 	if (source->latest.value) {
-		replace(&source->latest, source, event, garbage);
+		queue_replace_record(&source->latest, source, event, garbage);
 		return true;
 	}
-	fill(&source->latest, source, event);
+	queue_fill_record(&source->latest, source, event);
 	list_add_tail(&source->in_latest, &queue->latest);
 	queue->nr_latest++;
 	return true;
@@ -80,11 +80,11 @@ static bool push_in_place(struct metastore_queue *queue, struct metastore_source
  * Returns the record, or NULL if there is no room for it. If room was claimed there is,
  * though readers may have taken what counts only while they have it.
  */
-static struct metastore_record *push_in_ring(struct metastore_queue *queue,
-					     struct metastore_source *source,
-					     const struct metastore_record *event,
-					     bool claimed,
-					     struct metastore_garbage *garbage)
+static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue,
+						   struct metastore_source *source,
+						   const struct metastore_record *event,
+						   bool claimed,
+						   struct metastore_garbage *garbage)
 {
 	u32 charge = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_record *record;
@@ -100,13 +100,13 @@ static struct metastore_record *push_in_ring(struct metastore_queue *queue,
 	return record;
 }
 
-static bool push_indexed(struct metastore_queue *queue, struct metastore_source *source,
-			 const struct metastore_record *event, bool claimed,
-			 struct metastore_garbage *garbage)
+static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_source *source,
+			       const struct metastore_record *event, bool claimed,
+			       struct metastore_garbage *garbage)
 {
 	struct metastore_record *record;
 
-	record = push_in_ring(queue, source, event, claimed, garbage);
+	record = queue_push_in_ring(queue, source, event, claimed, garbage);
 	if (record)
 		metastore_ring_index(&queue->ring, record);
 	return record;
@@ -117,9 +117,9 @@ static bool push_indexed(struct metastore_queue *queue, struct metastore_source 
  * longer. If that is the very one, it is as if none had waited. Returns false if there
  * is no room for it.
  */
-static bool push_over(struct metastore_queue *queue, struct metastore_source *source,
-		      struct metastore_record *old, const struct metastore_record *event,
-		      bool claimed, struct metastore_garbage *garbage)
+static bool queue_push_over(struct metastore_queue *queue, struct metastore_source *source,
+			    struct metastore_record *old, const struct metastore_record *event,
+			    bool claimed, struct metastore_garbage *garbage)
 {
 	u32 less = queue_charge(queue, metastore_value_size(old->value));
 	u32 more = queue_charge(queue, metastore_value_size(event->value));
@@ -139,50 +139,50 @@ static bool push_over(struct metastore_queue *queue, struct metastore_source *so
 		queue_remove_oldest(queue);
 		source_count_conflated(source);
 		metastore_value_put_later(value, garbage);
-		return push_indexed(queue, source, event, false, garbage);
+		return queue_push_indexed(queue, source, event, false, garbage);
 	}
 	queue->bytes = queue->bytes - less + more;
 	if (more < less)
 		queue_room_came(queue);
-	replace(old, source, event, garbage);
+	queue_replace_record(old, source, event, garbage);
 	return true;
 }
 
 /* The event of a subscription that wants the latest alone. */
-static bool push_latest(struct metastore_queue *queue, struct metastore_source *source,
-			const struct metastore_record *event, bool claimed,
-			struct metastore_garbage *garbage)
+static bool queue_push_latest(struct metastore_queue *queue, struct metastore_source *source,
+			      const struct metastore_record *event, bool claimed,
+			      struct metastore_garbage *garbage)
 {
 	struct metastore_record *old;
 
 	if (source_has_place(source))
-		return push_in_place(queue, source, event, garbage);
+		return queue_push_in_place(queue, source, event, garbage);
 	old = metastore_ring_find(&queue->ring, source, event->value);
-	return old ? push_over(queue, source, old, event, claimed, garbage) :
-		     push_indexed(queue, source, event, claimed, garbage);
+	return old ? queue_push_over(queue, source, old, event, claimed, garbage) :
+		     queue_push_indexed(queue, source, event, claimed, garbage);
 }
 
 /* Is it to hear of the key? Not if a snapshot will show what the event tells. */
-static bool hears(const struct metastore_source *source, const struct metastore_key *key)
+static bool queue_hears(const struct metastore_source *source, const struct metastore_key *key)
 {
 	return !source->cancelled &&
 	       (!source->snapshot ||
 		metastore_snapshot_has_passed(source->snapshot, key));
 }
 
-static bool push(struct metastore_queue *queue, struct metastore_source *source,
-		 const struct metastore_key *key, const struct metastore_record *event,
-		 bool claimed, struct metastore_garbage *garbage)
+static bool queue_push_one(struct metastore_queue *queue, struct metastore_source *source,
+			   const struct metastore_key *key, const struct metastore_record *event,
+			   bool claimed, struct metastore_garbage *garbage)
 {
-	if (!source->plain && !hears(source, key))
+	if (!source->plain && !queue_hears(source, key))
 		return false;
 	source->books.matched++;
 	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
-		return push_latest(queue, source, event, claimed, garbage);
-	return push_in_ring(queue, source, event, claimed, garbage);
+		return queue_push_latest(queue, source, event, claimed, garbage);
+	return queue_push_in_ring(queue, source, event, claimed, garbage);
 }
 
-static void unclaim(struct metastore_queue *queue, u32 charge)
+static void queue_unclaim(struct metastore_queue *queue, u32 charge)
 {
 	queue->claimed_len--;
 	queue->claimed_bytes -= charge;
@@ -239,7 +239,7 @@ void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
 	struct metastore_queue *queue = source->queue;
 
 	spin_lock(&queue->lock);
-	unclaim(queue, charge);
+	queue_unclaim(queue, charge);
 	queue_room_came(queue);
 	spin_unlock(&queue->lock);
 }
@@ -248,9 +248,9 @@ void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
  * The short way where the ring is full, as that of who never reads is: the oldest makes
  * room. Returns false if that is not simple.
  */
-static bool push_for_oldest(struct metastore_queue *queue, struct metastore_source *source,
-			    const struct metastore_record *event, u32 charge,
-			    struct metastore_garbage *garbage)
+static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastore_source *source,
+				  const struct metastore_record *event, u32 charge,
+				  struct metastore_garbage *garbage)
 {
 	struct metastore_ring *ring = &queue->ring;
 	const struct metastore_record *oldest;
@@ -296,8 +296,8 @@ bool metastore_queue_push_any(struct metastore_source *source,
 			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage)
 {
-	return push_for_oldest(source->queue, source, event, charge, garbage) ||
-	       push(source->queue, source, key, event, false, garbage);
+	return queue_push_for_oldest(source->queue, source, event, charge, garbage) ||
+	       queue_push_one(source->queue, source, key, event, false, garbage);
 }
 
 /**
@@ -319,9 +319,9 @@ bool metastore_queue_push_claimed(struct metastore_claim *claim,
 	bool taken;
 
 	spin_lock(&queue->lock);
-	unclaim(queue, claim->charge);
+	queue_unclaim(queue, claim->charge);
 	claim->used = true;
-	taken = push(queue, claim->source, key, event, true, garbage);
+	taken = queue_push_one(queue, claim->source, key, event, true, garbage);
 	/* It may have needed less, or nothing. */
 	queue_room_came(queue);
 	queue_wake(queue);
@@ -392,7 +392,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 {
 	struct metastore_ring *ring = &group->queue->ring;
 
-	if (!push(group->queue, source, key, event, false, group->garbage))
+	if (!queue_push_one(group->queue, source, key, event, false, group->garbage))
 		return false;
 	metastore_value_get(event->value);
 	group->nr++;

@@ -11,7 +11,7 @@
 
 #include "events/queue_priv.h"
 
-enum next {
+enum queue_next {
 	NEXT_NONE,
 	NEXT_LOST,
 	NEXT_FLUSHED,
@@ -25,7 +25,7 @@ enum next {
  * in the ring, in places of their own, and values of snapshots none shall wait for the
  * others; but a group stays together.
  */
-static enum next next_of(const struct metastore_queue *queue)
+static enum queue_next queue_next_of(const struct metastore_queue *queue)
 {
 	if (!list_empty(&queue->lossy))
 		return NEXT_LOST;
@@ -40,9 +40,10 @@ static enum next next_of(const struct metastore_queue *queue)
 }
 
 /* Copies the next record, unless it is of a snapshot; returns which it is. */
-static enum next peek(struct metastore_queue *queue, struct metastore_record *record)
+static enum queue_next queue_peek_next(struct metastore_queue *queue,
+				       struct metastore_record *record)
 {
-	enum next next = next_of(queue);
+	enum queue_next next = queue_next_of(queue);
 	struct metastore_source *source;
 
 	switch (next) {
@@ -74,8 +75,8 @@ static enum next peek(struct metastore_queue *queue, struct metastore_record *re
 }
 
 /* A reader has its value now, which counts its true size. */
-static void count_in_flight(struct metastore_queue *queue,
-			    const struct metastore_record *record)
+static void queue_count_in_flight(struct metastore_queue *queue,
+				  const struct metastore_record *record)
 {
 	u32 size = metastore_value_size(record->value);
 
@@ -84,8 +85,8 @@ static void count_in_flight(struct metastore_queue *queue,
 	queue->nr_in_flight++;
 }
 
-static void consume_latest(struct metastore_queue *queue,
-			   const struct metastore_record *record)
+static void queue_consume_latest(struct metastore_queue *queue,
+				 const struct metastore_record *record)
 {
 	queue_note_length(queue);
 	record->source->latest.value = NULL;
@@ -94,20 +95,20 @@ static void consume_latest(struct metastore_queue *queue,
 	if (queue->flush_at_latest)
 		queue->flush_at_latest--;
 	queue->latest_turn = false;
-	count_in_flight(queue, record);
+	queue_count_in_flight(queue, record);
 }
 
-static void consume_oldest(struct metastore_queue *queue,
-			   const struct metastore_record *record)
+static void queue_consume_oldest(struct metastore_queue *queue,
+				 const struct metastore_record *record)
 {
 	queue_remove_oldest(queue);
 	queue->latest_turn = !(record->flags & METASTORE_EVENT_F_MORE);
-	count_in_flight(queue, record);
+	queue_count_in_flight(queue, record);
 }
 
-/* Takes out what peek() showed. */
-static void consume(struct metastore_queue *queue, enum next next,
-		    const struct metastore_record *record)
+/* Takes out what queue_peek_next() showed. */
+static void queue_consume_next(struct metastore_queue *queue, enum queue_next next,
+			       const struct metastore_record *record)
 {
 	switch (next) {
 	case NEXT_LOST:
@@ -119,10 +120,10 @@ static void consume(struct metastore_queue *queue, enum next next,
 		queue->flushed = 0;
 		break;
 	case NEXT_LATEST:
-		consume_latest(queue, record);
+		queue_consume_latest(queue, record);
 		break;
 	case NEXT_RING:
-		consume_oldest(queue, record);
+		queue_consume_oldest(queue, record);
 		break;
 	case NEXT_SNAPSHOT:
 	case NEXT_NONE:
@@ -148,13 +149,13 @@ bool metastore_queue_overdraws(const struct metastore_queue *queue,
 }
 
 /* The rest is metastore_snapshot_take()'s. */
-static bool is_taken_here(enum next next)
+static bool queue_is_taken_here(enum queue_next next)
 {
 	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
 }
 
 /* Has nothing but the ring anything to be read? */
-static bool is_ring_alone(const struct metastore_queue *queue)
+static bool queue_is_ring_alone(const struct metastore_queue *queue)
 {
 	return list_empty(&queue->lossy) && !queue->flushed &&
 	       list_empty(&queue->snapshots) && !queue->nr_latest;
@@ -164,8 +165,8 @@ static bool is_ring_alone(const struct metastore_queue *queue)
  * Takes events out of the ring, which alone has any: so what is done for one after the
  * other elsewhere can be done for all together. Returns as metastore_queue_take().
  */
-static int take_of_ring(struct metastore_queue *queue, struct metastore_record *records,
-			int max, size_t room)
+static int queue_take_from_ring(struct metastore_queue *queue, struct metastore_record *records,
+				int max, size_t room)
 {
 	struct metastore_ring *ring = &queue->ring;
 	u64 charged = 0, in_flight = queue->in_flight;
@@ -197,13 +198,13 @@ static int take_of_ring(struct metastore_queue *queue, struct metastore_record *
 }
 
 /* Takes whatever has its turn, one after the other. */
-static int take_in_turn(struct metastore_queue *queue, struct metastore_record *records,
-			int max, size_t room)
+static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_record *records,
+			      int max, size_t room)
 {
-	enum next next;
+	enum queue_next next;
 	int nr = 0;
 
-	while (nr < max && is_taken_here(next = peek(queue, &records[nr]))) {
+	while (nr < max && queue_is_taken_here(next = queue_peek_next(queue, &records[nr]))) {
 		size_t size = metastore_record_size(&records[nr]);
 
 		if (size > room)
@@ -211,7 +212,7 @@ static int take_in_turn(struct metastore_queue *queue, struct metastore_record *
 		if (nr && metastore_queue_overdraws(queue, &records[nr]))
 			break;
 		room -= size;
-		consume(queue, next, &records[nr++]);
+		queue_consume_next(queue, next, &records[nr++]);
 	}
 	return nr;
 }
@@ -233,8 +234,8 @@ int metastore_queue_take(struct metastore_queue *queue,
 	int nr;
 
 	spin_lock(&queue->lock);
-	nr = is_ring_alone(queue) ? take_of_ring(queue, records, max, room) :
-				    take_in_turn(queue, records, max, room);
+	nr = queue_is_ring_alone(queue) ? queue_take_from_ring(queue, records, max, room) :
+					  queue_take_in_turn(queue, records, max, room);
 	if (nr > 0) {
 		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
 		queue_room_came(queue);
@@ -304,10 +305,10 @@ void metastore_snapshot_consume(struct metastore_queue *queue,
 	}
 	metastore_value_get(record->value);
 	source->books.matched++;
-	count_in_flight(queue, record);
+	queue_count_in_flight(queue, record);
 }
 
-static void finish_snapshot(struct metastore_source *source)
+static void queue_finish_snapshot(struct metastore_source *source)
 {
 	metastore_snapshot_free_later(source->snapshot);
 	source->snapshot = NULL;
@@ -316,27 +317,27 @@ static void finish_snapshot(struct metastore_source *source)
 
 /* Readers are through */
 
-static void undo_end(struct metastore_queue *queue, struct metastore_source *source)
+static void queue_undo_end(struct metastore_queue *queue, struct metastore_source *source)
 {
 	if (!source->cancelled)
 		list_add(&source->in_snapshots, &queue->snapshots);
 }
 
 /* The reader did not get it, which is no event: it is the next again. */
-static void undo(struct metastore_queue *queue,
-		 const struct metastore_record *record)
+static void queue_undo_take(struct metastore_queue *queue,
+			    const struct metastore_record *record)
 {
 	if (record->type == METASTORE_EVENT_FLUSHED)
 		queue->flushed += record->count;
 	else if (record->type == METASTORE_EVENT_LOST)
 		source_count_untold(record->source, record->count);
 	else
-		undo_end(queue, record->source);
+		queue_undo_end(queue, record->source);
 }
 
 /* A reader is through with an event. What it counts is the caller's to settle. */
-static void finish_event(struct metastore_record *record, bool delivered,
-			 struct metastore_garbage *garbage)
+static void queue_finish_event(struct metastore_record *record, bool delivered,
+			       struct metastore_garbage *garbage)
 {
 	struct metastore_source *source = record->source;
 
@@ -349,22 +350,23 @@ static void finish_event(struct metastore_record *record, bool delivered,
 }
 
 /* A reader is through with a record that is no event. */
-static void finish_other(struct metastore_queue *queue, struct metastore_record *record,
-			 bool delivered)
+static void queue_finish_other(struct metastore_queue *queue, struct metastore_record *record,
+			       bool delivered)
 {
 	if (!delivered)
-		undo(queue, record);
+		queue_undo_take(queue, record);
 	if (!record->source)
 		return;
 	record->source->held--;
 	if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
-		finish_snapshot(record->source);
+		queue_finish_snapshot(record->source);
 	source_free_if_done(record->source);
 }
 
 /* A reader is through with records, of which it got the first @delivered. */
-static void finish(struct metastore_queue *queue, struct metastore_record *records, int nr,
-		   int delivered, struct metastore_garbage *garbage)
+static void queue_finish_records(struct metastore_queue *queue,
+				 struct metastore_record *records, int nr,
+				 int delivered, struct metastore_garbage *garbage)
 {
 	u32 events = 0, got = 0;
 	u64 bytes = 0;
@@ -374,13 +376,13 @@ static void finish(struct metastore_queue *queue, struct metastore_record *recor
 		struct metastore_record *record = &records[i];
 
 		if (unlikely(!record->value)) {
-			finish_other(queue, record, i < delivered);
+			queue_finish_other(queue, record, i < delivered);
 			continue;
 		}
 		events++;
 		got += i < delivered;
 		bytes += metastore_value_size(record->value);
-		finish_event(record, i < delivered, garbage);
+		queue_finish_event(record, i < delivered, garbage);
 	}
 	queue->bytes -= bytes;
 	queue->in_flight -= bytes;
@@ -409,9 +411,9 @@ bool metastore_queue_finish(struct metastore_queue *queue,
 	bool more;
 
 	spin_lock(&queue->lock);
-	finish(queue, records, nr, delivered, &garbage);
+	queue_finish_records(queue, records, nr, delivered, &garbage);
 	queue_room_came(queue);
-	more = queue->ring.len || next_of(queue) != NEXT_NONE;
+	more = queue->ring.len || queue_next_of(queue) != NEXT_NONE;
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
 	return more;
@@ -431,7 +433,7 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
 
 	spin_lock(&queue->lock);
 	/* Its value stays as long as the lock is held. */
-	if (is_taken_here(peek(queue, &record)))
+	if (queue_is_taken_here(queue_peek_next(queue, &record)))
 		size = metastore_record_size(&record);
 	spin_unlock(&queue->lock);
 	return size;
@@ -448,7 +450,7 @@ bool metastore_queue_has_record(struct metastore_queue *queue)
 	bool has;
 
 	spin_lock(&queue->lock);
-	has = next_of(queue) != NEXT_NONE;
+	has = queue_next_of(queue) != NEXT_NONE;
 	spin_unlock(&queue->lock);
 	return has;
 }
@@ -465,7 +467,7 @@ void metastore_queue_pass_on(struct metastore_queue *queue)
 	if (!waitqueue_active(&queue->readers))
 		return;
 	spin_lock(&queue->lock);
-	if (next_of(queue) != NEXT_NONE)
+	if (queue_next_of(queue) != NEXT_NONE)
 		queue_wake(queue);
 	spin_unlock(&queue->lock);
 }
@@ -475,15 +477,15 @@ void queue_drain(struct metastore_queue *queue)
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_record record;
-	enum next next;
+	enum queue_next next;
 
 	do {
 		spin_lock(&queue->lock);
-		next = peek(queue, &record);
+		next = queue_peek_next(queue, &record);
 		if (next != NEXT_NONE) {
-			consume(queue, next, &record);
+			queue_consume_next(queue, next, &record);
 			/* As if it was read, lest its loss be told as well. */
-			finish(queue, &record, 1, 1, &garbage);
+			queue_finish_records(queue, &record, 1, 1, &garbage);
 		}
 		spin_unlock(&queue->lock);
 		metastore_garbage_free(&garbage);

@@ -17,7 +17,7 @@
 /* Claims that there is memory for at first. */
 #define CLAIMS_FIRST	16
 
-static int compare(const void *a, const void *b)
+static int claims_compare(const void *a, const void *b)
 {
 	const struct metastore_source *first = ((const struct metastore_claim *)a)->source;
 	const struct metastore_source *second = ((const struct metastore_claim *)b)->source;
@@ -37,7 +37,7 @@ struct metastore_claim *metastore_claims_find(const struct metastore_claims *cla
 {
 	struct metastore_claim wanted = { .source = (struct metastore_source *)source };
 
-	return bsearch(&wanted, claims->claims, claims->nr, sizeof(wanted), compare);
+	return bsearch(&wanted, claims->claims, claims->nr, sizeof(wanted), claims_compare);
 }
 
 /**
@@ -54,7 +54,7 @@ bool metastore_claims_hold(const struct metastore_claims *claims,
 }
 
 /* Makes sure that there is memory for one more. */
-static int prepare(struct metastore_claims *claims)
+static int claims_grow(struct metastore_claims *claims)
 {
 	u32 max = claims->max ? 2 * claims->max : CLAIMS_FIRST;
 	struct metastore_claim *more;
@@ -86,7 +86,7 @@ int metastore_claims_add(struct metastore_claims *claims, struct metastore_sourc
 	u32 charge;
 	int err;
 
-	err = prepare(claims) ?: metastore_queue_claim(source, value, &charge);
+	err = claims_grow(claims) ?: metastore_queue_claim(source, value, &charge);
 	if (err || !charge)
 		return err;
 	claims->claims[claims->nr++] = (struct metastore_claim) {
@@ -121,5 +121,5 @@ void metastore_claims_release(struct metastore_claims *claims)
  */
 void metastore_claims_sort(struct metastore_claims *claims)
 {
-	sort(claims->claims, claims->nr, sizeof(*claims->claims), compare, NULL);
+	sort(claims->claims, claims->nr, sizeof(*claims->claims), claims_compare, NULL);
 }

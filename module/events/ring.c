@@ -45,9 +45,9 @@ void metastore_index_free(struct metastore_index *index)
 	*index = (struct metastore_index) {};
 }
 
-static struct hlist_head *chain(const struct metastore_index *index,
-				const struct metastore_source *source,
-				const struct metastore_value *value)
+static struct hlist_head *index_chain(const struct metastore_index *index,
+				      const struct metastore_source *source,
+				      const struct metastore_value *value)
 {
 	return &index->heads[hash_64((u64)(unsigned long)source ^ value->node.hash,
 				     index->bits)];
@@ -63,7 +63,7 @@ void metastore_index_add(struct metastore_index *index,
 			 const struct metastore_record *ring, u32 place)
 {
 	hlist_add_head(&index->nodes[place],
-		       chain(index, ring[place].source, ring[place].value));
+		       index_chain(index, ring[place].source, ring[place].value));
 }
 
 /**
@@ -93,7 +93,7 @@ struct metastore_record *metastore_index_find(const struct metastore_index *inde
 	struct metastore_record *record;
 	struct hlist_node *node;
 
-	hlist_for_each(node, chain(index, source, value)) {
+	hlist_for_each(node, index_chain(index, source, value)) {
 		record = &ring[node - index->nodes];
 		if (record->source == source &&
 		    record->value->node.hash == value->node.hash &&

@@ -31,7 +31,7 @@ void metastore_subscriptions_init(struct metastore_subscriptions *subs,
 }
 
 /* Keys before prefixes. */
-static int compare(const struct metastore_key *key, const struct rb_node *rb)
+static int subscription_compare(const struct metastore_key *key, const struct rb_node *rb)
 {
 	struct metastore_key other;
 
@@ -44,18 +44,18 @@ static int compare(const struct metastore_key *key, const struct rb_node *rb)
 	return memcmp(key->bytes, other.bytes, key->len);
 }
 
-static int compare_key(const void *key, const struct rb_node *rb)
+static int subscription_compare_key(const void *key, const struct rb_node *rb)
 {
-	return compare(key, rb);
+	return subscription_compare(key, rb);
 }
 
-static int compare_node(struct rb_node *new, const struct rb_node *rb)
+static int subscription_compare_node(struct rb_node *new, const struct rb_node *rb)
 {
 	struct metastore_key key;
 
 	metastore_topic_key(rb_entry(new, struct metastore_subscription, in_file)->topic,
 			    &key);
-	return compare(&key, rb);
+	return subscription_compare(&key, rb);
 }
 
 /**
@@ -70,13 +70,13 @@ struct metastore_subscription *
 metastore_subscription_find(const struct metastore_subscriptions *subs,
 			    const struct metastore_key *key)
 {
-	struct rb_node *rb = rb_find(key, &subs->tree, compare_key);
+	struct rb_node *rb = rb_find(key, &subs->tree, subscription_compare_key);
 
 	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
 }
 
 /* Counts a subscription where INFO looks for it. With the topic's lock held. */
-static void count(struct metastore_topic *topic, int nr)
+static void subscription_count(struct metastore_topic *topic, int nr)
 {
 	WRITE_ONCE(topic->nr, topic->nr + nr);
 	if (topic->bucket)
@@ -86,7 +86,7 @@ static void count(struct metastore_topic *topic, int nr)
 }
 
 /* Enters a subscription in both sets, with the topic's lock held. */
-static int link_subscription(struct metastore_subscription *sub)
+static int subscription_link(struct metastore_subscription *sub)
 {
 	struct metastore_subscriptions *subs = sub->subs;
 	int err = 0;
@@ -94,7 +94,7 @@ static int link_subscription(struct metastore_subscription *sub)
 	spin_lock(&subs->lock);
 	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
 		err = -ENOBUFS;
-	else if (rb_find_add(&sub->in_file, &subs->tree, compare_node))
+	else if (rb_find_add(&sub->in_file, &subs->tree, subscription_compare_node))
 		err = -EEXIST;
 	else
 		WRITE_ONCE(subs->nr, subs->nr + 1);
@@ -102,7 +102,7 @@ static int link_subscription(struct metastore_subscription *sub)
 	if (err)
 		return err;
 	list_add_rcu(&sub->in_topic, &sub->topic->subs);
-	count(sub->topic, 1);
+	subscription_count(sub->topic, 1);
 	return 0;
 }
 
@@ -110,7 +110,7 @@ static int link_subscription(struct metastore_subscription *sub)
  * Removes it from both and ends it, with both locks held. As long as the file's
  * lock is held a release of the file waits, and its queue is there.
  */
-static void remove_subscription(struct metastore_subscription *sub, bool flushed)
+static void subscription_remove(struct metastore_subscription *sub, bool flushed)
 {
 	struct metastore_topic *topic = sub->topic;
 
@@ -119,15 +119,15 @@ static void remove_subscription(struct metastore_subscription *sub, bool flushed
 	rb_erase(&sub->in_file, &sub->subs->tree);
 	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
 	list_del_rcu(&sub->in_topic);
-	count(topic, -1);
+	subscription_count(topic, -1);
 	/* A reader of its snapshot finds the topic by way of the source. */
 	metastore_source_cancel(&sub->source, flushed);
 	metastore_topic_free_if_unused(topic);
 }
 
 /* Enters a subscription in the topic of its key, or in @new if there is none yet. */
-static int enter(struct metastore_subscription *sub, const struct metastore_key *key,
-		 struct metastore_topic **new, struct metastore_topic **fork)
+static int subscription_enter(struct metastore_subscription *sub, const struct metastore_key *key,
+			      struct metastore_topic **new, struct metastore_topic **fork)
 {
 	struct metastore_subscriptions *subs = sub->subs;
 	struct metastore_topic *topic;
@@ -141,7 +141,7 @@ static int enter(struct metastore_subscription *sub, const struct metastore_key 
 		metastore_topic_insert(topic, fork);
 	}
 	sub->topic = topic;
-	err = link_subscription(sub);
+	err = subscription_link(sub);
 	if (err) {
 		metastore_topic_free_if_unused(topic);
 		return err;
@@ -149,7 +149,7 @@ static int enter(struct metastore_subscription *sub, const struct metastore_key 
 	/*
 	 * Only now: a transaction in between is one that came before, though the
 	 * prefix's lock does not keep it away. Till here there was none. Either its
-	 * deliveries find the subscription, or it is seen here; pairs with commit().
+	 * deliveries find the subscription, or it is seen here; pairs with txn_commit().
 	 */
 	smp_mb();
 	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
@@ -158,7 +158,7 @@ static int enter(struct metastore_subscription *sub, const struct metastore_key 
 }
 
 /* Could a file subscribe to it? */
-static int check(struct metastore_subscriptions *subs, const struct metastore_key *key)
+static int subscription_check(struct metastore_subscriptions *subs, const struct metastore_key *key)
 {
 	int err = 0;
 
@@ -172,8 +172,8 @@ static int check(struct metastore_subscriptions *subs, const struct metastore_ke
 }
 
 /* The first bucket with keys that are subscribed to. */
-static u32 first_bucket(const struct metastore_subscriptions *subs,
-			const struct metastore_key *key)
+static u32 subscription_first_bucket(const struct metastore_subscriptions *subs,
+				     const struct metastore_key *key)
 {
 	return key->bucket ? metastore_store_bucket_index(subs->store, key) : 0;
 }
@@ -210,11 +210,11 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	if (!sub || !topic || (!key->bucket && !fork))
 		goto free;
 	/* What is refused shall not have displaced events; decided once more below. */
-	err = check(subs, key);
+	err = subscription_check(subs, key);
 	if (err)
 		goto free;
 	err = metastore_source_init(&sub->source, subs->queue, args,
-				    first_bucket(subs, key));
+				    subscription_first_bucket(subs, key));
 	if (err)
 		goto free;
 	sub->events = args->events ?: METASTORE_EVENT_PUBLISHED;
@@ -225,7 +225,7 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 		metastore_room_needed(&subs->store->room);
 	lock = metastore_topic_lock(topic);
 	spin_lock(lock);
-	err = enter(sub, key, &topic, &fork);
+	err = subscription_enter(sub, key, &topic, &fork);
 	spin_unlock(lock);
 	if (err)
 		metastore_source_drop(&sub->source);
@@ -239,8 +239,8 @@ free:
 }
 
 /* The lock of a key's or prefix's topic, whether that is there or not. */
-static spinlock_t *lock_of(const struct metastore_subscriptions *subs,
-			   const struct metastore_key *key)
+static spinlock_t *subscription_lock_of(const struct metastore_subscriptions *subs,
+					const struct metastore_key *key)
 {
 	return key->bucket ? &key->bucket->lock : &subs->store->prefixes.lock;
 }
@@ -257,14 +257,14 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 			  const struct metastore_key *key)
 {
 	struct metastore_subscription *sub;
-	spinlock_t *lock = lock_of(subs, key);
+	spinlock_t *lock = subscription_lock_of(subs, key);
 	int err = -ENOENT;
 
 	spin_lock(lock);
 	spin_lock(&subs->lock);
 	sub = metastore_subscription_find(subs, key);
 	if (sub) {
-		remove_subscription(sub, false);
+		subscription_remove(sub, false);
 		err = 0;
 	}
 	spin_unlock(&subs->lock);
@@ -273,8 +273,8 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 }
 
 /* Tells about a subscription, with the file's lock held. */
-static void tell(struct metastore_subscription *sub,
-		 struct metastore_subscription_info *info)
+static void subscription_fill_info(struct metastore_subscription *sub,
+				   struct metastore_subscription_info *info)
 {
 	struct metastore_books books;
 
@@ -306,20 +306,21 @@ int metastore_subscription_tell(struct metastore_subscriptions *subs,
 	spin_lock(&subs->lock);
 	sub = metastore_subscription_find(subs, key);
 	if (sub)
-		tell(sub, info);
+		subscription_fill_info(sub, info);
 	spin_unlock(&subs->lock);
 	return sub ? 0 : -ENOENT;
 }
 
 /* The first subscription behind a key or prefix; the very first behind none. */
 static struct metastore_subscription *
-first_behind(const struct metastore_subscriptions *subs, const struct metastore_key *key)
+subscription_first_behind(const struct metastore_subscriptions *subs,
+			  const struct metastore_key *key)
 {
 	struct metastore_subscription *found = NULL;
 	struct rb_node *rb = subs->tree.rb_node;
 
 	while (rb) {
-		if (!key->bytes || compare(key, rb) < 0) {
+		if (!key->bytes || subscription_compare(key, rb) < 0) {
 			found = rb_entry(rb, struct metastore_subscription, in_file);
 			rb = rb->rb_left;
 		} else {
@@ -347,9 +348,9 @@ bool metastore_subscription_next(struct metastore_subscriptions *subs,
 	struct metastore_subscription *sub;
 
 	spin_lock(&subs->lock);
-	sub = first_behind(subs, &at->key);
+	sub = subscription_first_behind(subs, &at->key);
 	if (sub) {
-		tell(sub, info);
+		subscription_fill_info(sub, info);
 		metastore_topic_key(sub->topic, &at->key);
 		memcpy(at->bytes, at->key.bytes, at->key.len);
 		at->key.bytes = at->bytes;
@@ -359,7 +360,7 @@ bool metastore_subscription_next(struct metastore_subscriptions *subs,
 }
 
 static struct metastore_subscription *
-any_subscription(struct metastore_subscriptions *subs)
+subscription_any(struct metastore_subscriptions *subs)
 {
 	struct rb_node *rb = subs->tree.rb_node;
 
@@ -367,13 +368,13 @@ any_subscription(struct metastore_subscriptions *subs)
 }
 
 /* The lock of some subscription's topic, or NULL if there is none. */
-static spinlock_t *some_lock(struct metastore_subscriptions *subs)
+static spinlock_t *subscription_some_lock(struct metastore_subscriptions *subs)
 {
 	struct metastore_subscription *sub;
 	spinlock_t *lock;	/* of the topic */
 
 	spin_lock(&subs->lock);
-	sub = any_subscription(subs);
+	sub = subscription_any(subs);
 	lock = sub ? metastore_topic_lock(sub->topic) : NULL;
 	spin_unlock(&subs->lock);
 	return lock;
@@ -390,13 +391,13 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 	struct metastore_subscription *sub;
 	spinlock_t *lock;	/* of the topic */
 
-	while ((lock = some_lock(subs))) {
+	while ((lock = subscription_some_lock(subs))) {
 		spin_lock(lock);
 		spin_lock(&subs->lock);
 		/* A flush may have been faster: then it may be another's turn. */
-		sub = any_subscription(subs);
+		sub = subscription_any(subs);
 		if (sub && metastore_topic_lock(sub->topic) == lock)
-			remove_subscription(sub, false);
+			subscription_remove(sub, false);
 		spin_unlock(&subs->lock);
 		spin_unlock(lock);
 		cond_resched();
@@ -416,7 +417,7 @@ void metastore_subscription_flush_oldest(struct metastore_topic *topic)
 	struct metastore_subscriptions *subs = sub->subs;
 
 	spin_lock(&subs->lock);
-	remove_subscription(sub, true);
+	subscription_remove(sub, true);
 	spin_unlock(&subs->lock);
 }
 

@@ -30,17 +30,17 @@ struct prefix_topic {
 static_assert(offsetof(struct key_topic, topic) == 0);
 static_assert(offsetof(struct prefix_topic, topic) == 0);
 
-static struct key_topic *key_topic(const struct metastore_topic *topic)
+static struct key_topic *topic_of_key(const struct metastore_topic *topic)
 {
 	return container_of(topic, struct key_topic, topic);
 }
 
-static struct prefix_topic *prefix_topic(const struct metastore_topic *topic)
+static struct prefix_topic *topic_of_prefix(const struct metastore_topic *topic)
 {
 	return container_of(topic, struct prefix_topic, topic);
 }
 
-static struct metastore_topic *topic_of(struct metastore_trie_node *node)
+static struct metastore_topic *topic_of_node(struct metastore_trie_node *node)
 {
 	return node ? &container_of(node, struct prefix_topic, node)->topic : NULL;
 }
@@ -69,10 +69,10 @@ struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 	topic->bucket = key->bucket;
 	topic->store = store;
 	if (!key->bucket) {
-		metastore_trie_node_init(&prefix_topic(topic)->node, key->bytes, key->len);
+		metastore_trie_node_init(&topic_of_prefix(topic)->node, key->bytes, key->len);
 		return topic;
 	}
-	node = &key_topic(topic)->node;
+	node = &topic_of_key(topic)->node;
 	node->hash = key->hash;
 	node->key_len = key->len;
 	memcpy(node->key, key->bytes, key->len);
@@ -80,16 +80,16 @@ struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 }
 
 /* Those who go over the keys of a table are in a section of RCU. */
-static void free_after_walks(struct rcu_head *rcu)
+static void topic_free_after_walks(struct rcu_head *rcu)
 {
 	struct metastore_topic *topic = container_of(rcu, struct metastore_topic, rcu);
 
 	kfree_rcu(topic, rcu);
 }
 
-static void free_later(struct metastore_topic *topic)
+static void topic_free_later(struct metastore_topic *topic)
 {
-	call_srcu(&metastore_srcu, &topic->rcu, free_after_walks);
+	call_srcu(&metastore_srcu, &topic->rcu, topic_free_after_walks);
 }
 
 /**
@@ -112,12 +112,12 @@ void metastore_topic_key(const struct metastore_topic *topic, struct metastore_k
 {
 	key->bucket = topic->bucket;
 	if (topic->bucket) {
-		key->bytes = key_topic(topic)->node.key;
-		key->len = key_topic(topic)->node.key_len;
-		key->hash = key_topic(topic)->node.hash;
+		key->bytes = topic_of_key(topic)->node.key;
+		key->len = topic_of_key(topic)->node.key_len;
+		key->hash = topic_of_key(topic)->node.hash;
 	} else {
-		key->bytes = prefix_topic(topic)->node.bytes;
-		key->len = prefix_topic(topic)->node.bits / 8;
+		key->bytes = topic_of_prefix(topic)->node.bytes;
+		key->len = topic_of_prefix(topic)->node.bits / 8;
 		key->hash = 0;
 	}
 }
@@ -153,11 +153,11 @@ struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 {
 	if (key->bucket)
 		return metastore_topic_of(key);
-	return topic_of(metastore_trie_find(&store->prefixes.trie, key->bytes, key->len));
+	return topic_of_node(metastore_trie_find(&store->prefixes.trie, key->bytes, key->len));
 }
 
-static void note_first(struct metastore_prefixes *prefixes,
-		       const struct metastore_trie_node *node)
+static void topic_note_first_byte(struct metastore_prefixes *prefixes,
+				  const struct metastore_trie_node *node)
 {
 	if (node->bits)
 		set_bit(node->bytes[0], prefixes->first);
@@ -165,7 +165,7 @@ static void note_first(struct metastore_prefixes *prefixes,
 		WRITE_ONCE(prefixes->any, true);
 }
 
-static void forget_first(struct metastore_prefixes *prefixes)
+static void topic_forget_first_bytes(struct metastore_prefixes *prefixes)
 {
 	int i;
 
@@ -187,17 +187,17 @@ void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topi
 	struct metastore_trie_node *spare, *replaced;
 
 	if (topic->bucket) {
-		metastore_table_insert(&topic->bucket->topics, &key_topic(topic)->node);
+		metastore_table_insert(&topic->bucket->topics, &topic_of_key(topic)->node);
 		return;
 	}
-	note_first(&topic->store->prefixes, &prefix_topic(topic)->node);
-	spare = &prefix_topic(*fork)->node;
+	topic_note_first_byte(&topic->store->prefixes, &topic_of_prefix(topic)->node);
+	spare = &topic_of_prefix(*fork)->node;
 	replaced = metastore_trie_insert(&topic->store->prefixes.trie,
-					 &prefix_topic(topic)->node, &spare);
+					 &topic_of_prefix(topic)->node, &spare);
 	if (!spare)
 		*fork = NULL;
 	if (replaced)
-		free_later(topic_of(replaced));
+		topic_free_later(topic_of_node(replaced));
 }
 
 /**
@@ -215,16 +215,16 @@ void metastore_topic_free_if_unused(struct metastore_topic *topic)
 	if (topic->nr)
 		return;
 	if (topic->bucket) {
-		metastore_table_remove(&topic->bucket->topics, &key_topic(topic)->node);
-		free_later(topic);
+		metastore_table_remove(&topic->bucket->topics, &topic_of_key(topic)->node);
+		topic_free_later(topic);
 		return;
 	}
-	metastore_trie_remove(&topic->store->prefixes.trie, &prefix_topic(topic)->node, gone);
+	metastore_trie_remove(&topic->store->prefixes.trie, &topic_of_prefix(topic)->node, gone);
 	if (!metastore_has_prefixes(&topic->store->prefixes))
-		forget_first(&topic->store->prefixes);
+		topic_forget_first_bytes(&topic->store->prefixes);
 	for (i = 0; i < 2; i++)
 		if (gone[i])
-			free_later(topic_of(gone[i]));
+			topic_free_later(topic_of_node(gone[i]));
 }
 
 /**
@@ -239,10 +239,10 @@ void metastore_topic_free_if_unused(struct metastore_topic *topic)
 struct metastore_topic *metastore_topic_under(struct metastore_store *store,
 					      const u8 *prefix, u32 len)
 {
-	return topic_of(metastore_trie_under(&store->prefixes.trie, prefix, len));
+	return topic_of_node(metastore_trie_under(&store->prefixes.trie, prefix, len));
 }
 
-static void go_to(struct metastore_walk *walk, struct metastore_topic *topic)
+static void walk_go_to(struct metastore_walk *walk, struct metastore_topic *topic)
 {
 	walk->topic = topic;
 	if (topic)
@@ -271,7 +271,7 @@ void metastore_prefix_match(const struct metastore_key *key,
  */
 struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match)
 {
-	return topic_of(metastore_trie_next(match));
+	return topic_of_node(metastore_trie_next(match));
 }
 
 /**
@@ -295,7 +295,7 @@ bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_ke
 	walk->match.next = NULL;
 	if (prefixes)
 		metastore_prefix_match(key, &walk->match);
-	go_to(walk, topic ?: metastore_prefix_next(&walk->match));
+	walk_go_to(walk, topic ?: metastore_prefix_next(&walk->match));
 	return walk->topic;
 }
 
@@ -307,7 +307,7 @@ bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_ke
  */
 void metastore_walk_next_topic(struct metastore_walk *walk)
 {
-	go_to(walk, metastore_prefix_next(&walk->match));
+	walk_go_to(walk, metastore_prefix_next(&walk->match));
 }
 
 /**

@@ -36,40 +36,40 @@
 #define PATIENCE	16
 #define FIRST_HURRY	64
 
-static void __user *op_address(const struct metastore_batch *batch, u32 i)
+static void __user *batch_op_address(const struct metastore_batch *batch, u32 i)
 {
 	return u64_to_user_ptr(batch->ops) + (size_t)i * batch->op_size;
 }
 
 /* Returns -E2BIG if the operation says something that is not known here. */
-static int copy_op(const struct metastore_batch *batch, u32 i, struct metastore_op *op)
+static int batch_copy_op(const struct metastore_batch *batch, u32 i, struct metastore_op *op)
 {
-	return metastore_copy_args(op, sizeof(*op), op_address(batch, i), batch->op_size);
+	return metastore_copy_args(op, sizeof(*op), batch_op_address(batch, i), batch->op_size);
 }
 
-static int copy_result(const struct metastore_batch *batch, u32 i,
-		       const struct metastore_op *op)
+static int batch_copy_result(const struct metastore_batch *batch, u32 i,
+			     const struct metastore_op *op)
 {
 	size_t size = min_t(size_t, batch->op_size, sizeof(*op));
 
 	/* It is no more than @op has. */
-	return metastore_copy_out(op_address(batch, i), op, size);
+	return metastore_copy_out(batch_op_address(batch, i), op, size);
 }
 
 /* The result alone, where the rest was not understood. */
-static int put_result(const struct metastore_batch *batch, u32 i, int result)
+static int batch_put_result(const struct metastore_batch *batch, u32 i, int result)
 {
-	struct metastore_op __user *uop = op_address(batch, i);
+	struct metastore_op __user *uop = batch_op_address(batch, i);
 
 	return put_user(result, &uop->result);
 }
 
 /* One after the other */
 
-static int run_op(struct metastore_file *file, struct metastore_batch *batch, u32 i)
+static int batch_run_op(struct metastore_file *file, struct metastore_batch *batch, u32 i)
 {
 	struct metastore_op op __uninitialized;
-	int result = copy_op(batch, i, &op);
+	int result = batch_copy_op(batch, i, &op);
 
 	if (result == -EFAULT)
 		return result;
@@ -81,17 +81,17 @@ static int run_op(struct metastore_file *file, struct metastore_batch *batch, u3
 	}
 	if (result && batch->failed == batch->nr)
 		batch->failed = i;
-	return result == -E2BIG ? put_result(batch, i, result) :
-				  copy_result(batch, i, &op);
+	return result == -E2BIG ? batch_put_result(batch, i, result) :
+				  batch_copy_result(batch, i, &op);
 }
 
-static int run_in_turn(struct metastore_file *file, struct metastore_batch *batch)
+static int batch_run_in_turn(struct metastore_file *file, struct metastore_batch *batch)
 {
 	int err;
 	u32 i;
 
 	for (i = 0; i < batch->nr; i++) {
-		err = run_op(file, batch, i);
+		err = batch_run_op(file, batch, i);
 		if (err)
 			return err;
 		if (fatal_signal_pending(current))
@@ -139,13 +139,13 @@ struct txn {
 	struct txn_op ops[];
 };
 
-static bool is_get(const struct txn_op *top)
+static bool txn_is_get(const struct txn_op *top)
 {
 	return top->op.op == METASTORE_OP_GET;
 }
 
 /* Notes an operation that is a reason why nothing is done. */
-static int refuse(struct txn *txn, struct txn_op *top, int err)
+static int txn_refuse(struct txn *txn, struct txn_op *top, int err)
 {
 	if (txn->failed == txn->nr)
 		txn->failed = top - txn->ops;
@@ -153,13 +153,13 @@ static int refuse(struct txn *txn, struct txn_op *top, int err)
 	return -ECANCELED;
 }
 
-static int prepare_op(struct metastore_file *file, struct txn_op *top)
+static int txn_prepare_op(struct metastore_file *file, struct txn_op *top)
 {
 	int err = metastore_op_check(file, &top->op);
 
 	if (err)
 		return err;
-	if (is_get(top))
+	if (txn_is_get(top))
 		return metastore_copy_key(file, &top->buffer, top->op.key,
 					  top->op.key_len);
 	return metastore_op_prepare(file, &top->op, &top->buffer, &top->change) ?:
@@ -167,16 +167,16 @@ static int prepare_op(struct metastore_file *file, struct txn_op *top)
 }
 
 /* Copies them all, also if one is not understood: all get a result. */
-static int copy_ops(struct txn *txn, const struct metastore_batch *batch)
+static int txn_copy_ops(struct txn *txn, const struct metastore_batch *batch)
 {
 	int err, refused = 0;
 	u32 i;
 
 	for (i = 0; i < txn->nr; i++) {
-		err = copy_op(batch, i, &txn->ops[i].op);
+		err = batch_copy_op(batch, i, &txn->ops[i].op);
 		txn->ops[i].op.result = 0;
 		if (err == -E2BIG)
-			refused = refuse(txn, &txn->ops[i], err);
+			refused = txn_refuse(txn, &txn->ops[i], err);
 		else if (err)
 			return err;
 	}
@@ -184,15 +184,15 @@ static int copy_ops(struct txn *txn, const struct metastore_batch *batch)
 }
 
 /* Copies keys and values in and allocates what the changes need. */
-static int prepare(struct txn *txn)
+static int txn_prepare(struct txn *txn)
 {
 	u32 i, j;
 	int err;
 
 	for (i = 0; i < txn->nr; i++) {
-		err = prepare_op(txn->file, &txn->ops[i]);
+		err = txn_prepare_op(txn->file, &txn->ops[i]);
 		if (err)
-			return refuse(txn, &txn->ops[i], err);
+			return txn_refuse(txn, &txn->ops[i], err);
 		for (j = 0; j < i; j++)
 			if (metastore_key_equal(&txn->ops[i].buffer.key,
 						&txn->ops[j].buffer.key))
@@ -201,7 +201,7 @@ static int prepare(struct txn *txn)
 	return 0;
 }
 
-static int compare_addresses(const void *a, const void *b)
+static int txn_compare_buckets(const void *a, const void *b)
 {
 	const struct metastore_bucket *first = *(struct metastore_bucket * const *)a;
 	const struct metastore_bucket *second = *(struct metastore_bucket * const *)b;
@@ -209,21 +209,21 @@ static int compare_addresses(const void *a, const void *b)
 	return first < second ? -1 : first > second;
 }
 
-static void sort_buckets(struct txn *txn)
+static void txn_sort_buckets(struct txn *txn)
 {
 	u32 i;
 
 	for (i = 0; i < txn->nr; i++)
 		txn->buckets[i] = txn->ops[i].buffer.key.bucket;
 	sort(txn->buckets, txn->nr, sizeof(txn->buckets[0]),
-	     compare_addresses, NULL);
+	     txn_compare_buckets, NULL);
 	for (i = 0; i < txn->nr; i++)
 		if (!i || txn->buckets[i] != txn->buckets[i - 1])
 			txn->buckets[txn->nr_buckets++] = txn->buckets[i];
 }
 
 /* For sparse the two leave the locks as they are: it cannot count in loops. */
-static void lock_all(struct txn *txn)
+static void txn_lock_all(struct txn *txn)
 {
 	u32 i;
 
@@ -234,7 +234,7 @@ static void lock_all(struct txn *txn)
 	}
 }
 
-static void unlock_all(struct txn *txn)
+static void txn_unlock_all(struct txn *txn)
 {
 	u32 i = txn->nr_buckets;
 
@@ -245,14 +245,14 @@ static void unlock_all(struct txn *txn)
 }
 
 /* Finds what there is of a key. Returns whether it is ready for the operation. */
-static bool look(struct txn_op *top, bool *busy)
+static bool txn_look_up(struct txn_op *top, bool *busy)
 {
 	bool over;
 
 	*busy = false;
 	top->found = metastore_bucket_find(&top->buffer.key);
 	over = top->found && metastore_value_is_over(top->found);
-	if (is_get(top)) {
+	if (txn_is_get(top)) {
 		if (over)
 			top->found = NULL;
 		return true;
@@ -262,12 +262,12 @@ static bool look(struct txn_op *top, bool *busy)
 }
 
 /* The first operation whose key is not ready, or NULL. */
-static struct txn_op *first_unready(struct txn *txn, bool *busy)
+static struct txn_op *txn_first_unready(struct txn *txn, bool *busy)
 {
 	u32 i;
 
 	for (i = 0; i < txn->nr; i++)
-		if (!look(&txn->ops[i], busy))
+		if (!txn_look_up(&txn->ops[i], busy))
 			return &txn->ops[i];
 	return NULL;
 }
@@ -277,36 +277,36 @@ static struct txn_op *first_unready(struct txn *txn, bool *busy)
  * value whose time is over. A key that is not is made so with the locks released,
  * and others may get ahead again; who loses too often does it with them held.
  */
-static int lock_ready(struct txn *txn, struct metastore_garbage *garbage)
+static int txn_lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 {
 	u32 nr = FIRST_HURRY, rounds = 0;
 	struct txn_op *top;
 	bool busy;
 
-	lock_all(txn);
-	while ((top = first_unready(txn, &busy))) {
+	txn_lock_all(txn);
+	while ((top = txn_first_unready(txn, &busy))) {
 		if (busy && ++rounds > PATIENCE) {
 			if (metastore_key_hurry(&top->buffer.key, nr, garbage))
 				continue;
 			nr = min(2 * nr, 1U << 30);
 		}
-		unlock_all(txn);
+		txn_unlock_all(txn);
 		metastore_garbage_free(garbage);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
 		/* That completes a delivery first. */
 		metastore_change_expire(&top->buffer.key);
-		lock_all(txn);
+		txn_lock_all(txn);
 	}
 	return 0;
 }
 
-static int judge_op(struct txn_op *top)
+static int txn_judge_op(struct txn_op *top)
 {
 	int err;
 
-	if (!is_get(top)) {
+	if (!txn_is_get(top)) {
 		err = metastore_change_judge(&top->change, top->found);
 		if (err)
 			metastore_op_tell(&top->op, &top->change, true);
@@ -321,7 +321,7 @@ static int judge_op(struct txn_op *top)
 }
 
 /* May all of it be done? Then its keys and bytes are counted. */
-static int judge(struct txn *txn)
+static int txn_judge(struct txn *txn)
 {
 	struct txn_op *first = NULL;
 	int err, keys = 0;
@@ -331,10 +331,10 @@ static int judge(struct txn *txn)
 	for (i = 0; i < txn->nr; i++) {
 		struct txn_op *top = &txn->ops[i];
 
-		err = judge_op(top);
+		err = txn_judge_op(top);
 		if (err)
-			return refuse(txn, top, err);
-		if (is_get(top))
+			return txn_refuse(txn, top, err);
+		if (txn_is_get(top))
 			continue;
 		keys += !!top->change.value - !!top->found;
 		bytes += metastore_change_bytes(&top->change, top->found);
@@ -343,15 +343,15 @@ static int judge(struct txn *txn)
 	}
 	err = metastore_store_charge(txn->file->store, keys, bytes);
 	/* Only what stores can be too much. */
-	return err ? refuse(txn, first, err) : 0;
+	return err ? txn_refuse(txn, first, err) : 0;
 }
 
-static void commit_op(struct txn *txn, struct txn_op *top)
+static void txn_commit_op(struct txn *txn, struct txn_op *top)
 {
 	struct metastore_group *group = &txn->group;
 	struct metastore_group_event *event;
 
-	if (is_get(top)) {
+	if (txn_is_get(top)) {
 		if (top->found)
 			metastore_value_get(top->found);
 		return;
@@ -369,7 +369,7 @@ static void commit_op(struct txn *txn, struct txn_op *top)
 }
 
 /* Gives the events to all subscribers, bucket after bucket. */
-static void deliver(struct txn *txn, struct metastore_garbage *garbage)
+static void txn_deliver(struct txn *txn, struct metastore_garbage *garbage)
 {
 	u32 i;
 
@@ -377,7 +377,7 @@ static void deliver(struct txn *txn, struct metastore_garbage *garbage)
 		struct txn_op *top = &txn->ops[i];
 		struct metastore_bucket *bucket = top->buffer.key.bucket;
 
-		if (is_get(top))
+		if (txn_is_get(top))
 			continue;
 		spin_lock(&bucket->lock);
 		metastore_delivery_finish(&top->delivery, garbage);
@@ -388,7 +388,7 @@ static void deliver(struct txn *txn, struct metastore_garbage *garbage)
 }
 
 /* Lets go of the values that the events tell of. */
-static void put_values(struct txn *txn, struct metastore_garbage *garbage)
+static void txn_put_values(struct txn *txn, struct metastore_garbage *garbage)
 {
 	u32 i;
 
@@ -397,44 +397,44 @@ static void put_values(struct txn *txn, struct metastore_garbage *garbage)
 
 		if (top->stored)
 			metastore_value_put_later(top->stored, garbage);
-		if (top->found && !is_get(top))
+		if (top->found && !txn_is_get(top))
 			metastore_value_put_later(top->found, garbage);
 	}
 }
 
 /* Does it, with the locks held, which are released. */
-static void commit(struct txn *txn, struct metastore_garbage *garbage)
+static void txn_commit(struct txn *txn, struct metastore_garbage *garbage)
 {
 	struct metastore_store *store = txn->file->store;
 	u32 i;
 
 	WRITE_ONCE(store->txns, store->txns + 1);
-	/* Before it is looked for subscriptions; pairs with enter(). */
+	/* Before it is looked for subscriptions; pairs with subscription_enter(). */
 	smp_mb();
 	txn->group.id = store->txns;
 	for (i = 0; i < txn->nr; i++)
-		commit_op(txn, &txn->ops[i]);
-	unlock_all(txn);
-	deliver(txn, garbage);
-	put_values(txn, garbage);
+		txn_commit_op(txn, &txn->ops[i]);
+	txn_unlock_all(txn);
+	txn_deliver(txn, garbage);
+	txn_put_values(txn, garbage);
 }
 
-static int run(struct txn *txn)
+static int txn_run(struct txn *txn)
 {
 	struct mutex *turn = &txn->file->store->txn_lock;
 	struct metastore_garbage garbage = {};
 	int err;
 
-	sort_buckets(txn);
+	txn_sort_buckets(txn);
 	if (mutex_lock_killable(turn))
 		return -EINTR;
-	err = lock_ready(txn, &garbage);
+	err = txn_lock_ready(txn, &garbage);
 	if (!err) {
-		err = judge(txn);
+		err = txn_judge(txn);
 		if (err)
-			unlock_all(txn);
+			txn_unlock_all(txn);
 		else
-			commit(txn, &garbage);
+			txn_commit(txn, &garbage);
 	}
 	mutex_unlock(turn);
 	metastore_garbage_free(&garbage);
@@ -442,14 +442,14 @@ static int run(struct txn *txn)
 }
 
 /* What came of a batch that was done. */
-static void tell(struct txn *txn)
+static void txn_fill_results(struct txn *txn)
 {
 	u32 i, nr = 0;
 
 	for (i = 0; i < txn->nr; i++) {
 		struct txn_op *top = &txn->ops[i];
 
-		if (!is_get(top)) {
+		if (!txn_is_get(top)) {
 			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
 			metastore_op_tell(&top->op, &top->change, false);
 		} else if (!top->found) {
@@ -463,7 +463,7 @@ static void tell(struct txn *txn)
 }
 
 /* What came of one that was refused. */
-static void cancel(struct txn *txn)
+static void txn_cancel(struct txn *txn)
 {
 	u32 i;
 
@@ -476,20 +476,20 @@ static void cancel(struct txn *txn)
 }
 
 /* Copies the results out, of what was done and of what was refused alike. */
-static int copy_results(struct txn *txn, struct metastore_batch *batch)
+static int txn_copy_results(struct txn *txn, struct metastore_batch *batch)
 {
 	int err = 0;
 	u32 i;
 
 	for (i = 0; i < txn->nr && !err; i++)
 		err = txn->ops[i].op.result == -E2BIG ?
-		      put_result(batch, i, -E2BIG) :
-		      copy_result(batch, i, &txn->ops[i].op);
+		      batch_put_result(batch, i, -E2BIG) :
+		      batch_copy_result(batch, i, &txn->ops[i].op);
 	batch->failed = txn->failed;
 	return err;
 }
 
-static int run_txn(struct metastore_file *file, struct metastore_batch *batch)
+static int batch_run_atomic(struct metastore_file *file, struct metastore_batch *batch)
 {
 	struct txn *txn;
 	int err;
@@ -500,13 +500,13 @@ static int run_txn(struct metastore_file *file, struct metastore_batch *batch)
 	txn->file = file;
 	txn->nr = batch->nr;
 	txn->failed = batch->nr;
-	err = copy_ops(txn, batch) ?: prepare(txn) ?: run(txn);
+	err = txn_copy_ops(txn, batch) ?: txn_prepare(txn) ?: txn_run(txn);
 	if (err)
-		cancel(txn);
+		txn_cancel(txn);
 	else
-		tell(txn);
+		txn_fill_results(txn);
 	if (!err || err == -ECANCELED)
-		err = copy_results(txn, batch) ?: err;
+		err = txn_copy_results(txn, batch) ?: err;
 	kvfree(txn);
 	return err;
 }
@@ -531,5 +531,5 @@ int metastore_batch_run(struct metastore_file *file, struct metastore_batch *bat
 	if (batch->op_size > PAGE_SIZE)
 		return -E2BIG;
 	batch->failed = batch->nr;
-	return all ? run_txn(file, batch) : run_in_turn(file, batch);
+	return all ? batch_run_atomic(file, batch) : batch_run_in_turn(file, batch);
 }

@@ -33,8 +33,8 @@ int metastore_change_prepare(const struct metastore_change *change)
 }
 
 /* See metastore_change_judge(). */
-static inline int judge(struct metastore_change *change,
-			const struct metastore_value *old)
+static inline int change_judge(struct metastore_change *change,
+			       const struct metastore_value *old)
 {
 	u64 version = old ? old->version : 0;
 
@@ -66,12 +66,12 @@ static inline int judge(struct metastore_change *change,
 int metastore_change_judge(struct metastore_change *change,
 			   const struct metastore_value *old)
 {
-	return judge(change, old);
+	return change_judge(change, old);
 }
 
 /* See metastore_change_bytes(). */
-static inline s64 find_bytes(struct metastore_change *change,
-			     const struct metastore_value *old)
+static inline s64 change_find_bytes(struct metastore_change *change,
+				    const struct metastore_value *old)
 {
 	change->bytes = change->value ? metastore_value_size(change->value) : 0;
 	if (old)
@@ -89,19 +89,19 @@ static inline s64 find_bytes(struct metastore_change *change,
 s64 metastore_change_bytes(struct metastore_change *change,
 			   const struct metastore_value *old)
 {
-	return find_bytes(change, old);
+	return change_find_bytes(change, old);
 }
 
-static inline int charge(struct metastore_change *change,
-			 const struct metastore_value *old)
+static inline int change_charge(struct metastore_change *change,
+				const struct metastore_value *old)
 {
 	return metastore_store_charge(change->key->bucket->store,
 				      !!change->value - !!old,
-				      find_bytes(change, old));
+				      change_find_bytes(change, old));
 }
 
 /* What a subscriber can have asked for in order to hear of a change. */
-static u32 mask_of(u16 type, u16 flags)
+static u32 change_mask_of(u16 type, u16 flags)
 {
 	if (type != METASTORE_EVENT_DELETED)
 		return type;
@@ -115,8 +115,8 @@ static u32 mask_of(u16 type, u16 flags)
 }
 
 /* See metastore_change_commit(). */
-static inline void commit(struct metastore_change *change,
-			  struct metastore_value *old)
+static inline void change_commit(struct metastore_change *change,
+				 struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 	struct metastore_value *value = change->value;
@@ -153,7 +153,7 @@ static inline void commit(struct metastore_change *change,
 void metastore_change_commit(struct metastore_change *change,
 			     struct metastore_value *old)
 {
-	commit(change, old);
+	change_commit(change, old);
 }
 
 /**
@@ -176,7 +176,7 @@ void metastore_change_tell(const struct metastore_change *change,
 			.flags = change->event_flags,
 			.since = jiffies,
 		},
-		.mask = mask_of(change->type, change->event_flags),
+		.mask = change_mask_of(change->type, change->event_flags),
 	};
 	if (change->by && old &&
 	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
@@ -187,8 +187,8 @@ void metastore_change_tell(const struct metastore_change *change,
 }
 
 /* Tells a change that is made. The lock may be released in between. */
-static void tell(struct metastore_change *change, struct metastore_value *old,
-		 struct metastore_claims *claims, struct metastore_garbage *garbage)
+static void change_deliver(struct metastore_change *change, struct metastore_value *old,
+			   struct metastore_claims *claims, struct metastore_garbage *garbage)
 {
 	struct metastore_notice notice __uninitialized;
 
@@ -197,23 +197,23 @@ static void tell(struct metastore_change *change, struct metastore_value *old,
 }
 
 /* Makes a change and tells it. The lock may be released in between. */
-static inline void carry_out(struct metastore_change *change, struct metastore_value *old,
-			     struct metastore_claims *claims,
-			     struct metastore_garbage *garbage)
+static inline void change_carry_out(struct metastore_change *change, struct metastore_value *old,
+				    struct metastore_claims *claims,
+				    struct metastore_garbage *garbage)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 
-	commit(change, old);
+	change_commit(change, old);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
-		tell(change, old, claims, garbage);
+		change_deliver(change, old, claims, garbage);
 	if (old)
 		metastore_value_put_later(old, garbage);
 }
 
 /* Removes a value for a reason of the module's own. */
-static void remove_value(const struct metastore_key *key,
-			 struct metastore_value *value, u16 event_flags,
-			 struct metastore_garbage *garbage)
+static void change_remove_value(const struct metastore_key *key,
+				struct metastore_value *value, u16 event_flags,
+				struct metastore_garbage *garbage)
 {
 	struct metastore_change change = {
 		.key = key,
@@ -221,16 +221,16 @@ static void remove_value(const struct metastore_key *key,
 		.event_flags = event_flags,
 	};
 
-	charge(&change, value);
-	carry_out(&change, value, NULL, garbage);
+	change_charge(&change, value);
+	change_carry_out(&change, value, NULL, garbage);
 }
 
 /*
  * Takes the lock in order to make a change, after removing a value whose time is
  * over. Returns the one there is, or NULL; the change knows where that is.
  */
-static __always_inline struct metastore_value *lock_live(struct metastore_change *change,
-							 struct metastore_garbage *garbage)
+static __always_inline struct metastore_value *change_lock_live(struct metastore_change *change,
+								struct metastore_garbage *garbage)
 	__acquires(&change->key->bucket->lock)
 {
 	const struct metastore_key *key = change->key;
@@ -245,7 +245,7 @@ static __always_inline struct metastore_value *lock_live(struct metastore_change
 		if (likely(!metastore_value_is_over(value)))
 			return value;
 		/* That may release the lock: look again at all of it. */
-		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, garbage);
+		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, garbage);
 		spin_unlock(&key->bucket->lock);
 	}
 }
@@ -262,7 +262,7 @@ int metastore_bucket_check(struct metastore_change *change)
 	struct metastore_garbage garbage = {};
 	int err;
 
-	err = metastore_change_judge(change, lock_live(change, &garbage));
+	err = metastore_change_judge(change, change_lock_live(change, &garbage));
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;
@@ -289,14 +289,14 @@ int metastore_bucket_change(struct metastore_change *change,
 	if (err)
 		return err;
 
-	old = lock_live(change, &garbage);
-	err = judge(change, old);
+	old = change_lock_live(change, &garbage);
+	err = change_judge(change, old);
 	if (!err && claims && !metastore_claims_hold(claims, change->key))
 		err = 1;
 	if (!err)
-		err = charge(change, old);
+		err = change_charge(change, old);
 	if (!err)
-		carry_out(change, old, claims, &garbage);
+		change_carry_out(change, old, claims, &garbage);
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;
@@ -316,7 +316,7 @@ void metastore_change_expire(const struct metastore_key *key)
 	metastore_key_lock(key, &garbage);
 	value = metastore_bucket_find(key);
 	if (value && metastore_value_is_over(value))
-		remove_value(key, value, METASTORE_EVENT_F_EXPIRED, &garbage);
+		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, &garbage);
 	spin_unlock(&key->bucket->lock);
 	metastore_garbage_free(&garbage);
 }
@@ -349,7 +349,7 @@ void metastore_change_expire_all(struct work_struct *work)
  * closed the file, or replaced its program. What was on its way in a socket, or in
  * use by io_uring when the process ended, a worker of the kernel closes.
  */
-static struct metastore_owner_end how_it_ends(void)
+static struct metastore_owner_end change_how_it_ends(void)
 {
 	struct metastore_owner_end end = { .how = METASTORE_END_CLOSED };
 	int code = current->exit_code;
@@ -365,15 +365,15 @@ static struct metastore_owner_end how_it_ends(void)
 }
 
 /* Removes a value because its owner is gone, if it is still in the table, and tells. */
-static void end_value(const struct metastore_key *key, struct metastore_value *value,
-		      const struct metastore_owner_end *end)
+static void change_end_value(const struct metastore_key *key, struct metastore_value *value,
+			     const struct metastore_owner_end *end)
 {
 	struct metastore_garbage garbage = {};
 
 	metastore_key_lock(key, &garbage);
 	if (metastore_bucket_find(key) == value) {
 		metastore_tie_of(value)->end = *end;
-		remove_value(key, value, METASTORE_EVENT_F_OWNER, &garbage);
+		change_remove_value(key, value, METASTORE_EVENT_F_OWNER, &garbage);
 	}
 	spin_unlock(&key->bucket->lock);
 	metastore_garbage_free(&garbage);
@@ -387,13 +387,13 @@ static void end_value(const struct metastore_key *key, struct metastore_value *v
  */
 void metastore_change_end(struct metastore_file *file)
 {
-	struct metastore_owner_end end = how_it_ends();
+	struct metastore_owner_end end = change_how_it_ends();
 	struct metastore_value *value;
 	struct metastore_key key;
 
 	while ((value = metastore_owner_next(&file->owner))) {
 		metastore_store_locate_value(file->store, value, &key);
-		end_value(&key, value, &end);
+		change_end_value(&key, value, &end);
 		metastore_value_put(value);
 		cond_resched();
 	}

@@ -21,7 +21,7 @@
 #define SHORT_KEY	64
 
 /* What a GET found. */
-struct found {
+struct fastpath_found {
 	u64 version;
 	u32 len;
 };
@@ -31,7 +31,7 @@ struct found {
  * is quicker; what is refused thereby, at the very end of the address space, goes the long
  * way.
  */
-static __always_inline int copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
+static __always_inline int fastpath_copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
 {
 	bool done;
 
@@ -39,7 +39,7 @@ static __always_inline int copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
 		return -EFAULT;
 	if (!user_read_access_begin(ukey, SHORT_KEY))
 		return -EAGAIN;
-	done = unsafe_copy_in(bytes, ukey, len);
+	done = metastore_unsafe_copy_in(bytes, ukey, len);
 	user_read_access_end();
 	return done ? 0 : -EFAULT;
 }
@@ -48,8 +48,8 @@ static __always_inline int copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
  * Of a value in one piece, that is as long as key and value. Here the memory may just not
  * be there.
  */
-static __always_inline int copy_value(u8 __user *uvalue,
-				      const struct metastore_value *value)
+static __always_inline int fastpath_copy_value(u8 __user *uvalue,
+					       const struct metastore_value *value)
 {
 	bool done;
 
@@ -57,7 +57,7 @@ static __always_inline int copy_value(u8 __user *uvalue,
 		return -EFAULT;
 	if (!user_write_access_begin(uvalue, METASTORE_INLINE_MAX))
 		return -EAGAIN;
-	done = unsafe_copy_out(uvalue, value->node.key + value->node.key_len, value->len);
+	done = metastore_unsafe_copy_out(uvalue, value->node.key + value->node.key_len, value->len);
 	user_write_access_end();
 	return done ? 0 : -EAGAIN;
 }
@@ -66,7 +66,7 @@ static __always_inline int copy_value(u8 __user *uvalue,
  * No page fault may be waited for meanwhile. With PREEMPT_RT a look-up can wait for who
  * splits a slot, so it must not be with preemption off.
  */
-static inline void begin_look(void)
+static inline void fastpath_begin_lookup(void)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		rcu_read_lock();
@@ -75,7 +75,7 @@ static inline void begin_look(void)
 	pagefault_disable();
 }
 
-static inline void end_look(void)
+static inline void fastpath_end_lookup(void)
 {
 	pagefault_enable();
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
@@ -88,8 +88,8 @@ static inline void end_look(void)
  * Looks a key up and copies its value out. Returns 0, -ENOENT, -EFAULT; -EAGAIN: that
  * needs a closer look, also if the memory is not there: it can be waited for elsewhere.
  */
-static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_len,
-				u64 uvalue, u32 room, struct found *found)
+static __always_inline int fastpath_look_up(struct metastore_file *file, u64 ukey, u32 key_len,
+					    u64 uvalue, u32 room, struct fastpath_found *found)
 {
 	struct metastore_key key __uninitialized;
 	u8 bytes[SHORT_KEY] __uninitialized;
@@ -98,14 +98,14 @@ static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_l
 
 	if (!key_len || key_len > SHORT_KEY)
 		return -EAGAIN;
-	err = copy_key(bytes, u64_to_user_ptr(ukey), key_len);
+	err = fastpath_copy_key(bytes, u64_to_user_ptr(ukey), key_len);
 	if (err)
 		return err;
 	key.bytes = bytes;
 	key.len = key_len;
 	metastore_store_locate(file->store, &key);
 	/* What is in a table stays as it is for an RCU section after it is taken out. */
-	begin_look();
+	fastpath_begin_lookup();
 	value = metastore_bucket_find(&key);
 	if (!value) {
 		err = -ENOENT;
@@ -115,13 +115,14 @@ static __always_inline int look(struct metastore_file *file, u64 ukey, u32 key_l
 	} else {
 		found->version = value->version;
 		found->len = value->len;
-		err = copy_value(u64_to_user_ptr(uvalue), value);
+		err = fastpath_copy_value(u64_to_user_ptr(uvalue), value);
 	}
-	end_look();
+	fastpath_end_lookup();
 	return err;
 }
 
-static inline int put_found(struct metastore_get __user *uargs, const struct found *found)
+static inline int fastpath_put_found(struct metastore_get __user *uargs,
+				     const struct fastpath_found *found)
 {
 	if (!user_write_access_begin(uargs, sizeof(*uargs)))
 		return -EFAULT;
@@ -147,7 +148,7 @@ fault:
 int metastore_quick_get(struct metastore_file *file, struct metastore_get __user *uargs)
 {
 	struct metastore_get args __uninitialized;
-	struct found found __uninitialized;
+	struct fastpath_found found __uninitialized;
 	int err;
 
 	/* The rest is only for the result. */
@@ -158,8 +159,8 @@ int metastore_quick_get(struct metastore_file *file, struct metastore_get __user
 		return err;
 	if (args.flags)
 		return -EAGAIN;
-	err = look(file, args.key, args.key_len, args.value, args.value_len, &found);
-	return err ?: put_found(uargs, &found);
+	err = fastpath_look_up(file, args.key, args.key_len, args.value, args.value_len, &found);
+	return err ?: fastpath_put_found(uargs, &found);
 }
 
 /**
@@ -173,12 +174,12 @@ int metastore_quick_get(struct metastore_file *file, struct metastore_get __user
  */
 int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
 {
-	struct found found __uninitialized;
+	struct fastpath_found found __uninitialized;
 	int err;
 
 	if (!(file->mode & FMODE_READ) || op->flags)
 		return -EAGAIN;
-	err = look(file, op->key, op->key_len, op->value, op->value_len, &found);
+	err = fastpath_look_up(file, op->key, op->key_len, op->value, op->value_len, &found);
 	if (err)
 		return err;
 	op->value_len = found.len;
@@ -189,8 +190,8 @@ int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
 }
 
 /* Is there nothing in it that needs a closer look? */
-static inline bool is_simple(const struct metastore_file *file,
-			     const struct metastore_set *args)
+static inline bool fastpath_is_simple(const struct metastore_file *file,
+				      const struct metastore_set *args)
 {
 	return !(args->flags | args->ttl | args->timeout | args->reserved) &&
 	       args->key_len && args->key_len <= METASTORE_KEY_MAX &&
@@ -198,7 +199,7 @@ static inline bool is_simple(const struct metastore_file *file,
 }
 
 /* The change is made: what faults is not reported. */
-static inline int put_result(struct metastore_set __user *uargs, u64 version, u32 queues)
+static inline int fastpath_put_result(struct metastore_set __user *uargs, u64 version, u32 queues)
 {
 	if (!user_write_access_begin(uargs, sizeof(*uargs)))
 		return -EFAULT;
@@ -235,7 +236,7 @@ int metastore_quick_store(struct metastore_file *file, struct metastore_set __us
 	err = metastore_copy_struct_in(&args, uargs, sizeof(args));
 	if (err)
 		return err;
-	if (!is_simple(file, &args))
+	if (!fastpath_is_simple(file, &args))
 		return -EAGAIN;
 	value = metastore_value_create(u64_to_user_ptr(args.key), args.key_len,
 				       u64_to_user_ptr(args.value), args.value_len, false);
@@ -255,6 +256,6 @@ int metastore_quick_store(struct metastore_file *file, struct metastore_set __us
 		metastore_value_put(value);
 		return err;
 	}
-	return put_result(uargs, change.version,
-			  type == METASTORE_EVENT_PUBLISHED ? change.queues : 0);
+	return fastpath_put_result(uargs, change.version,
+				   type == METASTORE_EVENT_PUBLISHED ? change.queues : 0);
 }

@@ -23,14 +23,14 @@
 /* Counted from any time of the clock it does not overflow. */
 static_assert(METASTORE_TTL_MAX <= (KTIME_MAX / 2) / NSEC_PER_MSEC);
 
-static int check_key_len(u32 len)
+static int op_check_key_len(u32 len)
 {
 	return len && len <= METASTORE_KEY_MAX ? 0 : -EINVAL;
 }
 
-/* After check_key_len(), so that there is room for it. */
-static inline int copy_key(struct metastore_file *file, struct metastore_key_buffer *buffer,
-			   u64 key, u32 len)
+/* After op_check_key_len(), so that there is room for it. */
+static inline int op_copy_key(struct metastore_file *file, struct metastore_key_buffer *buffer,
+			      u64 key, u32 len)
 {
 	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
 		return -EFAULT;
@@ -53,16 +53,16 @@ static inline int copy_key(struct metastore_file *file, struct metastore_key_buf
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len)
 {
-	return check_key_len(len) ?: copy_key(file, buffer, key, len);
+	return op_check_key_len(len) ?: op_copy_key(file, buffer, key, len);
 }
 
 /* What the descriptor must be open for. */
-static fmode_t mode_of(u32 op)
+static fmode_t op_mode_of(u32 op)
 {
 	return op == METASTORE_OP_GET ? FMODE_READ : FMODE_WRITE;
 }
 
-static int check_flags(u32 flags, u32 known)
+static int op_check_flags(u32 flags, u32 known)
 {
 	u32 conditions = flags & CONDITIONS;
 
@@ -72,9 +72,9 @@ static int check_flags(u32 flags, u32 known)
 }
 
 /* See metastore_op_check(). */
-static inline int check(struct metastore_file *file, const struct metastore_op *op)
+static inline int op_check(struct metastore_file *file, const struct metastore_op *op)
 {
-	int err = check_key_len(op->key_len);
+	int err = op_check_key_len(op->key_len);
 
 	switch (op->op) {
 	case METASTORE_OP_GET:
@@ -83,18 +83,18 @@ static inline int check(struct metastore_file *file, const struct metastore_op *
 	case METASTORE_OP_SET:
 	case METASTORE_OP_PUBLISH:
 		err = err ?: op->ttl > METASTORE_TTL_MAX ? -EINVAL : 0;
-		err = err ?: check_flags(op->flags, STORE_FLAGS);
+		err = err ?: op_check_flags(op->flags, STORE_FLAGS);
 		break;
 	case METASTORE_OP_DELETE:
 		err = err ?: op->value || op->value_len || op->ttl ? -EINVAL : 0;
-		err = err ?: check_flags(op->flags, DELETE_FLAGS);
+		err = err ?: op_check_flags(op->flags, DELETE_FLAGS);
 		break;
 	default:
 		return -EINVAL;
 	}
 	if (err)
 		return err;
-	if (!(file->mode & mode_of(op->op)))
+	if (!(file->mode & op_mode_of(op->op)))
 		return -EBADF;
 	if (op->op != METASTORE_OP_GET &&
 	    op->value_len > file->store->limits.max_value)
@@ -111,13 +111,13 @@ static inline int check(struct metastore_file *file, const struct metastore_op *
  */
 int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
 {
-	return check(file, op);
+	return op_check(file, op);
 }
 
 /* Makes the value of a SET or PUBLISH, and a key of its bytes. */
-static inline struct metastore_value *create_value(struct metastore_file *file,
-						   const struct metastore_op *op,
-						   struct metastore_key *key)
+static inline struct metastore_value *op_create_value(struct metastore_file *file,
+						      const struct metastore_op *op,
+						      struct metastore_key *key)
 {
 	bool owned = op->flags & METASTORE_F_OWNED;
 	struct metastore_value *value;
@@ -140,9 +140,9 @@ static inline struct metastore_value *create_value(struct metastore_file *file,
 }
 
 /* See metastore_op_prepare(). */
-static inline int prepare(struct metastore_file *file, const struct metastore_op *op,
-			  struct metastore_key_buffer *buffer,
-			  struct metastore_change *change)
+static inline int op_prepare(struct metastore_file *file, const struct metastore_op *op,
+			     struct metastore_key_buffer *buffer,
+			     struct metastore_change *change)
 {
 	struct metastore_value *value;
 
@@ -158,7 +158,7 @@ static inline int prepare(struct metastore_file *file, const struct metastore_op
 	}
 	change->type = op->op == METASTORE_OP_SET ? METASTORE_EVENT_SET :
 						    METASTORE_EVENT_PUBLISHED;
-	value = create_value(file, op, &buffer->key);
+	value = op_create_value(file, op, &buffer->key);
 	if (IS_ERR(value))
 		return PTR_ERR(value);
 	change->value = value;
@@ -179,7 +179,7 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 			 struct metastore_key_buffer *buffer,
 			 struct metastore_change *change)
 {
-	return prepare(file, op, buffer, change);
+	return op_prepare(file, op, buffer, change);
 }
 
 /**
@@ -219,13 +219,13 @@ int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 	return metastore_value_to_user(value, u64_to_user_ptr(op->value));
 }
 
-static int get(struct metastore_file *file, struct metastore_op *op)
+static int op_get(struct metastore_file *file, struct metastore_op *op)
 {
 	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_value *value;
 	int err;
 
-	err = copy_key(file, &buffer, op->key, op->key_len);
+	err = op_copy_key(file, &buffer, op->key, op->key_len);
 	if (err)
 		return err;
 	value = metastore_bucket_get(&buffer.key);
@@ -237,14 +237,14 @@ static int get(struct metastore_file *file, struct metastore_op *op)
 }
 
 /* Waits for lossless queues if @timeout is not NULL, as long as that says. */
-static int change(struct metastore_file *file, struct metastore_op *op,
-		  const u32 *timeout)
+static int op_change(struct metastore_file *file, struct metastore_op *op,
+		     const u32 *timeout)
 {
 	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_change change;
 	int err;
 
-	err = prepare(file, op, &buffer, &change);
+	err = op_prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
 	err = timeout ? metastore_change_waiting(&change, *timeout) :
@@ -266,11 +266,11 @@ static int change(struct metastore_file *file, struct metastore_op *op,
  */
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op)
 {
-	int err = check(file, op);
+	int err = op_check(file, op);
 
 	if (err)
 		return err;
-	return op->op == METASTORE_OP_GET ? get(file, op) : change(file, op, NULL);
+	return op->op == METASTORE_OP_GET ? op_get(file, op) : op_change(file, op, NULL);
 }
 
 /**
@@ -285,7 +285,7 @@ int metastore_op_run(struct metastore_file *file, struct metastore_op *op)
 int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_op *op,
 				 u32 timeout)
 {
-	return metastore_op_check(file, op) ?: change(file, op, &timeout);
+	return metastore_op_check(file, op) ?: op_change(file, op, &timeout);
 }
 
 /**

@@ -23,7 +23,8 @@
 #define TRIES		16
 
 /* Claims room in all lossless queues that the event of a change goes to. */
-static int claim_all(struct metastore_claims *claims, const struct metastore_change *change)
+static int publish_wait_claim(struct metastore_claims *claims,
+			      const struct metastore_change *change)
 {
 	const struct metastore_key *key = change->key;
 	struct metastore_subscription *sub;
@@ -50,13 +51,13 @@ static int claim_all(struct metastore_claims *claims, const struct metastore_cha
  * Makes a change if all have room. Returns -EAGAIN if not; 1 if others came in between:
  * it is to be tried again.
  */
-static int try(struct metastore_change *change, struct metastore_claims *claims)
+static int publish_wait_try(struct metastore_change *change, struct metastore_claims *claims)
 {
 	int section = srcu_read_lock(&metastore_srcu);
 	int err;
 
 	/* What is refused is not waited for. */
-	err = metastore_bucket_check(change) ?: claim_all(claims, change) ?:
+	err = metastore_bucket_check(change) ?: publish_wait_claim(claims, change) ?:
 	      metastore_bucket_change(change, claims);
 	metastore_claims_release(claims);
 	srcu_read_unlock(&metastore_srcu, section);
@@ -67,7 +68,7 @@ static int try(struct metastore_change *change, struct metastore_claims *claims)
  * Waits until another try may be worth it: for room in a queue, if one had none. Returns
  * 0, -EINTR or -ETIMEDOUT.
  */
-static int wait_for_try(struct metastore_room *room, bool had_none, s64 changes, ktime_t left)
+static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 changes, ktime_t left)
 {
 	int err = 0;
 
@@ -109,15 +110,15 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 
 	do {
 		changes = atomic64_read(&room->changes);
-		err = try(change, &claims);
+		err = publish_wait_try(change, &claims);
 		if (err != -EAGAIN && err != 1)
 			break;
 		if (!timeout && (err == -EAGAIN || ++tries == TRIES)) {
 			err = -EAGAIN;
 			break;
 		}
-		err = wait_for_try(room, err == -EAGAIN, changes,
-				   endless ? KTIME_MAX : ktime_sub(end, ktime_get()));
+		err = publish_wait_sleep(room, err == -EAGAIN, changes,
+					 endless ? KTIME_MAX : ktime_sub(end, ktime_get()));
 	} while (!err);
 	kvfree(claims.claims);
 	return err;

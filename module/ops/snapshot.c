@@ -38,7 +38,7 @@
  * @value:	the next value, or NULL
  * @section:	of metastore_srcu
  */
-struct visit {
+struct snapshot_visit {
 	struct metastore_queue *queue;
 	struct metastore_subscription *sub;
 	struct metastore_snapshot *snapshot;
@@ -48,7 +48,7 @@ struct visit {
 };
 
 /* Returns false if the queue has no snapshot. */
-static bool begin(struct visit *visit, struct metastore_queue *queue)
+static bool snapshot_begin_visit(struct snapshot_visit *visit, struct metastore_queue *queue)
 {
 	struct metastore_source *source;
 
@@ -64,40 +64,40 @@ static bool begin(struct visit *visit, struct metastore_queue *queue)
 	return true;
 }
 
-static void end(struct visit *visit)
+static void snapshot_end_visit(struct snapshot_visit *visit)
 {
 	metastore_source_release(&visit->sub->source);
 	metastore_section_end(visit->section);
 }
 
-static bool is_exact(const struct visit *visit)
+static bool snapshot_is_exact(const struct snapshot_visit *visit)
 {
 	return visit->topic.bucket;
 }
 
 /* Goes on to behind a key of the bucket it is in; an exact one is the only one. */
-static void pass(struct visit *visit, const struct metastore_node *node)
+static void snapshot_pass_key(struct snapshot_visit *visit, const struct metastore_node *node)
 {
-	if (is_exact(visit))
+	if (snapshot_is_exact(visit))
 		WRITE_ONCE(visit->snapshot->bucket, METASTORE_SNAPSHOT_DONE);
 	else
 		metastore_position_set(&visit->snapshot->pos, node->hash, node->key,
 				       node->key_len);
 }
 
-static void pass_bucket(struct visit *visit)
+static void snapshot_pass_bucket(struct snapshot_visit *visit)
 {
 	struct metastore_snapshot *snapshot = visit->snapshot;
 	struct metastore_store *store = visit->sub->subs->store;
 	u32 next = snapshot->bucket + 1;
 
-	if (is_exact(visit) || next == store->limits.buckets)
+	if (snapshot_is_exact(visit) || next == store->limits.buckets)
 		next = METASTORE_SNAPSHOT_DONE;
 	WRITE_ONCE(snapshot->bucket, next);
 	metastore_position_set(&snapshot->pos, 0, NULL, 0);
 }
 
-static struct metastore_value *find_exact(struct visit *visit)
+static struct metastore_value *snapshot_find_exact(struct snapshot_visit *visit)
 {
 	struct metastore_value *value = metastore_bucket_find(&visit->topic);
 
@@ -107,8 +107,8 @@ static struct metastore_value *find_exact(struct visit *visit)
 	return value;
 }
 
-static struct metastore_value *find_next(struct visit *visit,
-					 struct metastore_bucket *bucket)
+static struct metastore_value *snapshot_find_next(struct snapshot_visit *visit,
+						  struct metastore_bucket *bucket)
 {
 	struct metastore_position *pos = &visit->snapshot->pos;
 	struct metastore_node *node;
@@ -121,28 +121,29 @@ static struct metastore_value *find_next(struct visit *visit,
 			continue;
 		if (!metastore_value_is_over(metastore_value_of(node)))
 			return metastore_value_of(node);
-		pass(visit, node);
+		snapshot_pass_key(visit, node);
 	}
 	return NULL;
 }
 
-static void find(struct visit *visit, struct metastore_bucket *bucket)
+static void snapshot_find_value(struct snapshot_visit *visit, struct metastore_bucket *bucket)
 {
-	visit->value = is_exact(visit) ? find_exact(visit) : find_next(visit, bucket);
+	visit->value = snapshot_is_exact(visit) ? snapshot_find_exact(visit) :
+						  snapshot_find_next(visit, bucket);
 }
 
 /* Nothing was found: goes to the next bucket if this one has no more. */
-static void go_on(struct visit *visit)
+static void snapshot_go_on(struct snapshot_visit *visit)
 {
-	if (is_exact(visit) || visit->snapshot->pos.order == METASTORE_ORDER_END)
-		pass_bucket(visit);
+	if (snapshot_is_exact(visit) || visit->snapshot->pos.order == METASTORE_ORDER_END)
+		snapshot_pass_bucket(visit);
 }
 
 /*
  * The bucket that the snapshot is in, locked, and the queue; NULL if it is done. For
- * sparse, which cannot follow, this and unlock() leave the locks as they are.
+ * sparse, which cannot follow, this and snapshot_unlock_bucket() leave the locks as they are.
  */
-static struct metastore_bucket *lock(struct visit *visit)
+static struct metastore_bucket *snapshot_lock_bucket(struct snapshot_visit *visit)
 {
 	struct metastore_store *store = visit->sub->subs->store;
 	struct metastore_bucket *bucket;
@@ -165,7 +166,7 @@ static struct metastore_bucket *lock(struct visit *visit)
 	}
 }
 
-static void unlock(struct visit *visit, struct metastore_bucket *bucket)
+static void snapshot_unlock_bucket(struct snapshot_visit *visit, struct metastore_bucket *bucket)
 {
 	__acquire(&bucket->lock);
 	__acquire(&visit->queue->lock);
@@ -174,7 +175,7 @@ static void unlock(struct visit *visit, struct metastore_bucket *bucket)
 }
 
 /* Completes the delivery of a key that has one under way. */
-static void deliver_rest(const struct metastore_key *key)
+static void snapshot_deliver_rest(const struct metastore_key *key)
 {
 	struct metastore_garbage garbage = {};
 
@@ -184,14 +185,14 @@ static void deliver_rest(const struct metastore_key *key)
 }
 
 /* Is the key it is at busy? Then it is copied. */
-static bool is_busy(struct visit *visit, struct metastore_bucket *bucket,
-		    struct metastore_key_buffer *busy)
+static bool snapshot_is_busy(struct snapshot_visit *visit, struct metastore_bucket *bucket,
+			     struct metastore_key_buffer *busy)
 {
 	struct metastore_key key = visit->topic;
 
-	if (list_empty(&bucket->deliveries) || (!is_exact(visit) && !visit->value))
+	if (list_empty(&bucket->deliveries) || (!snapshot_is_exact(visit) && !visit->value))
 		return false;
-	if (!is_exact(visit))
+	if (!snapshot_is_exact(visit))
 		key = (struct metastore_key) {
 			.bytes = visit->value->node.key,
 			.len = visit->value->node.key_len,
@@ -210,19 +211,19 @@ static bool is_busy(struct visit *visit, struct metastore_bucket *bucket,
  * Takes values of the bucket that the snapshot is in, with the locks held. Returns how
  * many, or -EMSGSIZE; 0: none yet; -EBUSY: the next one is of a key that is @busy.
  */
-static int take_values(struct visit *visit, struct metastore_bucket *bucket,
-		       struct metastore_record *records, int max, size_t room,
-		       struct metastore_key_buffer *busy)
+static int snapshot_take_values(struct snapshot_visit *visit, struct metastore_bucket *bucket,
+				struct metastore_record *records, int max, size_t room,
+				struct metastore_key_buffer *busy)
 {
 	size_t size;
 	int nr = 0;
 
 	while (nr < max) {
-		find(visit, bucket);
-		if (is_busy(visit, bucket, busy))
+		snapshot_find_value(visit, bucket);
+		if (snapshot_is_busy(visit, bucket, busy))
 			return nr ?: -EBUSY;
 		if (!visit->value) {
-			go_on(visit);
+			snapshot_go_on(visit);
 			break;
 		}
 		metastore_snapshot_record(&visit->sub->source, visit->value, &records[nr]);
@@ -233,15 +234,16 @@ static int take_values(struct visit *visit, struct metastore_bucket *bucket,
 			break;
 		room -= size;
 		metastore_snapshot_consume(visit->queue, &records[nr++]);
-		pass(visit, &visit->value->node);
-		if (is_exact(visit))
+		snapshot_pass_key(visit, &visit->value->node);
+		if (snapshot_is_exact(visit))
 			break;
 	}
 	return nr;
 }
 
-/* The rest of a snapshot that has passed everything. Returns as take_some(). */
-static int take_end(struct visit *visit, struct metastore_record *record, size_t room)
+/* The rest of a snapshot that has passed everything. Returns as snapshot_take_some(). */
+static int snapshot_take_end(struct snapshot_visit *visit, struct metastore_record *record,
+			     size_t room)
 {
 	int nr = -ENODATA;
 
@@ -261,21 +263,21 @@ static int take_end(struct visit *visit, struct metastore_record *record, size_t
  * Takes the next records, at least one. Returns how many; 0: none yet; -EMSGSIZE;
  * -ENODATA: there is nothing more, or another reader has it.
  */
-static int take_some(struct visit *visit, struct metastore_record *records, int max,
-		     size_t room)
+static int snapshot_take_some(struct snapshot_visit *visit,
+			      struct metastore_record *records, int max, size_t room)
 {
-	struct metastore_bucket *bucket = lock(visit);
+	struct metastore_bucket *bucket = snapshot_lock_bucket(visit);
 	struct metastore_key_buffer busy;
 	int nr;
 
 	if (!bucket)
-		return take_end(visit, records, room);
+		return snapshot_take_end(visit, records, room);
 	nr = visit->sub->source.cancelled ? -ENODATA :
-	     take_values(visit, bucket, records, max, room, &busy);
-	unlock(visit, bucket);
+	     snapshot_take_values(visit, bucket, records, max, room, &busy);
+	snapshot_unlock_bucket(visit, bucket);
 	if (nr != -EBUSY)
 		return nr;
-	deliver_rest(&busy.key);
+	snapshot_deliver_rest(&busy.key);
 	return 0;
 }
 
@@ -293,17 +295,17 @@ static int take_some(struct visit *visit, struct metastore_record *records, int 
 int metastore_snapshot_take(struct metastore_queue *queue,
 			    struct metastore_record *records, int max, size_t room)
 {
-	struct visit visit;
+	struct snapshot_visit visit;
 	int nr;
 
 	/* Most have none; who has just got one will be woken. */
-	if (list_empty(&queue->snapshots) || !begin(&visit, queue))
+	if (list_empty(&queue->snapshots) || !snapshot_begin_visit(&visit, queue))
 		return 0;
 	do {
-		nr = take_some(&visit, records, max, room);
+		nr = snapshot_take_some(&visit, records, max, room);
 		cond_resched();
 	} while (!nr && !signal_pending(current));
-	end(&visit);
+	snapshot_end_visit(&visit);
 	if (!nr)
 		return -ERESTARTSYS;
 	return nr == -ENODATA ? 0 : nr;
@@ -313,16 +315,16 @@ int metastore_snapshot_take(struct metastore_queue *queue,
  * The size of the next value of the bucket that the snapshot is in, with the locks held;
  * 0: not found yet; -EBUSY: its key is @busy.
  */
-static ssize_t value_size(struct visit *visit, struct metastore_bucket *bucket,
-			  struct metastore_key_buffer *busy)
+static ssize_t snapshot_value_size(struct snapshot_visit *visit, struct metastore_bucket *bucket,
+				   struct metastore_key_buffer *busy)
 {
 	struct metastore_record record;
 
-	find(visit, bucket);
-	if (is_busy(visit, bucket, busy))
+	snapshot_find_value(visit, bucket);
+	if (snapshot_is_busy(visit, bucket, busy))
 		return -EBUSY;
 	if (!visit->value) {
-		go_on(visit);
+		snapshot_go_on(visit);
 		return 0;
 	}
 	metastore_snapshot_record(&visit->sub->source, visit->value, &record);
@@ -330,19 +332,19 @@ static ssize_t value_size(struct visit *visit, struct metastore_bucket *bucket,
 }
 
 /* The size of the next record; 0: not found yet; -ENODATA: there is none. */
-static ssize_t look_for_size(struct visit *visit)
+static ssize_t snapshot_look_for_size(struct snapshot_visit *visit)
 {
-	struct metastore_bucket *bucket = lock(visit);
+	struct metastore_bucket *bucket = snapshot_lock_bucket(visit);
 	struct metastore_key_buffer busy;
 	ssize_t size;
 
 	if (!bucket)
 		return sizeof(struct metastore_event);
-	size = visit->sub->source.cancelled ? -ENODATA : value_size(visit, bucket, &busy);
-	unlock(visit, bucket);
+	size = visit->sub->source.cancelled ? -ENODATA : snapshot_value_size(visit, bucket, &busy);
+	snapshot_unlock_bucket(visit, bucket);
 	if (size != -EBUSY)
 		return size;
-	deliver_rest(&busy.key);
+	snapshot_deliver_rest(&busy.key);
 	return 0;
 }
 
@@ -355,15 +357,15 @@ static ssize_t look_for_size(struct visit *visit)
  */
 size_t metastore_snapshot_next_size(struct metastore_queue *queue)
 {
-	struct visit visit;
+	struct snapshot_visit visit;
 	ssize_t size;
 
-	if (!begin(&visit, queue))
+	if (!snapshot_begin_visit(&visit, queue))
 		return 0;
 	do {
-		size = look_for_size(&visit);
+		size = snapshot_look_for_size(&visit);
 		cond_resched();
 	} while (!size && !signal_pending(current));
-	end(&visit);
+	snapshot_end_visit(&visit);
 	return max_t(ssize_t, size, 0);
 }

@@ -24,7 +24,7 @@
 /* What the timer may be late, so that values that end together wake once. */
 #define SLACK_NS	NSEC_PER_MSEC
 
-static struct metastore_value *value_of_tie(struct metastore_tie *tie)
+static struct metastore_value *tie_value(struct metastore_tie *tie)
 {
 	return &container_of(tie, struct metastore_tied_value, tie)->value;
 }
@@ -54,25 +54,25 @@ struct metastore_value *metastore_owner_next(struct metastore_owner *owner)
 	spin_lock(&owner->lock);
 	tie = list_first_entry_or_null(&owner->values, struct metastore_tie, in_owner);
 	if (tie) {
-		value = value_of_tie(tie);
+		value = tie_value(tie);
 		metastore_value_get(value);
 	}
 	spin_unlock(&owner->lock);
 	return value;
 }
 
-static struct metastore_value *value_of(struct timerqueue_node *node)
+static struct metastore_value *expiry_value_of(struct timerqueue_node *node)
 {
-	return value_of_tie(container_of(node, struct metastore_tie, expiry));
+	return tie_value(container_of(node, struct metastore_tie, expiry));
 }
 
-static void start_timer(struct metastore_expiry *expiry, ktime_t expires)
+static void expiry_start_timer(struct metastore_expiry *expiry, ktime_t expires)
 {
 	hrtimer_start_range_ns(&expiry->timer, expires, SLACK_NS,
 			       HRTIMER_MODE_ABS_SOFT);
 }
 
-static enum hrtimer_restart kick_work(struct hrtimer *timer)
+static enum hrtimer_restart expiry_kick_work(struct hrtimer *timer)
 {
 	struct metastore_expiry *expiry =
 		container_of(timer, struct metastore_expiry, timer);
@@ -90,7 +90,7 @@ void metastore_expiry_init(struct metastore_expiry *expiry, work_func_t work)
 {
 	spin_lock_init(&expiry->lock);
 	timerqueue_init_head(&expiry->queue);
-	hrtimer_setup(&expiry->timer, kick_work, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
+	hrtimer_setup(&expiry->timer, expiry_kick_work, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
 	INIT_WORK(&expiry->work, work);
 	expiry->stopped = false;
 }
@@ -113,10 +113,10 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry)
 	node = timerqueue_getnext(&expiry->queue);
 	if (node && !expiry->stopped) {
 		if (node->expires > ktime_get_boottime()) {
-			start_timer(expiry, node->expires);
+			expiry_start_timer(expiry, node->expires);
 		} else {
 			/* What is in the queue is in a table, which has one. */
-			value = value_of(node);
+			value = expiry_value_of(node);
 			metastore_value_get(value);
 		}
 	}
@@ -140,7 +140,7 @@ void metastore_expiry_stop(struct metastore_expiry *expiry)
 	cancel_work_sync(&expiry->work);
 }
 
-static void add_to_owner(struct metastore_tie *tie)
+static void owner_add(struct metastore_tie *tie)
 {
 	if (!tie->owner)
 		return;
@@ -149,7 +149,7 @@ static void add_to_owner(struct metastore_tie *tie)
 	spin_unlock(&tie->owner->lock);
 }
 
-static void remove_from_owner(struct metastore_tie *tie)
+static void owner_remove(struct metastore_tie *tie)
 {
 	if (!tie->owner)
 		return;
@@ -159,7 +159,7 @@ static void remove_from_owner(struct metastore_tie *tie)
 }
 
 /* The tie knows how long its value shall live, in ns, and now when that ends. */
-static void add_to_expiry(struct metastore_tie *tie, struct metastore_expiry *expiry)
+static void expiry_add(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
 	struct timerqueue_node *node = &tie->expiry;
 
@@ -168,11 +168,11 @@ static void add_to_expiry(struct metastore_tie *tie, struct metastore_expiry *ex
 	node->expires = ktime_add(node->expires, ktime_get_boottime());
 	spin_lock(&expiry->lock);
 	if (timerqueue_add(&expiry->queue, node))
-		start_timer(expiry, node->expires);
+		expiry_start_timer(expiry, node->expires);
 	spin_unlock(&expiry->lock);
 }
 
-static void remove_from_expiry(struct metastore_tie *tie, struct metastore_expiry *expiry)
+static void expiry_remove(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
 	if (tie->expiry.expires == KTIME_MAX)
 		return;
@@ -184,15 +184,15 @@ static void remove_from_expiry(struct metastore_tie *tie, struct metastore_expir
 /* See metastore_lifetime_begin(). */
 void metastore_tie_begin(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
-	add_to_owner(tie);
-	add_to_expiry(tie, expiry);
+	owner_add(tie);
+	expiry_add(tie, expiry);
 }
 
 /* See metastore_lifetime_end(). */
 void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
-	remove_from_owner(tie);
-	remove_from_expiry(tie, expiry);
+	owner_remove(tie);
+	expiry_remove(tie, expiry);
 }
 
 /**

@@ -19,7 +19,7 @@
 /* Stores that there ever were. */
 static atomic64_t stores;
 
-static bool limits_are_sane(const struct metastore_limits *limits)
+static bool store_limits_are_sane(const struct metastore_limits *limits)
 {
 	return limits->buckets && limits->buckets <= METASTORE_MAX_BUCKETS &&
 	       limits->max_value && limits->max_value <= METASTORE_MAX_VALUE &&
@@ -32,7 +32,7 @@ static bool limits_are_sane(const struct metastore_limits *limits)
 }
 
 /* Adds to a counter what fits. Nobody sees it above @max, not for a moment. */
-static bool add_within(atomic64_t *counter, s64 n, s64 max)
+static bool store_add_within(atomic64_t *counter, s64 n, s64 max)
 {
 	s64 sum = atomic64_read(counter);
 
@@ -69,29 +69,29 @@ u64 metastore_private_bytes(void)
 	return private_stores.max;
 }
 
-static bool charge_private(const struct metastore_store *store, s64 bytes)
+static bool store_charge_private(const struct metastore_store *store, s64 bytes)
 {
 	return !store->private ||
-	       add_within(&private_stores.used, bytes, private_stores.max);
+	       store_add_within(&private_stores.used, bytes, private_stores.max);
 }
 
-static s64 bytes_of_buckets(const struct metastore_store *store)
+static s64 store_bytes_of_buckets(const struct metastore_store *store)
 {
 	return (s64)store->limits.buckets * METASTORE_BUCKET_BYTES;
 }
 
-static int create_buckets(struct metastore_store *store)
+static int store_create_buckets(struct metastore_store *store)
 {
 	/* One change a ns is not reached, so older stores' versions are smaller. */
 	u64 version = ktime_get_real_ns();
 	u32 i;
 
-	if (!charge_private(store, bytes_of_buckets(store)))
+	if (!store_charge_private(store, store_bytes_of_buckets(store)))
 		return -ENOSPC;
 	store->buckets = kvcalloc(store->limits.buckets, sizeof(*store->buckets),
 				  METASTORE_GFP);
 	if (!store->buckets) {
-		charge_private(store, -bytes_of_buckets(store));
+		store_charge_private(store, -store_bytes_of_buckets(store));
 		return -ENOMEM;
 	}
 	for (i = 0; i < store->limits.buckets; i++)
@@ -131,7 +131,7 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	struct metastore_store *store;
 	int err;
 
-	if (!limits_are_sane(limits))
+	if (!store_limits_are_sane(limits))
 		return ERR_PTR(-EINVAL);
 	store = kzalloc(sizeof(*store), METASTORE_GFP);
 	if (!store)
@@ -146,7 +146,7 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	store_init_room(&store->room);
 	metastore_expiry_init(&store->expiry, expire);
 	mutex_init(&store->txn_lock);
-	err = create_buckets(store);
+	err = store_create_buckets(store);
 	if (err) {
 		kfree(store);
 		return ERR_PTR(err);
@@ -179,10 +179,10 @@ void metastore_store_put(struct metastore_store *store)
 	if (!refcount_dec_and_test(&store->refs))
 		return;
 	metastore_expiry_stop(&store->expiry);
-	charge_private(store, -atomic64_read(&store->bytes));
+	store_charge_private(store, -atomic64_read(&store->bytes));
 	for (i = 0; i < store->limits.buckets; i++)
 		metastore_bucket_destroy(&store->buckets[i]);
-	charge_private(store, -bytes_of_buckets(store));
+	store_charge_private(store, -store_bytes_of_buckets(store));
 	kvfree(store->buckets);
 	kfree(store);
 }
@@ -214,16 +214,16 @@ int metastore_store_charge_any(struct metastore_store *store, int keys, s64 byte
 	int more_keys = max(keys, 0);
 	s64 more_bytes = max(bytes, 0LL);
 
-	if (!add_within(&store->keys, more_keys, store->limits.max_keys))
+	if (!store_add_within(&store->keys, more_keys, store->limits.max_keys))
 		return -ENOSPC;
-	if (!add_within(&store->bytes, more_bytes, store->limits.max_bytes))
+	if (!store_add_within(&store->bytes, more_bytes, store->limits.max_bytes))
 		goto uncharge_keys;
-	if (!charge_private(store, more_bytes))
+	if (!store_charge_private(store, more_bytes))
 		goto uncharge_bytes;
 	/* Only now what goes: others may have its place at once. */
-	add_within(&store->keys, keys - more_keys, 0);
-	add_within(&store->bytes, bytes - more_bytes, 0);
-	charge_private(store, bytes - more_bytes);
+	store_add_within(&store->keys, keys - more_keys, 0);
+	store_add_within(&store->bytes, bytes - more_bytes, 0);
+	store_charge_private(store, bytes - more_bytes);
 	return 0;
 
 uncharge_bytes:
@@ -332,7 +332,7 @@ void metastore_iter_skip_to(struct metastore_iter *iter,
 	metastore_position_set(&iter->pos, key->hash, key->bytes, key->len);
 }
 
-static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
+static void iter_arrive_at(struct metastore_iter *iter, struct metastore_node *node)
 {
 	metastore_position_set(&iter->pos, node->hash, node->key, node->key_len);
 	iter->key.bytes = iter->pos.key;
@@ -346,7 +346,7 @@ static void arrive_at(struct metastore_iter *iter, struct metastore_node *node)
 }
 
 /* Looks at the rest of one slot, up to the next node. Is that a key to be told? */
-static bool step(struct metastore_iter *iter)
+static bool iter_step(struct metastore_iter *iter)
 {
 	struct metastore_table *table =
 		iter->topics ? &iter->bucket->topics : &iter->bucket->values;
@@ -357,7 +357,7 @@ static bool step(struct metastore_iter *iter)
 	node = metastore_table_next(table, &iter->pos, iter->range->prefix,
 				    iter->range->prefix_len);
 	if (node) {
-		arrive_at(iter, node);
+		iter_arrive_at(iter, node);
 		told = iter->topics ||
 		       !metastore_value_is_over(metastore_value_of(node));
 	}
@@ -381,7 +381,7 @@ int metastore_iter_next(struct metastore_iter *iter)
 
 	for (; iter->bucket <= last; iter->bucket++) {
 		while (iter->pos.order < METASTORE_ORDER_END) {
-			if (step(iter))
+			if (iter_step(iter))
 				return 1;
 			if (fatal_signal_pending(current))
 				return -EINTR;

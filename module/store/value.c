@@ -20,27 +20,27 @@
 static_assert(sizeof(struct metastore_value) <= METASTORE_VALUE_OVERHEAD);
 static_assert(sizeof(struct metastore_tie) <= METASTORE_TIE_OVERHEAD);
 
-static bool is_large(const struct metastore_value *value)
+static bool value_is_large(const struct metastore_value *value)
 {
 	return !metastore_value_is_piece(value);
 }
 
 /* Where a large value has the pointer to its bytes. */
-static void **large_bytes(const struct metastore_value *value)
+static void **value_large_bytes(const struct metastore_value *value)
 {
 	return (void **)PTR_ALIGN(value->node.key + value->node.key_len,
 				  sizeof(void *));
 }
 
-static void *bytes_of(const struct metastore_value *value)
+static void *value_bytes_of(const struct metastore_value *value)
 {
-	if (is_large(value))
-		return *large_bytes(value);
+	if (value_is_large(value))
+		return *value_large_bytes(value);
 	return (void *)value->node.key + value->node.key_len;
 }
 
 /* What header, key and what follows them take, in bytes. */
-static size_t header_size(u32 key_len, u32 len)
+static size_t value_header_size(u32 key_len, u32 len)
 {
 	size_t size = HEADER + key_len;
 
@@ -52,7 +52,7 @@ static size_t header_size(u32 key_len, u32 len)
 	return max(size, sizeof(struct metastore_value));
 }
 
-static struct metastore_value *tied_header_alloc(size_t size)
+static struct metastore_value *value_alloc_tied(size_t size)
 {
 	struct metastore_tied_value *both;
 
@@ -66,7 +66,7 @@ static struct metastore_value *tied_header_alloc(size_t size)
 	return &both->value;
 }
 
-static struct metastore_value *apart_header_alloc(size_t size)
+static struct metastore_value *value_alloc_apart(size_t size)
 {
 	struct metastore_value *value = kmalloc(size, METASTORE_GFP);
 
@@ -76,7 +76,7 @@ static struct metastore_value *apart_header_alloc(size_t size)
 }
 
 /* If there is no memory, what is kept may be what is missing. */
-static struct metastore_value *piece_alloc(size_t size)
+static struct metastore_value *value_alloc_piece(size_t size)
 {
 	struct metastore_value *value = metastore_value_cache_get(size);
 	u8 class;
@@ -97,7 +97,7 @@ static struct metastore_value *piece_alloc(size_t size)
 static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 {
 	bool apart = !metastore_value_fits_inline(key_len, len);
-	size_t size = header_size(key_len, len);
+	size_t size = value_header_size(key_len, len);
 	struct metastore_value *value;
 	void *bytes = NULL;
 
@@ -106,8 +106,8 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 		if (!bytes)
 			return NULL;
 	}
-	value = tied ? tied_header_alloc(size) :
-		apart ? apart_header_alloc(size) : piece_alloc(size);
+	value = tied ? value_alloc_tied(size) :
+		apart ? value_alloc_apart(size) : value_alloc_piece(size);
 	if (!value) {
 		kvfree(bytes);
 		return NULL;
@@ -115,15 +115,15 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 	value->node.key_len = key_len;
 	value->len = len;
 	if (bytes)
-		*large_bytes(value) = bytes;
+		*value_large_bytes(value) = bytes;
 	return value;
 }
 
 /* There are no other users: frees at once. */
 static void value_free(struct metastore_value *value)
 {
-	if (is_large(value))
-		kvfree(*large_bytes(value));
+	if (value_is_large(value))
+		kvfree(*value_large_bytes(value));
 	if (metastore_value_is_tied(value))
 		kfree(container_of(value, struct metastore_tied_value, value));
 	else
@@ -135,8 +135,8 @@ static void value_free_rcu(struct metastore_value *value)
 {
 	struct metastore_tied_value *both;
 
-	if (is_large(value))
-		kvfree(*large_bytes(value));
+	if (value_is_large(value))
+		kvfree(*value_large_bytes(value));
 	if (metastore_value_is_tied(value)) {
 		both = container_of(value, struct metastore_tied_value, value);
 		kfree_rcu(both, value.rcu);
@@ -172,8 +172,8 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 		return ERR_PTR(-ENOMEM);
 	/* They were allocated for so many bytes. */
 	err = metastore_copy_in(value->node.key, key, key_len) ?:
-	      metastore_copy_in(is_large(value) ? bytes_of(value) : value->node.key + key_len,
-				bytes, len);
+	      metastore_copy_in(value_is_large(value) ? value_bytes_of(value) :
+				value->node.key + key_len, bytes, len);
 	if (unlikely(err)) {
 		value_free(value);
 		return ERR_PTR(err);
@@ -239,7 +239,7 @@ int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer)
 {
 	/* There are so many. */
-	return metastore_copy_out(buffer, bytes_of(value), value->len);
+	return metastore_copy_out(buffer, value_bytes_of(value), value->len);
 }
 
 /**
@@ -257,8 +257,8 @@ bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 	const u8 *key = value->node.key;
 	size_t key_len = value->node.key_len;
 
-	if (!is_large(value))
+	if (!value_is_large(value))
 		return copy_to_iter(key, key_len + len, to) == key_len + len;
 	return copy_to_iter(key, key_len, to) == key_len &&
-	       copy_to_iter(bytes_of(value), len, to) == len;
+	       copy_to_iter(value_bytes_of(value), len, to) == len;
 }
