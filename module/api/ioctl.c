@@ -571,7 +571,7 @@ static noinline long ioctl_run(struct metastore_file *file, unsigned int cmd, vo
  */
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	int err = metastore_run_quickly(filp->private_data, cmd, (void __user *)arg);
+	int err = metastore_fastpath_run(filp->private_data, cmd, (void __user *)arg);
 
 	return likely(err != -EAGAIN) ? err :
 	       ioctl_run(filp->private_data, cmd, (void __user *)arg);

@@ -143,16 +143,16 @@ static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr,
 	return true;
 }
 
-static bool delivery_push_claimed(struct metastore_subscription *sub,
-				  const struct metastore_delivery *delivery, u32 size,
-				  struct metastore_garbage *garbage)
+static bool delivery_push_reserved(struct metastore_subscription *sub,
+				   const struct metastore_delivery *delivery, u32 size,
+				   struct metastore_garbage *garbage)
 {
 	const struct metastore_record *event = &delivery->notice->record;
-	struct metastore_claim *claim =
-		metastore_claims_find(delivery->claims, &sub->source);
+	struct metastore_reservation *reservation =
+		metastore_reservations_find(delivery->reserved, &sub->source);
 
-	if (claim)
-		return metastore_queue_push_claimed(claim, delivery->key, event, garbage);
+	if (reservation)
+		return metastore_queue_push_reserved(reservation, delivery->key, event, garbage);
 	return metastore_queue_push(&sub->source, delivery->key, event, size, garbage);
 }
 
@@ -163,7 +163,7 @@ static bool delivery_push_claimed(struct metastore_subscription *sub,
  * where there are many.
  */
 static __always_inline u32 delivery_run_topic(struct metastore_delivery *delivery, u32 nr,
-					      bool claimed, struct metastore_garbage *garbage)
+					      bool reserved, struct metastore_garbage *garbage)
 {
 	const struct metastore_notice *notice = delivery->notice;
 	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.at;
@@ -178,8 +178,8 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (!delivery_is_wanted(sub, notice))
 			refused++;
-		else if (claimed)
-			refused += !delivery_push_claimed(sub, delivery, size, garbage);
+		else if (reserved)
+			refused += !delivery_push_reserved(sub, delivery, size, garbage);
 		else if (!metastore_queue_push(&sub->source, key, &notice->record, size,
 					       garbage))
 			refused++;
@@ -189,8 +189,8 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 	return nr;
 }
 
-static noinline u32 delivery_run_claimed(struct metastore_delivery *delivery, u32 nr,
-					 struct metastore_garbage *garbage)
+static noinline u32 delivery_run_reserved(struct metastore_delivery *delivery, u32 nr,
+					  struct metastore_garbage *garbage)
 {
 	return delivery_run_topic(delivery, nr, true, garbage);
 }
@@ -204,8 +204,8 @@ static noinline u32 delivery_run_plain(struct metastore_delivery *delivery, u32 
 static inline u32 delivery_run(struct metastore_delivery *delivery, u32 nr,
 			       struct metastore_garbage *garbage)
 {
-	return unlikely(delivery->claims) ? delivery_run_claimed(delivery, nr, garbage) :
-					    delivery_run_plain(delivery, nr, garbage);
+	return unlikely(delivery->reserved) ? delivery_run_reserved(delivery, nr, garbage) :
+					      delivery_run_plain(delivery, nr, garbage);
 }
 
 /* Gives the event to the next @nr subscriptions. Returns false if there are no more. */
@@ -258,12 +258,12 @@ static void delivery_yield_bucket(struct metastore_bucket *bucket,
 static inline void
 delivery_set(struct metastore_delivery *delivery, const struct metastore_key *key,
 	     const struct metastore_notice *notice, struct metastore_group *group,
-	     struct metastore_claims *claims)
+	     struct metastore_reservations *reserved)
 {
 	delivery->key = key;
 	delivery->notice = notice;
 	delivery->group = group;
-	delivery->claims = claims;
+	delivery->reserved = reserved;
 	delivery->section = -1;
 	delivery->queues = 0;
 }
@@ -274,12 +274,13 @@ delivery_set(struct metastore_delivery *delivery, const struct metastore_key *ke
  */
 static u32 delivery_run_few(struct metastore_topic *topic, const struct metastore_key *key,
 			    const struct metastore_notice *notice,
-			    struct metastore_claims *claims, struct metastore_garbage *garbage)
+			    struct metastore_reservations *reserved,
+			    struct metastore_garbage *garbage)
 {
 	struct metastore_delivery delivery __uninitialized;
 	u32 nr = topic->nr;
 
-	delivery_set(&delivery, key, notice, NULL, claims);
+	delivery_set(&delivery, key, notice, NULL, reserved);
 	delivery.walk.topic = topic;
 	delivery.walk.at = &topic->subs;
 	metastore_value_get_many(notice->record.value, nr);
@@ -365,7 +366,7 @@ static bool delivery_has_prefix(const struct metastore_key *key)
  * metastore_deliver - give an event to the subscribers of a key
  * @key:	the key, which is not busy
  * @notice:	the event, with a reference to its value
- * @claims:	room that is claimed for it, or NULL
+ * @reserved:	room that is reserved for it, or NULL
  * @garbage:	takes values to be freed when the lock is released
  *
  * Context: with the bucket's lock held, which is released and taken again if
@@ -373,7 +374,7 @@ static bool delivery_has_prefix(const struct metastore_key *key)
  * Return: how many queues took it.
  */
 u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
-		      struct metastore_claims *claims, struct metastore_garbage *garbage)
+		      struct metastore_reservations *reserved, struct metastore_garbage *garbage)
 {
 	bool prefixes = metastore_may_have_prefix(&key->bucket->store->prefixes, key) &&
 			delivery_has_prefix(key);
@@ -383,9 +384,9 @@ u32 metastore_deliver(const struct metastore_key *key, const struct metastore_no
 	if (!prefixes && !topic)
 		return 0;
 	if (!prefixes && topic->nr <= CHUNK)
-		return delivery_run_few(topic, key, notice, claims, garbage);
+		return delivery_run_few(topic, key, notice, reserved, garbage);
 	delivery_start(&delivery, key, notice, NULL, topic, prefixes);
-	delivery.claims = claims;
+	delivery.reserved = reserved;
 	metastore_delivery_finish(&delivery, garbage);
 	return delivery.queues;
 }

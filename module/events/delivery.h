@@ -10,7 +10,7 @@
 #include "events/queue.h"
 #include "events/topic.h"
 
-struct metastore_claims;
+struct metastore_reservations;
 struct metastore_group;
 struct metastore_subscriptions;
 
@@ -33,7 +33,7 @@ struct metastore_notice {
  * @key:	the key it is about
  * @notice:	the event
  * @group:	the events that go with it, or NULL
- * @claims:	room that is claimed for it, or NULL
+ * @reserved:	room that is reserved for it, or NULL
  * @in_bucket:	in the bucket's list, when the lock is not held and there are
  *		subscribers left: nobody but its helpers changes the key
  * @walk:	how far it is
@@ -47,7 +47,7 @@ struct metastore_delivery {
 	const struct metastore_key *key;
 	const struct metastore_notice *notice;
 	struct metastore_group *group;
-	struct metastore_claims *claims;
+	struct metastore_reservations *reserved;
 	struct list_head in_bucket;
 	struct metastore_walk walk;
 	int section;
@@ -86,7 +86,7 @@ bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
 			 struct metastore_garbage *garbage);
 
 u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
-		      struct metastore_claims *claims, struct metastore_garbage *garbage);
+		      struct metastore_reservations *reserved, struct metastore_garbage *garbage);
 void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      const struct metastore_key *key,
 			      const struct metastore_notice *notice,

@@ -63,7 +63,7 @@ void metastore_queue_init(struct metastore_queue *queue,
 	queue->ring.max_len = limits->queue_len;
 	queue->max_bytes = limits->queue_bytes;
 	queue->min_charge = queue_min_charge(limits->queue_bytes, limits->queue_len);
-	queue_note_quick_bytes(queue);
+	queue_note_fast_bytes(queue);
 	queue->place_bytes = METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD +
 			     METASTORE_KEY_MAX + limits->max_value;
 }
@@ -183,19 +183,19 @@ static int queue_reconfigure(struct metastore_queue *queue, struct metastore_rin
 	u32 charge = queue_min_charge(max_bytes, ring->max_len);
 	u64 bytes;
 
-	if (queue->reserved > max_bytes / 2)
+	if (queue->latest_bytes > max_bytes / 2)
 		return -ENOBUFS;
 	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
 		return -EBUSY;
 	bytes = queue_bytes_with(queue, charge);
-	if (lossless && (queue->ring.len + queue->claimed_len > ring->max_len ||
-			 bytes + queue->claimed_bytes + queue->reserved > max_bytes))
+	if (lossless && (queue->ring.len + queue->reserved_len > ring->max_len ||
+			 bytes + queue->reserved_bytes + queue->latest_bytes > max_bytes))
 		return -EBUSY;
 	WRITE_ONCE(queue->lossless, lossless);
 	queue->max_bytes = max_bytes;
 	queue->min_charge = charge;
 	queue->bytes = bytes;
-	queue_note_quick_bytes(queue);
+	queue_note_fast_bytes(queue);
 	while (queue->ring.len &&
 	       (queue->ring.len > ring->max_len || !queue_has_room(queue, 0, 0)))
 		queue_drop_oldest(queue, garbage);
@@ -279,7 +279,7 @@ void metastore_queue_tell(struct metastore_queue *queue,
 	info->max_len = queue->ring.max_len;
 	info->max_bytes = queue->max_bytes;
 	info->len = queue->ring.len + queue->nr_latest;
-	info->bytes = min_t(u64, queue->bytes + queue->reserved, U32_MAX);
+	info->bytes = min_t(u64, queue->bytes + queue->latest_bytes, U32_MAX);
 	queue_note_length(queue);
 	info->high_len = queue->high_len;
 	info->delivered = queue->books.delivered;
@@ -304,15 +304,15 @@ void metastore_queue_destroy(struct metastore_queue *queue)
 }
 
 /* Reserves the place for one exact key's latest event. */
-static int queue_reserve_place(struct metastore_queue *queue)
+static int queue_reserve_one_latest(struct metastore_queue *queue)
 {
 	struct metastore_garbage garbage = {};
 	int err = -ENOBUFS;
 
 	spin_lock(&queue->lock);
-	if (queue->reserved + queue->place_bytes <= queue->max_bytes / 2 &&
+	if (queue->latest_bytes + queue->place_bytes <= queue->max_bytes / 2 &&
 	    queue_make_room(queue, 0, queue->place_bytes, &garbage)) {
-		queue_reserve(queue, queue->place_bytes);
+		queue_reserve_latest(queue, queue->place_bytes);
 		err = 0;
 	}
 	spin_unlock(&queue->lock);
@@ -354,7 +354,7 @@ int metastore_source_init(struct metastore_source *source,
 	}
 	source_note_plain(source);
 	if (source_has_place(source))
-		err = queue_reserve_place(queue);
+		err = queue_reserve_one_latest(queue);
 	if (err)
 		kfree(source->snapshot);
 	return err;
@@ -372,7 +372,7 @@ void metastore_source_drop(struct metastore_source *source)
 	if (!source_has_place(source))
 		return;
 	spin_lock(&source->queue->lock);
-	queue_reserve(source->queue, -source->queue->place_bytes);
+	queue_reserve_latest(source->queue, -source->queue->place_bytes);
 	queue_room_came(source->queue);
 	spin_unlock(&source->queue->lock);
 }
@@ -409,7 +409,7 @@ void source_free_if_done(struct metastore_source *source)
 	if (!source->cancelled || source_pending(source) || source->untold || source->held)
 		return;
 	if (source_has_place(source))
-		queue_reserve(source->queue, -source->queue->place_bytes);
+		queue_reserve_latest(source->queue, -source->queue->place_bytes);
 	call_srcu(&metastore_srcu, &source->rcu, queue_free_source);
 }
 

@@ -12,7 +12,7 @@
 #include "events/cursor.h"
 #include "events/ring.h"
 
-struct metastore_claim;
+struct metastore_reservation;
 struct metastore_limits;
 struct metastore_queue;
 struct metastore_room;
@@ -84,16 +84,16 @@ struct metastore_source {
  * @lossless:	whether what has no room is lost, rather than what is oldest
  * @max_bytes:	how many bytes the values may take
  * @place_bytes: what the place of one exact key's latest event takes; never changes
- * @reserved:	what all such places take
+ * @latest_bytes:	what all such places take
  * @min_charge:	what a waiting event counts against @max_bytes at least, so
  *		that no event displaces very many
- * @quick_bytes: as long as @bytes are not more than that, an event can simply be
+ * @fast_bytes: as long as @bytes are not more than that, an event can simply be
  *		put into the ring if that has a place
  * @bytes:	what waiting events of the ring count, and the true size of those
  *		with readers
  * @in_flight:	the true size of those with readers
- * @claimed_len: events that there must be room for in the ring beyond that
- * @claimed_bytes: and what they count
+ * @reserved_len: events that there must be room for in the ring beyond that
+ * @reserved_bytes: and what they count
  * @room_wanted: whether a publisher waits until there is room for one more
  * @room:	whom to tell then; never changes
  * @high_len:	most events that ever waited, as noted before some were taken out
@@ -117,14 +117,14 @@ struct metastore_queue {
 	bool lossless;
 	u32 max_bytes;
 	u32 place_bytes;
-	u32 reserved;
+	u32 latest_bytes;
 	u32 min_charge;
-	u64 quick_bytes;
+	u64 fast_bytes;
 	u64 bytes;
 	u64 in_flight;
 	u32 nr_in_flight;
-	u32 claimed_len;
-	u32 claimed_bytes;
+	u32 reserved_len;
+	u32 reserved_bytes;
 	bool room_wanted;
 	struct metastore_room *room;
 	u32 high_len;
@@ -203,9 +203,9 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event);
 void metastore_queue_push_end(struct metastore_push_group *group);
-int metastore_queue_claim(struct metastore_source *source,
-			  const struct metastore_value *value, u32 *charge);
-void metastore_queue_unclaim(struct metastore_source *source, u32 charge);
+int metastore_queue_reserve(struct metastore_source *source,
+			    const struct metastore_value *value, u32 *charge);
+void metastore_queue_unreserve(struct metastore_source *source, u32 charge);
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room);
 bool metastore_queue_finish(struct metastore_queue *queue,

@@ -98,26 +98,26 @@ static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 static inline bool queue_has_room(const struct metastore_queue *queue, u32 charge,
 				  u64 dropped)
 {
-	return queue->bytes - dropped + queue->reserved + queue->claimed_bytes +
+	return queue->bytes - dropped + queue->latest_bytes + queue->reserved_bytes +
 	       charge <= queue->max_bytes;
 }
 
 /*
  * To be called after a change of what it depends on. Nothing is simple where what has no
- * place is refused: room in the ring may be claimed.
+ * place is refused: room in the ring may be reserved.
  */
-static inline void queue_note_quick_bytes(struct metastore_queue *queue)
+static inline void queue_note_fast_bytes(struct metastore_queue *queue)
 {
-	u64 taken = (u64)queue->reserved + queue->claimed_bytes;
+	u64 taken = (u64)queue->latest_bytes + queue->reserved_bytes;
 
-	queue->quick_bytes = queue->lossless || taken > queue->max_bytes ?
-			     0 : queue->max_bytes - taken;
+	queue->fast_bytes = queue->lossless || taken > queue->max_bytes ?
+			    0 : queue->max_bytes - taken;
 }
 
-static inline void queue_reserve(struct metastore_queue *queue, s32 bytes)
+static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes)
 {
-	queue->reserved += bytes;
-	queue_note_quick_bytes(queue);
+	queue->latest_bytes += bytes;
+	queue_note_fast_bytes(queue);
 }
 
 /* To be called before events are taken out: it was never longer than now, or noted. */

@@ -30,7 +30,7 @@ bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 	u32 max_len = queue->ring.max_len - events;
 
 	if (queue->lossless)
-		return queue->ring.len + queue->claimed_len <= max_len &&
+		return queue->ring.len + queue->reserved_len <= max_len &&
 		       queue_has_room(queue, charge, 0);
 	/* What is with readers cannot be dropped. */
 	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
@@ -77,20 +77,20 @@ static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_
 }
 
 /*
- * Returns the record, or NULL if there is no room for it. If room was claimed there is,
+ * Returns the record, or NULL if there is no room for it. If room was reserved there is,
  * though readers may have taken what counts only while they have it.
  */
 static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue,
 						   struct metastore_source *source,
 						   const struct metastore_record *event,
-						   bool claimed,
+						   bool reserved,
 						   struct metastore_garbage *garbage)
 {
 	u32 charge = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_record *record;
 
 	if (!queue_has_place(queue, charge) &&
-	    !(claimed && queue->ring.len < queue->ring.max_len) &&
+	    !(reserved && queue->ring.len < queue->ring.max_len) &&
 	    !queue_make_room(queue, 1, charge, garbage)) {
 		source_count_lost(source);
 		return NULL;
@@ -101,12 +101,12 @@ static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue
 }
 
 static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_source *source,
-			       const struct metastore_record *event, bool claimed,
+			       const struct metastore_record *event, bool reserved,
 			       struct metastore_garbage *garbage)
 {
 	struct metastore_record *record;
 
-	record = queue_push_in_ring(queue, source, event, claimed, garbage);
+	record = queue_push_in_ring(queue, source, event, reserved, garbage);
 	if (record)
 		metastore_ring_index(&queue->ring, record);
 	return record;
@@ -119,13 +119,13 @@ static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_s
  */
 static bool queue_push_over(struct metastore_queue *queue, struct metastore_source *source,
 			    struct metastore_record *old, const struct metastore_record *event,
-			    bool claimed, struct metastore_garbage *garbage)
+			    bool reserved, struct metastore_garbage *garbage)
 {
 	u32 less = queue_charge(queue, metastore_value_size(old->value));
 	u32 more = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_value *value;
 
-	while (!claimed && !queue_has_room(queue, more, less)) {
+	while (!reserved && !queue_has_room(queue, more, less)) {
 		if (queue->lossless ||
 		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
 			source_count_lost(source);
@@ -150,7 +150,7 @@ static bool queue_push_over(struct metastore_queue *queue, struct metastore_sour
 
 /* The event of a subscription that wants the latest alone. */
 static bool queue_push_latest(struct metastore_queue *queue, struct metastore_source *source,
-			      const struct metastore_record *event, bool claimed,
+			      const struct metastore_record *event, bool reserved,
 			      struct metastore_garbage *garbage)
 {
 	struct metastore_record *old;
@@ -158,8 +158,8 @@ static bool queue_push_latest(struct metastore_queue *queue, struct metastore_so
 	if (source_has_place(source))
 		return queue_push_in_place(queue, source, event, garbage);
 	old = metastore_ring_find(&queue->ring, source, event->value);
-	return old ? queue_push_over(queue, source, old, event, claimed, garbage) :
-		     queue_push_indexed(queue, source, event, claimed, garbage);
+	return old ? queue_push_over(queue, source, old, event, reserved, garbage) :
+		     queue_push_indexed(queue, source, event, reserved, garbage);
 }
 
 /* Is it to hear of the key? Not if a snapshot will show what the event tells. */
@@ -172,36 +172,36 @@ static bool queue_hears(const struct metastore_source *source, const struct meta
 
 static bool queue_push_one(struct metastore_queue *queue, struct metastore_source *source,
 			   const struct metastore_key *key, const struct metastore_record *event,
-			   bool claimed, struct metastore_garbage *garbage)
+			   bool reserved, struct metastore_garbage *garbage)
 {
 	if (!source->plain && !queue_hears(source, key))
 		return false;
 	source->books.matched++;
 	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
-		return queue_push_latest(queue, source, event, claimed, garbage);
-	return queue_push_in_ring(queue, source, event, claimed, garbage);
+		return queue_push_latest(queue, source, event, reserved, garbage);
+	return queue_push_in_ring(queue, source, event, reserved, garbage);
 }
 
-static void queue_unclaim(struct metastore_queue *queue, u32 charge)
+static void queue_unreserve(struct metastore_queue *queue, u32 charge)
 {
-	queue->claimed_len--;
-	queue->claimed_bytes -= charge;
-	queue_note_quick_bytes(queue);
+	queue->reserved_len--;
+	queue->reserved_bytes -= charge;
+	queue_note_fast_bytes(queue);
 }
 
 /**
- * metastore_queue_claim - claim room for an event, if the queue is lossless
+ * metastore_queue_reserve - reserve room for an event, if the queue is lossless
  * @source:	the subscription
  * @value:	the event's
- * @charge:	is set to the bytes that are claimed, for metastore_queue_push() or
- *		metastore_queue_unclaim(); 0: there need not be, or can never be, room
+ * @charge:	is set to the bytes that are reserved, for metastore_queue_push() or
+ *		metastore_queue_unreserve(); 0: there need not be, or can never be, room
  *
  * Context: in a section of metastore_srcu; takes the queue's lock.
  * Return: 0; -EAGAIN if there is no room; when there is, metastore_room_came() is
  * called.
  */
-int metastore_queue_claim(struct metastore_source *source,
-			  const struct metastore_value *value, u32 *charge)
+int metastore_queue_reserve(struct metastore_source *source,
+			    const struct metastore_value *value, u32 *charge)
 {
 	struct metastore_queue *queue = source->queue;
 	u32 bytes;
@@ -211,12 +211,12 @@ int metastore_queue_claim(struct metastore_source *source,
 	spin_lock(&queue->lock);
 	bytes = queue_charge(queue, metastore_value_size(value));
 	if (source->cancelled || !queue->lossless || source_has_place(source) ||
-	    bytes > queue->max_bytes - queue->reserved)
+	    bytes > queue->max_bytes - queue->latest_bytes)
 		goto unlock;
 	if (queue_make_room(queue, 1, bytes, NULL)) {
-		queue->claimed_len++;
-		queue->claimed_bytes += bytes;
-		queue_note_quick_bytes(queue);
+		queue->reserved_len++;
+		queue->reserved_bytes += bytes;
+		queue_note_fast_bytes(queue);
 		*charge = bytes;
 	} else {
 		queue->room_wanted = true;
@@ -228,18 +228,18 @@ unlock:
 }
 
 /**
- * metastore_queue_unclaim - give room back that was not used
+ * metastore_queue_unreserve - give room back that was not used
  * @source:	the subscription
- * @charge:	of metastore_queue_claim()
+ * @charge:	of metastore_queue_reserve()
  *
  * Context: in the same section of metastore_srcu; takes the queue's lock.
  */
-void metastore_queue_unclaim(struct metastore_source *source, u32 charge)
+void metastore_queue_unreserve(struct metastore_source *source, u32 charge)
 {
 	struct metastore_queue *queue = source->queue;
 
 	spin_lock(&queue->lock);
-	queue_unclaim(queue, charge);
+	queue_unreserve(queue, charge);
 	queue_room_came(queue);
 	spin_unlock(&queue->lock);
 }
@@ -263,7 +263,7 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
 	bytes = queue->bytes + charge -
 		queue_charge(queue, metastore_value_size(oldest->value));
 	/* That is never so if the queue is lossless. */
-	if (bytes > queue->quick_bytes)
+	if (bytes > queue->fast_bytes)
 		return false;
 	source->books.matched++;
 	source_count_lost(oldest->source);
@@ -301,8 +301,8 @@ bool metastore_queue_push_any(struct metastore_source *source,
 }
 
 /**
- * metastore_queue_push_claimed - queue an event for which room is claimed
- * @claim:	the room, and whose it is
+ * metastore_queue_push_reserved - queue an event for which room is reserved
+ * @reservation:	the room, and whose it is
  * @key:	the key that the event is about
  * @event:	the event; its source is not looked at
  * @garbage:	takes values of events that were dropped for it
@@ -310,18 +310,18 @@ bool metastore_queue_push_any(struct metastore_source *source,
  * Context: with the bucket's lock held; takes the queue's.
  * Return: as metastore_queue_push_any().
  */
-bool metastore_queue_push_claimed(struct metastore_claim *claim,
-				  const struct metastore_key *key,
-				  const struct metastore_record *event,
-				  struct metastore_garbage *garbage)
+bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
+				   const struct metastore_key *key,
+				   const struct metastore_record *event,
+				   struct metastore_garbage *garbage)
 {
-	struct metastore_queue *queue = claim->source->queue;
+	struct metastore_queue *queue = reservation->source->queue;
 	bool taken;
 
 	spin_lock(&queue->lock);
-	queue_unclaim(queue, claim->charge);
-	claim->used = true;
-	taken = queue_push_one(queue, claim->source, key, event, true, garbage);
+	queue_unreserve(queue, reservation->charge);
+	reservation->used = true;
+	taken = queue_push_one(queue, reservation->source, key, event, true, garbage);
 	/* It may have needed less, or nothing. */
 	queue_room_came(queue);
 	queue_wake(queue);

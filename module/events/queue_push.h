@@ -12,7 +12,7 @@
 static inline bool queue_has_place(const struct metastore_queue *queue, u32 charge)
 {
 	return queue->ring.len < queue->ring.max_len &&
-	       queue->bytes + charge <= queue->quick_bytes;
+	       queue->bytes + charge <= queue->fast_bytes;
 }
 
 /* Puts an event into the ring, which has a place for it. */
@@ -32,10 +32,10 @@ bool metastore_queue_push_any(struct metastore_source *source,
 			      const struct metastore_key *key,
 			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage);
-bool metastore_queue_push_claimed(struct metastore_claim *claim,
-				  const struct metastore_key *key,
-				  const struct metastore_record *event,
-				  struct metastore_garbage *garbage);
+bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
+				   const struct metastore_key *key,
+				   const struct metastore_record *event,
+				   struct metastore_garbage *garbage);
 
 /**
  * metastore_queue_push - queue an event

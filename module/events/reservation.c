@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Room in lossless queues that is claimed for an event before it comes.
+ * Room in lossless queues that is reserved for an event before it comes.
  */
 #include <linux/bsearch.h>
 #include <linux/mm.h>
@@ -14,82 +14,85 @@
 #include "events/queue.h"
 #include "events/reservation.h"
 
-/* Claims that there is memory for at first. */
-#define CLAIMS_FIRST	16
+/* Reservations that there is memory for at first. */
+#define RESERVATIONS_FIRST	16
 
-static int claims_compare(const void *a, const void *b)
+static int reservations_compare(const void *a, const void *b)
 {
-	const struct metastore_source *first = ((const struct metastore_claim *)a)->source;
-	const struct metastore_source *second = ((const struct metastore_claim *)b)->source;
+	const struct metastore_source *first = ((const struct metastore_reservation *)a)->source;
+	const struct metastore_source *second = ((const struct metastore_reservation *)b)->source;
 
 	return first < second ? -1 : first > second;
 }
 
 /**
- * metastore_claims_find - find the claim of a subscription
- * @claims:	the claims
+ * metastore_reservations_find - find the reservation of a subscription
+ * @reserved:	the reservations
  * @source:	the subscription
  *
- * Return: the claim, or NULL.
+ * Return: the reservation, or NULL.
  */
-struct metastore_claim *metastore_claims_find(const struct metastore_claims *claims,
-					      const struct metastore_source *source)
+struct metastore_reservation *
+metastore_reservations_find(const struct metastore_reservations *reserved,
+			    const struct metastore_source *source)
 {
-	struct metastore_claim wanted = { .source = (struct metastore_source *)source };
+	struct metastore_reservation wanted = { .source = (struct metastore_source *)source };
 
-	return bsearch(&wanted, claims->claims, claims->nr, sizeof(wanted), claims_compare);
+	return bsearch(&wanted, reserved->items, reserved->nr, sizeof(wanted),
+		       reservations_compare);
 }
 
 /**
- * metastore_claims_hold - are they all that are needed?
- * @claims:	the claims
+ * metastore_reservations_are_all - are they all that are needed?
+ * @reserved:	the reservations
  * @key:	the key that they are for
  *
  * Context: with the bucket's lock held.
  */
-bool metastore_claims_hold(const struct metastore_claims *claims,
-			   const struct metastore_key *key)
+bool metastore_reservations_are_all(const struct metastore_reservations *reserved,
+				    const struct metastore_key *key)
 {
-	return claims->epoch == atomic64_read(&key->bucket->store->room.epoch);
+	return reserved->epoch == atomic64_read(&key->bucket->store->room.epoch);
 }
 
 /* Makes sure that there is memory for one more. */
-static int claims_grow(struct metastore_claims *claims)
+static int reservations_grow(struct metastore_reservations *reserved)
 {
-	u32 max = claims->max ? 2 * claims->max : CLAIMS_FIRST;
-	struct metastore_claim *more;
+	u32 max = reserved->max ? 2 * reserved->max : RESERVATIONS_FIRST;
+	struct metastore_reservation *more;
 
-	if (claims->nr < claims->max)
+	if (reserved->nr < reserved->max)
 		return 0;
 	more = kvmalloc_array(max, sizeof(*more), METASTORE_GFP);
 	if (!more)
 		return -ENOMEM;
-	memcpy(more, claims->claims, claims->nr * sizeof(*more));
-	kvfree(claims->claims);
-	claims->claims = more;
-	claims->max = max;
+	memcpy(more, reserved->items, reserved->nr * sizeof(*more));
+	kvfree(reserved->items);
+	reserved->items = more;
+	reserved->max = max;
 	return 0;
 }
 
 /**
- * metastore_claims_add - claim room for an event, if a queue is lossless
- * @claims:	the claims
+ * metastore_reservations_add - reserve room for an event, if a queue is lossless
+ * @reserved:	the reservations
  * @source:	the subscription
  * @value:	the event's
  *
  * Context: may sleep.
  * Return: 0; -ENOMEM; -EAGAIN if the queue has no room.
  */
-int metastore_claims_add(struct metastore_claims *claims, struct metastore_source *source,
-			 const struct metastore_value *value)
+int metastore_reservations_add(struct metastore_reservations *reserved,
+			       struct metastore_source *source,
+			       const struct metastore_value *value)
 {
 	u32 charge;
 	int err;
 
-	err = claims_grow(claims) ?: metastore_queue_claim(source, value, &charge);
+	err = reservations_grow(reserved) ?: metastore_queue_reserve(source, value, &charge);
 	if (err || !charge)
 		return err;
-	claims->claims[claims->nr++] = (struct metastore_claim) {
+	reserved->items[reserved->nr++] = (struct metastore_reservation) {
 		.source = source,
 		.charge = charge,
 	};
@@ -97,29 +100,29 @@ int metastore_claims_add(struct metastore_claims *claims, struct metastore_sourc
 }
 
 /**
- * metastore_claims_release - give back what was not used
- * @claims:	the claims
+ * metastore_reservations_release - give back what was not used
+ * @reserved:	the reservations
  *
  * Context: may sleep.
  */
-void metastore_claims_release(struct metastore_claims *claims)
+void metastore_reservations_release(struct metastore_reservations *reserved)
 {
 	u32 i;
 
-	for (i = 0; i < claims->nr; i++) {
-		if (!claims->claims[i].used)
-			metastore_queue_unclaim(claims->claims[i].source,
-						claims->claims[i].charge);
+	for (i = 0; i < reserved->nr; i++) {
+		if (!reserved->items[i].used)
+			metastore_queue_unreserve(reserved->items[i].source,
+						  reserved->items[i].charge);
 		cond_resched();
 	}
-	claims->nr = 0;
+	reserved->nr = 0;
 }
 
 /**
- * metastore_claims_sort - let claims be found
- * @claims:	the claims, which are all
+ * metastore_reservations_sort - let reservations be found
+ * @reserved:	the reservations, which are all
  */
-void metastore_claims_sort(struct metastore_claims *claims)
+void metastore_reservations_sort(struct metastore_reservations *reserved)
 {
-	sort(claims->claims, claims->nr, sizeof(*claims->claims), claims_compare, NULL);
+	sort(reserved->items, reserved->nr, sizeof(*reserved->items), reservations_compare, NULL);
 }

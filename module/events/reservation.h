@@ -9,40 +9,42 @@ struct metastore_source;
 struct metastore_value;
 
 /**
- * struct metastore_claim - room for one event in a lossless queue
+ * struct metastore_reservation - room for one event in a lossless queue
  * @source:	the subscription that will get it
  * @charge:	bytes of the queue
  * @used:	whether the event came, and took it
  */
-struct metastore_claim {
+struct metastore_reservation {
 	struct metastore_source *source;
 	u32 charge;
 	bool used;
 };
 
 /**
- * struct metastore_claims - room in all lossless queues that an event goes to
- * @claims:	@nr of them, by the address of the subscription
+ * struct metastore_reservations - room in all lossless queues that an event goes to
+ * @items:	@nr of them, by the address of the subscription
  * @nr:		their number
  * @max:	how many there is memory for
  * @epoch:	of struct metastore_room, from before the queues were looked for
  *
- * From the first claim to the release of all in a section of metastore_srcu.
+ * From the first reservation to the release of all in a section of metastore_srcu.
  */
-struct metastore_claims {
-	struct metastore_claim *claims;
+struct metastore_reservations {
+	struct metastore_reservation *items;
 	u32 nr;
 	u32 max;
 	s64 epoch;
 };
 
-int metastore_claims_add(struct metastore_claims *claims, struct metastore_source *source,
-			 const struct metastore_value *value);
-void metastore_claims_sort(struct metastore_claims *claims);
-struct metastore_claim *metastore_claims_find(const struct metastore_claims *claims,
-					      const struct metastore_source *source);
-bool metastore_claims_hold(const struct metastore_claims *claims,
-			   const struct metastore_key *key);
-void metastore_claims_release(struct metastore_claims *claims);
+int metastore_reservations_add(struct metastore_reservations *reserved,
+			       struct metastore_source *source,
+			       const struct metastore_value *value);
+void metastore_reservations_sort(struct metastore_reservations *reserved);
+struct metastore_reservation *
+metastore_reservations_find(const struct metastore_reservations *reserved,
+			    const struct metastore_source *source);
+bool metastore_reservations_are_all(const struct metastore_reservations *reserved,
+				    const struct metastore_key *key);
+void metastore_reservations_release(struct metastore_reservations *reserved);
 
 #endif /* METASTORE_RESERVATION_H */

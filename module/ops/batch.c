@@ -74,7 +74,7 @@ static int batch_run_op(struct metastore_file *file, struct metastore_batch *bat
 	if (result == -EFAULT)
 		return result;
 	if (!result) {
-		result = op.op == METASTORE_OP_GET ? metastore_quick_op(file, &op) : -EAGAIN;
+		result = op.op == METASTORE_OP_GET ? metastore_fastpath_op(file, &op) : -EAGAIN;
 		if (result == -EAGAIN)
 			result = metastore_op_run(file, &op);
 		op.result = result;

@@ -188,24 +188,25 @@ void metastore_change_tell(const struct metastore_change *change,
 
 /* Tells a change that is made. The lock may be released in between. */
 static void change_deliver(struct metastore_change *change, struct metastore_value *old,
-			   struct metastore_claims *claims, struct metastore_garbage *garbage)
+			   struct metastore_reservations *reserved,
+			   struct metastore_garbage *garbage)
 {
 	struct metastore_notice notice __uninitialized;
 
 	metastore_change_tell(change, old, &notice);
-	change->queues = metastore_deliver(change->key, &notice, claims, garbage);
+	change->queues = metastore_deliver(change->key, &notice, reserved, garbage);
 }
 
 /* Makes a change and tells it. The lock may be released in between. */
 static inline void change_carry_out(struct metastore_change *change, struct metastore_value *old,
-				    struct metastore_claims *claims,
+				    struct metastore_reservations *reserved,
 				    struct metastore_garbage *garbage)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 
 	change_commit(change, old);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
-		change_deliver(change, old, claims, garbage);
+		change_deliver(change, old, reserved, garbage);
 	if (old)
 		metastore_value_put_later(old, garbage);
 }
@@ -272,14 +273,14 @@ int metastore_bucket_check(struct metastore_change *change)
  * metastore_bucket_change - change a key and tell its subscribers
  * @change:	the change; its version and number of queues are set. If this
  *		succeeds the caller's reference to its value becomes the table's
- * @claims:	room that is claimed for the event, or NULL
+ * @reserved:	room that is reserved for the event, or NULL
  *
  * Context: may sleep.
  * Return: 0; what metastore_change_judge() says; -ENOSPC if a limit of the store
- * refuses it; -ENOMEM; 1 if @claims may not be all that are needed.
+ * refuses it; -ENOMEM; 1 if @reserved may not be all that are needed.
  */
 int metastore_bucket_change(struct metastore_change *change,
-			    struct metastore_claims *claims)
+			    struct metastore_reservations *reserved)
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_value *old;
@@ -291,12 +292,12 @@ int metastore_bucket_change(struct metastore_change *change,
 
 	old = change_lock_live(change, &garbage);
 	err = change_judge(change, old);
-	if (!err && claims && !metastore_claims_hold(claims, change->key))
+	if (!err && reserved && !metastore_reservations_are_all(reserved, change->key))
 		err = 1;
 	if (!err)
 		err = change_charge(change, old);
 	if (!err)
-		change_carry_out(change, old, claims, &garbage);
+		change_carry_out(change, old, reserved, &garbage);
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;

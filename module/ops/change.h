@@ -7,7 +7,7 @@
 
 #include "store/value.h"
 
-struct metastore_claims;
+struct metastore_reservations;
 struct metastore_file;
 struct metastore_notice;
 
@@ -39,7 +39,7 @@ struct metastore_change {
 
 int metastore_bucket_check(struct metastore_change *change);
 int metastore_bucket_change(struct metastore_change *change,
-			    struct metastore_claims *claims);
+			    struct metastore_reservations *reserved);
 int metastore_change_waiting(struct metastore_change *change, u32 timeout);
 void metastore_change_expire(const struct metastore_key *key);
 void metastore_change_expire_all(struct work_struct *work);

@@ -138,14 +138,14 @@ fault:
 }
 
 /**
- * metastore_quick_get - GET, if it is simple
+ * metastore_fastpath_get - GET, if it is simple
  * @file:	open file
  * @uargs:	arguments, of the size the structure has now
  *
  * Context: may sleep.
  * Return: 0, -ENOENT, -EFAULT; -EAGAIN: it is not simple.
  */
-int metastore_quick_get(struct metastore_file *file, struct metastore_get __user *uargs)
+int metastore_fastpath_get(struct metastore_file *file, struct metastore_get __user *uargs)
 {
 	struct metastore_get args __uninitialized;
 	struct fastpath_found found __uninitialized;
@@ -164,7 +164,7 @@ int metastore_quick_get(struct metastore_file *file, struct metastore_get __user
 }
 
 /**
- * metastore_quick_op - do a GET of a batch, if it is simple
+ * metastore_fastpath_op - do a GET of a batch, if it is simple
  * @file:	open file
  * @op:		operation, copied from user space, a GET; if it is done its [out] fields
  *		but the result are set
@@ -172,7 +172,7 @@ int metastore_quick_get(struct metastore_file *file, struct metastore_get __user
  * Context: may sleep.
  * Return: 0; -ENOENT; -EFAULT; -EAGAIN: it is not simple.
  */
-int metastore_quick_op(struct metastore_file *file, struct metastore_op *op)
+int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 {
 	struct fastpath_found found __uninitialized;
 	int err;
@@ -213,7 +213,7 @@ fault:
 }
 
 /**
- * metastore_quick_store - SET or PUBLISH, if it is simple
+ * metastore_fastpath_store - SET or PUBLISH, if it is simple
  * @file:	open file
  * @uargs:	arguments, of the size the structure has now
  * @type:	METASTORE_EVENT_*
@@ -222,8 +222,8 @@ fault:
  * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
  * is done.
  */
-int metastore_quick_store(struct metastore_file *file, struct metastore_set __user *uargs,
-			  u16 type)
+int metastore_fastpath_store(struct metastore_file *file, struct metastore_set __user *uargs,
+			     u16 type)
 {
 	struct metastore_set args __uninitialized;
 	struct metastore_key key __uninitialized;

@@ -2,10 +2,10 @@
 /*
  * Publishers that wait for room in lossless queues.
  *
- * Room is claimed queue after queue, without the bucket's lock, since there may be many.
- * If one has none, what was claimed is given back and the publisher sleeps until there
+ * Room is reserved queue after queue, without the bucket's lock, since there may be many.
+ * If one has none, what was reserved is given back and the publisher sleeps until there
  * is some in a queue that lacked it; nothing is held meanwhile. When all have room the
- * change is made as any other, and each push uses its claim up. In between others cannot
+ * change is made as any other, and each push uses its reservation up. In between others cannot
  * take that room, and if a further lossless subscriber may have come all begins anew.
  */
 #include <linux/ktime.h>
@@ -22,9 +22,9 @@
 /* How often a publisher that does not wait tries again because others came in between. */
 #define TRIES		16
 
-/* Claims room in all lossless queues that the event of a change goes to. */
-static int publish_wait_claim(struct metastore_claims *claims,
-			      const struct metastore_change *change)
+/* Reserves room in all lossless queues that the event of a change goes to. */
+static int publish_wait_reserve(struct metastore_reservations *reserved,
+				const struct metastore_change *change)
 {
 	const struct metastore_key *key = change->key;
 	struct metastore_subscription *sub;
@@ -32,18 +32,18 @@ static int publish_wait_claim(struct metastore_claims *claims,
 	struct list_head *at;
 	int err = 0;
 
-	claims->nr = 0;
-	claims->epoch = atomic64_read(&key->bucket->store->room.epoch);
+	reserved->nr = 0;
+	reserved->epoch = atomic64_read(&key->bucket->store->room.epoch);
 	spin_lock(&key->bucket->lock);
 	metastore_walk_start(&walk, key, metastore_topic_of(key), true);
 	spin_unlock(&key->bucket->lock);
 	while (!err && (at = metastore_walk_next(&walk))) {
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (sub->events & change->type)
-			err = metastore_claims_add(claims, &sub->source, change->value);
+			err = metastore_reservations_add(reserved, &sub->source, change->value);
 		cond_resched();
 	}
-	metastore_claims_sort(claims);
+	metastore_reservations_sort(reserved);
 	return err;
 }
 
@@ -51,15 +51,16 @@ static int publish_wait_claim(struct metastore_claims *claims,
  * Makes a change if all have room. Returns -EAGAIN if not; 1 if others came in between:
  * it is to be tried again.
  */
-static int publish_wait_try(struct metastore_change *change, struct metastore_claims *claims)
+static int publish_wait_try(struct metastore_change *change,
+			    struct metastore_reservations *reserved)
 {
 	int section = srcu_read_lock(&metastore_srcu);
 	int err;
 
 	/* What is refused is not waited for. */
-	err = metastore_bucket_check(change) ?: publish_wait_claim(claims, change) ?:
-	      metastore_bucket_change(change, claims);
-	metastore_claims_release(claims);
+	err = metastore_bucket_check(change) ?: publish_wait_reserve(reserved, change) ?:
+	      metastore_bucket_change(change, reserved);
+	metastore_reservations_release(reserved);
 	srcu_read_unlock(&metastore_srcu, section);
 	return err;
 }
@@ -104,13 +105,13 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 	struct metastore_room *room = &change->key->bucket->store->room;
 	bool endless = !timeout || timeout == METASTORE_WAIT_FOREVER;
 	ktime_t end = ktime_add_ms(ktime_get(), timeout);
-	struct metastore_claims claims = {};
+	struct metastore_reservations reserved = {};
 	int err, tries = 0;
 	s64 changes;
 
 	do {
 		changes = atomic64_read(&room->changes);
-		err = publish_wait_try(change, &claims);
+		err = publish_wait_try(change, &reserved);
 		if (err != -EAGAIN && err != 1)
 			break;
 		if (!timeout && (err == -EAGAIN || ++tries == TRIES)) {
@@ -120,6 +121,6 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 		err = publish_wait_sleep(room, err == -EAGAIN, changes,
 					 endless ? KTIME_MAX : ktime_sub(end, ktime_get()));
 	} while (!err);
-	kvfree(claims.claims);
+	kvfree(reserved.items);
 	return err;
 }
