@@ -27,7 +27,7 @@ static void read_fill_header(struct metastore_event *event,
 	event->len = metastore_record_size(record);
 	event->header_len = metastore_record_header_size(record);
 	event->type = record->type;
-	event->cookie = record->source ? record->source->cookie : 0;
+	event->cookie = record->sub ? record->sub->cookie : 0;
 	event->version = record->version;
 	event->flags = record->flags;
 	if (!value) {
@@ -113,7 +113,7 @@ static __always_inline size_t read_copy_simple_unsafe(const struct metastore_rec
 	unsafe_put_user(size, &event->len, fault);
 	unsafe_put_user(sizeof(*event), &event->header_len, fault);
 	unsafe_put_user(record->type, &event->type, fault);
-	unsafe_put_user(record->source->cookie, &event->cookie, fault);
+	unsafe_put_user(record->sub->cookie, &event->cookie, fault);
 	unsafe_put_user(record->version, &event->version, fault);
 	unsafe_put_user(value->time, &event->time, fault);
 	unsafe_put_user(value->len, &event->value_len, fault);

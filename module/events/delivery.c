@@ -58,9 +58,9 @@ static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
 				  struct metastore_push_group *pushed)
 {
 	if (!sub || READ_ONCE(sub->since) >= id || !delivery_is_wanted(sub, &event->notice) ||
-	    !metastore_queue_has_turn(pushed, &sub->source))
+	    !metastore_queue_has_turn(pushed, sub))
 		return;
-	if (metastore_queue_push_next(pushed, &sub->source, event->key,
+	if (metastore_queue_push_next(pushed, sub, event->key,
 				      &event->notice.record))
 		atomic_inc(&event->queues);
 }
@@ -149,11 +149,11 @@ static bool delivery_push_reserved(struct metastore_subscription *sub,
 {
 	const struct metastore_record *event = &delivery->notice->record;
 	struct metastore_reservation *reservation =
-		metastore_reservations_find(delivery->reserved, &sub->source);
+		metastore_reservations_find(delivery->reserved, sub);
 
 	if (reservation)
 		return metastore_queue_push_reserved(reservation, delivery->key, event, garbage);
-	return metastore_queue_push(&sub->source, delivery->key, event, size, garbage);
+	return metastore_queue_push(sub, delivery->key, event, size, garbage);
 }
 
 /*
@@ -180,7 +180,7 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 			refused++;
 		else if (reserved)
 			refused += !delivery_push_reserved(sub, delivery, size, garbage);
-		else if (!metastore_queue_push(&sub->source, key, &notice->record, size,
+		else if (!metastore_queue_push(sub, key, &notice->record, size,
 					       garbage))
 			refused++;
 	}

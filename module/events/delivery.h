@@ -16,7 +16,7 @@ struct metastore_subscriptions;
 
 /**
  * struct metastore_notice - what the subscribers of a key are told
- * @record:	the event, without source
+ * @record:	the event, without subscription
  * @mask:	METASTORE_EVENT_* of which a subscriber must have asked for one
  * @former:	what the open file is subscribed to from which the value was
  *		stolen: it is told whatever it asked for. Only good for comparing.

@@ -3,8 +3,8 @@
  * The event queue of an open file: references to values, bounded in events and in
  * bytes. Nothing is allocated when something is pushed, dropped or lost.
  *
- * And the side of a subscription that its queue knows: its beginning, its books, its
- * end.
+ * And subscriptions as far as their queue knows them: their beginning, their books,
+ * their end.
  */
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
@@ -119,7 +119,7 @@ static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *
 	for (i = 0; i < queue->ring.len; i++) {
 		record = metastore_ring_append(ring);
 		*record = *metastore_ring_at(&queue->ring, i);
-		if (flags_are_indexed(record->source->flags))
+		if (queue_flags_are_indexed(record->sub->flags))
 			metastore_ring_index(ring, record);
 	}
 	swap(queue->ring, *ring);
@@ -144,7 +144,7 @@ int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 		is = queue_look_at_shape(queue);
 		wanted = is;
 		wanted.allocated = true;
-		wanted.indexed |= flags_are_indexed(flags);
+		wanted.indexed |= queue_flags_are_indexed(flags);
 		if (is.allocated && is.indexed == wanted.indexed)
 			return 0;
 		err = queue_create_ring(&ring, &wanted);
@@ -198,7 +198,7 @@ static int queue_reconfigure(struct metastore_queue *queue, struct metastore_rin
 	queue_note_fast_bytes(queue);
 	while (queue->ring.len &&
 	       (queue->ring.len > ring->max_len || !queue_has_room(queue, 0, 0)))
-		queue_drop_oldest(queue, garbage);
+		metastore_queue_drop_oldest(queue, garbage);
 	queue_move_to(queue, ring);
 	queue_room_came(queue);
 	return 0;
@@ -299,7 +299,7 @@ void metastore_queue_tell(struct metastore_queue *queue,
  */
 void metastore_queue_destroy(struct metastore_queue *queue)
 {
-	queue_drain(queue);
+	metastore_queue_drain(queue);
 	metastore_ring_free(&queue->ring);
 }
 
@@ -311,7 +311,7 @@ static int queue_reserve_one_latest(struct metastore_queue *queue)
 
 	spin_lock(&queue->lock);
 	if (queue->latest_bytes + queue->place_bytes <= queue->max_bytes / 2 &&
-	    queue_make_room(queue, 0, queue->place_bytes, &garbage)) {
+	    metastore_queue_make_room(queue, 0, queue->place_bytes, &garbage)) {
 		queue_reserve_latest(queue, queue->place_bytes);
 		err = 0;
 	}
@@ -321,8 +321,8 @@ static int queue_reserve_one_latest(struct metastore_queue *queue)
 }
 
 /**
- * metastore_source_init - prepare the queue's side of a subscription
- * @source:	its struct
+ * metastore_queue_admit - prepare a subscription, as far as its queue knows it
+ * @sub:	the subscription
  * @queue:	where its events shall go, after metastore_queue_prepare()
  * @args:	what the user wants, checked
  * @first_bucket: index of the first bucket with such keys
@@ -331,105 +331,105 @@ static int queue_reserve_one_latest(struct metastore_queue *queue)
  * Return: 0; -ENOBUFS if places for the latest events of exact keys would take more
  * than half of the queue's bytes; -ENOMEM.
  */
-int metastore_source_init(struct metastore_source *source,
+int metastore_queue_admit(struct metastore_subscription *sub,
 			  struct metastore_queue *queue,
 			  const struct metastore_subscribe *args, u32 first_bucket)
 {
 	int err = 0;
 
-	*source = (struct metastore_source) {
+	*sub = (struct metastore_subscription) {
 		.queue = queue,
 		.cookie = args->cookie,
 		.flags = args->flags,
 		.event_flags = args->flags & METASTORE_SUBSCRIBE_NO_VALUE ?
 			       METASTORE_EVENT_F_NO_VALUE : 0,
 	};
-	INIT_LIST_HEAD(&source->lossy);
-	INIT_LIST_HEAD(&source->in_latest);
-	INIT_LIST_HEAD(&source->in_snapshots);
-	if (source->flags & METASTORE_SUBSCRIBE_SNAPSHOT) {
-		source->snapshot = metastore_snapshot_create(first_bucket, args->version);
-		if (!source->snapshot)
+	INIT_LIST_HEAD(&sub->lossy);
+	INIT_LIST_HEAD(&sub->in_latest);
+	INIT_LIST_HEAD(&sub->in_snapshots);
+	if (sub->flags & METASTORE_SUBSCRIBE_SNAPSHOT) {
+		sub->cursor = metastore_cursor_create(first_bucket, args->version);
+		if (!sub->cursor)
 			return -ENOMEM;
 	}
-	source_note_plain(source);
-	if (source_has_place(source))
+	queue_sub_note_plain(sub);
+	if (queue_sub_has_place(sub))
 		err = queue_reserve_one_latest(queue);
 	if (err)
-		kfree(source->snapshot);
+		kfree(sub->cursor);
 	return err;
 }
 
 /**
- * metastore_source_drop - there will be no subscription after all
- * @source:	after metastore_source_init(); still the caller's
+ * metastore_queue_dismiss - there will be no subscription after all
+ * @sub:	after metastore_queue_admit(); still the caller's
  *
  * Context: takes the queue's lock.
  */
-void metastore_source_drop(struct metastore_source *source)
+void metastore_queue_dismiss(struct metastore_subscription *sub)
 {
-	kfree(source->snapshot);
-	if (!source_has_place(source))
+	kfree(sub->cursor);
+	if (!queue_sub_has_place(sub))
 		return;
-	spin_lock(&source->queue->lock);
-	queue_reserve_latest(source->queue, -source->queue->place_bytes);
-	queue_room_came(source->queue);
-	spin_unlock(&source->queue->lock);
+	spin_lock(&sub->queue->lock);
+	queue_reserve_latest(sub->queue, -sub->queue->place_bytes);
+	queue_room_came(sub->queue);
+	spin_unlock(&sub->queue->lock);
 }
 
 /**
- * metastore_source_begin - there is a subscription: its snapshot can be read
- * @source:	its queue's side
+ * metastore_queue_attach - there is a subscription: its snapshot can be read
+ * @sub:	the subscription
  *
  * Context: with the topic's lock held; takes the queue's.
  */
-void metastore_source_begin(struct metastore_source *source)
+void metastore_queue_attach(struct metastore_subscription *sub)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = sub->queue;
 
-	if (!source->snapshot)
+	if (!sub->cursor)
 		return;
 	spin_lock(&queue->lock);
-	list_add_tail(&source->in_snapshots, &queue->snapshots);
+	list_add_tail(&sub->in_snapshots, &queue->snapshots);
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
 }
 
-static void queue_free_source(struct rcu_head *rcu)
+static void queue_free_sub(struct rcu_head *rcu)
 {
-	struct metastore_source *source = container_of(rcu, struct metastore_source, rcu);
+	struct metastore_subscription *sub = container_of(rcu, struct metastore_subscription, rcu);
 
-	kfree(source->snapshot);
-	kfree(source);
+	kfree(sub->cursor);
+	kfree(sub);
 }
 
 /* Frees a subscription once nothing refers to it any more. */
-void source_free_if_done(struct metastore_source *source)
+void metastore_queue_free_if_done(struct metastore_subscription *sub)
 {
-	if (!source->cancelled || source_pending(source) || source->untold || source->held)
+	if (!sub->cancelled || queue_sub_pending(sub) || sub->untold || sub->held)
 		return;
-	if (source_has_place(source))
-		queue_reserve_latest(source->queue, -source->queue->place_bytes);
-	call_srcu(&metastore_srcu, &source->rcu, queue_free_source);
+	if (queue_sub_has_place(sub))
+		queue_reserve_latest(sub->queue, -sub->queue->place_bytes);
+	call_srcu(&metastore_srcu, &sub->rcu, queue_free_sub);
 }
 
 /**
- * metastore_source_cancel - end a subscription
- * @source:	its queue's side, which no delivery can come to any more but those that
+ * metastore_queue_detach - end a subscription
+ * @sub:	the subscription, which no delivery can come to any more but those that
  *		are on it already; not to be used by the caller afterwards
  * @flushed:	whether the subscriber shall read that somebody else did it
  *
  * Context: any; takes the queue's lock.
  */
-void metastore_source_cancel(struct metastore_source *source, bool flushed)
+void metastore_queue_detach(struct metastore_subscription *sub, bool flushed)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = sub->queue;
 
 	spin_lock(&queue->lock);
-	source->cancelled = true;
-	source_note_plain(source);
-	list_del_init(&source->in_snapshots);
-	source_free_if_done(source);
+	sub->cancelled = true;
+	queue_sub_note_plain(sub);
+	list_del_init(&sub->in_snapshots);
+	metastore_queue_free_if_done(sub);
 	queue_room_came(queue);
 	if (flushed) {
 		queue->flushed++;
@@ -441,66 +441,67 @@ void metastore_source_cancel(struct metastore_source *source, bool flushed)
 }
 
 /**
- * metastore_source_tell - tell what became of a subscription's events
- * @source:	its queue's side
+ * metastore_queue_tell_books - tell what became of a subscription's events
+ * @sub:	the subscription
  * @books:	is set
  *
  * Context: with the file's lock held, so that the subscription stays; takes the
  * queue's.
  * Return: METASTORE_SUBSCRIBE_*.
  */
-u32 metastore_source_tell(struct metastore_source *source,
-			  struct metastore_books *books)
+u32 metastore_queue_tell_books(struct metastore_subscription *sub,
+			       struct metastore_books *books)
 {
-	u32 flags = source->flags;
+	u32 flags = sub->flags;
 
-	spin_lock(&source->queue->lock);
-	*books = source->books;
-	books->pending = source_pending(source);
-	if (!source->snapshot)
+	spin_lock(&sub->queue->lock);
+	*books = sub->books;
+	books->pending = queue_sub_pending(sub);
+	if (!sub->cursor)
 		flags &= ~METASTORE_SUBSCRIBE_SNAPSHOT;
-	spin_unlock(&source->queue->lock);
+	spin_unlock(&sub->queue->lock);
 	return flags;
 }
 
 /**
- * metastore_source_hold_snapshot - find the snapshot that is to be read next
+ * metastore_queue_hold_snapshot - find the snapshot that is to be read next
  * @queue:	the queue
- * @snapshot:	is set to it; it stays as long as the caller's section of metastore_srcu
+ * @cursor:	is set to how far it is; stays as long as the caller's section of
+ *		metastore_srcu
  *
  * Context: in such a section; takes the queue's lock.
- * Return: its subscription, which stays until metastore_source_release(), or NULL.
+ * Return: its subscription, which stays until metastore_queue_release_snapshot(), or NULL.
  */
-struct metastore_source *
-metastore_source_hold_snapshot(struct metastore_queue *queue,
-			       struct metastore_snapshot **snapshot)
+struct metastore_subscription *
+metastore_queue_hold_snapshot(struct metastore_queue *queue,
+			      struct metastore_cursor **cursor)
 {
-	struct metastore_source *source;
+	struct metastore_subscription *sub;
 
 	spin_lock(&queue->lock);
-	source = list_first_entry_or_null(&queue->snapshots, struct metastore_source,
-					  in_snapshots);
-	if (source) {
-		source->held++;
-		*snapshot = source->snapshot;
+	sub = list_first_entry_or_null(&queue->snapshots, struct metastore_subscription,
+				       in_snapshots);
+	if (sub) {
+		sub->held++;
+		*cursor = sub->cursor;
 	}
 	spin_unlock(&queue->lock);
-	return source;
+	return sub;
 }
 
 /**
- * metastore_source_release - let go of a subscription
- * @source:	of metastore_source_hold_snapshot()
+ * metastore_queue_release_snapshot - let go of a subscription
+ * @sub:	of metastore_queue_hold_snapshot()
  *
  * Context: takes the queue's lock.
  */
-void metastore_source_release(struct metastore_source *source)
+void metastore_queue_release_snapshot(struct metastore_subscription *sub)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = sub->queue;
 
 	spin_lock(&queue->lock);
-	source->held--;
-	source_free_if_done(source);
+	sub->held--;
+	metastore_queue_free_if_done(sub);
 	queue_room_came(queue);
 	spin_unlock(&queue->lock);
 }

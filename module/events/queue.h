@@ -3,6 +3,7 @@
 #define METASTORE_QUEUE_H
 
 #include <linux/list.h>
+#include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -16,6 +17,8 @@ struct metastore_reservation;
 struct metastore_limits;
 struct metastore_queue;
 struct metastore_room;
+struct metastore_subscriptions;
+struct metastore_topic;
 
 /**
  * struct metastore_books - what became of the events that were matched
@@ -34,7 +37,7 @@ struct metastore_books {
 };
 
 /**
- * struct metastore_source - the side of a subscription that its queue knows
+ * struct metastore_subscription - an open file's subscription to a key or prefix
  * @queue:	the queue its events go to; never changes
  * @cookie:	the subscriber's number for it; never changes
  * @flags:	METASTORE_SUBSCRIBE_*; never changes
@@ -48,16 +51,26 @@ struct metastore_books {
  * @latest:	of an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
  *		if it has a value
  * @in_latest:	in the queue's list if it has
- * @snapshot:	how far it has read the values there are, until it has been told that
+ * @cursor:	how far it has read the values there are, until it has been told that
  *		those were all; NULL: it has, or does not want them
  * @in_snapshots: in the queue's list until a reader takes the end
  * @rcu:	for freeing
+ * @events:	mask of METASTORE_EVENT_*; never changes
+ * @topic:	what is subscribed to; never changes, and is there as long as this is
+ *		in its list
+ * @in_topic:	in the topic's list
+ * @subs:	what the open file is subscribed to; never changes
+ * @in_file:	in its tree
+ * @since:	transactions of the store by the time that it began
  *
- * The rest is protected by the queue's lock. It is the first member of a
- * kmalloc()ed object, which outlives its subscription until the reader has been
- * told everything, and deliveries that may be on it; the queue then frees it.
+ * Up to @rcu it is what the queue knows, protected by the queue's lock. This outlives
+ * the rest until the reader has been told everything, and deliveries that may be on it;
+ * the queue then frees it, by way of metastore_srcu.
+ *
+ * The rest is entered in the topic and in the file, and removed from them, with the locks
+ * of both held, so that who holds either sees it in both or in none.
  */
-struct metastore_source {
+struct metastore_subscription {
 	struct metastore_queue *queue;
 	u64 cookie;
 	u32 flags;
@@ -70,9 +83,16 @@ struct metastore_source {
 	struct list_head lossy;
 	struct metastore_record latest;
 	struct list_head in_latest;
-	struct metastore_snapshot *snapshot;
+	struct metastore_cursor *cursor;
 	struct list_head in_snapshots;
 	struct rcu_head rcu;
+
+	u32 events;
+	struct metastore_topic *topic;
+	struct list_head in_topic;
+	struct metastore_subscriptions *subs;
+	struct rb_node in_file;
+	u64 since;
 };
 
 /**
@@ -100,11 +120,11 @@ struct metastore_source {
  * @nr_in_flight: number of events with readers
  * @books:	of all subscriptions, those that ended included; without what was matched
  *		and what is pending, which is to be had otherwise
- * @lossy:	sources with events lost and not yet reported
- * @latest:	sources with a latest event that waits, in order
+ * @lossy:	subscriptions with events lost and not yet reported
+ * @latest:	subscriptions with a latest event that waits, in order
  * @nr_latest:	their number
  * @latest_turn: whether the next event is of @latest, if both have one
- * @snapshots:	sources with a snapshot
+ * @snapshots:	subscriptions with a snapshot
  * @snapshot_turn: whether the next record is of @snapshots, if something else waits too
  * @flushed:	subscriptions flushed and not yet reported
  * @flush_at:	records of the ring ahead of that report
@@ -169,26 +189,26 @@ int metastore_queue_configure(struct metastore_queue *queue,
 			      const struct metastore_queue_info *args);
 void metastore_queue_destroy(struct metastore_queue *queue);
 
-int metastore_source_init(struct metastore_source *source,
+int metastore_queue_admit(struct metastore_subscription *sub,
 			  struct metastore_queue *queue,
 			  const struct metastore_subscribe *args, u32 first_bucket);
-void metastore_source_drop(struct metastore_source *source);
-void metastore_source_begin(struct metastore_source *source);
-void metastore_source_cancel(struct metastore_source *source, bool flushed);
-u32 metastore_source_tell(struct metastore_source *source,
-			  struct metastore_books *books);
+void metastore_queue_dismiss(struct metastore_subscription *sub);
+void metastore_queue_attach(struct metastore_subscription *sub);
+void metastore_queue_detach(struct metastore_subscription *sub, bool flushed);
+u32 metastore_queue_tell_books(struct metastore_subscription *sub,
+			       struct metastore_books *books);
 
-struct metastore_source *
-metastore_source_hold_snapshot(struct metastore_queue *queue,
-			       struct metastore_snapshot **snapshot);
-void metastore_source_release(struct metastore_source *source);
-void metastore_snapshot_record(struct metastore_source *source,
-			       struct metastore_value *value,
-			       struct metastore_record *record);
-bool metastore_snapshot_end_record(struct metastore_source *source,
-				   struct metastore_record *record);
-void metastore_snapshot_consume(struct metastore_queue *queue,
-				const struct metastore_record *record);
+struct metastore_subscription *
+metastore_queue_hold_snapshot(struct metastore_queue *queue,
+			      struct metastore_cursor **cursor);
+void metastore_queue_release_snapshot(struct metastore_subscription *sub);
+void metastore_queue_snapshot_record(struct metastore_subscription *sub,
+				     struct metastore_value *value,
+				     struct metastore_record *record);
+bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
+				  struct metastore_record *record);
+void metastore_queue_snapshot_consume(struct metastore_queue *queue,
+				      const struct metastore_record *record);
 bool metastore_queue_overdraws(const struct metastore_queue *queue,
 			       const struct metastore_record *record);
 
@@ -196,16 +216,16 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 				struct metastore_queue *queue,
 				struct metastore_garbage *garbage);
 bool metastore_queue_has_turn(struct metastore_push_group *group,
-			      const struct metastore_source *source);
+			      const struct metastore_subscription *sub);
 bool metastore_queue_push_latest(struct metastore_push_group *group);
 bool metastore_queue_push_next(struct metastore_push_group *group,
-			       struct metastore_source *source,
+			       struct metastore_subscription *sub,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event);
 void metastore_queue_push_end(struct metastore_push_group *group);
-int metastore_queue_reserve(struct metastore_source *source,
+int metastore_queue_reserve(struct metastore_subscription *sub,
 			    const struct metastore_value *value, u32 *charge);
-void metastore_queue_unreserve(struct metastore_source *source, u32 charge);
+void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge);
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room);
 bool metastore_queue_finish(struct metastore_queue *queue,

@@ -14,23 +14,23 @@
 #include "events/topic.h"
 
 /* Is the event's place in the subscription itself? */
-static inline bool source_has_place(const struct metastore_source *source)
+static inline bool queue_sub_has_place(const struct metastore_subscription *sub)
 {
-	return source->flags & METASTORE_SUBSCRIBE_LATEST &&
-	       !(source->flags & METASTORE_SUBSCRIBE_PREFIX);
+	return sub->flags & METASTORE_SUBSCRIBE_LATEST &&
+	       !(sub->flags & METASTORE_SUBSCRIBE_PREFIX);
 }
 
 /* Are its events to be found in the ring? */
-static inline bool flags_are_indexed(u32 flags)
+static inline bool queue_flags_are_indexed(u32 flags)
 {
 	return flags & METASTORE_SUBSCRIBE_LATEST && flags & METASTORE_SUBSCRIBE_PREFIX;
 }
 
 /* Notes whether its events need nothing but a place in the ring. */
-static inline void source_note_plain(struct metastore_source *source)
+static inline void queue_sub_note_plain(struct metastore_subscription *sub)
 {
-	source->plain = !source->cancelled && !source->snapshot && !source->event_flags &&
-			!(source->flags & METASTORE_SUBSCRIBE_LATEST);
+	sub->plain = !sub->cancelled && !sub->cursor && !sub->event_flags &&
+		     !(sub->flags & METASTORE_SUBSCRIBE_LATEST);
 }
 
 /* Wakes every poller and one reader, if there are any. */
@@ -54,30 +54,30 @@ static inline void queue_room_came(struct metastore_queue *queue)
 	metastore_room_came(queue->room);
 }
 
-static inline void source_count_untold(struct metastore_source *source, u64 count)
+static inline void queue_count_untold(struct metastore_subscription *sub, u64 count)
 {
-	if (!source->untold)
-		list_add_tail(&source->lossy, &source->queue->lossy);
-	source->untold += count;
+	if (!sub->untold)
+		list_add_tail(&sub->lossy, &sub->queue->lossy);
+	sub->untold += count;
 }
 
-static inline void source_count_lost(struct metastore_source *source)
+static inline void queue_count_lost(struct metastore_subscription *sub)
 {
-	source->books.lost++;
-	source->queue->books.lost++;
-	source_count_untold(source, 1);
+	sub->books.lost++;
+	sub->queue->books.lost++;
+	queue_count_untold(sub, 1);
 }
 
-static inline void source_count_conflated(struct metastore_source *source)
+static inline void queue_count_conflated(struct metastore_subscription *sub)
 {
-	source->books.conflated++;
-	source->queue->books.conflated++;
+	sub->books.conflated++;
+	sub->queue->books.conflated++;
 }
 
 /* Events that wait or are with a reader. */
-static inline u64 source_pending(const struct metastore_source *source)
+static inline u64 queue_sub_pending(const struct metastore_subscription *sub)
 {
-	const struct metastore_books *books = &source->books;
+	const struct metastore_books *books = &sub->books;
 
 	return books->matched - books->delivered - books->conflated - books->lost;
 }
@@ -139,15 +139,15 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 }
 
 /* The subscription whose latest event has waited longest, of those with a place. */
-static inline struct metastore_source *queue_first_latest(struct metastore_queue *queue)
+static inline struct metastore_subscription *queue_first_latest(struct metastore_queue *queue)
 {
-	return list_first_entry(&queue->latest, struct metastore_source, in_latest);
+	return list_first_entry(&queue->latest, struct metastore_subscription, in_latest);
 }
 
-bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
-		     struct metastore_garbage *garbage);
-void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
-void queue_drain(struct metastore_queue *queue);
-void source_free_if_done(struct metastore_source *source);
+bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
+			       struct metastore_garbage *garbage);
+void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
+void metastore_queue_drain(struct metastore_queue *queue);
+void metastore_queue_free_if_done(struct metastore_subscription *sub);
 
 #endif /* METASTORE_QUEUE_PRIV_H */

@@ -11,12 +11,12 @@
 #include "events/reservation.h"
 
 /* Drops the oldest event of the ring. It is counted as lost. */
-void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
+void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
 {
 	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
 
 	queue_remove_oldest(queue);
-	source_count_lost(record.source);
+	queue_count_lost(record.sub);
 	metastore_value_put_later(record.value, garbage);
 }
 
@@ -24,8 +24,8 @@ void queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *
  * Makes room for so many events more in the ring, and so many bytes, by dropping the
  * oldest. If the queue is lossless nothing is dropped. Returns whether there is room.
  */
-bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
-		     struct metastore_garbage *garbage)
+bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
+			       struct metastore_garbage *garbage)
 {
 	u32 max_len = queue->ring.max_len - events;
 
@@ -36,42 +36,42 @@ bool queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
 		return false;
 	while (queue->ring.len > max_len || !queue_has_room(queue, charge, 0))
-		queue_drop_oldest(queue, garbage);
+		metastore_queue_drop_oldest(queue, garbage);
 	return true;
 }
 
 /* As an event of another subscription is that of this one. */
-static void queue_fill_record(struct metastore_record *record, struct metastore_source *source,
+static void queue_fill_record(struct metastore_record *record, struct metastore_subscription *sub,
 			      const struct metastore_record *event)
 {
 	record->news = event->news;
-	record->source = source;
-	record->flags |= source->event_flags;
+	record->sub = sub;
+	record->flags |= sub->event_flags;
 }
 
 /* Puts a newer event where one of the same key waits. It is as old as that one. */
-static void queue_replace_record(struct metastore_record *old, struct metastore_source *source,
+static void queue_replace_record(struct metastore_record *old, struct metastore_subscription *sub,
 				 const struct metastore_record *event,
 				 struct metastore_garbage *garbage)
 {
 	u32 since = old->since;
 
-	source_count_conflated(source);
+	queue_count_conflated(sub);
 	metastore_value_put_later(old->value, garbage);
-	queue_fill_record(old, source, event);
+	queue_fill_record(old, sub, event);
 	old->since = since;
 }
 
-static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_source *source,
+static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_subscription *sub,
 				const struct metastore_record *event,
 				struct metastore_garbage *garbage)
 {
-	if (source->latest.value) {
-		queue_replace_record(&source->latest, source, event, garbage);
+	if (sub->latest.value) {
+		queue_replace_record(&sub->latest, sub, event, garbage);
 		return true;
 	}
-	queue_fill_record(&source->latest, source, event);
-	list_add_tail(&source->in_latest, &queue->latest);
+	queue_fill_record(&sub->latest, sub, event);
+	list_add_tail(&sub->in_latest, &queue->latest);
 	queue->nr_latest++;
 	return true;
 }
@@ -81,7 +81,7 @@ static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_
  * though readers may have taken what counts only while they have it.
  */
 static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue,
-						   struct metastore_source *source,
+						   struct metastore_subscription *sub,
 						   const struct metastore_record *event,
 						   bool reserved,
 						   struct metastore_garbage *garbage)
@@ -91,22 +91,22 @@ static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue
 
 	if (!queue_has_place(queue, charge) &&
 	    !(reserved && queue->ring.len < queue->ring.max_len) &&
-	    !queue_make_room(queue, 1, charge, garbage)) {
-		source_count_lost(source);
+	    !metastore_queue_make_room(queue, 1, charge, garbage)) {
+		queue_count_lost(sub);
 		return NULL;
 	}
-	record = queue_append(queue, source, event, charge);
-	record->flags |= source->event_flags;
+	record = queue_append(queue, sub, event, charge);
+	record->flags |= sub->event_flags;
 	return record;
 }
 
-static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_source *source,
+static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_subscription *sub,
 			       const struct metastore_record *event, bool reserved,
 			       struct metastore_garbage *garbage)
 {
 	struct metastore_record *record;
 
-	record = queue_push_in_ring(queue, source, event, reserved, garbage);
+	record = queue_push_in_ring(queue, sub, event, reserved, garbage);
 	if (record)
 		metastore_ring_index(&queue->ring, record);
 	return record;
@@ -117,7 +117,7 @@ static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_s
  * longer. If that is the very one, it is as if none had waited. Returns false if there
  * is no room for it.
  */
-static bool queue_push_over(struct metastore_queue *queue, struct metastore_source *source,
+static bool queue_push_over(struct metastore_queue *queue, struct metastore_subscription *sub,
 			    struct metastore_record *old, const struct metastore_record *event,
 			    bool reserved, struct metastore_garbage *garbage)
 {
@@ -128,58 +128,58 @@ static bool queue_push_over(struct metastore_queue *queue, struct metastore_sour
 	while (!reserved && !queue_has_room(queue, more, less)) {
 		if (queue->lossless ||
 		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
-			source_count_lost(source);
+			queue_count_lost(sub);
 			return false;
 		}
 		if (metastore_ring_at(&queue->ring, 0) != old) {
-			queue_drop_oldest(queue, garbage);
+			metastore_queue_drop_oldest(queue, garbage);
 			continue;
 		}
 		value = old->value;
 		queue_remove_oldest(queue);
-		source_count_conflated(source);
+		queue_count_conflated(sub);
 		metastore_value_put_later(value, garbage);
-		return queue_push_indexed(queue, source, event, false, garbage);
+		return queue_push_indexed(queue, sub, event, false, garbage);
 	}
 	queue->bytes = queue->bytes - less + more;
 	if (more < less)
 		queue_room_came(queue);
-	queue_replace_record(old, source, event, garbage);
+	queue_replace_record(old, sub, event, garbage);
 	return true;
 }
 
 /* The event of a subscription that wants the latest alone. */
-static bool queue_push_latest(struct metastore_queue *queue, struct metastore_source *source,
+static bool queue_push_latest(struct metastore_queue *queue, struct metastore_subscription *sub,
 			      const struct metastore_record *event, bool reserved,
 			      struct metastore_garbage *garbage)
 {
 	struct metastore_record *old;
 
-	if (source_has_place(source))
-		return queue_push_in_place(queue, source, event, garbage);
-	old = metastore_ring_find(&queue->ring, source, event->value);
-	return old ? queue_push_over(queue, source, old, event, reserved, garbage) :
-		     queue_push_indexed(queue, source, event, reserved, garbage);
+	if (queue_sub_has_place(sub))
+		return queue_push_in_place(queue, sub, event, garbage);
+	old = metastore_ring_find(&queue->ring, sub, event->value);
+	return old ? queue_push_over(queue, sub, old, event, reserved, garbage) :
+		     queue_push_indexed(queue, sub, event, reserved, garbage);
 }
 
 /* Is it to hear of the key? Not if a snapshot will show what the event tells. */
-static bool queue_hears(const struct metastore_source *source, const struct metastore_key *key)
+static bool queue_hears(const struct metastore_subscription *sub, const struct metastore_key *key)
 {
-	return !source->cancelled &&
-	       (!source->snapshot ||
-		metastore_snapshot_has_passed(source->snapshot, key));
+	return !sub->cancelled &&
+	       (!sub->cursor ||
+		metastore_cursor_has_passed(sub->cursor, key));
 }
 
-static bool queue_push_one(struct metastore_queue *queue, struct metastore_source *source,
+static bool queue_push_one(struct metastore_queue *queue, struct metastore_subscription *sub,
 			   const struct metastore_key *key, const struct metastore_record *event,
 			   bool reserved, struct metastore_garbage *garbage)
 {
-	if (!source->plain && !queue_hears(source, key))
+	if (!sub->plain && !queue_hears(sub, key))
 		return false;
-	source->books.matched++;
-	if (source->flags & METASTORE_SUBSCRIBE_LATEST)
-		return queue_push_latest(queue, source, event, reserved, garbage);
-	return queue_push_in_ring(queue, source, event, reserved, garbage);
+	sub->books.matched++;
+	if (sub->flags & METASTORE_SUBSCRIBE_LATEST)
+		return queue_push_latest(queue, sub, event, reserved, garbage);
+	return queue_push_in_ring(queue, sub, event, reserved, garbage);
 }
 
 static void queue_unreserve(struct metastore_queue *queue, u32 charge)
@@ -191,7 +191,7 @@ static void queue_unreserve(struct metastore_queue *queue, u32 charge)
 
 /**
  * metastore_queue_reserve - reserve room for an event, if the queue is lossless
- * @source:	the subscription
+ * @sub:	the subscription
  * @value:	the event's
  * @charge:	is set to the bytes that are reserved, for metastore_queue_push() or
  *		metastore_queue_unreserve(); 0: there need not be, or can never be, room
@@ -200,20 +200,20 @@ static void queue_unreserve(struct metastore_queue *queue, u32 charge)
  * Return: 0; -EAGAIN if there is no room; when there is, metastore_room_came() is
  * called.
  */
-int metastore_queue_reserve(struct metastore_source *source,
+int metastore_queue_reserve(struct metastore_subscription *sub,
 			    const struct metastore_value *value, u32 *charge)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = sub->queue;
 	u32 bytes;
 	int err = 0;
 
 	*charge = 0;
 	spin_lock(&queue->lock);
 	bytes = queue_charge(queue, metastore_value_size(value));
-	if (source->cancelled || !queue->lossless || source_has_place(source) ||
+	if (sub->cancelled || !queue->lossless || queue_sub_has_place(sub) ||
 	    bytes > queue->max_bytes - queue->latest_bytes)
 		goto unlock;
-	if (queue_make_room(queue, 1, bytes, NULL)) {
+	if (metastore_queue_make_room(queue, 1, bytes, NULL)) {
 		queue->reserved_len++;
 		queue->reserved_bytes += bytes;
 		queue_note_fast_bytes(queue);
@@ -229,14 +229,14 @@ unlock:
 
 /**
  * metastore_queue_unreserve - give room back that was not used
- * @source:	the subscription
+ * @sub:	the subscription
  * @charge:	of metastore_queue_reserve()
  *
  * Context: in the same section of metastore_srcu; takes the queue's lock.
  */
-void metastore_queue_unreserve(struct metastore_source *source, u32 charge)
+void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = sub->queue;
 
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, charge);
@@ -248,7 +248,7 @@ void metastore_queue_unreserve(struct metastore_source *source, u32 charge)
  * The short way where the ring is full, as that of who never reads is: the oldest makes
  * room. Returns false if that is not simple.
  */
-static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastore_source *source,
+static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastore_subscription *sub,
 				  const struct metastore_record *event, u32 charge,
 				  struct metastore_garbage *garbage)
 {
@@ -257,7 +257,7 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
 	struct metastore_record *record;
 	u64 bytes;
 
-	if (!source->plain || ring->index.heads || ring->len < ring->max_len)
+	if (!sub->plain || ring->index.heads || ring->len < ring->max_len)
 		return false;
 	oldest = metastore_ring_at(ring, 0);
 	bytes = queue->bytes + charge -
@@ -265,24 +265,24 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
 	/* That is never so if the queue is lossless. */
 	if (bytes > queue->fast_bytes)
 		return false;
-	source->books.matched++;
-	source_count_lost(oldest->source);
+	sub->books.matched++;
+	queue_count_lost(oldest->sub);
 	metastore_value_put_later(oldest->value, garbage);
 	queue_note_length(queue);
 	if (queue->flush_at)
 		queue->flush_at--;
 	record = metastore_ring_turn(ring);
 	record->news = event->news;
-	record->source = source;
+	record->sub = sub;
 	queue->bytes = bytes;
 	return true;
 }
 
 /**
  * metastore_queue_push_any - queue any event for any subscription
- * @source:	the subscription
+ * @sub:	the subscription
  * @key:	the key that the event is about
- * @event:	the event; its source is not looked at
+ * @event:	the event; its subscription is not looked at
  * @charge:	what it counts in the queue
  * @garbage:	takes values of events that were dropped for it
  *
@@ -291,20 +291,20 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
  * false if there is no room for it, then it is counted as lost, or if the subscription
  * has ended, or its snapshot has not passed the key yet.
  */
-bool metastore_queue_push_any(struct metastore_source *source,
+bool metastore_queue_push_any(struct metastore_subscription *sub,
 			      const struct metastore_key *key,
 			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage)
 {
-	return queue_push_for_oldest(source->queue, source, event, charge, garbage) ||
-	       queue_push_one(source->queue, source, key, event, false, garbage);
+	return queue_push_for_oldest(sub->queue, sub, event, charge, garbage) ||
+	       queue_push_one(sub->queue, sub, key, event, false, garbage);
 }
 
 /**
  * metastore_queue_push_reserved - queue an event for which room is reserved
  * @reservation:	the room, and whose it is
  * @key:	the key that the event is about
- * @event:	the event; its source is not looked at
+ * @event:	the event; its subscription is not looked at
  * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
@@ -315,13 +315,13 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 				   const struct metastore_record *event,
 				   struct metastore_garbage *garbage)
 {
-	struct metastore_queue *queue = reservation->source->queue;
+	struct metastore_queue *queue = reservation->sub->queue;
 	bool taken;
 
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, reservation->charge);
 	reservation->used = true;
-	taken = queue_push_one(queue, reservation->source, key, event, true, garbage);
+	taken = queue_push_one(queue, reservation->sub, key, event, true, garbage);
 	/* It may have needed less, or nothing. */
 	queue_room_came(queue);
 	queue_wake(queue);
@@ -350,12 +350,12 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 /**
  * metastore_queue_has_turn - is it a subscription's turn?
  * @group:	the events
- * @source:	the subscription
+ * @sub:	the subscription
  */
 bool metastore_queue_has_turn(struct metastore_push_group *group,
-			      const struct metastore_source *source)
+			      const struct metastore_subscription *sub)
 {
-	bool latest = source->flags & METASTORE_SUBSCRIBE_LATEST;
+	bool latest = sub->flags & METASTORE_SUBSCRIBE_LATEST;
 
 	group->passed_over |= latest;
 	return latest == group->latest;
@@ -376,7 +376,7 @@ bool metastore_queue_push_latest(struct metastore_push_group *group)
 /**
  * metastore_queue_push_next - queue one of them
  * @group:	the events
- * @source:	the subscription
+ * @sub:	the subscription
  * @key:	the key that the event is about
  * @event:	the event; the queue takes a reference of its own to its value
  *
@@ -386,13 +386,13 @@ bool metastore_queue_push_latest(struct metastore_push_group *group)
  * Return: whether the queue took it, as in metastore_queue_push_any().
  */
 bool metastore_queue_push_next(struct metastore_push_group *group,
-			       struct metastore_source *source,
+			       struct metastore_subscription *sub,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event)
 {
 	struct metastore_ring *ring = &group->queue->ring;
 
-	if (!queue_push_one(group->queue, source, key, event, false, group->garbage))
+	if (!queue_push_one(group->queue, sub, key, event, false, group->garbage))
 		return false;
 	metastore_value_get(event->value);
 	group->nr++;

@@ -17,18 +17,18 @@ static inline bool queue_has_place(const struct metastore_queue *queue, u32 char
 
 /* Puts an event into the ring, which has a place for it. */
 static inline struct metastore_record *
-queue_append(struct metastore_queue *queue, struct metastore_source *source,
+queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 	     const struct metastore_record *event, u32 charge)
 {
 	struct metastore_record *record = metastore_ring_append(&queue->ring);
 
 	record->news = event->news;
-	record->source = source;
+	record->sub = sub;
 	queue->bytes += charge;
 	return record;
 }
 
-bool metastore_queue_push_any(struct metastore_source *source,
+bool metastore_queue_push_any(struct metastore_subscription *sub,
 			      const struct metastore_key *key,
 			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage);
@@ -39,9 +39,9 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 
 /**
  * metastore_queue_push - queue an event
- * @source:	the subscription
+ * @sub:	the subscription
  * @key:	the key that the event is about
- * @event:	the event; its source is not looked at
+ * @event:	the event; its subscription is not looked at
  * @size:	metastore_value_size() of its value
  * @garbage:	takes values of events that were dropped for it
  *
@@ -49,21 +49,21 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
  * Return: as metastore_queue_push_any().
  */
 static __always_inline bool
-metastore_queue_push(struct metastore_source *source, const struct metastore_key *key,
+metastore_queue_push(struct metastore_subscription *sub, const struct metastore_key *key,
 		     const struct metastore_record *event, u32 size,
 		     struct metastore_garbage *garbage)
 {
-	struct metastore_queue *queue = source->queue;
+	struct metastore_queue *queue = sub->queue;
 	bool taken = true;
 	u32 charge;
 
 	spin_lock(&queue->lock);
 	charge = queue_charge(queue, size);
-	if (likely(source->plain && queue_has_place(queue, charge))) {
-		source->books.matched++;
-		queue_append(queue, source, event, charge);
+	if (likely(sub->plain && queue_has_place(queue, charge))) {
+		sub->books.matched++;
+		queue_append(queue, sub, event, charge);
 	} else {
-		taken = metastore_queue_push_any(source, key, event, charge, garbage);
+		taken = metastore_queue_push_any(sub, key, event, charge, garbage);
 	}
 	queue_wake(queue);
 	spin_unlock(&queue->lock);

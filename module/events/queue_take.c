@@ -44,14 +44,14 @@ static enum queue_next queue_peek_next(struct metastore_queue *queue,
 				       struct metastore_record *record)
 {
 	enum queue_next next = queue_next_of(queue);
-	struct metastore_source *source;
+	struct metastore_subscription *sub;
 
 	switch (next) {
 	case NEXT_LOST:
-		source = list_first_entry(&queue->lossy, struct metastore_source, lossy);
+		sub = list_first_entry(&queue->lossy, struct metastore_subscription, lossy);
 		*record = (struct metastore_record) {
-			.source = source,
-			.count = source->untold,
+			.sub = sub,
+			.count = sub->untold,
 			.type = METASTORE_EVENT_LOST,
 		};
 		break;
@@ -89,8 +89,8 @@ static void queue_consume_latest(struct metastore_queue *queue,
 				 const struct metastore_record *record)
 {
 	queue_note_length(queue);
-	record->source->latest.value = NULL;
-	list_del_init(&record->source->in_latest);
+	record->sub->latest.value = NULL;
+	list_del_init(&record->sub->in_latest);
 	queue->nr_latest--;
 	if (queue->flush_at_latest)
 		queue->flush_at_latest--;
@@ -112,9 +112,9 @@ static void queue_consume_next(struct metastore_queue *queue, enum queue_next ne
 {
 	switch (next) {
 	case NEXT_LOST:
-		list_del_init(&record->source->lossy);
-		record->source->untold = 0;
-		record->source->held++;
+		list_del_init(&record->sub->lossy);
+		record->sub->untold = 0;
+		record->sub->held++;
 		break;
 	case NEXT_FLUSHED:
 		queue->flushed = 0;
@@ -247,80 +247,80 @@ int metastore_queue_take(struct metastore_queue *queue,
 /* Snapshots */
 
 /**
- * metastore_snapshot_record - make the record of a value that is there
- * @source:	the subscription
+ * metastore_queue_snapshot_record - make the record of a value that is there
+ * @sub:	the subscription
  * @value:	the value, which stays while the bucket's lock is held
  * @record:	is set
  *
  * Context: with the queue's lock held.
  */
-void metastore_snapshot_record(struct metastore_source *source,
-			       struct metastore_value *value,
-			       struct metastore_record *record)
+void metastore_queue_snapshot_record(struct metastore_subscription *sub,
+				     struct metastore_value *value,
+				     struct metastore_record *record)
 {
 	*record = (struct metastore_record) {
 		.value = value,
-		.source = source,
+		.sub = sub,
 		.version = value->version,
 		.type = METASTORE_EVENT_SNAPSHOT,
-		.flags = source->event_flags,
+		.flags = sub->event_flags,
 	};
 }
 
 /**
- * metastore_snapshot_end_record - make the record that those were all values
- * @source:	the subscription
+ * metastore_queue_snapshot_end - make the record that those were all values
+ * @sub:	the subscription
  * @record:	is set
  *
  * Context: with the queue's lock held.
  * Return: false if another reader has it, or the subscription has ended.
  */
-bool metastore_snapshot_end_record(struct metastore_source *source,
-				   struct metastore_record *record)
+bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
+				  struct metastore_record *record)
 {
 	*record = (struct metastore_record) {
-		.source = source,
+		.sub = sub,
 		.type = METASTORE_EVENT_SNAPSHOT_END,
 	};
-	return !list_empty(&source->in_snapshots);
+	return !list_empty(&sub->in_snapshots);
 }
 
 /**
- * metastore_snapshot_consume - a reader takes a record of a snapshot
+ * metastore_queue_snapshot_consume - a reader takes a record of a snapshot
  * @queue:	the queue
  * @record:	the record
  *
  * Context: with the queue's lock held, and if it has a value the bucket's.
  */
-void metastore_snapshot_consume(struct metastore_queue *queue,
-				const struct metastore_record *record)
+void metastore_queue_snapshot_consume(struct metastore_queue *queue,
+				      const struct metastore_record *record)
 {
-	struct metastore_source *source = record->source;
+	struct metastore_subscription *sub = record->sub;
 
 	queue->snapshot_turn = false;
 	if (!record->value) {
-		list_del_init(&source->in_snapshots);
-		source->held++;
+		list_del_init(&sub->in_snapshots);
+		sub->held++;
 		return;
 	}
 	metastore_value_get(record->value);
-	source->books.matched++;
+	sub->books.matched++;
 	queue_count_in_flight(queue, record);
 }
 
-static void queue_finish_snapshot(struct metastore_source *source)
+static void queue_finish_snapshot(struct metastore_subscription *sub)
 {
-	metastore_snapshot_free_later(source->snapshot);
-	source->snapshot = NULL;
-	source_note_plain(source);
+	metastore_cursor_free_later(sub->cursor);
+	sub->cursor = NULL;
+	queue_sub_note_plain(sub);
 }
 
 /* Readers are through */
 
-static void queue_undo_end(struct metastore_queue *queue, struct metastore_source *source)
+static void queue_undo_end(struct metastore_queue *queue, struct metastore_subscription *sub)
 {
-	if (!source->cancelled)
-		list_add(&source->in_snapshots, &queue->snapshots);
+	if (!sub->cancelled)
+		list_add(&sub->in_snapshots, &queue->snapshots);
 }
 
 /* The reader did not get it, which is no event: it is the next again. */
@@ -330,23 +330,23 @@ static void queue_undo_take(struct metastore_queue *queue,
 	if (record->type == METASTORE_EVENT_FLUSHED)
 		queue->flushed += record->count;
 	else if (record->type == METASTORE_EVENT_LOST)
-		source_count_untold(record->source, record->count);
+		queue_count_untold(record->sub, record->count);
 	else
-		queue_undo_end(queue, record->source);
+		queue_undo_end(queue, record->sub);
 }
 
 /* A reader is through with an event. What it counts is the caller's to settle. */
 static void queue_finish_event(struct metastore_record *record, bool delivered,
 			       struct metastore_garbage *garbage)
 {
-	struct metastore_source *source = record->source;
+	struct metastore_subscription *sub = record->sub;
 
 	if (likely(delivered))
-		source->books.delivered++;
+		sub->books.delivered++;
 	else
-		source_count_lost(source);
+		queue_count_lost(sub);
 	metastore_value_put_later(record->value, garbage);
-	source_free_if_done(source);
+	metastore_queue_free_if_done(sub);
 }
 
 /* A reader is through with a record that is no event. */
@@ -355,12 +355,12 @@ static void queue_finish_other(struct metastore_queue *queue, struct metastore_r
 {
 	if (!delivered)
 		queue_undo_take(queue, record);
-	if (!record->source)
+	if (!record->sub)
 		return;
-	record->source->held--;
+	record->sub->held--;
 	if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
-		queue_finish_snapshot(record->source);
-	source_free_if_done(record->source);
+		queue_finish_snapshot(record->sub);
+	metastore_queue_free_if_done(record->sub);
 }
 
 /* A reader is through with records, of which it got the first @delivered. */
@@ -473,7 +473,7 @@ void metastore_queue_pass_on(struct metastore_queue *queue)
 }
 
 /* Takes out all that waits, for nobody: there are no subscriptions left. May sleep. */
-void queue_drain(struct metastore_queue *queue)
+void metastore_queue_drain(struct metastore_queue *queue)
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_record record;

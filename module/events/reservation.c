@@ -19,24 +19,23 @@
 
 static int reservations_compare(const void *a, const void *b)
 {
-	const struct metastore_source *first = ((const struct metastore_reservation *)a)->source;
-	const struct metastore_source *second = ((const struct metastore_reservation *)b)->source;
+	const struct metastore_reservation *first = a, *second = b;
 
-	return first < second ? -1 : first > second;
+	return first->sub < second->sub ? -1 : first->sub > second->sub;
 }
 
 /**
  * metastore_reservations_find - find the reservation of a subscription
  * @reserved:	the reservations
- * @source:	the subscription
+ * @sub:	the subscription
  *
  * Return: the reservation, or NULL.
  */
 struct metastore_reservation *
 metastore_reservations_find(const struct metastore_reservations *reserved,
-			    const struct metastore_source *source)
+			    const struct metastore_subscription *sub)
 {
-	struct metastore_reservation wanted = { .source = (struct metastore_source *)source };
+	struct metastore_reservation wanted = { .sub = (struct metastore_subscription *)sub };
 
 	return bsearch(&wanted, reserved->items, reserved->nr, sizeof(wanted),
 		       reservations_compare);
@@ -76,24 +75,24 @@ static int reservations_grow(struct metastore_reservations *reserved)
 /**
  * metastore_reservations_add - reserve room for an event, if a queue is lossless
  * @reserved:	the reservations
- * @source:	the subscription
+ * @sub:	the subscription
  * @value:	the event's
  *
  * Context: may sleep.
  * Return: 0; -ENOMEM; -EAGAIN if the queue has no room.
  */
 int metastore_reservations_add(struct metastore_reservations *reserved,
-			       struct metastore_source *source,
+			       struct metastore_subscription *sub,
 			       const struct metastore_value *value)
 {
 	u32 charge;
 	int err;
 
-	err = reservations_grow(reserved) ?: metastore_queue_reserve(source, value, &charge);
+	err = reservations_grow(reserved) ?: metastore_queue_reserve(sub, value, &charge);
 	if (err || !charge)
 		return err;
 	reserved->items[reserved->nr++] = (struct metastore_reservation) {
-		.source = source,
+		.sub = sub,
 		.charge = charge,
 	};
 	return 0;
@@ -111,7 +110,7 @@ void metastore_reservations_release(struct metastore_reservations *reserved)
 
 	for (i = 0; i < reserved->nr; i++) {
 		if (!reserved->items[i].used)
-			metastore_queue_unreserve(reserved->items[i].source,
+			metastore_queue_unreserve(reserved->items[i].sub,
 						  reserved->items[i].charge);
 		cond_resched();
 	}

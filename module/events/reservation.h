@@ -5,17 +5,17 @@
 #include <linux/types.h>
 
 struct metastore_key;
-struct metastore_source;
+struct metastore_subscription;
 struct metastore_value;
 
 /**
  * struct metastore_reservation - room for one event in a lossless queue
- * @source:	the subscription that will get it
+ * @sub:	the subscription that will get it
  * @charge:	bytes of the queue
  * @used:	whether the event came, and took it
  */
 struct metastore_reservation {
-	struct metastore_source *source;
+	struct metastore_subscription *sub;
 	u32 charge;
 	bool used;
 };
@@ -37,12 +37,12 @@ struct metastore_reservations {
 };
 
 int metastore_reservations_add(struct metastore_reservations *reserved,
-			       struct metastore_source *source,
+			       struct metastore_subscription *sub,
 			       const struct metastore_value *value);
 void metastore_reservations_sort(struct metastore_reservations *reserved);
 struct metastore_reservation *
 metastore_reservations_find(const struct metastore_reservations *reserved,
-			    const struct metastore_source *source);
+			    const struct metastore_subscription *sub);
 bool metastore_reservations_are_all(const struct metastore_reservations *reserved,
 				    const struct metastore_key *key);
 void metastore_reservations_release(struct metastore_reservations *reserved);

@@ -46,10 +46,10 @@ void metastore_index_free(struct metastore_index *index)
 }
 
 static struct hlist_head *index_chain(const struct metastore_index *index,
-				      const struct metastore_source *source,
+				      const struct metastore_subscription *sub,
 				      const struct metastore_value *value)
 {
-	return &index->heads[hash_64((u64)(unsigned long)source ^ value->node.hash,
+	return &index->heads[hash_64((u64)(unsigned long)sub ^ value->node.hash,
 				     index->bits)];
 }
 
@@ -63,7 +63,7 @@ void metastore_index_add(struct metastore_index *index,
 			 const struct metastore_record *ring, u32 place)
 {
 	hlist_add_head(&index->nodes[place],
-		       index_chain(index, ring[place].source, ring[place].value));
+		       index_chain(index, ring[place].sub, ring[place].value));
 }
 
 /**
@@ -80,22 +80,22 @@ void metastore_index_remove(struct metastore_index *index, u32 place)
  * metastore_index_find - find the event of a key that waits
  * @index:	the index
  * @ring:	the ring
- * @source:	of which subscription
+ * @sub:	of which subscription
  * @value:	the body of another event of the key
  *
  * Return: the record, or NULL.
  */
 struct metastore_record *metastore_index_find(const struct metastore_index *index,
 					      struct metastore_record *ring,
-					      const struct metastore_source *source,
+					      const struct metastore_subscription *sub,
 					      const struct metastore_value *value)
 {
 	struct metastore_record *record;
 	struct hlist_node *node;
 
-	hlist_for_each(node, index_chain(index, source, value)) {
+	hlist_for_each(node, index_chain(index, sub, value)) {
 		record = &ring[node - index->nodes];
-		if (record->source == source &&
+		if (record->sub == sub &&
 		    record->value->node.hash == value->node.hash &&
 		    record->value->node.key_len == value->node.key_len &&
 		    !memcmp(record->value->node.key, value->node.key,

@@ -9,11 +9,11 @@
 
 #include "store/value.h"
 
-struct metastore_source;
+struct metastore_subscription;
 
 /**
  * struct metastore_record - one record in a queue or on its way to a reader
- * @source:	its subscription; NULL: FLUSHED
+ * @sub:	its subscription; NULL: FLUSHED
  * @news:	the rest
  * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
  * @version:	version of the change
@@ -23,7 +23,7 @@ struct metastore_source;
  * @since:	since when it waits, in jiffies
  */
 struct metastore_record {
-	struct metastore_source *source;
+	struct metastore_subscription *sub;
 
 	struct_group_tagged(metastore_news, news, struct metastore_value *value;
 	union {
@@ -78,7 +78,7 @@ void metastore_index_add(struct metastore_index *index,
 void metastore_index_remove(struct metastore_index *index, u32 place);
 struct metastore_record *metastore_index_find(const struct metastore_index *index,
 					      struct metastore_record *ring,
-					      const struct metastore_source *source,
+					      const struct metastore_subscription *sub,
 					      const struct metastore_value *value);
 int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed);
 void metastore_ring_free(struct metastore_ring *ring);
@@ -159,10 +159,10 @@ static inline void metastore_ring_index(struct metastore_ring *ring,
 /* The record of a subscription and of a value's key that can be found, or NULL. */
 static inline struct metastore_record *
 metastore_ring_find(const struct metastore_ring *ring,
-		    const struct metastore_source *source,
+		    const struct metastore_subscription *sub,
 		    const struct metastore_value *value)
 {
-	return metastore_index_find(&ring->index, ring->records, source, value);
+	return metastore_index_find(&ring->index, ring->records, sub, value);
 }
 
 #endif /* METASTORE_RING_H */

@@ -120,8 +120,8 @@ static void subscription_remove(struct metastore_subscription *sub, bool flushed
 	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
 	list_del_rcu(&sub->in_topic);
 	subscription_count(topic, -1);
-	/* A reader of its snapshot finds the topic by way of the source. */
-	metastore_source_cancel(&sub->source, flushed);
+	/* A reader of its snapshot finds the topic by way of the subscription. */
+	metastore_queue_detach(sub, flushed);
 	metastore_topic_free_if_unused(topic);
 }
 
@@ -149,11 +149,11 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	/*
 	 * Only now: a transaction in between is one that came before, though the
 	 * prefix's lock does not keep it away. Till here there was none. Either its
-	 * deliveries find the subscription, or it is seen here; pairs with txn_commit().
+	 * deliveries find the subscriptionscription, or it is seen here; pairs with txn_commit().
 	 */
 	smp_mb();
 	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
-	metastore_source_begin(&sub->source);
+	metastore_queue_attach(sub);
 	return 0;
 }
 
@@ -213,7 +213,7 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	err = subscription_check(subs, key);
 	if (err)
 		goto free;
-	err = metastore_source_init(&sub->source, subs->queue, args,
+	err = metastore_queue_admit(sub, subs->queue, args,
 				    subscription_first_bucket(subs, key));
 	if (err)
 		goto free;
@@ -228,7 +228,7 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	err = subscription_enter(sub, key, &topic, &fork);
 	spin_unlock(lock);
 	if (err)
-		metastore_source_drop(&sub->source);
+		metastore_queue_dismiss(sub);
 	else
 		sub = NULL;
 free:
@@ -278,8 +278,8 @@ static void subscription_fill_info(struct metastore_subscription *sub,
 {
 	struct metastore_books books;
 
-	info->flags = metastore_source_tell(&sub->source, &books);
-	info->cookie = sub->source.cookie;
+	info->flags = metastore_queue_tell_books(sub, &books);
+	info->cookie = sub->cookie;
 	info->events = sub->events;
 	info->matched = books.matched;
 	info->delivered = books.delivered;

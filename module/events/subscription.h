@@ -30,32 +30,6 @@ struct metastore_subscriptions {
 	u64 group;
 };
 
-/**
- * struct metastore_subscription - an open file's subscription to a key or prefix
- * @source:	the queue's side; that may outlive the rest
- * @events:	mask of METASTORE_EVENT_*; never changes
- * @topic:	what is subscribed to; never changes, and is there as long as this is
- *		in its list
- * @in_topic:	in the topic's list
- * @subs:	what the open file is subscribed to; never changes
- * @in_file:	in its tree
- * @since:	transactions of the store by the time that it began
- *
- * Entered and removed with the topic's lock and the file's held, so that who holds
- * either sees it in both or in none. Freed by way of metastore_srcu.
- */
-struct metastore_subscription {
-	struct metastore_source source;
-	u32 events;
-	struct metastore_topic *topic;
-	struct list_head in_topic;
-	struct metastore_subscriptions *subs;
-	struct rb_node in_file;
-	u64 since;
-};
-
-static_assert(offsetof(struct metastore_subscription, source) == 0);
-
 void metastore_subscriptions_init(struct metastore_subscriptions *subs,
 				  struct metastore_store *store,
 				  struct metastore_queue *queue);

@@ -40,7 +40,7 @@ static int publish_wait_reserve(struct metastore_reservations *reserved,
 	while (!err && (at = metastore_walk_next(&walk))) {
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (sub->events & change->type)
-			err = metastore_reservations_add(reserved, &sub->source, change->value);
+			err = metastore_reservations_add(reserved, sub, change->value);
 		cond_resched();
 	}
 	metastore_reservations_sort(reserved);

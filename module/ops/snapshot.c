@@ -32,8 +32,8 @@
  * so that the topic stays.
  *
  * @queue:	the queue
- * @sub:	whose snapshot it is; its source is held
- * @snapshot:	the snapshot
+ * @sub:	whose snapshot it is; held
+ * @cursor:	how far it is
  * @topic:	key or prefix; while the bucket is locked its bucket is that one
  * @value:	the next value, or NULL
  * @section:	of metastore_srcu
@@ -41,7 +41,7 @@
 struct snapshot_visit {
 	struct metastore_queue *queue;
 	struct metastore_subscription *sub;
-	struct metastore_snapshot *snapshot;
+	struct metastore_cursor *cursor;
 	struct metastore_key topic;
 	struct metastore_value *value;
 	int section;
@@ -50,23 +50,20 @@ struct snapshot_visit {
 /* Returns false if the queue has no snapshot. */
 static bool snapshot_begin_visit(struct snapshot_visit *visit, struct metastore_queue *queue)
 {
-	struct metastore_source *source;
-
 	visit->queue = queue;
 	visit->section = metastore_section_begin();
-	source = metastore_source_hold_snapshot(queue, &visit->snapshot);
-	if (!source) {
+	visit->sub = metastore_queue_hold_snapshot(queue, &visit->cursor);
+	if (!visit->sub) {
 		metastore_section_end(visit->section);
 		return false;
 	}
-	visit->sub = container_of(source, struct metastore_subscription, source);
 	metastore_topic_key(visit->sub->topic, &visit->topic);
 	return true;
 }
 
 static void snapshot_end_visit(struct snapshot_visit *visit)
 {
-	metastore_source_release(&visit->sub->source);
+	metastore_queue_release_snapshot(visit->sub);
 	metastore_section_end(visit->section);
 }
 
@@ -79,22 +76,22 @@ static bool snapshot_is_exact(const struct snapshot_visit *visit)
 static void snapshot_pass_key(struct snapshot_visit *visit, const struct metastore_node *node)
 {
 	if (snapshot_is_exact(visit))
-		WRITE_ONCE(visit->snapshot->bucket, METASTORE_SNAPSHOT_DONE);
+		WRITE_ONCE(visit->cursor->bucket, METASTORE_CURSOR_DONE);
 	else
-		metastore_position_set(&visit->snapshot->pos, node->hash, node->key,
+		metastore_position_set(&visit->cursor->pos, node->hash, node->key,
 				       node->key_len);
 }
 
 static void snapshot_pass_bucket(struct snapshot_visit *visit)
 {
-	struct metastore_snapshot *snapshot = visit->snapshot;
+	struct metastore_cursor *cursor = visit->cursor;
 	struct metastore_store *store = visit->sub->subs->store;
-	u32 next = snapshot->bucket + 1;
+	u32 next = cursor->bucket + 1;
 
 	if (snapshot_is_exact(visit) || next == store->limits.buckets)
-		next = METASTORE_SNAPSHOT_DONE;
-	WRITE_ONCE(snapshot->bucket, next);
-	metastore_position_set(&snapshot->pos, 0, NULL, 0);
+		next = METASTORE_CURSOR_DONE;
+	WRITE_ONCE(cursor->bucket, next);
+	metastore_position_set(&cursor->pos, 0, NULL, 0);
 }
 
 static struct metastore_value *snapshot_find_exact(struct snapshot_visit *visit)
@@ -102,7 +99,7 @@ static struct metastore_value *snapshot_find_exact(struct snapshot_visit *visit)
 	struct metastore_value *value = metastore_bucket_find(&visit->topic);
 
 	if (!value || metastore_value_is_over(value) ||
-	    value->version <= visit->snapshot->newer)
+	    value->version <= visit->cursor->newer)
 		return NULL;
 	return value;
 }
@@ -110,7 +107,7 @@ static struct metastore_value *snapshot_find_exact(struct snapshot_visit *visit)
 static struct metastore_value *snapshot_find_next(struct snapshot_visit *visit,
 						  struct metastore_bucket *bucket)
 {
-	struct metastore_position *pos = &visit->snapshot->pos;
+	struct metastore_position *pos = &visit->cursor->pos;
 	struct metastore_node *node;
 	int i;
 
@@ -135,7 +132,7 @@ static void snapshot_find_value(struct snapshot_visit *visit, struct metastore_b
 /* Nothing was found: goes to the next bucket if this one has no more. */
 static void snapshot_go_on(struct snapshot_visit *visit)
 {
-	if (snapshot_is_exact(visit) || visit->snapshot->pos.order == METASTORE_ORDER_END)
+	if (snapshot_is_exact(visit) || visit->cursor->pos.order == METASTORE_ORDER_END)
 		snapshot_pass_bucket(visit);
 }
 
@@ -150,13 +147,13 @@ static struct metastore_bucket *snapshot_lock_bucket(struct snapshot_visit *visi
 	u32 index;
 
 	for (;;) {
-		index = READ_ONCE(visit->snapshot->bucket);
-		if (index == METASTORE_SNAPSHOT_DONE)
+		index = READ_ONCE(visit->cursor->bucket);
+		if (index == METASTORE_CURSOR_DONE)
 			return NULL;
 		bucket = &store->buckets[index];
 		spin_lock(&bucket->lock);
 		spin_lock(&visit->queue->lock);
-		if (visit->snapshot->bucket == index) {
+		if (visit->cursor->bucket == index) {
 			__release(&visit->queue->lock);
 			__release(&bucket->lock);
 			return bucket;
@@ -226,14 +223,14 @@ static int snapshot_take_values(struct snapshot_visit *visit, struct metastore_b
 			snapshot_go_on(visit);
 			break;
 		}
-		metastore_snapshot_record(&visit->sub->source, visit->value, &records[nr]);
+		metastore_queue_snapshot_record(visit->sub, visit->value, &records[nr]);
 		size = metastore_record_size(&records[nr]);
 		if (size > room)
 			return nr ?: -EMSGSIZE;
 		if (nr && metastore_queue_overdraws(visit->queue, &records[nr]))
 			break;
 		room -= size;
-		metastore_snapshot_consume(visit->queue, &records[nr++]);
+		metastore_queue_snapshot_consume(visit->queue, &records[nr++]);
 		snapshot_pass_key(visit, &visit->value->node);
 		if (snapshot_is_exact(visit))
 			break;
@@ -248,10 +245,10 @@ static int snapshot_take_end(struct snapshot_visit *visit, struct metastore_reco
 	int nr = -ENODATA;
 
 	spin_lock(&visit->queue->lock);
-	if (metastore_snapshot_end_record(&visit->sub->source, record)) {
+	if (metastore_queue_snapshot_end(visit->sub, record)) {
 		nr = -EMSGSIZE;
 		if (metastore_record_size(record) <= room) {
-			metastore_snapshot_consume(visit->queue, record);
+			metastore_queue_snapshot_consume(visit->queue, record);
 			nr = 1;
 		}
 	}
@@ -272,7 +269,7 @@ static int snapshot_take_some(struct snapshot_visit *visit,
 
 	if (!bucket)
 		return snapshot_take_end(visit, records, room);
-	nr = visit->sub->source.cancelled ? -ENODATA :
+	nr = visit->sub->cancelled ? -ENODATA :
 	     snapshot_take_values(visit, bucket, records, max, room, &busy);
 	snapshot_unlock_bucket(visit, bucket);
 	if (nr != -EBUSY)
@@ -327,7 +324,7 @@ static ssize_t snapshot_value_size(struct snapshot_visit *visit, struct metastor
 		snapshot_go_on(visit);
 		return 0;
 	}
-	metastore_snapshot_record(&visit->sub->source, visit->value, &record);
+	metastore_queue_snapshot_record(visit->sub, visit->value, &record);
 	return metastore_record_size(&record);
 }
 
@@ -340,7 +337,7 @@ static ssize_t snapshot_look_for_size(struct snapshot_visit *visit)
 
 	if (!bucket)
 		return sizeof(struct metastore_event);
-	size = visit->sub->source.cancelled ? -ENODATA : snapshot_value_size(visit, bucket, &busy);
+	size = visit->sub->cancelled ? -ENODATA : snapshot_value_size(visit, bucket, &busy);
 	snapshot_unlock_bucket(visit, bucket);
 	if (size != -EBUSY)
 		return size;
