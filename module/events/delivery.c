@@ -57,6 +57,7 @@ static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
 				  struct metastore_group_event *event,
 				  struct metastore_push_group *pushed)
 {
+	lockdep_assert_held(&pushed->queue->lock);
 	if (!sub || READ_ONCE(sub->since) >= id || !delivery_is_wanted(sub, &event->notice) ||
 	    !metastore_queue_has_turn(pushed, sub))
 		return;
@@ -74,6 +75,8 @@ static void delivery_give_group_event(struct metastore_subscriptions *subs, u64 
 	struct metastore_topic *topic;
 	struct metastore_key prefix;
 
+	lockdep_assert_held(&subs->lock);
+	lockdep_assert_held(&pushed->queue->lock);
 	delivery_give_if_turn(metastore_subscription_find(subs, event->key), id, event, pushed);
 	metastore_prefix_match(event->key, &match);
 	while ((topic = metastore_prefix_next(&match))) {
@@ -322,6 +325,7 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      const struct metastore_notice *notice,
 			      struct metastore_group *group)
 {
+	lockdep_assert_held(&key->bucket->lock);
 	delivery_start(delivery, key, notice, group, metastore_topic_of(key),
 		       metastore_has_prefixes(&key->bucket->store->prefixes));
 }
@@ -340,6 +344,7 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 {
 	struct metastore_bucket *bucket = delivery->key->bucket;
 
+	lockdep_assert_held(&bucket->lock);
 	while (!delivery->done && !delivery_run_chunk(delivery, CHUNK, garbage)) {
 		if (list_empty(&delivery->in_bucket))
 			list_add(&delivery->in_bucket, &bucket->deliveries);
@@ -381,6 +386,7 @@ u32 metastore_deliver(const struct metastore_key *key, const struct metastore_no
 	struct metastore_topic *topic = metastore_topic_of(key);
 	struct metastore_delivery delivery __uninitialized;
 
+	lockdep_assert_held(&key->bucket->lock);
 	if (!prefixes && !topic)
 		return 0;
 	if (!prefixes && topic->nr <= CHUNK)
@@ -396,6 +402,7 @@ static struct metastore_delivery *delivery_of(const struct metastore_key *key)
 {
 	struct metastore_delivery *delivery;
 
+	lockdep_assert_held(&key->bucket->lock);
 	list_for_each_entry(delivery, &key->bucket->deliveries, in_bucket)
 		if (metastore_key_equal(delivery->key, key))
 			return delivery;
@@ -422,6 +429,7 @@ void metastore_key_complete(const struct metastore_key *key,
 	u64 version, last = 0;
 	u32 nr = CHUNK;
 
+	lockdep_assert_held(&key->bucket->lock);
 	while ((delivery = delivery_of(key))) {
 		version = delivery->notice->record.version;
 		if (last && last != version)

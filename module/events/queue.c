@@ -35,7 +35,7 @@ void metastore_room_came(struct metastore_room *room)
 void metastore_room_needed(struct metastore_room *room)
 {
 	atomic64_inc(&room->epoch);
-	/* Pairs with the lock of the bucket under which the epoch is looked at. */
+	/* Pairs with the bucket's lock around metastore_reservations_are_all(). */
 	smp_mb__after_atomic();
 }
 
@@ -77,6 +77,7 @@ struct queue_shape {
 
 static struct queue_shape queue_shape_of(struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	return (struct queue_shape) {
 		.max_len = queue->ring.max_len,
 		.allocated = queue->ring.records,
@@ -99,6 +100,7 @@ static bool queue_has_shape(struct metastore_queue *queue, const struct queue_sh
 {
 	struct queue_shape now = queue_shape_of(queue);
 
+	lockdep_assert_held(&queue->lock);
 	return now.max_len == shape->max_len && now.allocated == shape->allocated &&
 	       now.indexed == shape->indexed;
 }
@@ -116,6 +118,7 @@ static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *
 	struct metastore_record *record;
 	u32 i;
 
+	lockdep_assert_held(&queue->lock);
 	for (i = 0; i < queue->ring.len; i++) {
 		record = metastore_ring_append(ring);
 		*record = *metastore_ring_at(&queue->ring, i);
@@ -170,6 +173,7 @@ static u64 queue_bytes_with(struct metastore_queue *queue, u32 charge)
 	u64 bytes = queue->in_flight;
 	u32 i;
 
+	lockdep_assert_held(&queue->lock);
 	for (i = 0; i < queue->ring.len; i++)
 		bytes += max(metastore_value_size(metastore_ring_at(&queue->ring, i)->value),
 			     charge);
@@ -183,6 +187,7 @@ static int queue_reconfigure(struct metastore_queue *queue, struct metastore_rin
 	u32 charge = queue_min_charge(max_bytes, ring->max_len);
 	u64 bytes;
 
+	lockdep_assert_held(&queue->lock);
 	if (queue->latest_bytes > max_bytes / 2)
 		return -ENOBUFS;
 	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
@@ -254,6 +259,7 @@ static u64 queue_age_of_oldest(struct metastore_queue *queue)
 {
 	u32 age = 0;
 
+	lockdep_assert_held(&queue->lock);
 	if (queue->ring.len)
 		age = (u32)jiffies - metastore_ring_at(&queue->ring, 0)->since;
 	if (queue->nr_latest)
@@ -387,6 +393,7 @@ void metastore_queue_attach(struct metastore_subscription *sub)
 {
 	struct metastore_queue *queue = sub->queue;
 
+	lockdep_assert_held(metastore_topic_lock(sub->topic));
 	if (!sub->cursor)
 		return;
 	spin_lock(&queue->lock);
@@ -406,6 +413,7 @@ static void queue_free_sub(struct rcu_head *rcu)
 /* Frees a subscription once nothing refers to it any more. */
 void metastore_queue_free_if_done(struct metastore_subscription *sub)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	if (!sub->cancelled || queue_sub_pending(sub) || sub->untold || sub->held)
 		return;
 	if (queue_sub_has_place(sub))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the files about queues share: queue.c (the whole, and its subscriptions),
- * queue_push.c (events come), queue_take.c (events go). All with the queue's lock held.
+ * queue_push.c (events come), queue_take.c (events go).
  */
 #ifndef METASTORE_QUEUE_PRIV_H
 #define METASTORE_QUEUE_PRIV_H
@@ -36,10 +36,11 @@ static inline void queue_sub_note_plain(struct metastore_subscription *sub)
 /* Wakes every poller and one reader, if there are any. */
 static inline void queue_wake(struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	/*
 	 * A sleeper enters itself in readers before it looks, under the lock
 	 * held here, whether there is a record: either it sees the record, or
-	 * it is seen.
+	 * it is seen. Pairs with read_wait_for_record() and metastore_poll().
 	 */
 	if (unlikely(waitqueue_active(&queue->readers)))
 		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
@@ -48,6 +49,7 @@ static inline void queue_wake(struct metastore_queue *queue)
 /* There may be room where there was none. */
 static inline void queue_room_came(struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	if (!queue->room_wanted)
 		return;
 	queue->room_wanted = false;
@@ -56,6 +58,7 @@ static inline void queue_room_came(struct metastore_queue *queue)
 
 static inline void queue_count_untold(struct metastore_subscription *sub, u64 count)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	if (!sub->untold)
 		list_add_tail(&sub->lossy, &sub->queue->lossy);
 	sub->untold += count;
@@ -63,6 +66,7 @@ static inline void queue_count_untold(struct metastore_subscription *sub, u64 co
 
 static inline void queue_count_lost(struct metastore_subscription *sub)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	sub->books.lost++;
 	sub->queue->books.lost++;
 	queue_count_untold(sub, 1);
@@ -70,6 +74,7 @@ static inline void queue_count_lost(struct metastore_subscription *sub)
 
 static inline void queue_count_conflated(struct metastore_subscription *sub)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	sub->books.conflated++;
 	sub->queue->books.conflated++;
 }
@@ -79,18 +84,21 @@ static inline u64 queue_sub_pending(const struct metastore_subscription *sub)
 {
 	const struct metastore_books *books = &sub->books;
 
+	lockdep_assert_held(&sub->queue->lock);
 	return books->matched - books->delivered - books->conflated - books->lost;
 }
 
 /* The same of all subscriptions, not by the books but by what there is. */
 static inline u64 queue_pending(const struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	return (u64)queue->ring.len + queue->nr_latest + queue->nr_in_flight;
 }
 
 /* What an event counts while it waits; with a reader it is its true size. */
 static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 {
+	lockdep_assert_held(&queue->lock);
 	return max(size, queue->min_charge);
 }
 
@@ -98,6 +106,7 @@ static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 static inline bool queue_has_room(const struct metastore_queue *queue, u32 charge,
 				  u64 dropped)
 {
+	lockdep_assert_held(&queue->lock);
 	return queue->bytes - dropped + queue->latest_bytes + queue->reserved_bytes +
 	       charge <= queue->max_bytes;
 }
@@ -116,6 +125,7 @@ static inline void queue_note_fast_bytes(struct metastore_queue *queue)
 
 static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes)
 {
+	lockdep_assert_held(&queue->lock);
 	queue->latest_bytes += bytes;
 	queue_note_fast_bytes(queue);
 }
@@ -123,6 +133,7 @@ static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes
 /* To be called before events are taken out: it was never longer than now, or noted. */
 static inline void queue_note_length(struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	queue->high_len = max(queue->high_len, queue->ring.len + queue->nr_latest);
 }
 
@@ -131,6 +142,7 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 {
 	const struct metastore_value *value = metastore_ring_at(&queue->ring, 0)->value;
 
+	lockdep_assert_held(&queue->lock);
 	queue_note_length(queue);
 	queue->bytes -= queue_charge(queue, metastore_value_size(value));
 	metastore_ring_remove_oldest(&queue->ring);
@@ -141,6 +153,7 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 /* The subscription whose latest event has waited longest, of those with a place. */
 static inline struct metastore_subscription *queue_first_latest(struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	return list_first_entry(&queue->latest, struct metastore_subscription, in_latest);
 }
 

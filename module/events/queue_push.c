@@ -15,6 +15,7 @@ void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore
 {
 	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
 
+	lockdep_assert_held(&queue->lock);
 	queue_remove_oldest(queue);
 	queue_count_lost(record.sub);
 	metastore_value_put_later(record.value, garbage);
@@ -29,6 +30,7 @@ bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 ch
 {
 	u32 max_len = queue->ring.max_len - events;
 
+	lockdep_assert_held(&queue->lock);
 	if (queue->lossless)
 		return queue->ring.len + queue->reserved_len <= max_len &&
 		       queue_has_room(queue, charge, 0);
@@ -56,6 +58,7 @@ static void queue_replace_record(struct metastore_record *old, struct metastore_
 {
 	u32 since = old->since;
 
+	lockdep_assert_held(&sub->queue->lock);
 	queue_count_conflated(sub);
 	metastore_value_put_later(old->value, garbage);
 	queue_fill_record(old, sub, event);
@@ -66,6 +69,7 @@ static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_
 				const struct metastore_record *event,
 				struct metastore_garbage *garbage)
 {
+	lockdep_assert_held(&queue->lock);
 	if (sub->latest.value) {
 		queue_replace_record(&sub->latest, sub, event, garbage);
 		return true;
@@ -89,6 +93,7 @@ static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue
 	u32 charge = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_record *record;
 
+	lockdep_assert_held(&queue->lock);
 	if (!queue_has_place(queue, charge) &&
 	    !(reserved && queue->ring.len < queue->ring.max_len) &&
 	    !metastore_queue_make_room(queue, 1, charge, garbage)) {
@@ -106,6 +111,7 @@ static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_s
 {
 	struct metastore_record *record;
 
+	lockdep_assert_held(&queue->lock);
 	record = queue_push_in_ring(queue, sub, event, reserved, garbage);
 	if (record)
 		metastore_ring_index(&queue->ring, record);
@@ -125,6 +131,7 @@ static bool queue_push_over(struct metastore_queue *queue, struct metastore_subs
 	u32 more = queue_charge(queue, metastore_value_size(event->value));
 	struct metastore_value *value;
 
+	lockdep_assert_held(&queue->lock);
 	while (!reserved && !queue_has_room(queue, more, less)) {
 		if (queue->lossless ||
 		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
@@ -155,6 +162,7 @@ static bool queue_push_latest(struct metastore_queue *queue, struct metastore_su
 {
 	struct metastore_record *old;
 
+	lockdep_assert_held(&queue->lock);
 	if (queue_sub_has_place(sub))
 		return queue_push_in_place(queue, sub, event, garbage);
 	old = metastore_ring_find(&queue->ring, sub, event->value);
@@ -165,6 +173,7 @@ static bool queue_push_latest(struct metastore_queue *queue, struct metastore_su
 /* Is it to hear of the key? Not if a snapshot will show what the event tells. */
 static bool queue_hears(const struct metastore_subscription *sub, const struct metastore_key *key)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	return !sub->cancelled &&
 	       (!sub->cursor ||
 		metastore_cursor_has_passed(sub->cursor, key));
@@ -174,6 +183,7 @@ static bool queue_push_one(struct metastore_queue *queue, struct metastore_subsc
 			   const struct metastore_key *key, const struct metastore_record *event,
 			   bool reserved, struct metastore_garbage *garbage)
 {
+	lockdep_assert_held(&queue->lock);
 	if (!sub->plain && !queue_hears(sub, key))
 		return false;
 	sub->books.matched++;
@@ -184,6 +194,7 @@ static bool queue_push_one(struct metastore_queue *queue, struct metastore_subsc
 
 static void queue_unreserve(struct metastore_queue *queue, u32 charge)
 {
+	lockdep_assert_held(&queue->lock);
 	queue->reserved_len--;
 	queue->reserved_bytes -= charge;
 	queue_note_fast_bytes(queue);
@@ -257,6 +268,7 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
 	struct metastore_record *record;
 	u64 bytes;
 
+	lockdep_assert_held(&queue->lock);
 	if (!sub->plain || ring->index.heads || ring->len < ring->max_len)
 		return false;
 	oldest = metastore_ring_at(ring, 0);
@@ -296,6 +308,7 @@ bool metastore_queue_push_any(struct metastore_subscription *sub,
 			      const struct metastore_record *event, u32 charge,
 			      struct metastore_garbage *garbage)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	return queue_push_for_oldest(sub->queue, sub, event, charge, garbage) ||
 	       queue_push_one(sub->queue, sub, key, event, false, garbage);
 }
@@ -318,6 +331,7 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 	struct metastore_queue *queue = reservation->sub->queue;
 	bool taken;
 
+	lockdep_assert_held(&key->bucket->lock);
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, reservation->charge);
 	reservation->used = true;
@@ -392,6 +406,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 {
 	struct metastore_ring *ring = &group->queue->ring;
 
+	lockdep_assert_held(&group->queue->lock);
 	if (!queue_push_one(group->queue, sub, key, event, false, group->garbage))
 		return false;
 	metastore_value_get(event->value);
@@ -412,6 +427,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 void metastore_queue_push_end(struct metastore_push_group *group)
 	__releases(&group->queue->lock)
 {
+	lockdep_assert_held(&group->queue->lock);
 	queue_wake(group->queue);
 	spin_unlock(&group->queue->lock);
 }

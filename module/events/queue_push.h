@@ -11,6 +11,7 @@
 /* Has the ring a place for it, without anything being dropped or refused? */
 static inline bool queue_has_place(const struct metastore_queue *queue, u32 charge)
 {
+	lockdep_assert_held(&queue->lock);
 	return queue->ring.len < queue->ring.max_len &&
 	       queue->bytes + charge <= queue->fast_bytes;
 }
@@ -22,6 +23,7 @@ queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 {
 	struct metastore_record *record = metastore_ring_append(&queue->ring);
 
+	lockdep_assert_held(&queue->lock);
 	record->news = event->news;
 	record->sub = sub;
 	queue->bytes += charge;
@@ -57,6 +59,7 @@ metastore_queue_push(struct metastore_subscription *sub, const struct metastore_
 	bool taken = true;
 	u32 charge;
 
+	lockdep_assert_held(&key->bucket->lock);
 	spin_lock(&queue->lock);
 	charge = queue_charge(queue, size);
 	if (likely(sub->plain && queue_has_place(queue, charge))) {

@@ -27,6 +27,7 @@ enum queue_next {
  */
 static enum queue_next queue_next_of(const struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	if (!list_empty(&queue->lossy))
 		return NEXT_LOST;
 	if (queue->flushed && !queue->flush_at && !queue->flush_at_latest)
@@ -46,6 +47,7 @@ static enum queue_next queue_peek_next(struct metastore_queue *queue,
 	enum queue_next next = queue_next_of(queue);
 	struct metastore_subscription *sub;
 
+	lockdep_assert_held(&queue->lock);
 	switch (next) {
 	case NEXT_LOST:
 		sub = list_first_entry(&queue->lossy, struct metastore_subscription, lossy);
@@ -80,6 +82,7 @@ static void queue_count_in_flight(struct metastore_queue *queue,
 {
 	u32 size = metastore_value_size(record->value);
 
+	lockdep_assert_held(&queue->lock);
 	queue->bytes += size;
 	queue->in_flight += size;
 	queue->nr_in_flight++;
@@ -88,6 +91,7 @@ static void queue_count_in_flight(struct metastore_queue *queue,
 static void queue_consume_latest(struct metastore_queue *queue,
 				 const struct metastore_record *record)
 {
+	lockdep_assert_held(&queue->lock);
 	queue_note_length(queue);
 	record->sub->latest.value = NULL;
 	list_del_init(&record->sub->in_latest);
@@ -101,6 +105,7 @@ static void queue_consume_latest(struct metastore_queue *queue,
 static void queue_consume_oldest(struct metastore_queue *queue,
 				 const struct metastore_record *record)
 {
+	lockdep_assert_held(&queue->lock);
 	queue_remove_oldest(queue);
 	queue->latest_turn = !(record->flags & METASTORE_EVENT_F_MORE);
 	queue_count_in_flight(queue, record);
@@ -110,6 +115,7 @@ static void queue_consume_oldest(struct metastore_queue *queue,
 static void queue_consume_next(struct metastore_queue *queue, enum queue_next next,
 			       const struct metastore_record *record)
 {
+	lockdep_assert_held(&queue->lock);
 	switch (next) {
 	case NEXT_LOST:
 		list_del_init(&record->sub->lossy);
@@ -144,6 +150,7 @@ static void queue_consume_next(struct metastore_queue *queue, enum queue_next ne
 bool metastore_queue_overdraws(const struct metastore_queue *queue,
 			       const struct metastore_record *record)
 {
+	lockdep_assert_held(&queue->lock);
 	return record->value && queue->in_flight + metastore_value_size(record->value) >
 				queue->max_bytes / 2;
 }
@@ -157,6 +164,7 @@ static bool queue_is_taken_here(enum queue_next next)
 /* Has nothing but the ring anything to be read? */
 static bool queue_is_ring_alone(const struct metastore_queue *queue)
 {
+	lockdep_assert_held(&queue->lock);
 	return list_empty(&queue->lossy) && !queue->flushed &&
 	       list_empty(&queue->snapshots) && !queue->nr_latest;
 }
@@ -172,6 +180,7 @@ static int queue_take_from_ring(struct metastore_queue *queue, struct metastore_
 	u64 charged = 0, in_flight = queue->in_flight;
 	int nr;
 
+	lockdep_assert_held(&queue->lock);
 	queue_note_length(queue);
 	for (nr = 0; nr < max && ring->len; nr++) {
 		struct metastore_record *record = &records[nr];
@@ -204,6 +213,7 @@ static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_re
 	enum queue_next next;
 	int nr = 0;
 
+	lockdep_assert_held(&queue->lock);
 	while (nr < max && queue_is_taken_here(next = queue_peek_next(queue, &records[nr]))) {
 		size_t size = metastore_record_size(&records[nr]);
 
@@ -258,6 +268,7 @@ void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 				     struct metastore_value *value,
 				     struct metastore_record *record)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	*record = (struct metastore_record) {
 		.value = value,
 		.sub = sub,
@@ -278,6 +289,7 @@ void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
 				  struct metastore_record *record)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	*record = (struct metastore_record) {
 		.sub = sub,
 		.type = METASTORE_EVENT_SNAPSHOT_END,
@@ -297,6 +309,7 @@ void metastore_queue_snapshot_consume(struct metastore_queue *queue,
 {
 	struct metastore_subscription *sub = record->sub;
 
+	lockdep_assert_held(&queue->lock);
 	queue->snapshot_turn = false;
 	if (!record->value) {
 		list_del_init(&sub->in_snapshots);
@@ -310,6 +323,7 @@ void metastore_queue_snapshot_consume(struct metastore_queue *queue,
 
 static void queue_finish_snapshot(struct metastore_subscription *sub)
 {
+	lockdep_assert_held(&sub->queue->lock);
 	metastore_cursor_free_later(sub->cursor);
 	sub->cursor = NULL;
 	queue_sub_note_plain(sub);
@@ -319,6 +333,7 @@ static void queue_finish_snapshot(struct metastore_subscription *sub)
 
 static void queue_undo_end(struct metastore_queue *queue, struct metastore_subscription *sub)
 {
+	lockdep_assert_held(&queue->lock);
 	if (!sub->cancelled)
 		list_add(&sub->in_snapshots, &queue->snapshots);
 }
@@ -327,6 +342,7 @@ static void queue_undo_end(struct metastore_queue *queue, struct metastore_subsc
 static void queue_undo_take(struct metastore_queue *queue,
 			    const struct metastore_record *record)
 {
+	lockdep_assert_held(&queue->lock);
 	if (record->type == METASTORE_EVENT_FLUSHED)
 		queue->flushed += record->count;
 	else if (record->type == METASTORE_EVENT_LOST)
@@ -341,6 +357,7 @@ static void queue_finish_event(struct metastore_record *record, bool delivered,
 {
 	struct metastore_subscription *sub = record->sub;
 
+	lockdep_assert_held(&sub->queue->lock);
 	if (likely(delivered))
 		sub->books.delivered++;
 	else
@@ -353,6 +370,7 @@ static void queue_finish_event(struct metastore_record *record, bool delivered,
 static void queue_finish_other(struct metastore_queue *queue, struct metastore_record *record,
 			       bool delivered)
 {
+	lockdep_assert_held(&queue->lock);
 	if (!delivered)
 		queue_undo_take(queue, record);
 	if (!record->sub)
@@ -372,6 +390,7 @@ static void queue_finish_records(struct metastore_queue *queue,
 	u64 bytes = 0;
 	int i;
 
+	lockdep_assert_held(&queue->lock);
 	for (i = 0; i < nr; i++) {
 		struct metastore_record *record = &records[i];
 

@@ -51,6 +51,7 @@ metastore_reservations_find(const struct metastore_reservations *reserved,
 bool metastore_reservations_are_all(const struct metastore_reservations *reserved,
 				    const struct metastore_key *key)
 {
+	lockdep_assert_held(&key->bucket->lock);
 	return reserved->epoch == atomic64_read(&key->bucket->store->room.epoch);
 }
 

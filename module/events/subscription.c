@@ -72,12 +72,14 @@ metastore_subscription_find(const struct metastore_subscriptions *subs,
 {
 	struct rb_node *rb = rb_find(key, &subs->tree, subscription_compare_key);
 
+	lockdep_assert_held(&subs->lock);
 	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
 }
 
 /* Counts a subscription where INFO looks for it. With the topic's lock held. */
 static void subscription_count(struct metastore_topic *topic, int nr)
 {
+	lockdep_assert_held(metastore_topic_lock(topic));
 	WRITE_ONCE(topic->nr, topic->nr + nr);
 	if (topic->bucket)
 		topic->bucket->nr_subscriptions += nr;
@@ -91,6 +93,7 @@ static int subscription_link(struct metastore_subscription *sub)
 	struct metastore_subscriptions *subs = sub->subs;
 	int err = 0;
 
+	lockdep_assert_held(metastore_topic_lock(sub->topic));
 	spin_lock(&subs->lock);
 	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
 		err = -ENOBUFS;
@@ -278,6 +281,7 @@ static void subscription_fill_info(struct metastore_subscription *sub,
 {
 	struct metastore_books books;
 
+	lockdep_assert_held(&sub->subs->lock);
 	info->flags = metastore_queue_tell_books(sub, &books);
 	info->cookie = sub->cookie;
 	info->events = sub->events;
@@ -319,6 +323,7 @@ subscription_first_behind(const struct metastore_subscriptions *subs,
 	struct metastore_subscription *found = NULL;
 	struct rb_node *rb = subs->tree.rb_node;
 
+	lockdep_assert_held(&subs->lock);
 	while (rb) {
 		if (!key->bytes || subscription_compare(key, rb) < 0) {
 			found = rb_entry(rb, struct metastore_subscription, in_file);
@@ -364,6 +369,7 @@ subscription_any(struct metastore_subscriptions *subs)
 {
 	struct rb_node *rb = subs->tree.rb_node;
 
+	lockdep_assert_held(&subs->lock);
 	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
 }
 
@@ -416,6 +422,7 @@ void metastore_subscription_flush_oldest(struct metastore_topic *topic)
 		list_last_entry(&topic->subs, struct metastore_subscription, in_topic);
 	struct metastore_subscriptions *subs = sub->subs;
 
+	lockdep_assert_held(metastore_topic_lock(topic));
 	spin_lock(&subs->lock);
 	subscription_remove(sub, true);
 	spin_unlock(&subs->lock);

@@ -133,6 +133,7 @@ struct metastore_topic *metastore_topic_of(const struct metastore_key *key)
 {
 	struct metastore_node *node;
 
+	lockdep_assert_held(&key->bucket->lock);
 	/* Few keys have subscribers; a bucket with none is a common case. */
 	if (!key->bucket->topics.nr_nodes)
 		return NULL;
@@ -153,12 +154,14 @@ struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 {
 	if (key->bucket)
 		return metastore_topic_of(key);
+	lockdep_assert_held(&store->prefixes.lock);
 	return topic_of_node(metastore_trie_find(&store->prefixes.trie, key->bytes, key->len));
 }
 
 static void topic_note_first_byte(struct metastore_prefixes *prefixes,
 				  const struct metastore_trie_node *node)
 {
+	lockdep_assert_held(&prefixes->lock);
 	if (node->bits)
 		set_bit(node->bytes[0], prefixes->first);
 	else
@@ -169,6 +172,7 @@ static void topic_forget_first_bytes(struct metastore_prefixes *prefixes)
 {
 	int i;
 
+	lockdep_assert_held(&prefixes->lock);
 	WRITE_ONCE(prefixes->any, false);
 	for (i = 0; i < ARRAY_SIZE(prefixes->first); i++)
 		WRITE_ONCE(prefixes->first[i], 0);
@@ -186,6 +190,7 @@ void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topi
 {
 	struct metastore_trie_node *spare, *replaced;
 
+	lockdep_assert_held(metastore_topic_lock(topic));
 	if (topic->bucket) {
 		metastore_table_insert(&topic->bucket->topics, &topic_of_key(topic)->node);
 		return;
@@ -239,6 +244,7 @@ void metastore_topic_free_if_unused(struct metastore_topic *topic)
 struct metastore_topic *metastore_topic_under(struct metastore_store *store,
 					      const u8 *prefix, u32 len)
 {
+	lockdep_assert_held(&store->prefixes.lock);
 	return topic_of_node(metastore_trie_under(&store->prefixes.trie, prefix, len));
 }
 
@@ -292,6 +298,7 @@ struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match
 bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_key *key,
 			  struct metastore_topic *topic, bool prefixes)
 {
+	lockdep_assert_held(&key->bucket->lock);
 	walk->match.next = NULL;
 	if (prefixes)
 		metastore_prefix_match(key, &walk->match);

@@ -249,6 +249,7 @@ static bool txn_look_up(struct txn_op *top, bool *busy)
 {
 	bool over;
 
+	lockdep_assert_held(&top->buffer.key.bucket->lock);
 	*busy = false;
 	top->found = metastore_bucket_find(&top->buffer.key);
 	over = top->found && metastore_value_is_over(top->found);
@@ -306,6 +307,7 @@ static int txn_judge_op(struct txn_op *top)
 {
 	int err;
 
+	lockdep_assert_held(&top->buffer.key.bucket->lock);
 	if (!txn_is_get(top)) {
 		err = metastore_change_judge(&top->change, top->found);
 		if (err)
@@ -351,6 +353,7 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 	struct metastore_group *group = &txn->group;
 	struct metastore_group_event *event;
 
+	lockdep_assert_held(&top->buffer.key.bucket->lock);
 	if (txn_is_get(top)) {
 		if (top->found)
 			metastore_value_get(top->found);

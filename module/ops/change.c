@@ -66,6 +66,7 @@ static inline int change_judge(struct metastore_change *change,
 int metastore_change_judge(struct metastore_change *change,
 			   const struct metastore_value *old)
 {
+	lockdep_assert_held(&change->key->bucket->lock);
 	return change_judge(change, old);
 }
 
@@ -153,6 +154,7 @@ static inline void change_commit(struct metastore_change *change,
 void metastore_change_commit(struct metastore_change *change,
 			     struct metastore_value *old)
 {
+	lockdep_assert_held(&change->key->bucket->lock);
 	change_commit(change, old);
 }
 
@@ -204,6 +206,7 @@ static inline void change_carry_out(struct metastore_change *change, struct meta
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 
+	lockdep_assert_held(&change->key->bucket->lock);
 	change_commit(change, old);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
 		change_deliver(change, old, reserved, garbage);
@@ -222,6 +225,7 @@ static void change_remove_value(const struct metastore_key *key,
 		.event_flags = event_flags,
 	};
 
+	lockdep_assert_held(&key->bucket->lock);
 	change_charge(&change, value);
 	change_carry_out(&change, value, NULL, garbage);
 }

@@ -75,6 +75,7 @@ static bool snapshot_is_exact(const struct snapshot_visit *visit)
 /* Goes on to behind a key of the bucket it is in; an exact one is the only one. */
 static void snapshot_pass_key(struct snapshot_visit *visit, const struct metastore_node *node)
 {
+	lockdep_assert_held(&visit->queue->lock);
 	if (snapshot_is_exact(visit))
 		WRITE_ONCE(visit->cursor->bucket, METASTORE_CURSOR_DONE);
 	else
@@ -88,6 +89,7 @@ static void snapshot_pass_bucket(struct snapshot_visit *visit)
 	struct metastore_store *store = visit->sub->subs->store;
 	u32 next = cursor->bucket + 1;
 
+	lockdep_assert_held(&visit->queue->lock);
 	if (snapshot_is_exact(visit) || next == store->limits.buckets)
 		next = METASTORE_CURSOR_DONE;
 	WRITE_ONCE(cursor->bucket, next);
@@ -215,6 +217,8 @@ static int snapshot_take_values(struct snapshot_visit *visit, struct metastore_b
 	size_t size;
 	int nr = 0;
 
+	lockdep_assert_held(&bucket->lock);
+	lockdep_assert_held(&visit->queue->lock);
 	while (nr < max) {
 		snapshot_find_value(visit, bucket);
 		if (snapshot_is_busy(visit, bucket, busy))
@@ -317,6 +321,8 @@ static ssize_t snapshot_value_size(struct snapshot_visit *visit, struct metastor
 {
 	struct metastore_record record;
 
+	lockdep_assert_held(&bucket->lock);
+	lockdep_assert_held(&visit->queue->lock);
 	snapshot_find_value(visit, bucket);
 	if (snapshot_is_busy(visit, bucket, busy))
 		return -EBUSY;

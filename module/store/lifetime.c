@@ -68,6 +68,7 @@ static struct metastore_value *expiry_value_of(struct timerqueue_node *node)
 
 static void expiry_start_timer(struct metastore_expiry *expiry, ktime_t expires)
 {
+	lockdep_assert_held(&expiry->lock);
 	hrtimer_start_range_ns(&expiry->timer, expires, SLACK_NS,
 			       HRTIMER_MODE_ABS_SOFT);
 }
