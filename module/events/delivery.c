@@ -61,7 +61,7 @@ static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
 	if (!sub || READ_ONCE(sub->since) >= id || !delivery_is_wanted(sub, &event->notice) ||
 	    !metastore_queue_has_turn(pushed, sub))
 		return;
-	if (metastore_queue_push_next(pushed, sub, event->key,
+	if (metastore_queue_push_next(pushed, sub, event->notice.key,
 				      &event->notice.record))
 		atomic_inc(&event->queues);
 }
@@ -77,8 +77,9 @@ static void delivery_give_group_event(struct metastore_subscriptions *subs, u64 
 
 	lockdep_assert_held(&subs->lock);
 	lockdep_assert_held(&pushed->queue->lock);
-	delivery_give_if_turn(metastore_subscription_find(subs, event->key), id, event, pushed);
-	metastore_prefix_match(event->key, &match);
+	delivery_give_if_turn(metastore_subscription_find(subs, event->notice.key), id, event,
+			      pushed);
+	metastore_prefix_match(event->notice.key, &match);
 	while ((topic = metastore_prefix_next(&match))) {
 		metastore_topic_key(topic, &prefix);
 		delivery_give_if_turn(metastore_subscription_find(subs, &prefix), id, event,
@@ -100,17 +101,17 @@ static void delivery_give_group_events(struct metastore_subscriptions *subs,
  * Gives an open file its events of a group, unless it has them. Returns how much work
  * it was, in deliveries.
  */
-static u32 delivery_give_group(struct metastore_subscriptions *subs,
-			       struct metastore_group *group,
-			       struct metastore_garbage *garbage)
+static u32 delivery_give_group(struct metastore_delivery *delivery,
+			       struct metastore_subscriptions *subs)
 {
+	struct metastore_group *group = delivery->group;
 	struct metastore_push_group pushed = {};
 
 	/* The lock keeps the subscriptions, whatever topics they are in. */
 	spin_lock(&subs->lock);
 	if (subs->group != group->id) {
 		subs->group = group->id;
-		metastore_queue_push_begin(&pushed, subs->queue, garbage);
+		metastore_queue_push_begin(&pushed, subs->queue, delivery->garbage);
 		delivery_give_group_events(subs, group, &pushed);
 		if (metastore_queue_push_latest(&pushed))
 			delivery_give_group_events(subs, group, &pushed);
@@ -131,8 +132,7 @@ static struct metastore_subscription *delivery_next_subscription(struct metastor
  * Gives the group to the next files, until that was the work of some @nr events. Returns
  * false if there are no more.
  */
-static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr,
-			       struct metastore_garbage *garbage)
+static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr)
 {
 	struct metastore_subscription *sub;
 	u32 work;
@@ -141,22 +141,20 @@ static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr,
 		sub = delivery_next_subscription(&delivery->walk);
 		if (!sub)
 			return false;
-		work = delivery_give_group(sub->subs, delivery->group, garbage);
+		work = delivery_give_group(delivery, sub->subs);
 	}
 	return true;
 }
 
-static bool delivery_push_reserved(struct metastore_subscription *sub,
-				   const struct metastore_delivery *delivery, u32 size,
-				   struct metastore_garbage *garbage)
+static bool delivery_push_reserved(const struct metastore_delivery *delivery,
+				   struct metastore_subscription *sub,
+				   const struct metastore_push *push)
 {
-	const struct metastore_record *event = &delivery->notice->record;
 	struct metastore_reservation *reservation =
-		metastore_reservations_find(delivery->reserved, sub);
+		metastore_reservations_find(delivery->notice->reserved, sub);
 
-	if (reservation)
-		return metastore_queue_push_reserved(reservation, delivery->key, event, garbage);
-	return metastore_queue_push(sub, delivery->key, event, size, garbage);
+	return reservation ? metastore_queue_push_reserved(reservation, push) :
+			     metastore_queue_push(sub, push);
 }
 
 /*
@@ -166,13 +164,18 @@ static bool delivery_push_reserved(struct metastore_subscription *sub,
  * where there are many.
  */
 static __always_inline u32 delivery_run_topic(struct metastore_delivery *delivery, u32 nr,
-					      bool reserved, struct metastore_garbage *garbage)
+					      bool reserved)
 {
 	const struct metastore_notice *notice = delivery->notice;
 	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.at;
-	u32 size = metastore_value_size(notice->record.value), met = nr, refused = 0;
-	const struct metastore_key *key = delivery->key;
+	const struct metastore_push push = {
+		.key = notice->key,
+		.event = &notice->record,
+		.size = metastore_value_size(notice->record.value),
+		.garbage = delivery->garbage,
+	};
 	struct metastore_subscription *sub;
+	u32 met = nr, refused = 0;
 
 	for (; nr; nr--) {
 		at = rcu_dereference_raw(list_next_rcu(at));
@@ -182,9 +185,8 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 		if (!delivery_is_wanted(sub, notice))
 			refused++;
 		else if (reserved)
-			refused += !delivery_push_reserved(sub, delivery, size, garbage);
-		else if (!metastore_queue_push(sub, key, &notice->record, size,
-					       garbage))
+			refused += !delivery_push_reserved(delivery, sub, &push);
+		else if (!metastore_queue_push(sub, &push))
 			refused++;
 	}
 	delivery->walk.at = at;
@@ -192,35 +194,31 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 	return nr;
 }
 
-static noinline u32 delivery_run_reserved(struct metastore_delivery *delivery, u32 nr,
-					  struct metastore_garbage *garbage)
+static noinline u32 delivery_run_reserved(struct metastore_delivery *delivery, u32 nr)
 {
-	return delivery_run_topic(delivery, nr, true, garbage);
+	return delivery_run_topic(delivery, nr, true);
 }
 
-static noinline u32 delivery_run_plain(struct metastore_delivery *delivery, u32 nr,
-				       struct metastore_garbage *garbage)
+static noinline u32 delivery_run_plain(struct metastore_delivery *delivery, u32 nr)
 {
-	return delivery_run_topic(delivery, nr, false, garbage);
+	return delivery_run_topic(delivery, nr, false);
 }
 
-static inline u32 delivery_run(struct metastore_delivery *delivery, u32 nr,
-			       struct metastore_garbage *garbage)
+static inline u32 delivery_run(struct metastore_delivery *delivery, u32 nr)
 {
-	return unlikely(delivery->reserved) ? delivery_run_reserved(delivery, nr, garbage) :
-					      delivery_run_plain(delivery, nr, garbage);
+	return unlikely(delivery->notice->reserved) ? delivery_run_reserved(delivery, nr) :
+						      delivery_run_plain(delivery, nr);
 }
 
 /* Gives the event to the next @nr subscriptions. Returns false if there are no more. */
-static bool delivery_run_event(struct metastore_delivery *delivery, u32 nr,
-			       struct metastore_garbage *garbage)
+static bool delivery_run_event(struct metastore_delivery *delivery, u32 nr)
 {
 	struct metastore_value *value = delivery->notice->record.value;
 	u32 had = delivery->queues, left = nr;
 
 	metastore_value_get_many(value, nr);
 	while (delivery->walk.topic) {
-		left = delivery_run(delivery, left, garbage);
+		left = delivery_run(delivery, left);
 		if (!left)
 			break;
 		metastore_walk_next_topic(&delivery->walk);
@@ -236,9 +234,9 @@ static bool delivery_run_event(struct metastore_delivery *delivery, u32 nr,
 static bool delivery_run_chunk(struct metastore_delivery *delivery, u32 nr,
 			       struct metastore_garbage *garbage)
 {
-	lockdep_assert_held(&delivery->key->bucket->lock);
-	if (delivery->group ? delivery_run_group(delivery, nr, garbage) :
-			      delivery_run_event(delivery, nr, garbage))
+	lockdep_assert_held(&delivery->notice->key->bucket->lock);
+	delivery->garbage = garbage;
+	if (delivery->group ? delivery_run_group(delivery, nr) : delivery_run_event(delivery, nr))
 		return false;
 	if (!list_empty(&delivery->in_bucket))
 		list_del(&delivery->in_bucket);
@@ -258,15 +256,12 @@ static void delivery_yield_bucket(struct metastore_bucket *bucket,
 	spin_lock(&bucket->lock);
 }
 
-static inline void
-delivery_set(struct metastore_delivery *delivery, const struct metastore_key *key,
-	     const struct metastore_notice *notice, struct metastore_group *group,
-	     struct metastore_reservations *reserved)
+static inline void delivery_set(struct metastore_delivery *delivery,
+				const struct metastore_notice *notice,
+				struct metastore_group *group)
 {
-	delivery->key = key;
 	delivery->notice = notice;
 	delivery->group = group;
-	delivery->reserved = reserved;
 	delivery->section = -1;
 	delivery->queues = 0;
 }
@@ -275,58 +270,58 @@ delivery_set(struct metastore_delivery *delivery, const struct metastore_key *ke
  * Gives an event to a topic with few subscriptions, under one hold of the lock, when that
  * are all. Returns how many queues took it.
  */
-static u32 delivery_run_few(struct metastore_topic *topic, const struct metastore_key *key,
-			    const struct metastore_notice *notice,
-			    struct metastore_reservations *reserved,
+static u32 delivery_run_few(struct metastore_topic *topic, const struct metastore_notice *notice,
 			    struct metastore_garbage *garbage)
 {
 	struct metastore_delivery delivery __uninitialized;
 	u32 nr = topic->nr;
 
-	delivery_set(&delivery, key, notice, NULL, reserved);
+	delivery_set(&delivery, notice, NULL);
+	delivery.garbage = garbage;
 	delivery.walk.topic = topic;
 	delivery.walk.at = &topic->subs;
 	metastore_value_get_many(notice->record.value, nr);
-	delivery_run(&delivery, nr, garbage);
+	delivery_run(&delivery, nr);
 	metastore_value_put_some(notice->record.value, nr - delivery.queues);
 	return delivery.queues;
 }
 
-static void delivery_start(struct metastore_delivery *delivery, const struct metastore_key *key,
+static void delivery_start(struct metastore_delivery *delivery,
 			   const struct metastore_notice *notice, struct metastore_group *group,
 			   struct metastore_topic *topic, bool prefixes)
 {
-	delivery_set(delivery, key, notice, group, NULL);
+	delivery_set(delivery, notice, group);
 	if (group || prefixes)
 		delivery->section = metastore_section_begin();
 	INIT_LIST_HEAD(&delivery->in_bucket);
-	delivery->done = !metastore_walk_start(&delivery->walk, key, topic, prefixes);
+	delivery->done = !metastore_walk_start(&delivery->walk, notice->key, topic, prefixes);
 	if (delivery->done)
 		return;
 	/* Then the lock will be released before the end. */
 	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
 		delivery->section = metastore_section_begin();
 	if (group)
-		list_add(&delivery->in_bucket, &key->bucket->deliveries);
+		list_add(&delivery->in_bucket, &notice->key->bucket->deliveries);
 }
 
 /**
  * metastore_delivery_begin - begin to give an event to the subscribers of a key
  * @delivery:	is set
- * @key:	the key, which is not busy; stays as long as @delivery
- * @notice:	the event; likewise, with its value
+ * @notice:	the event, of a key that is not busy; stays as long as @delivery, with its
+ *		key and its value
  * @group:	events that go with it, this one included, likewise; or NULL
  *
  * Context: with the bucket's lock held. To be followed by metastore_delivery_finish(),
  * by the same task; without a @group the lock is not released in between.
  */
 void metastore_delivery_begin(struct metastore_delivery *delivery,
-			      const struct metastore_key *key,
 			      const struct metastore_notice *notice,
 			      struct metastore_group *group)
 {
+	const struct metastore_key *key = notice->key;
+
 	lockdep_assert_held(&key->bucket->lock);
-	delivery_start(delivery, key, notice, group, metastore_topic_of(key),
+	delivery_start(delivery, notice, group, metastore_topic_of(key),
 		       metastore_has_prefixes(&key->bucket->store->prefixes));
 }
 
@@ -342,7 +337,7 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 void metastore_delivery_finish(struct metastore_delivery *delivery,
 			       struct metastore_garbage *garbage)
 {
-	struct metastore_bucket *bucket = delivery->key->bucket;
+	struct metastore_bucket *bucket = delivery->notice->key->bucket;
 
 	lockdep_assert_held(&bucket->lock);
 	while (!delivery->done && !delivery_run_chunk(delivery, CHUNK, garbage)) {
@@ -369,18 +364,16 @@ static bool delivery_has_prefix(const struct metastore_key *key)
 
 /**
  * metastore_deliver - give an event to the subscribers of a key
- * @key:	the key, which is not busy
- * @notice:	the event, with a reference to its value
- * @reserved:	room that is reserved for it, or NULL
+ * @notice:	the event, of a key that is not busy, with a reference to its value
  * @garbage:	takes values to be freed when the lock is released
  *
  * Context: with the bucket's lock held, which is released and taken again if
  * there are many. May sleep.
  * Return: how many queues took it.
  */
-u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
-		      struct metastore_reservations *reserved, struct metastore_garbage *garbage)
+u32 metastore_deliver(const struct metastore_notice *notice, struct metastore_garbage *garbage)
 {
+	const struct metastore_key *key = notice->key;
 	bool prefixes = metastore_may_have_prefix(&key->bucket->store->prefixes, key) &&
 			delivery_has_prefix(key);
 	struct metastore_topic *topic = metastore_topic_of(key);
@@ -390,9 +383,8 @@ u32 metastore_deliver(const struct metastore_key *key, const struct metastore_no
 	if (!prefixes && !topic)
 		return 0;
 	if (!prefixes && topic->nr <= CHUNK)
-		return delivery_run_few(topic, key, notice, reserved, garbage);
-	delivery_start(&delivery, key, notice, NULL, topic, prefixes);
-	delivery.reserved = reserved;
+		return delivery_run_few(topic, notice, garbage);
+	delivery_start(&delivery, notice, NULL, topic, prefixes);
 	metastore_delivery_finish(&delivery, garbage);
 	return delivery.queues;
 }
@@ -404,7 +396,7 @@ static struct metastore_delivery *delivery_of(const struct metastore_key *key)
 
 	lockdep_assert_held(&key->bucket->lock);
 	list_for_each_entry(delivery, &key->bucket->deliveries, in_bucket)
-		if (metastore_key_equal(delivery->key, key))
+		if (metastore_key_equal(delivery->notice->key, key))
 			return delivery;
 	return NULL;
 }

@@ -16,24 +16,28 @@ struct metastore_subscriptions;
 
 /**
  * struct metastore_notice - what the subscribers of a key are told
+ * @key:	the key
  * @record:	the event, without subscription
  * @mask:	METASTORE_EVENT_* of which a subscriber must have asked for one
  * @former:	what the open file is subscribed to from which the value was
  *		stolen: it is told whatever it asked for. Only good for comparing.
  *		NULL: there is none
+ * @reserved:	room that is reserved for it, or NULL
  */
 struct metastore_notice {
+	const struct metastore_key *key;
 	struct metastore_record record;
 	u32 mask;
 	const struct metastore_subscriptions *former;
+	struct metastore_reservations *reserved;
 };
 
 /**
  * struct metastore_delivery - an event on its way
- * @key:	the key it is about
  * @notice:	the event
  * @group:	the events that go with it, or NULL
- * @reserved:	room that is reserved for it, or NULL
+ * @garbage:	takes values to be freed when the lock is released: of the one who holds
+ *		it and goes on with this
  * @in_bucket:	in the bucket's list, when the lock is not held and there are
  *		subscribers left: nobody but its helpers changes the key
  * @walk:	how far it is
@@ -44,10 +48,9 @@ struct metastore_notice {
  * Belongs to the publisher, which does not let go of it before it is done.
  */
 struct metastore_delivery {
-	const struct metastore_key *key;
 	const struct metastore_notice *notice;
 	struct metastore_group *group;
-	struct metastore_reservations *reserved;
+	struct metastore_garbage *garbage;
 	struct list_head in_bucket;
 	struct metastore_walk walk;
 	int section;
@@ -57,12 +60,10 @@ struct metastore_delivery {
 
 /**
  * struct metastore_group_event - an event of a group
- * @key:	its key
  * @notice:	the event
  * @queues:	how many queues took it
  */
 struct metastore_group_event {
-	const struct metastore_key *key;
 	struct metastore_notice notice;
 	atomic_t queues;
 };
@@ -85,10 +86,8 @@ bool metastore_key_is_busy(const struct metastore_key *key);
 bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
 			 struct metastore_garbage *garbage);
 
-u32 metastore_deliver(const struct metastore_key *key, const struct metastore_notice *notice,
-		      struct metastore_reservations *reserved, struct metastore_garbage *garbage);
+u32 metastore_deliver(const struct metastore_notice *notice, struct metastore_garbage *garbage);
 void metastore_delivery_begin(struct metastore_delivery *delivery,
-			      const struct metastore_key *key,
 			      const struct metastore_notice *notice,
 			      struct metastore_group *group);
 void metastore_delivery_finish(struct metastore_delivery *delivery,

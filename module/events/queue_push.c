@@ -53,28 +53,26 @@ static void queue_fill_record(struct metastore_record *record, struct metastore_
 
 /* Puts a newer event where one of the same key waits. It is as old as that one. */
 static void queue_replace_record(struct metastore_record *old, struct metastore_subscription *sub,
-				 const struct metastore_record *event,
-				 struct metastore_garbage *garbage)
+				 const struct metastore_push *push)
 {
 	u32 since = old->since;
 
 	lockdep_assert_held(&sub->queue->lock);
 	queue_count_conflated(sub);
-	metastore_value_put_later(old->value, garbage);
-	queue_fill_record(old, sub, event);
+	metastore_value_put_later(old->value, push->garbage);
+	queue_fill_record(old, sub, push->event);
 	old->since = since;
 }
 
 static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_subscription *sub,
-				const struct metastore_record *event,
-				struct metastore_garbage *garbage)
+				const struct metastore_push *push)
 {
 	lockdep_assert_held(&queue->lock);
 	if (sub->latest.value) {
-		queue_replace_record(&sub->latest, sub, event, garbage);
+		queue_replace_record(&sub->latest, sub, push);
 		return true;
 	}
-	queue_fill_record(&sub->latest, sub, event);
+	queue_fill_record(&sub->latest, sub, push->event);
 	list_add_tail(&sub->in_latest, &queue->latest);
 	queue->nr_latest++;
 	return true;
@@ -86,33 +84,30 @@ static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_
  */
 static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue,
 						   struct metastore_subscription *sub,
-						   const struct metastore_record *event,
-						   bool reserved,
-						   struct metastore_garbage *garbage)
+						   const struct metastore_push *push)
 {
-	u32 charge = queue_charge(queue, metastore_value_size(event->value));
+	u32 charge = queue_charge(queue, push->size);
 	struct metastore_record *record;
 
 	lockdep_assert_held(&queue->lock);
 	if (!queue_has_place(queue, charge) &&
-	    !(reserved && queue->ring.len < queue->ring.max_len) &&
-	    !metastore_queue_make_room(queue, 1, charge, garbage)) {
+	    !(push->reserved && queue->ring.len < queue->ring.max_len) &&
+	    !metastore_queue_make_room(queue, 1, charge, push->garbage)) {
 		queue_count_lost(sub);
 		return NULL;
 	}
-	record = queue_append(queue, sub, event, charge);
+	record = queue_append(queue, sub, push->event, charge);
 	record->flags |= sub->event_flags;
 	return record;
 }
 
 static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_subscription *sub,
-			       const struct metastore_record *event, bool reserved,
-			       struct metastore_garbage *garbage)
+			       const struct metastore_push *push)
 {
 	struct metastore_record *record;
 
 	lockdep_assert_held(&queue->lock);
-	record = queue_push_in_ring(queue, sub, event, reserved, garbage);
+	record = queue_push_in_ring(queue, sub, push);
 	if (record)
 		metastore_ring_index(&queue->ring, record);
 	return record;
@@ -124,50 +119,48 @@ static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_s
  * is no room for it.
  */
 static bool queue_push_over(struct metastore_queue *queue, struct metastore_subscription *sub,
-			    struct metastore_record *old, const struct metastore_record *event,
-			    bool reserved, struct metastore_garbage *garbage)
+			    struct metastore_record *old, const struct metastore_push *push)
 {
 	u32 less = queue_charge(queue, metastore_value_size(old->value));
-	u32 more = queue_charge(queue, metastore_value_size(event->value));
+	u32 more = queue_charge(queue, push->size);
 	struct metastore_value *value;
 
 	lockdep_assert_held(&queue->lock);
-	while (!reserved && !queue_has_room(queue, more, less)) {
+	while (!push->reserved && !queue_has_room(queue, more, less)) {
 		if (queue->lossless ||
 		    !queue_has_room(queue, more, queue->bytes - queue->in_flight)) {
 			queue_count_lost(sub);
 			return false;
 		}
 		if (metastore_ring_at(&queue->ring, 0) != old) {
-			metastore_queue_drop_oldest(queue, garbage);
+			metastore_queue_drop_oldest(queue, push->garbage);
 			continue;
 		}
 		value = old->value;
 		queue_remove_oldest(queue);
 		queue_count_conflated(sub);
-		metastore_value_put_later(value, garbage);
-		return queue_push_indexed(queue, sub, event, false, garbage);
+		metastore_value_put_later(value, push->garbage);
+		return queue_push_indexed(queue, sub, push);
 	}
 	queue->bytes = queue->bytes - less + more;
 	if (more < less)
 		queue_room_came(queue);
-	queue_replace_record(old, sub, event, garbage);
+	queue_replace_record(old, sub, push);
 	return true;
 }
 
 /* The event of a subscription that wants the latest alone. */
 static bool queue_push_latest(struct metastore_queue *queue, struct metastore_subscription *sub,
-			      const struct metastore_record *event, bool reserved,
-			      struct metastore_garbage *garbage)
+			      const struct metastore_push *push)
 {
 	struct metastore_record *old;
 
 	lockdep_assert_held(&queue->lock);
 	if (queue_sub_has_place(sub))
-		return queue_push_in_place(queue, sub, event, garbage);
-	old = metastore_ring_find(&queue->ring, sub, event->value);
-	return old ? queue_push_over(queue, sub, old, event, reserved, garbage) :
-		     queue_push_indexed(queue, sub, event, reserved, garbage);
+		return queue_push_in_place(queue, sub, push);
+	old = metastore_ring_find(&queue->ring, sub, push->event->value);
+	return old ? queue_push_over(queue, sub, old, push) :
+		     queue_push_indexed(queue, sub, push);
 }
 
 /* Is it to hear of the key? Not if a snapshot will show what the event tells. */
@@ -180,16 +173,15 @@ static bool queue_hears(const struct metastore_subscription *sub, const struct m
 }
 
 static bool queue_push_one(struct metastore_queue *queue, struct metastore_subscription *sub,
-			   const struct metastore_key *key, const struct metastore_record *event,
-			   bool reserved, struct metastore_garbage *garbage)
+			   const struct metastore_push *push)
 {
 	lockdep_assert_held(&queue->lock);
-	if (!sub->plain && !queue_hears(sub, key))
+	if (!sub->plain && !queue_hears(sub, push->key))
 		return false;
 	sub->books.matched++;
 	if (sub->flags & METASTORE_SUBSCRIBE_LATEST)
-		return queue_push_latest(queue, sub, event, reserved, garbage);
-	return queue_push_in_ring(queue, sub, event, reserved, garbage);
+		return queue_push_latest(queue, sub, push);
+	return queue_push_in_ring(queue, sub, push);
 }
 
 static void queue_unreserve(struct metastore_queue *queue, u32 charge)
@@ -208,7 +200,7 @@ static void queue_unreserve(struct metastore_queue *queue, u32 charge)
  *		metastore_queue_unreserve(); 0: there need not be, or can never be, room
  *
  * Context: in a section of metastore_srcu; takes the queue's lock.
- * Return: 0; -EAGAIN if there is no room; when there is, metastore_room_came() is
+ * Return: 0; -ENOBUFS if there is no room; when there is, metastore_room_came() is
  * called.
  */
 int metastore_queue_reserve(struct metastore_subscription *sub,
@@ -231,7 +223,7 @@ int metastore_queue_reserve(struct metastore_subscription *sub,
 		*charge = bytes;
 	} else {
 		queue->room_wanted = true;
-		err = -EAGAIN;
+		err = -ENOBUFS;
 	}
 unlock:
 	spin_unlock(&queue->lock);
@@ -259,9 +251,9 @@ void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge)
  * The short way where the ring is full, as that of who never reads is: the oldest makes
  * room. Returns false if that is not simple.
  */
-static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastore_subscription *sub,
-				  const struct metastore_record *event, u32 charge,
-				  struct metastore_garbage *garbage)
+static bool queue_push_for_oldest(struct metastore_queue *queue,
+				  struct metastore_subscription *sub,
+				  const struct metastore_push *push)
 {
 	struct metastore_ring *ring = &queue->ring;
 	const struct metastore_record *oldest;
@@ -272,19 +264,19 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
 	if (!sub->plain || ring->index.heads || ring->len < ring->max_len)
 		return false;
 	oldest = metastore_ring_at(ring, 0);
-	bytes = queue->bytes + charge -
+	bytes = queue->bytes + queue_charge(queue, push->size) -
 		queue_charge(queue, metastore_value_size(oldest->value));
 	/* That is never so if the queue is lossless. */
 	if (bytes > queue->fast_bytes)
 		return false;
 	sub->books.matched++;
 	queue_count_lost(oldest->sub);
-	metastore_value_put_later(oldest->value, garbage);
+	metastore_value_put_later(oldest->value, push->garbage);
 	queue_note_length(queue);
 	if (queue->flush_at)
 		queue->flush_at--;
 	record = metastore_ring_turn(ring);
-	record->news = event->news;
+	record->news = push->event->news;
 	record->sub = sub;
 	queue->bytes = bytes;
 	return true;
@@ -293,10 +285,7 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
 /**
  * metastore_queue_push_any - queue any event for any subscription
  * @sub:	the subscription
- * @key:	the key that the event is about
- * @event:	the event; its subscription is not looked at
- * @charge:	what it counts in the queue
- * @garbage:	takes values of events that were dropped for it
+ * @push:	the event
  *
  * Context: with the queue's lock held.
  * Return: true if the queue took it, with a reference of the caller's to its value;
@@ -304,38 +293,34 @@ static bool queue_push_for_oldest(struct metastore_queue *queue, struct metastor
  * has ended, or its snapshot has not passed the key yet.
  */
 bool metastore_queue_push_any(struct metastore_subscription *sub,
-			      const struct metastore_key *key,
-			      const struct metastore_record *event, u32 charge,
-			      struct metastore_garbage *garbage)
+			      const struct metastore_push *push)
 {
 	lockdep_assert_held(&sub->queue->lock);
-	return queue_push_for_oldest(sub->queue, sub, event, charge, garbage) ||
-	       queue_push_one(sub->queue, sub, key, event, false, garbage);
+	return queue_push_for_oldest(sub->queue, sub, push) ||
+	       queue_push_one(sub->queue, sub, push);
 }
 
 /**
  * metastore_queue_push_reserved - queue an event for which room is reserved
- * @reservation:	the room, and whose it is
- * @key:	the key that the event is about
- * @event:	the event; its subscription is not looked at
- * @garbage:	takes values of events that were dropped for it
+ * @reservation: the room, and whose it is
+ * @push:	the event
  *
  * Context: with the bucket's lock held; takes the queue's.
  * Return: as metastore_queue_push_any().
  */
 bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
-				   const struct metastore_key *key,
-				   const struct metastore_record *event,
-				   struct metastore_garbage *garbage)
+				   const struct metastore_push *push)
 {
 	struct metastore_queue *queue = reservation->sub->queue;
+	struct metastore_push mine = *push;
 	bool taken;
 
-	lockdep_assert_held(&key->bucket->lock);
+	lockdep_assert_held(&push->key->bucket->lock);
+	mine.reserved = true;
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, reservation->charge);
 	reservation->used = true;
-	taken = queue_push_one(queue, reservation->sub, key, event, true, garbage);
+	taken = queue_push_one(queue, reservation->sub, &mine);
 	/* It may have needed less, or nothing. */
 	queue_room_came(queue);
 	queue_wake(queue);
@@ -404,10 +389,16 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event)
 {
+	const struct metastore_push push = {
+		.key = key,
+		.event = event,
+		.size = metastore_value_size(event->value),
+		.garbage = group->garbage,
+	};
 	struct metastore_ring *ring = &group->queue->ring;
 
 	lockdep_assert_held(&group->queue->lock);
-	if (!queue_push_one(group->queue, sub, key, event, false, group->garbage))
+	if (!queue_push_one(group->queue, sub, &push))
 		return false;
 	metastore_value_get(event->value);
 	group->nr++;

@@ -8,6 +8,24 @@
 
 #include "events/queue_priv.h"
 
+struct metastore_reservation;
+
+/**
+ * struct metastore_push - an event that is given to queues
+ * @key:	the key that it is about
+ * @event:	the event; its subscription is not looked at
+ * @size:	metastore_value_size() of its value
+ * @reserved:	whether there is room reserved for it, no longer counted as such
+ * @garbage:	takes values of events that are dropped for it
+ */
+struct metastore_push {
+	const struct metastore_key *key;
+	const struct metastore_record *event;
+	u32 size;
+	bool reserved;
+	struct metastore_garbage *garbage;
+};
+
 /* Has the ring a place for it, without anything being dropped or refused? */
 static inline bool queue_has_place(const struct metastore_queue *queue, u32 charge)
 {
@@ -31,42 +49,33 @@ queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 }
 
 bool metastore_queue_push_any(struct metastore_subscription *sub,
-			      const struct metastore_key *key,
-			      const struct metastore_record *event, u32 charge,
-			      struct metastore_garbage *garbage);
+			      const struct metastore_push *push);
 bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
-				   const struct metastore_key *key,
-				   const struct metastore_record *event,
-				   struct metastore_garbage *garbage);
+				   const struct metastore_push *push);
 
 /**
  * metastore_queue_push - queue an event
  * @sub:	the subscription
- * @key:	the key that the event is about
- * @event:	the event; its subscription is not looked at
- * @size:	metastore_value_size() of its value
- * @garbage:	takes values of events that were dropped for it
+ * @push:	the event
  *
  * Context: with the bucket's lock held; takes the queue's.
  * Return: as metastore_queue_push_any().
  */
-static __always_inline bool
-metastore_queue_push(struct metastore_subscription *sub, const struct metastore_key *key,
-		     const struct metastore_record *event, u32 size,
-		     struct metastore_garbage *garbage)
+static __always_inline bool metastore_queue_push(struct metastore_subscription *sub,
+						 const struct metastore_push *push)
 {
 	struct metastore_queue *queue = sub->queue;
 	bool taken = true;
 	u32 charge;
 
-	lockdep_assert_held(&key->bucket->lock);
+	lockdep_assert_held(&push->key->bucket->lock);
 	spin_lock(&queue->lock);
-	charge = queue_charge(queue, size);
+	charge = queue_charge(queue, push->size);
 	if (likely(sub->plain && queue_has_place(queue, charge))) {
 		sub->books.matched++;
-		queue_append(queue, sub, event, charge);
+		queue_append(queue, sub, push->event, charge);
 	} else {
-		taken = metastore_queue_push_any(sub, key, event, charge, garbage);
+		taken = metastore_queue_push_any(sub, push);
 	}
 	queue_wake(queue);
 	spin_unlock(&queue->lock);

@@ -80,7 +80,7 @@ static int reservations_grow(struct metastore_reservations *reserved)
  * @value:	the event's
  *
  * Context: may sleep.
- * Return: 0; -ENOMEM; -EAGAIN if the queue has no room.
+ * Return: 0; -ENOMEM; -ENOBUFS if the queue has no room.
  */
 int metastore_reservations_add(struct metastore_reservations *reserved,
 			       struct metastore_subscription *sub,

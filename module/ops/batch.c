@@ -360,7 +360,6 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 		return;
 	}
 	event = &group->events[group->nr++];
-	event->key = &top->buffer.key;
 	top->stored = top->change.value;
 	if (top->stored)
 		metastore_value_get(top->stored);
@@ -368,7 +367,7 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 	metastore_change_tell(&top->change, top->found, &event->notice);
 	/* That reference belongs to the table now. */
 	top->change.value = NULL;
-	metastore_delivery_begin(&top->delivery, event->key, &event->notice, group);
+	metastore_delivery_begin(&top->delivery, &event->notice, group);
 }
 
 /* Gives the events to all subscribers, bucket after bucket. */

@@ -32,12 +32,21 @@ int metastore_change_prepare(const struct metastore_change *change)
 	return metastore_table_prepare(&change->key->bucket->values);
 }
 
-/* See metastore_change_judge(). */
-static inline int change_judge(struct metastore_change *change,
-			       const struct metastore_value *old)
+/**
+ * metastore_change_judge - may a change be made?
+ * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
+ * @old:	the value there is, whose time is not over, or NULL
+ *
+ * Context: with the bucket's lock held.
+ * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
+ * there is nothing to delete; -EBUSY: the value belongs to another open file.
+ */
+int metastore_change_judge(struct metastore_change *change,
+			   const struct metastore_value *old)
 {
 	u64 version = old ? old->version : 0;
 
+	lockdep_assert_held(&change->key->bucket->lock);
 	if (change->flags & METASTORE_F_CREATE && old) {
 		change->version = version;
 		return -EEXIST;
@@ -55,32 +64,6 @@ static inline int change_judge(struct metastore_change *change,
 }
 
 /**
- * metastore_change_judge - may a change be made?
- * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
- * @old:	the value there is, whose time is not over, or NULL
- *
- * Context: with the bucket's lock held.
- * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
- * there is nothing to delete; -EBUSY: the value belongs to another open file.
- */
-int metastore_change_judge(struct metastore_change *change,
-			   const struct metastore_value *old)
-{
-	lockdep_assert_held(&change->key->bucket->lock);
-	return change_judge(change, old);
-}
-
-/* See metastore_change_bytes(). */
-static inline s64 change_find_bytes(struct metastore_change *change,
-				    const struct metastore_value *old)
-{
-	change->bytes = change->value ? metastore_value_size(change->value) : 0;
-	if (old)
-		change->bytes -= metastore_value_size(old);
-	return change->bytes;
-}
-
-/**
  * metastore_change_bytes - find out what a change adds to the bytes of the store
  * @change:	the change; its bytes are set
  * @old:	the value there is, or NULL
@@ -90,7 +73,10 @@ static inline s64 change_find_bytes(struct metastore_change *change,
 s64 metastore_change_bytes(struct metastore_change *change,
 			   const struct metastore_value *old)
 {
-	return change_find_bytes(change, old);
+	change->bytes = change->value ? metastore_value_size(change->value) : 0;
+	if (old)
+		change->bytes -= metastore_value_size(old);
+	return change->bytes;
 }
 
 static inline int change_charge(struct metastore_change *change,
@@ -98,7 +84,7 @@ static inline int change_charge(struct metastore_change *change,
 {
 	return metastore_store_charge(change->key->bucket->store,
 				      !!change->value - !!old,
-				      change_find_bytes(change, old));
+				      metastore_change_bytes(change, old));
 }
 
 /* What a subscriber can have asked for in order to hear of a change. */
@@ -115,13 +101,22 @@ static u32 change_mask_of(u16 type, u16 flags)
 	return type | METASTORE_EVENT_BY_DELETE;
 }
 
-/* See metastore_change_commit(). */
-static inline void change_commit(struct metastore_change *change,
-				 struct metastore_value *old)
+/**
+ * metastore_change_commit - make a change
+ * @change:	the change, prepared, judged and charged; is told its version. The
+ *		caller's reference to its value becomes the table's
+ * @old:	the value there is, or NULL. The table's reference to it becomes the
+ *		caller's
+ *
+ * Context: with the bucket's lock held.
+ */
+void metastore_change_commit(struct metastore_change *change,
+			     struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 	struct metastore_value *value = change->value;
 
+	lockdep_assert_held(&bucket->lock);
 	change->version = ++bucket->version;
 	bucket->bytes += change->bytes;
 	if (old)
@@ -143,22 +138,6 @@ static inline void change_commit(struct metastore_change *change,
 }
 
 /**
- * metastore_change_commit - make a change
- * @change:	the change, prepared, judged and charged; is told its version. The
- *		caller's reference to its value becomes the table's
- * @old:	the value there is, or NULL. The table's reference to it becomes the
- *		caller's
- *
- * Context: with the bucket's lock held.
- */
-void metastore_change_commit(struct metastore_change *change,
-			     struct metastore_value *old)
-{
-	lockdep_assert_held(&change->key->bucket->lock);
-	change_commit(change, old);
-}
-
-/**
  * metastore_change_tell - what the subscribers of its key are to be told of a change
  * @change:	the change, made
  * @old:	the value there was, or NULL; there must be a reference until @notice is
@@ -171,6 +150,7 @@ void metastore_change_tell(const struct metastore_change *change,
 	const struct metastore_owner *former;
 
 	*notice = (struct metastore_notice) {
+		.key = change->key,
 		.record = {
 			.value = change->value ?: old,
 			.version = change->version,
@@ -179,6 +159,7 @@ void metastore_change_tell(const struct metastore_change *change,
 			.since = jiffies,
 		},
 		.mask = change_mask_of(change->type, change->event_flags),
+		.reserved = change->reserved,
 	};
 	if (change->by && old &&
 	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
@@ -189,29 +170,24 @@ void metastore_change_tell(const struct metastore_change *change,
 }
 
 /* Tells a change that is made. The lock may be released in between. */
-static void change_deliver(struct metastore_change *change, struct metastore_value *old,
-			   struct metastore_reservations *reserved,
-			   struct metastore_garbage *garbage)
+static void change_deliver(struct metastore_change *change, struct metastore_value *old)
 {
 	struct metastore_notice notice __uninitialized;
 
 	metastore_change_tell(change, old, &notice);
-	change->queues = metastore_deliver(change->key, &notice, reserved, garbage);
+	change->queues = metastore_deliver(&notice, change->garbage);
 }
 
 /* Makes a change and tells it. The lock may be released in between. */
-static inline void change_carry_out(struct metastore_change *change, struct metastore_value *old,
-				    struct metastore_reservations *reserved,
-				    struct metastore_garbage *garbage)
+static inline void change_carry_out(struct metastore_change *change, struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 
-	lockdep_assert_held(&change->key->bucket->lock);
-	change_commit(change, old);
+	metastore_change_commit(change, old);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
-		change_deliver(change, old, reserved, garbage);
+		change_deliver(change, old);
 	if (old)
-		metastore_value_put_later(old, garbage);
+		metastore_value_put_later(old, change->garbage);
 }
 
 /* Removes a value for a reason of the module's own. */
@@ -223,26 +199,25 @@ static void change_remove_value(const struct metastore_key *key,
 		.key = key,
 		.type = METASTORE_EVENT_DELETED,
 		.event_flags = event_flags,
+		.garbage = garbage,
 	};
 
-	lockdep_assert_held(&key->bucket->lock);
 	change_charge(&change, value);
-	change_carry_out(&change, value, NULL, garbage);
+	change_carry_out(&change, value);
 }
 
 /*
  * Takes the lock in order to make a change, after removing a value whose time is
  * over. Returns the one there is, or NULL; the change knows where that is.
  */
-static __always_inline struct metastore_value *change_lock_live(struct metastore_change *change,
-								struct metastore_garbage *garbage)
+static __always_inline struct metastore_value *change_lock_live(struct metastore_change *change)
 	__acquires(&change->key->bucket->lock)
 {
 	const struct metastore_key *key = change->key;
 	struct metastore_value *value;
 
 	for (;;) {
-		metastore_key_lock(key, garbage);
+		metastore_key_lock(key, change->garbage);
 		change->link = metastore_table_link(&key->bucket->values, key);
 		if (!change->link)
 			return NULL;
@@ -250,41 +225,40 @@ static __always_inline struct metastore_value *change_lock_live(struct metastore
 		if (likely(!metastore_value_is_over(value)))
 			return value;
 		/* That may release the lock: look again at all of it. */
-		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, garbage);
+		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, change->garbage);
 		spin_unlock(&key->bucket->lock);
 	}
 }
 
 /**
- * metastore_bucket_check - could a key be changed?
+ * metastore_change_check - could a key be changed?
  * @change:	the change, as in metastore_change_judge()
  *
  * Context: may sleep.
  * Return: what metastore_change_judge() says.
  */
-int metastore_bucket_check(struct metastore_change *change)
+int metastore_change_check(struct metastore_change *change)
 {
 	struct metastore_garbage garbage = {};
 	int err;
 
-	err = metastore_change_judge(change, change_lock_live(change, &garbage));
+	change->garbage = &garbage;
+	err = metastore_change_judge(change, change_lock_live(change));
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;
 }
 
 /**
- * metastore_bucket_change - change a key and tell its subscribers
+ * metastore_change_make - change a key and tell its subscribers
  * @change:	the change; its version and number of queues are set. If this
  *		succeeds the caller's reference to its value becomes the table's
- * @reserved:	room that is reserved for the event, or NULL
  *
  * Context: may sleep.
  * Return: 0; what metastore_change_judge() says; -ENOSPC if a limit of the store
- * refuses it; -ENOMEM; 1 if @reserved may not be all that are needed.
+ * refuses it; -ENOMEM; -EAGAIN if what is reserved may not be all that is needed.
  */
-int metastore_bucket_change(struct metastore_change *change,
-			    struct metastore_reservations *reserved)
+int metastore_change_make(struct metastore_change *change)
 {
 	struct metastore_garbage garbage = {};
 	struct metastore_value *old;
@@ -294,14 +268,16 @@ int metastore_bucket_change(struct metastore_change *change,
 	if (err)
 		return err;
 
-	old = change_lock_live(change, &garbage);
-	err = change_judge(change, old);
-	if (!err && reserved && !metastore_reservations_are_all(reserved, change->key))
-		err = 1;
+	change->garbage = &garbage;
+	old = change_lock_live(change);
+	err = metastore_change_judge(change, old);
+	if (!err && change->reserved &&
+	    !metastore_reservations_are_all(change->reserved, change->key))
+		err = -EAGAIN;
 	if (!err)
 		err = change_charge(change, old);
 	if (!err)
-		change_carry_out(change, old, reserved, &garbage);
+		change_carry_out(change, old);
 	spin_unlock(&change->key->bucket->lock);
 	metastore_garbage_free(&garbage);
 	return err;

@@ -23,6 +23,8 @@ struct metastore_notice;
  * @version:	what METASTORE_F_IF_VERSION wants; then the change's
  * @bytes:	what it adds to the bytes of the store, once it is charged
  * @queues:	how many queues took the event
+ * @reserved:	room that is reserved for the event, or NULL
+ * @garbage:	takes values to be freed once the bucket's lock is released
  */
 struct metastore_change {
 	const struct metastore_key *key;
@@ -35,11 +37,12 @@ struct metastore_change {
 	u64 version;
 	s64 bytes;
 	u32 queues;
+	struct metastore_reservations *reserved;
+	struct metastore_garbage *garbage;
 };
 
-int metastore_bucket_check(struct metastore_change *change);
-int metastore_bucket_change(struct metastore_change *change,
-			    struct metastore_reservations *reserved);
+int metastore_change_check(struct metastore_change *change);
+int metastore_change_make(struct metastore_change *change);
 int metastore_change_waiting(struct metastore_change *change, u32 timeout);
 void metastore_change_expire(const struct metastore_key *key);
 void metastore_change_expire_all(struct work_struct *work);

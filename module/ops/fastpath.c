@@ -251,7 +251,8 @@ int metastore_fastpath_store(struct metastore_file *file, struct metastore_set _
 	change.type = type;
 	change.event_flags = 0;
 	change.queues = 0;
-	err = metastore_bucket_change(&change, NULL);
+	change.reserved = NULL;
+	err = metastore_change_make(&change);
 	if (unlikely(err)) {
 		metastore_value_put(value);
 		return err;

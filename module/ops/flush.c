@@ -37,7 +37,7 @@ static int flush_bucket(struct metastore_file *file,
 			.version = iter.version,
 		};
 
-		if (iter.version <= newest && !metastore_bucket_change(&change, NULL))
+		if (iter.version <= newest && !metastore_change_make(&change))
 			++*values;
 	}
 	return err;

@@ -248,7 +248,7 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	if (err)
 		return err;
 	err = timeout ? metastore_change_waiting(&change, *timeout) :
-			metastore_bucket_change(&change, NULL);
+			metastore_change_make(&change);
 	if (err && change.value)
 		metastore_value_put(change.value);
 	metastore_op_tell(op, &change, err);

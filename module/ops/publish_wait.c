@@ -23,9 +23,9 @@
 #define TRIES		16
 
 /* Reserves room in all lossless queues that the event of a change goes to. */
-static int publish_wait_reserve(struct metastore_reservations *reserved,
-				const struct metastore_change *change)
+static int publish_wait_reserve(const struct metastore_change *change)
 {
+	struct metastore_reservations *reserved = change->reserved;
 	const struct metastore_key *key = change->key;
 	struct metastore_subscription *sub;
 	struct metastore_walk walk;
@@ -48,19 +48,18 @@ static int publish_wait_reserve(struct metastore_reservations *reserved,
 }
 
 /*
- * Makes a change if all have room. Returns -EAGAIN if not; 1 if others came in between:
- * it is to be tried again.
+ * Makes a change if all have room. Returns -ENOBUFS if not; -EAGAIN if others came in
+ * between.
  */
-static int publish_wait_try(struct metastore_change *change,
-			    struct metastore_reservations *reserved)
+static int publish_wait_try(struct metastore_change *change)
 {
 	int section = srcu_read_lock(&metastore_srcu);
 	int err;
 
 	/* What is refused is not waited for. */
-	err = metastore_bucket_check(change) ?: publish_wait_reserve(reserved, change) ?:
-	      metastore_bucket_change(change, reserved);
-	metastore_reservations_release(reserved);
+	err = metastore_change_check(change) ?: publish_wait_reserve(change) ?:
+	      metastore_change_make(change);
+	metastore_reservations_release(change->reserved);
 	srcu_read_unlock(&metastore_srcu, section);
 	return err;
 }
@@ -97,7 +96,7 @@ static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 ch
  * @timeout:	how long to wait, in ms, or METASTORE_WAIT_FOREVER; 0: not at all
  *
  * Context: may sleep.
- * Return: as metastore_bucket_change(); -EAGAIN: there is no room, and @timeout is 0;
+ * Return: as metastore_change_make(); -EAGAIN: there is no room, and @timeout is 0;
  * -ETIMEDOUT; -EINTR.
  */
 int metastore_change_waiting(struct metastore_change *change, u32 timeout)
@@ -109,16 +108,17 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 	int err, tries = 0;
 	s64 changes;
 
+	change->reserved = &reserved;
 	do {
 		changes = atomic64_read(&room->changes);
-		err = publish_wait_try(change, &reserved);
-		if (err != -EAGAIN && err != 1)
+		err = publish_wait_try(change);
+		if (err != -ENOBUFS && err != -EAGAIN)
 			break;
-		if (!timeout && (err == -EAGAIN || ++tries == TRIES)) {
+		if (!timeout && (err == -ENOBUFS || ++tries == TRIES)) {
 			err = -EAGAIN;
 			break;
 		}
-		err = publish_wait_sleep(room, err == -EAGAIN, changes,
+		err = publish_wait_sleep(room, err == -ENOBUFS, changes,
 					 endless ? KTIME_MAX : ktime_sub(end, ktime_get()));
 	} while (!err);
 	kvfree(reserved.items);
