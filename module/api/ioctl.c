@@ -120,7 +120,7 @@ static long ioctl_get(struct metastore_file *file, void __user *arg, size_t size
 		.value_len = args.value_len,
 		.flags = args.flags,
 	};
-	err = metastore_op_run(file, &op);
+	err = metastore_op_run(file, &op, NULL);
 	if (err && err != -ERANGE)
 		return err;
 	return ioctl_put_get_result(uargs, &op,
@@ -171,8 +171,8 @@ static long ioctl_store_value(struct metastore_file *file, void __user *arg,
 	op.flags = args.flags & ~METASTORE_F_WAIT;
 	op.version = args.version;
 	op.ttl = args.ttl;
-	err = waits ? metastore_op_publish_waiting(file, &op, ioctl_patience(file, args.timeout)) :
-		      metastore_op_run(file, &op);
+	args.timeout = ioctl_patience(file, args.timeout);
+	err = metastore_op_run(file, &op, waits ? &args.timeout : NULL);
 	if (!err || err == -EEXIST || err == -ESTALE)
 		return ioctl_put_set_result(uargs, &op, !err) ?: err;
 	return err;
@@ -205,7 +205,7 @@ static long ioctl_delete(struct metastore_file *file, void __user *arg, size_t s
 		.flags = args.flags,
 		.version = args.version,
 	};
-	err = metastore_op_run(file, &op);
+	err = metastore_op_run(file, &op, NULL);
 	if ((!err || err == -ESTALE) && put_user(op.version, &uargs->version))
 		return -EFAULT;
 	return err;
@@ -299,7 +299,7 @@ static long ioctl_stat(struct metastore_file *file, void __user *arg, size_t siz
 	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
 	if (err)
 		return err;
-	err = metastore_bucket_stat(&buffer.key, file, &args);
+	err = metastore_op_stat(&buffer.key, file, &args);
 	if (err)
 		return err;
 	args.bucket = metastore_store_bucket_index(file->store, &buffer.key);
@@ -332,18 +332,17 @@ static int ioctl_fill_list(struct metastore_iter *iter, void *buffer, size_t roo
 			   size_t *used, u32 *entries)
 {
 	size_t len;
-	int ret;
 
 	*used = 0;
 	*entries = 0;
-	while ((ret = metastore_iter_next(iter)) > 0) {
+	while (metastore_iter_next(iter)) {
 		len = ioctl_put_entry(buffer + *used, room - *used, iter);
 		if (!len)
 			break;
 		*used += len;
 		++*entries;
 	}
-	return ret < 0 ? ret : 0;
+	return iter->err;
 }
 
 static long ioctl_list(struct metastore_file *file, void __user *arg, size_t size)

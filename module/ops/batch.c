@@ -76,7 +76,7 @@ static int batch_run_op(struct metastore_file *file, struct metastore_batch *bat
 	if (!result) {
 		result = op.op == METASTORE_OP_GET ? metastore_fastpath_op(file, &op) : -EAGAIN;
 		if (result == -EAGAIN)
-			result = metastore_op_run(file, &op);
+			result = metastore_op_run(file, &op, NULL);
 		op.result = result;
 	}
 	if (result && batch->failed == batch->nr)

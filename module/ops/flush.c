@@ -23,10 +23,9 @@ static int flush_bucket(struct metastore_file *file,
 {
 	u64 newest = metastore_bucket_version(&file->store->buckets[range->first]);
 	struct metastore_iter iter;
-	int err;
 
 	metastore_iter_init(&iter, file->store, range, false);
-	while ((err = metastore_iter_next(&iter)) > 0) {
+	while (metastore_iter_next(&iter)) {
 		struct metastore_change change = {
 			.key = &iter.key,
 			.by = &file->owner,
@@ -40,7 +39,7 @@ static int flush_bucket(struct metastore_file *file,
 		if (iter.version <= newest && !metastore_change_make(&change))
 			++*values;
 	}
-	return err;
+	return iter.err;
 }
 
 /**
@@ -137,13 +136,12 @@ int metastore_store_flush_subscriptions(struct metastore_store *store,
 					u64 *subscriptions)
 {
 	struct metastore_iter iter;
-	int err;
 
 	metastore_iter_init(&iter, store, range, true);
-	while ((err = metastore_iter_next(&iter)) > 0)
+	while (metastore_iter_next(&iter))
 		*subscriptions += flush_key(&iter.key);
-	if (!err && metastore_range_is_whole(store, range))
+	if (!iter.err && metastore_range_is_whole(store, range))
 		*subscriptions += flush_prefixes(store, range->prefix,
 						 range->prefix_len);
-	return err;
+	return iter.err;
 }

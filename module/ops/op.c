@@ -28,18 +28,6 @@ static int op_check_key_len(u32 len)
 	return len && len <= METASTORE_KEY_MAX ? 0 : -EINVAL;
 }
 
-/* After op_check_key_len(), so that there is room for it. */
-static inline int op_copy_key(struct metastore_file *file, struct metastore_key_buffer *buffer,
-			      u64 key, u32 len)
-{
-	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
-		return -EFAULT;
-	buffer->key.bytes = buffer->bytes;
-	buffer->key.len = len;
-	metastore_store_locate(file->store, &buffer->key);
-	return 0;
-}
-
 /**
  * metastore_copy_key - copy a key in and find out where it belongs
  * @file:	open file whose store is meant
@@ -53,7 +41,15 @@ static inline int op_copy_key(struct metastore_file *file, struct metastore_key_
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len)
 {
-	return op_check_key_len(len) ?: op_copy_key(file, buffer, key, len);
+	if (op_check_key_len(len))
+		return -EINVAL;
+	/* So there is room for it. */
+	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
+		return -EFAULT;
+	buffer->key.bytes = buffer->bytes;
+	buffer->key.len = len;
+	metastore_store_locate(file->store, &buffer->key);
+	return 0;
 }
 
 /* What the descriptor must be open for. */
@@ -71,8 +67,14 @@ static int op_check_flags(u32 flags, u32 known)
 	return 0;
 }
 
-/* See metastore_op_check(). */
-static inline int op_check(struct metastore_file *file, const struct metastore_op *op)
+/**
+ * metastore_op_check - check all of an operation that needs no look at the store
+ * @file:	open file
+ * @op:		operation, copied from user space
+ *
+ * Return: 0; -EINVAL; -EBADF: the file is not open for it; -EMSGSIZE.
+ */
+int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
 {
 	int err = op_check_key_len(op->key_len);
 
@@ -102,18 +104,6 @@ static inline int op_check(struct metastore_file *file, const struct metastore_o
 	return 0;
 }
 
-/**
- * metastore_op_check - check all of an operation that needs no look at the store
- * @file:	open file
- * @op:		operation, copied from user space
- *
- * Return: 0; -EINVAL; -EBADF: the file is not open for it; -EMSGSIZE.
- */
-int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
-{
-	return op_check(file, op);
-}
-
 /* Makes the value of a SET or PUBLISH, and a key of its bytes. */
 static inline struct metastore_value *op_create_value(struct metastore_file *file,
 						      const struct metastore_op *op,
@@ -139,10 +129,19 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
 	return value;
 }
 
-/* See metastore_op_prepare(). */
-static inline int op_prepare(struct metastore_file *file, const struct metastore_op *op,
-			     struct metastore_key_buffer *buffer,
-			     struct metastore_change *change)
+/**
+ * metastore_op_prepare - make a change of an operation
+ * @file:	open file
+ * @op:		operation that is no GET, after metastore_op_check()
+ * @buffer:	its key is set, and must stay as long as @change
+ * @change:	is set; has a reference to its value, if any, for the caller
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM or -EFAULT.
+ */
+int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
+			 struct metastore_key_buffer *buffer,
+			 struct metastore_change *change)
 {
 	struct metastore_value *value;
 
@@ -163,23 +162,6 @@ static inline int op_prepare(struct metastore_file *file, const struct metastore
 		return PTR_ERR(value);
 	change->value = value;
 	return 0;
-}
-
-/**
- * metastore_op_prepare - make a change of an operation
- * @file:	open file
- * @op:		operation that is no GET, after metastore_op_check()
- * @buffer:	its key is set, and must stay as long as @change
- * @change:	is set; has a reference to its value, if any, for the caller
- *
- * Context: may sleep.
- * Return: 0, -ENOMEM or -EFAULT.
- */
-int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
-			 struct metastore_key_buffer *buffer,
-			 struct metastore_change *change)
-{
-	return op_prepare(file, op, buffer, change);
 }
 
 /**
@@ -225,7 +207,7 @@ static int op_get(struct metastore_file *file, struct metastore_op *op)
 	struct metastore_value *value;
 	int err;
 
-	err = op_copy_key(file, &buffer, op->key, op->key_len);
+	err = metastore_copy_key(file, &buffer, op->key, op->key_len);
 	if (err)
 		return err;
 	value = metastore_bucket_get(&buffer.key);
@@ -244,7 +226,7 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	struct metastore_change change;
 	int err;
 
-	err = op_prepare(file, op, &buffer, &change);
+	err = metastore_op_prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
 	err = timeout ? metastore_change_waiting(&change, *timeout) :
@@ -260,36 +242,23 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
  * @file:	open file
  * @op:		operation, copied from user space; its [out] fields but the result
  *		are set
+ * @timeout:	for a PUBLISH that waits until all lossless queues have room: how long, in
+ *		ms, or METASTORE_WAIT_FOREVER; 0: not at all. Else NULL
  *
  * Context: may sleep.
  * Return: 0 or what uapi/linux/metastore.h says of the command of that name.
  */
-int metastore_op_run(struct metastore_file *file, struct metastore_op *op)
+int metastore_op_run(struct metastore_file *file, struct metastore_op *op, const u32 *timeout)
 {
-	int err = op_check(file, op);
+	int err = metastore_op_check(file, op);
 
 	if (err)
 		return err;
-	return op->op == METASTORE_OP_GET ? op_get(file, op) : op_change(file, op, NULL);
+	return op->op == METASTORE_OP_GET ? op_get(file, op) : op_change(file, op, timeout);
 }
 
 /**
- * metastore_op_publish_waiting - publish when all lossless queues have room
- * @file:	open file
- * @op:		PUBLISH, as in metastore_op_run()
- * @timeout:	how long to wait, in ms, or METASTORE_WAIT_FOREVER; 0: not at all
- *
- * Context: may sleep.
- * Return: 0 or what uapi/linux/metastore.h says.
- */
-int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_op *op,
-				 u32 timeout)
-{
-	return metastore_op_check(file, op) ?: op_change(file, op, &timeout);
-}
-
-/**
- * metastore_bucket_stat - tell what is known of a key
+ * metastore_op_stat - tell what is known of a key
  * @key:	the key
  * @file:	who asks
  * @stat:	its [out] fields but the bucket are set
@@ -297,9 +266,8 @@ int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_o
  * Context: takes the bucket's lock.
  * Return: 0 or -ENOENT.
  */
-int metastore_bucket_stat(const struct metastore_key *key,
-			  const struct metastore_file *file,
-			  struct metastore_stat *stat)
+int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,
+		      struct metastore_stat *stat)
 {
 	struct metastore_bucket *bucket = key->bucket;
 	struct metastore_value *value;

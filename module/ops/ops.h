@@ -23,9 +23,7 @@ struct metastore_value;
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len);
 
-int metastore_op_run(struct metastore_file *file, struct metastore_op *op);
-int metastore_op_publish_waiting(struct metastore_file *file, struct metastore_op *op,
-				 u32 timeout);
+int metastore_op_run(struct metastore_file *file, struct metastore_op *op, const u32 *timeout);
 int metastore_op_check(struct metastore_file *file, const struct metastore_op *op);
 int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
 			 struct metastore_key_buffer *buffer,
@@ -34,9 +32,8 @@ void metastore_op_tell(struct metastore_op *op, const struct metastore_change *c
 		       bool refused);
 int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value);
-int metastore_bucket_stat(const struct metastore_key *key,
-			  const struct metastore_file *file,
-			  struct metastore_stat *stat);
+int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,
+		      struct metastore_stat *stat);
 
 /* batch.c */
 int metastore_batch_run(struct metastore_file *file, struct metastore_batch *batch);

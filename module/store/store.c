@@ -313,6 +313,7 @@ void metastore_iter_init(struct metastore_iter *iter,
 	iter->store = store;
 	iter->range = range;
 	iter->topics = topics;
+	iter->err = 0;
 	iter->bucket = &store->buckets[range->first];
 	metastore_position_set(&iter->pos, 0, NULL, 0);
 }
@@ -373,21 +374,24 @@ static bool iter_step(struct metastore_iter *iter)
  * change meanwhile.
  *
  * Context: may sleep; takes no lock.
- * Return: 1; 0 at the end; -EINTR: a fatal signal.
+ * Return: whether there is one. If not, @iter->err is 0 at the end; -EINTR: a fatal
+ * signal.
  */
-int metastore_iter_next(struct metastore_iter *iter)
+bool metastore_iter_next(struct metastore_iter *iter)
 {
 	struct metastore_bucket *last = &iter->store->buckets[iter->range->last];
 
 	for (; iter->bucket <= last; iter->bucket++) {
 		while (iter->pos.order < METASTORE_ORDER_END) {
 			if (iter_step(iter))
-				return 1;
-			if (fatal_signal_pending(current))
-				return -EINTR;
+				return true;
+			if (fatal_signal_pending(current)) {
+				iter->err = -EINTR;
+				return false;
+			}
 			cond_resched();
 		}
 		metastore_position_set(&iter->pos, 0, NULL, 0);
 	}
-	return 0;
+	return false;
 }

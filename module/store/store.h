@@ -159,8 +159,9 @@ struct metastore_range {
  * @key:	the key it is at, whose bytes are in @pos
  * @version:	version of its value
  * @value_len:	length of its value
+ * @err:	why it ended before the last key; 0: it did not
  *
- * The order is by bucket, then as the tables have it. The last two are not set
+ * The order is by bucket, then as the tables have it. @version and @value_len are not set
  * where @topics is.
  */
 struct metastore_iter {
@@ -172,6 +173,7 @@ struct metastore_iter {
 	struct metastore_key key;
 	u64 version;
 	u32 value_len;
+	int err;
 };
 
 struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
@@ -254,6 +256,6 @@ void metastore_iter_init(struct metastore_iter *iter,
 			 const struct metastore_range *range, bool topics);
 void metastore_iter_skip_to(struct metastore_iter *iter,
 			    const struct metastore_key *key);
-int metastore_iter_next(struct metastore_iter *iter);
+bool metastore_iter_next(struct metastore_iter *iter);
 
 #endif /* METASTORE_STORE_H */
