@@ -6,7 +6,8 @@
 #define METASTORE_API_H
 
 #include <linux/types.h>
-#include <linux/uaccess.h>
+
+#include <linux/metastore.h>
 
 struct file;
 struct iov_iter;
@@ -14,6 +15,42 @@ struct kiocb;
 struct metastore_file;
 struct metastore_queue;
 struct metastore_store;
+
+/** union metastore_args - the arguments of any command */
+union metastore_args {
+	struct metastore_info info;
+	struct metastore_get get;
+	struct metastore_set set;
+	struct metastore_delete delete;
+	struct metastore_subscribe subscribe;
+	struct metastore_unsubscribe unsubscribe;
+	struct metastore_subscribers subscribers;
+	struct metastore_key_bucket bucket;
+	struct metastore_stat stat;
+	struct metastore_list list;
+	struct metastore_flush flush;
+	struct metastore_batch batch;
+	struct metastore_create create;
+	struct metastore_open open;
+	struct metastore_queue_info queue;
+	struct metastore_subscription_info subscription;
+};
+
+/**
+ * struct metastore_call - a command on its way
+ * @file:	open file
+ * @uargs:	user address of the arguments
+ * @size:	how many bytes of @args the caller has
+ * @op:		METASTORE_OP_*, if it is one
+ * @args:	the arguments as the structure is now; what the caller's lacks is zero
+ */
+struct metastore_call {
+	struct metastore_file *file;
+	void __user *uargs;
+	size_t size;
+	u32 op;
+	union metastore_args args;
+};
 
 int metastore_device_register(struct metastore_store *store);
 void metastore_device_unregister(void);
@@ -23,22 +60,11 @@ ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to);
 size_t metastore_read_size(struct metastore_queue *queue);
 
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
-
-/* Only what the caller's structure has; it may be an older, shorter one. */
-static inline int ioctl_copy_result(void __user *uargs, const void *args, size_t size)
-{
-	return copy_to_user(uargs, args, size) ? -EFAULT : 0;
-}
-
-long metastore_ioctl_subscribe(struct metastore_file *file, void __user *arg,
-			       size_t size);
-long metastore_ioctl_unsubscribe(struct metastore_file *file, void __user *arg,
-				 size_t size);
-long metastore_ioctl_subscription(struct metastore_file *file, void __user *arg,
-				  size_t size);
-long metastore_ioctl_subscribers(struct metastore_file *file, void __user *arg,
-				 size_t size);
-long metastore_ioctl_queue(struct metastore_file *file, void __user *arg,
-			   size_t size);
+int metastore_ioctl_respond(struct metastore_call *call);
+int metastore_ioctl_subscribe(struct metastore_call *call);
+int metastore_ioctl_unsubscribe(struct metastore_call *call);
+int metastore_ioctl_subscription(struct metastore_call *call);
+int metastore_ioctl_subscribers(struct metastore_call *call);
+int metastore_ioctl_queue(struct metastore_call *call);
 
 #endif /* METASTORE_API_H */

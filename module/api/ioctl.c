@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The commands of uapi/linux/metastore.h, one function each: copy in, check,
- * call, copy out. The errors are documented there. Those about subscriptions and
- * the queue are in ioctl_events.c.
+ * The commands of uapi/linux/metastore.h. metastore_ioctl() finds a command in a table
+ * and copies its arguments in; each has a function, which checks them, does it, and
+ * lets metastore_ioctl_respond() copy them out with the results. The errors are
+ * documented there. Those about subscriptions and the queue are in ioctl_events.c.
  */
 #include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -17,7 +17,6 @@
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/change.h"
-#include "ops/fastpath.h"
 #include "ops/file.h"
 #include "ops/ops.h"
 #include "api/api.h"
@@ -64,8 +63,22 @@ static_assert(offsetof(struct metastore_event, value_len) == 32);
 static_assert(METASTORE_LIST_MIN >=
 	      sizeof(struct metastore_list_entry) + METASTORE_KEY_MAX);
 
+/**
+ * metastore_ioctl_respond - copy the arguments of a command out, with its results
+ * @call:	the command
+ *
+ * Only what the caller's structure has; it may be an older, shorter one.
+ *
+ * Context: may sleep.
+ * Return: 0 or -EFAULT.
+ */
+int metastore_ioctl_respond(struct metastore_call *call)
+{
+	return metastore_copy_out(call->uargs, &call->args, call->size);
+}
+
 /* Copies a prefix in and finds out which buckets are meant. */
-static int ioctl_copy_range(struct metastore_file *file, struct metastore_range *range,
+static int ioctl_copy_range(struct metastore_store *store, struct metastore_range *range,
 			    u8 *bytes, u64 prefix, u32 len, u32 bucket)
 {
 	if (len > METASTORE_KEY_MAX)
@@ -74,57 +87,36 @@ static int ioctl_copy_range(struct metastore_file *file, struct metastore_range 
 		return -EFAULT;
 	range->prefix = bytes;
 	range->prefix_len = len;
-	return metastore_store_range(file->store, bucket, range);
+	return metastore_store_range(store, bucket, range);
 }
 
-/* Does the member of a structure lie within the caller's, maybe older one? */
-#define HAS(type, member, size)	((size) >= offsetofend(type, member))
-
-static int ioctl_put_get_result(struct metastore_get __user *uargs,
-				const struct metastore_op *op, bool all)
+static int ioctl_get(struct metastore_call *call)
 {
-	if (!user_write_access_begin(uargs, all ? sizeof(*uargs) :
-				     offsetofend(struct metastore_get, version)))
-		return -EFAULT;
-	unsafe_put_user(op->value_len, &uargs->value_len, fault);
-	unsafe_put_user(op->version, &uargs->version, fault);
-	if (all) {
-		unsafe_put_user(op->owner, &uargs->owner, fault);
-		unsafe_put_user(op->ttl, &uargs->ttl, fault);
-	}
-	user_write_access_end();
-	return 0;
-fault:
-	user_write_access_end();
-	return -EFAULT;
-}
-
-static long ioctl_get(struct metastore_file *file, void __user *arg, size_t size)
-{
-	struct metastore_get __user *uargs = arg;
-	struct metastore_get args __uninitialized;
-	struct metastore_op op __uninitialized;
+	struct metastore_get *args = &call->args.get;
+	bool has_ttl = call->size >= offsetofend(struct metastore_get, ttl);
+	struct metastore_op op = {
+		.op = METASTORE_OP_GET,
+		.key = args->key,
+		.value = args->value,
+		.key_len = args->key_len,
+		.value_len = args->value_len,
+		.flags = args->flags,
+	};
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
 	/* The field was reserved when the structure had no ttl. */
-	if (!HAS(struct metastore_get, ttl, size) && args.owner)
+	if (!has_ttl && args->owner)
 		return -EINVAL;
-	op = (struct metastore_op) {
-		.op = METASTORE_OP_GET,
-		.key = args.key,
-		.value = args.value,
-		.key_len = args.key_len,
-		.value_len = args.value_len,
-		.flags = args.flags,
-	};
-	err = metastore_op_run(file, &op, NULL);
+	err = metastore_op_run(call->file, &op, NULL);
 	if (err && err != -ERANGE)
 		return err;
-	return ioctl_put_get_result(uargs, &op,
-				    !err && HAS(struct metastore_get, ttl, size)) ?: err;
+	args->value_len = op.value_len;
+	args->version = op.version;
+	if (!err && has_ttl) {
+		args->owner = op.owner;
+		args->ttl = op.ttl;
+	}
+	return metastore_ioctl_respond(call) ?: err;
 }
 
 /* How long to wait, in ms: who does not want to wait for events does not at all. */
@@ -133,177 +125,119 @@ static u32 ioctl_patience(const struct metastore_file *file, u32 timeout)
 	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
 }
 
-static int ioctl_put_set_result(struct metastore_set __user *uargs,
-				const struct metastore_op *op, bool done)
+/* SET and PUBLISH */
+static int ioctl_store(struct metastore_call *call)
 {
-	if (!user_write_access_begin(uargs, offsetofend(struct metastore_set, version)))
-		return -EFAULT;
-	unsafe_put_user(op->version, &uargs->version, fault);
-	if (done)
-		unsafe_put_user(op->queues, &uargs->queues, fault);
-	user_write_access_end();
-	return 0;
-fault:
-	user_write_access_end();
-	return -EFAULT;
-}
-
-static long ioctl_store_value(struct metastore_file *file, void __user *arg,
-			      size_t size, u32 which)
-{
-	struct metastore_set __user *uargs = arg;
-	struct metastore_set args __uninitialized;
+	struct metastore_set *args = &call->args.set;
+	bool waits = args->flags & METASTORE_F_WAIT;
+	u32 timeout = ioctl_patience(call->file, args->timeout);
 	struct metastore_op op __uninitialized;
-	bool waits;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	waits = args.flags & METASTORE_F_WAIT;
-	if (args.reserved || (waits ? which != METASTORE_OP_PUBLISH : args.timeout))
+	if (args->reserved || (waits ? call->op != METASTORE_OP_PUBLISH : args->timeout))
 		return -EINVAL;
-	op.op = which;
-	op.key = args.key;
-	op.value = args.value;
-	op.key_len = args.key_len;
-	op.value_len = args.value_len;
-	op.flags = args.flags & ~METASTORE_F_WAIT;
-	op.version = args.version;
-	op.ttl = args.ttl;
-	args.timeout = ioctl_patience(file, args.timeout);
-	err = metastore_op_run(file, &op, waits ? &args.timeout : NULL);
-	if (!err || err == -EEXIST || err == -ESTALE)
-		return ioctl_put_set_result(uargs, &op, !err) ?: err;
-	return err;
-}
-
-static long ioctl_set(struct metastore_file *file, void __user *arg, size_t size)
-{
-	return ioctl_store_value(file, arg, size, METASTORE_OP_SET);
-}
-
-static long ioctl_publish(struct metastore_file *file, void __user *arg, size_t size)
-{
-	return ioctl_store_value(file, arg, size, METASTORE_OP_PUBLISH);
-}
-
-static long ioctl_delete(struct metastore_file *file, void __user *arg, size_t size)
-{
-	struct metastore_delete __user *uargs = arg;
-	struct metastore_delete args;
-	struct metastore_op op;
-	int err;
-
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
+	op.op = call->op;
+	op.key = args->key;
+	op.value = args->value;
+	op.key_len = args->key_len;
+	op.value_len = args->value_len;
+	op.flags = args->flags & ~METASTORE_F_WAIT;
+	op.version = args->version;
+	op.ttl = args->ttl;
+	err = metastore_op_run(call->file, &op, waits ? &timeout : NULL);
+	if (err && err != -EEXIST && err != -ESTALE)
 		return err;
-	op = (struct metastore_op) {
+	args->version = op.version;
+	if (!err)
+		args->queues = op.queues;
+	return metastore_ioctl_respond(call) ?: err;
+}
+
+static int ioctl_delete(struct metastore_call *call)
+{
+	struct metastore_delete *args = &call->args.delete;
+	struct metastore_op op = {
 		.op = METASTORE_OP_DELETE,
-		.key = args.key,
-		.key_len = args.key_len,
-		.flags = args.flags,
-		.version = args.version,
+		.key = args->key,
+		.key_len = args->key_len,
+		.flags = args->flags,
+		.version = args->version,
 	};
-	err = metastore_op_run(file, &op, NULL);
-	if ((!err || err == -ESTALE) && put_user(op.version, &uargs->version))
-		return -EFAULT;
-	return err;
-}
-
-static long ioctl_batch(struct metastore_file *file, void __user *arg, size_t size)
-{
-	struct metastore_batch __user *uargs = arg;
-	struct metastore_batch args;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
+	err = metastore_op_run(call->file, &op, NULL);
+	if (err && err != -ESTALE)
 		return err;
-	err = metastore_batch_run(file, &args);
-	if ((!err || err == -ECANCELED) && put_user(args.failed, &uargs->failed))
-		return -EFAULT;
-	return err;
+	args->version = op.version;
+	return metastore_ioctl_respond(call) ?: err;
 }
 
-static long ioctl_flush(struct metastore_file *file, void __user *arg, size_t size)
+static int ioctl_batch(struct metastore_call *call)
 {
-	struct metastore_flush __user *uargs = arg;
-	struct metastore_flush args;
+	int err = metastore_batch_run(call->file, &call->args.batch);
+
+	if (err && err != -ECANCELED)
+		return err;
+	return metastore_ioctl_respond(call) ?: err;
+}
+
+static int ioctl_flush(struct metastore_call *call)
+{
+	struct metastore_flush *args = &call->args.flush;
+	struct metastore_store *store = call->file->store;
 	struct metastore_range range;
 	u8 prefix[METASTORE_KEY_MAX];
-	u64 values = 0, subscriptions = 0;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags & ~FLUSH_FLAGS || args.reserved)
+	if (args->flags & ~FLUSH_FLAGS || args->reserved)
 		return -EINVAL;
-	err = ioctl_copy_range(file, &range, prefix, args.prefix, args.prefix_len,
-			       args.bucket);
+	err = ioctl_copy_range(store, &range, prefix, args->prefix, args->prefix_len,
+			       args->bucket);
 	if (err)
 		return err;
-	if (args.flags & METASTORE_FLUSH_SUBSCRIPTIONS &&
-	    !metastore_store_is_owned(file->store))
+	if (args->flags & METASTORE_FLUSH_SUBSCRIPTIONS && !metastore_store_is_owned(store))
 		return -EPERM;
 
-	err = metastore_store_flush(file, &range, args.flags & METASTORE_FLUSH_STEAL,
-				    &values);
-	if (!err && args.flags & METASTORE_FLUSH_SUBSCRIPTIONS)
-		err = metastore_store_flush_subscriptions(file->store, &range,
-							  &subscriptions);
-	if (err)
-		return err;
-	if (put_user(values, &uargs->values) ||
-	    put_user(subscriptions, &uargs->subscriptions))
-		return -EFAULT;
-	return 0;
+	args->values = 0;
+	args->subscriptions = 0;
+	err = metastore_store_flush(call->file, &range, args->flags & METASTORE_FLUSH_STEAL,
+				    &args->values);
+	if (!err && args->flags & METASTORE_FLUSH_SUBSCRIPTIONS)
+		err = metastore_store_flush_subscriptions(store, &range, &args->subscriptions);
+	return err ?: metastore_ioctl_respond(call);
 }
 
-static long ioctl_bucket(struct metastore_file *file, void __user *arg, size_t size)
+static int ioctl_bucket(struct metastore_call *call)
 {
-	struct metastore_key_bucket __user *uargs = arg;
-	struct metastore_key_bucket args;
-	struct metastore_key_buffer buffer;
-	u32 index;
-	int err;
-
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags)
-		return -EINVAL;
-	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
-	if (err)
-		return err;
-	index = metastore_store_bucket_index(file->store, &buffer.key);
-	if (put_user(index, &uargs->bucket) ||
-	    put_user(file->store->limits.buckets, &uargs->buckets))
-		return -EFAULT;
-	return 0;
-}
-
-static long ioctl_stat(struct metastore_file *file, void __user *arg, size_t size)
-{
-	struct metastore_stat __user *uargs = arg;
-	struct metastore_stat args;
+	struct metastore_key_bucket *args = &call->args.bucket;
+	struct metastore_store *store = call->file->store;
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags || args.reserved || args.reserved2)
+	if (args->flags)
 		return -EINVAL;
-	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(call->file, &buffer, args->key, args->key_len);
 	if (err)
 		return err;
-	err = metastore_op_stat(&buffer.key, file, &args);
+	args->bucket = metastore_store_bucket_index(store, &buffer.key);
+	args->buckets = store->limits.buckets;
+	return metastore_ioctl_respond(call);
+}
+
+static int ioctl_stat(struct metastore_call *call)
+{
+	struct metastore_stat *args = &call->args.stat;
+	struct metastore_key_buffer buffer;
+	int err;
+
+	if (args->flags || args->reserved || args->reserved2)
+		return -EINVAL;
+	err = metastore_copy_key(call->file, &buffer, args->key, args->key_len) ?:
+	      metastore_op_stat(&buffer.key, call->file, args);
 	if (err)
 		return err;
-	args.bucket = metastore_store_bucket_index(file->store, &buffer.key);
-	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
+	args->bucket = metastore_store_bucket_index(call->file->store, &buffer.key);
+	return metastore_ioctl_respond(call);
 }
 
 /* Appends an entry; returns its length, or 0 if there is no room. */
@@ -345,10 +279,10 @@ static int ioctl_fill_list(struct metastore_iter *iter, void *buffer, size_t roo
 	return iter->err;
 }
 
-static long ioctl_list(struct metastore_file *file, void __user *arg, size_t size)
+static int ioctl_list(struct metastore_call *call)
 {
-	struct metastore_list __user *uargs = arg;
-	struct metastore_list args;
+	struct metastore_list *args = &call->args.list;
+	struct metastore_store *store = call->file->store;
 	struct metastore_range range;
 	struct metastore_iter *iter;
 	struct metastore_key_buffer *cursor;
@@ -357,19 +291,16 @@ static long ioctl_list(struct metastore_file *file, void __user *arg, size_t siz
 	size_t room, used;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags)
+	if (args->flags)
 		return -EINVAL;
-	if (args.buffer_len < METASTORE_LIST_MIN)
+	if (args->buffer_len < METASTORE_LIST_MIN)
 		return -EMSGSIZE;
-	err = ioctl_copy_range(file, &range, prefix, args.prefix, args.prefix_len,
-			       args.bucket);
+	err = ioctl_copy_range(store, &range, prefix, args->prefix, args->prefix_len,
+			       args->bucket);
 	if (err)
 		return err;
 
-	room = min_t(size_t, args.buffer_len, LIST_MAX);
+	room = min_t(size_t, args->buffer_len, LIST_MAX);
 	iter = kmalloc(sizeof(*iter), METASTORE_GFP);
 	cursor = kmalloc(sizeof(*cursor), METASTORE_GFP);
 	buffer = kvmalloc(room, METASTORE_GFP);
@@ -377,20 +308,19 @@ static long ioctl_list(struct metastore_file *file, void __user *arg, size_t siz
 	if (!iter || !cursor || !buffer)
 		goto free;
 
-	metastore_iter_init(iter, file->store, &range, false);
-	if (args.cursor_len) {
-		err = metastore_copy_key(file, cursor, args.cursor, args.cursor_len);
+	metastore_iter_init(iter, store, &range, false);
+	if (args->cursor_len) {
+		err = metastore_copy_key(call->file, cursor, args->cursor, args->cursor_len);
 		if (err)
 			goto free;
 		metastore_iter_skip_to(iter, &cursor->key);
 	}
-	err = ioctl_fill_list(iter, buffer, room, &used, &args.entries);
+	err = ioctl_fill_list(iter, buffer, room, &used, &args->entries);
 	if (err)
 		goto free;
-	if (copy_to_user(u64_to_user_ptr(args.buffer), buffer, used) ||
-	    put_user((u32)used, &uargs->buffer_len) ||
-	    put_user(args.entries, &uargs->entries))
-		err = -EFAULT;
+	args->buffer_len = used;
+	err = copy_to_user(u64_to_user_ptr(args->buffer), buffer, used) ? -EFAULT :
+	      metastore_ioctl_respond(call);
 free:
 	kvfree(buffer);
 	kfree(cursor);
@@ -398,34 +328,31 @@ free:
 	return err;
 }
 
-static long ioctl_info(struct metastore_file *file, void __user *arg, size_t size)
+static int ioctl_info(struct metastore_call *call)
 {
-	const struct metastore_limits *limits = &file->store->limits;
-	struct metastore_info __user *uargs = arg;
-	struct metastore_info args;
+	struct metastore_info *args = &call->args.info;
+	struct metastore_store *store = call->file->store;
+	const struct metastore_limits *limits = &store->limits;
 	struct metastore_range range;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags)
+	if (args->flags)
 		return -EINVAL;
-	err = metastore_store_range(file->store, args.bucket, &range);
+	err = metastore_store_range(store, args->bucket, &range);
 	if (err)
 		return err;
-	args.features = FEATURES;
-	args.buckets = limits->buckets;
-	args.key_max = METASTORE_KEY_MAX;
-	args.max_value = limits->max_value;
-	args.queue_len = limits->queue_len;
-	args.queue_bytes = limits->queue_bytes;
-	args.max_subscriptions = METASTORE_MAX_SUBSCRIPTIONS;
-	args.max_keys = limits->max_keys;
-	args.max_bytes = limits->max_bytes;
-	args.private_bytes = metastore_private_bytes();
-	metastore_store_count(file->store, &range, &args);
-	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
+	args->features = FEATURES;
+	args->buckets = limits->buckets;
+	args->key_max = METASTORE_KEY_MAX;
+	args->max_value = limits->max_value;
+	args->queue_len = limits->queue_len;
+	args->queue_bytes = limits->queue_bytes;
+	args->max_subscriptions = METASTORE_MAX_SUBSCRIPTIONS;
+	args->max_keys = limits->max_keys;
+	args->max_bytes = limits->max_bytes;
+	args->private_bytes = metastore_private_bytes();
+	metastore_store_count(store, &range, args);
+	return metastore_ioctl_respond(call);
 }
 
 static int ioctl_check_open_flags(u32 flags)
@@ -447,75 +374,81 @@ static bool ioctl_is_wider(const struct metastore_limits *limits,
 	       limits->max_bytes > than->max_bytes;
 }
 
-static long ioctl_create(struct metastore_file *file, void __user *arg, size_t size)
+static int ioctl_create(struct metastore_call *call)
 {
-	const struct metastore_limits *like = &file->store->limits;
+	const struct metastore_limits *like = &call->file->store->limits;
+	const struct metastore_create *args = &call->args.create;
 	struct metastore_limits limits;
-	struct metastore_create args;
 	struct metastore_store *store;
 	int ret;
 
-	ret = metastore_copy_args(&args, sizeof(args), arg, size);
-	if (ret)
-		return ret;
-	if (args.flags || ioctl_check_open_flags(args.open_flags))
+	if (args->flags || ioctl_check_open_flags(args->open_flags))
 		return -EINVAL;
 	limits = (struct metastore_limits) {
-		.buckets = args.buckets ?: like->buckets,
-		.max_value = args.max_value ?: like->max_value,
-		.queue_len = args.queue_len ?: like->queue_len,
-		.queue_bytes = args.queue_bytes ?: like->queue_bytes,
-		.max_keys = args.max_keys ?: like->max_keys,
-		.max_bytes = args.max_bytes ?: like->max_bytes,
+		.buckets = args->buckets ?: like->buckets,
+		.max_value = args->max_value ?: like->max_value,
+		.queue_len = args->queue_len ?: like->queue_len,
+		.queue_bytes = args->queue_bytes ?: like->queue_bytes,
+		.max_keys = args->max_keys ?: like->max_keys,
+		.max_bytes = args->max_bytes ?: like->max_bytes,
 	};
 	if (ioctl_is_wider(&limits, like) && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	store = metastore_store_create(&limits, true, metastore_change_expire_all);
 	if (IS_ERR(store))
 		return PTR_ERR(store);
-	ret = metastore_device_open_fd(store, args.open_flags);
+	ret = metastore_device_open_fd(store, args->open_flags);
 	metastore_store_put(store);
 	return ret;
 }
 
-static long ioctl_open(struct metastore_file *file, void __user *arg, size_t size)
+static int ioctl_open(struct metastore_call *call)
 {
-	struct metastore_open args;
-	int err;
+	const struct metastore_open *args = &call->args.open;
 
-	err = metastore_copy_args(&args, sizeof(args), arg, size);
-	if (err)
-		return err;
-	if (args.flags || ioctl_check_open_flags(args.open_flags))
+	if (args->flags || ioctl_check_open_flags(args->open_flags))
 		return -EINVAL;
-	if (OPEN_FMODE(args.open_flags) & ~file->mode)
+	if (OPEN_FMODE(args->open_flags) & ~call->file->mode)
 		return -EACCES;
-	return metastore_device_open_fd(file->store, args.open_flags);
+	return metastore_device_open_fd(call->file->store, args->open_flags);
 }
 
 /*
  * @cmd:	the command, with the size its structure has now
- * @size:	the size it had in the header's first version, which is the least
+ * @min_size:	the size it had in the header's first version, which is the least
  *		that is accepted
+ * @op:		METASTORE_OP_*, if it is one
  * @mode:	what the descriptor must be open for
- * @run:	does it; gets the structure's user address and size
+ * @run:	does it, with the arguments copied in
+ * @fast:	does it with arguments of that size, if it is simple; else -EAGAIN, and
+ *		nothing is done. NULL: it is not worth it
  */
 struct ioctl_command {
 	unsigned int cmd;
-	size_t size;
+	u16 min_size;
+	u16 op;
 	fmode_t mode;
-	long (*run)(struct metastore_file *file, void __user *arg, size_t size);
+	int (*run)(struct metastore_call *call);
+	int (*fast)(struct metastore_file *file, void __user *uargs, u32 op);
 };
 
-#define COMMAND(name, size, mode, run) \
-	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, size, mode, run }
+#define COMMAND(name, min_size, mode, run) \
+	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, min_size, 0, mode, run, NULL }
 
-static const struct ioctl_command commands[] = {
+#define OPERATION(name, min_size, mode, run, fast) \
+	[_IOC_NR(METASTORE_IOC_##name)] = { \
+		METASTORE_IOC_##name, min_size, METASTORE_OP_##name, mode, run, fast \
+	}
+
+/* A power of two: a number that is masked is in the table, speculation included. */
+#define NR_COMMANDS	32
+
+static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
 	COMMAND(INFO, 80, 0, ioctl_info),
-	COMMAND(GET, 40, FMODE_READ, ioctl_get),
-	COMMAND(SET, 40, FMODE_WRITE, ioctl_set),
-	COMMAND(DELETE, 24, FMODE_WRITE, ioctl_delete),
-	COMMAND(PUBLISH, 40, FMODE_WRITE, ioctl_publish),
+	OPERATION(GET, 40, FMODE_READ, ioctl_get, metastore_fastpath_get),
+	OPERATION(SET, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
+	OPERATION(DELETE, 24, FMODE_WRITE, ioctl_delete, NULL),
+	OPERATION(PUBLISH, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
 	COMMAND(SUBSCRIBE, 32, FMODE_READ, metastore_ioctl_subscribe),
 	COMMAND(UNSUBSCRIBE, 16, FMODE_READ, metastore_ioctl_unsubscribe),
 	COMMAND(SUBSCRIBERS, 24, FMODE_READ, metastore_ioctl_subscribers),
@@ -530,33 +463,30 @@ static const struct ioctl_command commands[] = {
 	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
 };
 
-/* Finds a command, whatever the size of its structure. */
-static const struct ioctl_command *ioctl_find_command(unsigned int cmd)
-{
-	unsigned int nr = _IOC_NR(cmd);
-	const unsigned int size_bits = _IOC_SIZEMASK << _IOC_SIZESHIFT;
-
-	if (nr >= ARRAY_SIZE(commands))
-		return NULL;
-	nr = array_index_nospec(nr, ARRAY_SIZE(commands));
-	return (commands[nr].cmd ^ cmd) & ~size_bits ? NULL : &commands[nr];
-}
-
 /* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
-static noinline long ioctl_run(struct metastore_file *file, unsigned int cmd, void __user *uarg)
+static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, void __user *uargs,
+			      const struct ioctl_command *command)
 {
-	const struct ioctl_command *command;
+	size_t size = _IOC_SIZE(command->cmd), usize = _IOC_SIZE(cmd);
+	struct metastore_call call __uninitialized;
+	int err;
 
-	if (cmd == FIONREAD)
-		return put_user((int)metastore_read_size(&file->queue), (int __user *)uarg);
-	command = ioctl_find_command(cmd);
-	if (!command)
-		return -ENOTTY;
+	/* The same command, whatever the size of its structure? */
+	if ((command->cmd ^ cmd) & ~IOCSIZE_MASK)
+		return cmd == FIONREAD ? put_user((int)metastore_read_size(&file->queue),
+						  (int __user *)uargs) : -ENOTTY;
 	if ((file->mode & command->mode) != command->mode)
 		return -EBADF;
-	if (_IOC_SIZE(cmd) < command->size)
+	if (usize < command->min_size)
 		return -EINVAL;
-	return command->run(file, uarg, _IOC_SIZE(cmd));
+	err = metastore_copy_args(&call.args, size, uargs, usize);
+	if (err)
+		return err;
+	call.file = file;
+	call.uargs = uargs;
+	call.size = min(size, usize);
+	call.op = command->op;
+	return command->run(&call);
 }
 
 /**
@@ -570,8 +500,11 @@ static noinline long ioctl_run(struct metastore_file *file, unsigned int cmd, vo
  */
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	int err = metastore_fastpath_run(filp->private_data, cmd, (void __user *)arg);
+	const struct ioctl_command *command = &ioctl_commands[_IOC_NR(cmd) % NR_COMMANDS];
+	int err = -EAGAIN;
 
+	if (command->cmd == cmd && command->fast)
+		err = command->fast(filp->private_data, (void __user *)arg, command->op);
 	return likely(err != -EAGAIN) ? err :
-	       ioctl_run(filp->private_data, cmd, (void __user *)arg);
+	       ioctl_run(filp->private_data, cmd, (void __user *)arg, command);
 }

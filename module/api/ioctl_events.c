@@ -50,58 +50,48 @@ static bool ioctl_subscribe_flags_are_sane(const struct metastore_subscribe *arg
 	       !(flags & METASTORE_SUBSCRIBE_PREFIX);
 }
 
-long metastore_ioctl_subscribe(struct metastore_file *file, void __user *arg, size_t size)
+int metastore_ioctl_subscribe(struct metastore_call *call)
 {
-	struct metastore_subscribe args;
+	struct metastore_subscribe *args = &call->args.subscribe;
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), arg, size);
-	if (err)
-		return err;
-	if (args.reserved || args.events & ~EVENTS_ALL ||
-	    !ioctl_subscribe_flags_are_sane(&args))
+	if (args->reserved || args->events & ~EVENTS_ALL ||
+	    !ioctl_subscribe_flags_are_sane(args))
 		return -EINVAL;
-	err = ioctl_copy_topic(file, &buffer, args.key, args.key_len, args.flags);
+	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags);
 	if (err)
 		return err;
-	return metastore_subscribe(&file->subs, &buffer.key, &args);
+	return metastore_subscribe(&call->file->subs, &buffer.key, args);
 }
 
-long metastore_ioctl_unsubscribe(struct metastore_file *file, void __user *arg, size_t size)
+int metastore_ioctl_unsubscribe(struct metastore_call *call)
 {
-	struct metastore_unsubscribe args;
+	struct metastore_unsubscribe *args = &call->args.unsubscribe;
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), arg, size);
-	if (err)
-		return err;
-	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX)
+	if (args->flags & ~METASTORE_SUBSCRIBE_PREFIX)
 		return -EINVAL;
-	err = ioctl_copy_topic(file, &buffer, args.key, args.key_len, args.flags);
+	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags);
 	if (err)
 		return err;
-	return metastore_unsubscribe(&file->subs, &buffer.key);
+	return metastore_unsubscribe(&call->file->subs, &buffer.key);
 }
 
-long metastore_ioctl_subscription(struct metastore_file *file, void __user *arg, size_t size)
+int metastore_ioctl_subscription(struct metastore_call *call)
 {
-	struct metastore_subscription_info __user *uargs = arg;
-	struct metastore_subscription_info args;
+	struct metastore_subscription_info *args = &call->args.subscription;
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags & ~METASTORE_SUBSCRIBE_PREFIX || args.reserved)
+	if (args->flags & ~METASTORE_SUBSCRIBE_PREFIX || args->reserved)
 		return -EINVAL;
-	err = ioctl_copy_topic(file, &buffer, args.key, args.key_len, args.flags) ?:
-	      metastore_subscription_tell(&file->subs, &buffer.key, &args);
+	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags) ?:
+	      metastore_subscription_tell(&call->file->subs, &buffer.key, args);
 	if (err)
 		return err;
-	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
+	return metastore_ioctl_respond(call);
 }
 
 /* Who may not use more of the machine may have only so much more than is usual. */
@@ -128,42 +118,34 @@ static int ioctl_check_queue(const struct metastore_limits *limits,
 	return 0;
 }
 
-long metastore_ioctl_queue(struct metastore_file *file, void __user *arg, size_t size)
+int metastore_ioctl_queue(struct metastore_call *call)
 {
-	struct metastore_queue_info __user *uargs = arg;
-	struct metastore_queue_info args;
+	struct metastore_queue_info *args = &call->args.queue;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
+	err = ioctl_check_queue(&call->file->store->limits, args);
+	if (!err && args->flags)
+		err = metastore_queue_configure(&call->file->queue, args);
 	if (err)
 		return err;
-	err = ioctl_check_queue(&file->store->limits, &args);
-	if (!err && args.flags)
-		err = metastore_queue_configure(&file->queue, &args);
-	if (err)
-		return err;
-	metastore_queue_tell(&file->queue, &args);
-	args.subscriptions = READ_ONCE(file->subs.nr);
-	return ioctl_copy_result(uargs, &args, min(size, sizeof(args)));
+	metastore_queue_tell(&call->file->queue, args);
+	args->subscriptions = READ_ONCE(call->file->subs.nr);
+	return metastore_ioctl_respond(call);
 }
 
-long metastore_ioctl_subscribers(struct metastore_file *file, void __user *arg, size_t size)
+int metastore_ioctl_subscribers(struct metastore_call *call)
 {
-	struct metastore_subscribers __user *uargs = arg;
-	struct metastore_subscribers args;
+	struct metastore_subscribers *args = &call->args.subscribers;
 	struct metastore_key_buffer buffer;
 	int err;
 
-	err = metastore_copy_args(&args, sizeof(args), uargs, size);
-	if (err)
-		return err;
-	if (args.flags || args.reserved)
+	if (args->flags || args->reserved)
 		return -EINVAL;
-	err = metastore_copy_key(file, &buffer, args.key, args.key_len);
+	err = metastore_copy_key(call->file, &buffer, args->key, args->key_len);
 	if (err)
 		return err;
 	spin_lock(&buffer.key.bucket->lock);
-	args.subscribers = metastore_subscribers(&buffer.key);
+	args->subscribers = metastore_subscribers(&buffer.key);
 	spin_unlock(&buffer.key.bucket->lock);
-	return put_user(args.subscribers, &uargs->subscribers);
+	return metastore_ioctl_respond(call);
 }

@@ -21,7 +21,6 @@
 #include "store/bucket.h"
 #include "events/delivery.h"
 #include "ops/change.h"
-#include "ops/fastpath.h"
 #include "ops/file.h"
 #include "ops/ops.h"
 

@@ -14,8 +14,8 @@
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/change.h"
-#include "ops/fastpath.h"
 #include "ops/file.h"
+#include "ops/ops.h"
 
 /* Keys up to that length go the short way. */
 #define SHORT_KEY	64
@@ -141,11 +141,12 @@ fault:
  * metastore_fastpath_get - GET, if it is simple
  * @file:	open file
  * @uargs:	arguments, of the size the structure has now
+ * @op:		METASTORE_OP_GET
  *
  * Context: may sleep.
  * Return: 0, -ENOENT, -EFAULT; -EAGAIN: it is not simple.
  */
-int metastore_fastpath_get(struct metastore_file *file, struct metastore_get __user *uargs)
+int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 op)
 {
 	struct metastore_get args __uninitialized;
 	struct fastpath_found found __uninitialized;
@@ -216,14 +217,13 @@ fault:
  * metastore_fastpath_store - SET or PUBLISH, if it is simple
  * @file:	open file
  * @uargs:	arguments, of the size the structure has now
- * @type:	METASTORE_EVENT_*
+ * @op:		METASTORE_OP_*
  *
  * Context: may sleep.
  * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
  * is done.
  */
-int metastore_fastpath_store(struct metastore_file *file, struct metastore_set __user *uargs,
-			     u16 type)
+int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u32 op)
 {
 	struct metastore_set args __uninitialized;
 	struct metastore_key key __uninitialized;
@@ -248,7 +248,7 @@ int metastore_fastpath_store(struct metastore_file *file, struct metastore_set _
 	change.value = value;
 	change.by = &file->owner;
 	change.flags = 0;
-	change.type = type;
+	change.type = metastore_op_event(op);
 	change.event_flags = 0;
 	change.queues = 0;
 	change.reserved = NULL;
@@ -258,5 +258,5 @@ int metastore_fastpath_store(struct metastore_file *file, struct metastore_set _
 		return err;
 	}
 	return fastpath_put_result(uargs, change.version,
-				   type == METASTORE_EVENT_PUBLISHED ? change.queues : 0);
+				   op == METASTORE_OP_PUBLISH ? change.queues : 0);
 }

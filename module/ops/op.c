@@ -155,8 +155,7 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 		change->type = METASTORE_EVENT_DELETED;
 		return metastore_copy_key(file, buffer, op->key, op->key_len);
 	}
-	change->type = op->op == METASTORE_OP_SET ? METASTORE_EVENT_SET :
-						    METASTORE_EVENT_PUBLISHED;
+	change->type = metastore_op_event(op->op);
 	value = op_create_value(file, op, &buffer->key);
 	if (IS_ERR(value))
 		return PTR_ERR(value);

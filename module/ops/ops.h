@@ -35,6 +35,22 @@ int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,
 		      struct metastore_stat *stat);
 
+/**
+ * metastore_op_event - type of the event of a change
+ * @op:		METASTORE_OP_SET or _PUBLISH
+ *
+ * Return: METASTORE_EVENT_*.
+ */
+static inline u16 metastore_op_event(u32 op)
+{
+	return op == METASTORE_OP_SET ? METASTORE_EVENT_SET : METASTORE_EVENT_PUBLISHED;
+}
+
+/* fastpath.c: -EAGAIN: it is not simple, and nothing is done */
+int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 op);
+int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u32 op);
+int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op);
+
 /* batch.c */
 int metastore_batch_run(struct metastore_file *file, struct metastore_batch *batch);
 
