@@ -81,7 +81,7 @@ static struct queue_shape queue_shape_of(struct metastore_queue *queue)
 	return (struct queue_shape) {
 		.max_len = queue->ring.max_len,
 		.allocated = queue->ring.records,
-		.indexed = queue->ring.index.heads,
+		.indexed = queue->ring.index,
 	};
 }
 

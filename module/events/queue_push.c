@@ -261,7 +261,7 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 	u64 bytes;
 
 	lockdep_assert_held(&queue->lock);
-	if (!sub->plain || ring->index.heads || ring->len < ring->max_len)
+	if (!sub->plain || ring->index || ring->len < ring->max_len)
 		return false;
 	oldest = metastore_ring_at(ring, 0);
 	bytes = queue->bytes + queue_charge(queue, push->size) -

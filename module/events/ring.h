@@ -38,50 +38,37 @@ struct metastore_record {
 };
 
 /**
- * struct metastore_index - finds the records of a ring by subscription and key
- * @heads:	chains; NULL: there is no index
- * @bits:	their number is 2 to this
- * @nodes:	one for each place in the ring, in a chain while the place has a
- *		record that can be found
- *
- * Only for subscriptions of which one event of a key may wait. Changed with the
- * queue's lock held.
- */
-struct metastore_index {
-	struct hlist_head *heads;
-	u32 bits;
-	struct hlist_node *nodes;
-};
-
-/**
  * struct metastore_ring - records in order
  * @records:	places for them, a power of two; NULL: not allocated yet
- * @index:	finds some of them by subscription and key
  * @mask:	number of places less 1
  * @max_len:	how many records there can be
  * @head:	place of the oldest
  * @len:	their number
+ * @index:	chains of those that can be found, by subscription and key; NULL: there is
+ *		no index
+ * @bits:	number of chains is 2 to this
+ * @nodes:	one for each place, in a chain while the place has a record that can be found
+ *
+ * An index is only for subscriptions of which one event of a key may wait. Changed with
+ * the queue's lock held.
  */
 struct metastore_ring {
 	struct metastore_record *records;
-	struct metastore_index index;
 	u32 mask;
 	u32 max_len;
 	u32 head;
 	u32 len;
+	struct hlist_head *index;
+	u32 bits;
+	struct hlist_node *nodes;
 };
 
-int metastore_index_create(struct metastore_index *index, u32 len);
-void metastore_index_free(struct metastore_index *index);
-void metastore_index_add(struct metastore_index *index,
-			 const struct metastore_record *ring, u32 place);
-void metastore_index_remove(struct metastore_index *index, u32 place);
-struct metastore_record *metastore_index_find(const struct metastore_index *index,
-					      struct metastore_record *ring,
-					      const struct metastore_subscription *sub,
-					      const struct metastore_value *value);
 int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed);
 void metastore_ring_free(struct metastore_ring *ring);
+void metastore_ring_index(struct metastore_ring *ring, const struct metastore_record *record);
+struct metastore_record *metastore_ring_find(const struct metastore_ring *ring,
+					     const struct metastore_subscription *sub,
+					     const struct metastore_value *value);
 
 /**
  * metastore_record_header_size - length of what is ahead of a record's key
@@ -136,8 +123,8 @@ static inline struct metastore_record *metastore_ring_append(struct metastore_ri
 /* Takes the oldest record out of a ring that is not empty. */
 static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
 {
-	if (ring->index.heads)
-		metastore_index_remove(&ring->index, ring->head);
+	if (ring->index)
+		hlist_del_init(&ring->nodes[ring->head]);
 	ring->head = metastore_ring_place(ring, 1);
 	ring->len--;
 }
@@ -147,22 +134,6 @@ static inline struct metastore_record *metastore_ring_turn(struct metastore_ring
 {
 	ring->head = metastore_ring_place(ring, 1);
 	return metastore_ring_at(ring, ring->len - 1);
-}
-
-/* Lets a record be found, in a ring that has an index. */
-static inline void metastore_ring_index(struct metastore_ring *ring,
-					const struct metastore_record *record)
-{
-	metastore_index_add(&ring->index, ring->records, record - ring->records);
-}
-
-/* The record of a subscription and of a value's key that can be found, or NULL. */
-static inline struct metastore_record *
-metastore_ring_find(const struct metastore_ring *ring,
-		    const struct metastore_subscription *sub,
-		    const struct metastore_value *value)
-{
-	return metastore_index_find(&ring->index, ring->records, sub, value);
 }
 
 #endif /* METASTORE_RING_H */
