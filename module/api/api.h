@@ -9,6 +9,8 @@
 
 #include <linux/metastore.h>
 
+#include "base/usercopy.h"
+
 struct file;
 struct iov_iter;
 struct kiocb;
@@ -60,7 +62,21 @@ ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to);
 size_t metastore_read_size(struct metastore_queue *queue);
 
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
-int metastore_ioctl_respond(struct metastore_call *call);
+
+/**
+ * metastore_ioctl_respond - copy the arguments of a command out, with its results
+ * @call:	the command
+ *
+ * Only what the caller's structure has; it may be an older, shorter one.
+ *
+ * Context: may sleep.
+ * Return: 0 or -EFAULT.
+ */
+static inline int metastore_ioctl_respond(struct metastore_call *call)
+{
+	return metastore_copy_out(call->uargs, &call->args, call->size);
+}
+
 int metastore_ioctl_subscribe(struct metastore_call *call);
 int metastore_ioctl_unsubscribe(struct metastore_call *call);
 int metastore_ioctl_subscription(struct metastore_call *call);

@@ -63,20 +63,6 @@ static_assert(offsetof(struct metastore_event, value_len) == 32);
 static_assert(METASTORE_LIST_MIN >=
 	      sizeof(struct metastore_list_entry) + METASTORE_KEY_MAX);
 
-/**
- * metastore_ioctl_respond - copy the arguments of a command out, with its results
- * @call:	the command
- *
- * Only what the caller's structure has; it may be an older, shorter one.
- *
- * Context: may sleep.
- * Return: 0 or -EFAULT.
- */
-int metastore_ioctl_respond(struct metastore_call *call)
-{
-	return metastore_copy_out(call->uargs, &call->args, call->size);
-}
-
 /* Copies a prefix in and finds out which buckets are meant. */
 static int ioctl_copy_range(struct metastore_store *store, struct metastore_range *range,
 			    u8 *bytes, u64 prefix, u32 len, u32 bucket)

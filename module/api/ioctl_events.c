@@ -5,7 +5,6 @@
 #include <linux/capability.h>
 #include <linux/err.h>
 
-#include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/file.h"
 #include "ops/ops.h"

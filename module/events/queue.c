@@ -15,18 +15,6 @@
 #include "events/queue_priv.h"
 
 /**
- * metastore_room_came - there is room in a queue that lacked it
- * @room:	of the store
- *
- * Context: any, with the queue's lock held.
- */
-void metastore_room_came(struct metastore_room *room)
-{
-	atomic64_inc(&room->changes);
-	wake_up_interruptible_all(&room->waiters);
-}
-
-/**
  * metastore_room_needed - a further queue may have to have room for an event
  * @room:	of the store
  *
@@ -400,25 +388,6 @@ void metastore_queue_attach(struct metastore_subscription *sub)
 	list_add_tail(&sub->in_snapshots, &queue->snapshots);
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
-}
-
-static void queue_free_sub(struct rcu_head *rcu)
-{
-	struct metastore_subscription *sub = container_of(rcu, struct metastore_subscription, rcu);
-
-	kfree(sub->cursor);
-	kfree(sub);
-}
-
-/* Frees a subscription once nothing refers to it any more. */
-void metastore_queue_free_if_done(struct metastore_subscription *sub)
-{
-	lockdep_assert_held(&sub->queue->lock);
-	if (!sub->cancelled || queue_sub_pending(sub) || sub->untold || sub->held)
-		return;
-	if (queue_sub_has_place(sub))
-		queue_reserve_latest(sub->queue, -sub->queue->place_bytes);
-	call_srcu(&metastore_srcu, &sub->rcu, queue_free_sub);
 }
 
 /**

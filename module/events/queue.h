@@ -178,7 +178,6 @@ struct metastore_push_group {
 	bool passed_over;
 };
 
-void metastore_room_came(struct metastore_room *room);
 void metastore_room_needed(struct metastore_room *room);
 
 void metastore_queue_init(struct metastore_queue *queue,
@@ -223,9 +222,6 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event);
 void metastore_queue_push_end(struct metastore_push_group *group);
-int metastore_queue_reserve(struct metastore_subscription *sub,
-			    const struct metastore_value *value, u32 *charge);
-void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge);
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room);
 bool metastore_queue_finish(struct metastore_queue *queue,

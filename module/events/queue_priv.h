@@ -10,6 +10,7 @@
 #include <linux/poll.h>
 #include <linux/wait.h>
 
+#include "store/store.h"
 #include "events/queue.h"
 #include "events/topic.h"
 
@@ -53,7 +54,8 @@ static inline void queue_room_came(struct metastore_queue *queue)
 	if (!queue->room_wanted)
 		return;
 	queue->room_wanted = false;
-	metastore_room_came(queue->room);
+	atomic64_inc(&queue->room->changes);
+	wake_up_interruptible_all(&queue->room->waiters);
 }
 
 static inline void queue_count_untold(struct metastore_subscription *sub, u64 count)

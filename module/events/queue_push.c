@@ -8,7 +8,6 @@
  * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
  */
 #include "events/queue_push.h"
-#include "events/reservation.h"
 
 /* Drops the oldest event of the ring. It is counted as lost. */
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
@@ -200,8 +199,8 @@ static void queue_unreserve(struct metastore_queue *queue, u32 charge)
  *		metastore_queue_unreserve(); 0: there need not be, or can never be, room
  *
  * Context: in a section of metastore_srcu; takes the queue's lock.
- * Return: 0; -ENOBUFS if there is no room; when there is, metastore_room_came() is
- * called.
+ * Return: 0; -ENOBUFS if there is no room; when there is, its store's waiters are
+ * woken.
  */
 int metastore_queue_reserve(struct metastore_subscription *sub,
 			    const struct metastore_value *value, u32 *charge)

@@ -8,7 +8,17 @@
 
 #include "events/queue_priv.h"
 
-struct metastore_reservation;
+/**
+ * struct metastore_reservation - room for one event in a lossless queue
+ * @sub:	the subscription that will get it
+ * @charge:	bytes of the queue
+ * @used:	whether the event came, and took it
+ */
+struct metastore_reservation {
+	struct metastore_subscription *sub;
+	u32 charge;
+	bool used;
+};
 
 /**
  * struct metastore_push - an event that is given to queues
@@ -48,6 +58,9 @@ queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 	return record;
 }
 
+int metastore_queue_reserve(struct metastore_subscription *sub,
+			    const struct metastore_value *value, u32 *charge);
+void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge);
 bool metastore_queue_push_any(struct metastore_subscription *sub,
 			      const struct metastore_push *push);
 bool metastore_queue_push_reserved(struct metastore_reservation *reservation,

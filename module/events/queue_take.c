@@ -8,6 +8,7 @@
  */
 #include <linux/align.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 
 #include "events/queue_priv.h"
 
@@ -330,6 +331,25 @@ static void queue_finish_snapshot(struct metastore_subscription *sub)
 }
 
 /* Readers are through */
+
+static void queue_free_sub(struct rcu_head *rcu)
+{
+	struct metastore_subscription *sub = container_of(rcu, struct metastore_subscription, rcu);
+
+	kfree(sub->cursor);
+	kfree(sub);
+}
+
+/* Frees a subscription once nothing refers to it any more. */
+void metastore_queue_free_if_done(struct metastore_subscription *sub)
+{
+	lockdep_assert_held(&sub->queue->lock);
+	if (!sub->cancelled || queue_sub_pending(sub) || sub->untold || sub->held)
+		return;
+	if (queue_sub_has_place(sub))
+		queue_reserve_latest(sub->queue, -sub->queue->place_bytes);
+	call_srcu(&metastore_srcu, &sub->rcu, queue_free_sub);
+}
 
 static void queue_undo_end(struct metastore_queue *queue, struct metastore_subscription *sub)
 {

@@ -11,7 +11,7 @@
 #include "base/types.h"
 #include "store/bucket.h"
 #include "store/store.h"
-#include "events/queue.h"
+#include "events/queue_push.h"
 #include "events/reservation.h"
 
 /* Reservations that there is memory for at first. */

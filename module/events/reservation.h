@@ -4,21 +4,7 @@
 
 #include <linux/types.h>
 
-struct metastore_key;
-struct metastore_subscription;
-struct metastore_value;
-
-/**
- * struct metastore_reservation - room for one event in a lossless queue
- * @sub:	the subscription that will get it
- * @charge:	bytes of the queue
- * @used:	whether the event came, and took it
- */
-struct metastore_reservation {
-	struct metastore_subscription *sub;
-	u32 charge;
-	bool used;
-};
+#include "events/queue_push.h"
 
 /**
  * struct metastore_reservations - room in all lossless queues that an event goes to
