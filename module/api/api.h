@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of this folder share.
+ * Shared by the files of this folder.
  */
 #ifndef METASTORE_API_H
 #define METASTORE_API_H

@@ -12,7 +12,9 @@
 #include <linux/slab.h>
 
 #include "store/store.h"
+#include "events/cursor.h"
 #include "events/queue_priv.h"
+#include "events/topic.h"
 
 /**
  * metastore_room_needed - a further queue may have to have room for an event

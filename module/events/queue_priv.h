@@ -12,7 +12,6 @@
 
 #include "store/store.h"
 #include "events/queue.h"
-#include "events/topic.h"
 
 /* Is the event's place in the subscription itself? */
 static inline bool queue_sub_has_place(const struct metastore_subscription *sub)

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "events/queue_priv.h"
+#include "events/topic.h"
 
 enum queue_next {
 	NEXT_NONE,

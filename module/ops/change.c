@@ -7,7 +7,6 @@
  * versions. The exception, a key with very many subscribers, is explained in
  * delivery.c; there the key's next writer completes the delivery first.
  */
-#include <linux/cred.h>
 #include <linux/jiffies.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>

@@ -3,6 +3,7 @@
  * What is done with one key, by a command or by a batch: what can be checked and
  * copied before a lock is taken, then the thing itself.
  */
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/ktime.h>

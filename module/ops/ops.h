@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What commands do: see the file that each part names.
+ * The entry points of commands, by the file that has them.
  */
 #ifndef METASTORE_OPS_H
 #define METASTORE_OPS_H

@@ -15,8 +15,9 @@
 
 #include "store/bucket.h"
 #include "store/store.h"
+#include "events/queue.h"
 #include "events/reservation.h"
-#include "events/subscription.h"
+#include "events/topic.h"
 #include "ops/change.h"
 
 /* How often a publisher that does not wait tries again because others came in between. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What ends a value's life: its owner's end, or that of its time.
+ * A value's life ends with its owner, or with its time.
  *
  * A value enters its owner's list and the store's queue of times when it comes into a
  * table and leaves them when it goes, both with the bucket's lock held. So whoever holds
@@ -11,8 +11,8 @@
  * is over. The rest is only about when its subscribers are told: one timer a
  * store kicks a worker, which removes what is over, value after value.
  *
- * Here it is only told which values those are. To remove them is a change as any
- * other: ops/change.c does it.
+ * This file only says which values those are. Their removal is a change as any other,
+ * so it is in ops/change.c.
  */
 #include <linux/ktime.h>
 #include <linux/math64.h>
