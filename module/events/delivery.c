@@ -147,14 +147,16 @@ static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr)
 }
 
 static bool delivery_push_reserved(const struct metastore_delivery *delivery,
-				   struct metastore_subscription *sub,
-				   const struct metastore_push *push)
+				   struct metastore_subscription *sub, u32 size)
 {
+	const struct metastore_notice *notice = delivery->notice;
 	struct metastore_reservation *reservation =
-		metastore_reservations_find(delivery->notice->reserved, sub);
+		metastore_reservations_find(notice->reserved, sub);
 
-	return reservation ? metastore_queue_push_reserved(reservation, push) :
-			     metastore_queue_push(sub, push);
+	if (reservation)
+		return metastore_queue_push_reserved(reservation, notice->key, &notice->record,
+						     delivery->garbage);
+	return metastore_queue_push(sub, notice->key, &notice->record, size, delivery->garbage);
 }
 
 /*
@@ -168,14 +170,10 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 {
 	const struct metastore_notice *notice = delivery->notice;
 	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.at;
-	const struct metastore_push push = {
-		.key = notice->key,
-		.event = &notice->record,
-		.size = metastore_value_size(notice->record.value),
-		.garbage = delivery->garbage,
-	};
+	u32 size = metastore_value_size(notice->record.value), met = nr, refused = 0;
+	struct metastore_garbage *garbage = delivery->garbage;
+	const struct metastore_key *key = notice->key;
 	struct metastore_subscription *sub;
-	u32 met = nr, refused = 0;
 
 	for (; nr; nr--) {
 		at = rcu_dereference_raw(list_next_rcu(at));
@@ -185,8 +183,8 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 		if (!delivery_is_wanted(sub, notice))
 			refused++;
 		else if (reserved)
-			refused += !delivery_push_reserved(delivery, sub, &push);
-		else if (!metastore_queue_push(sub, &push))
+			refused += !delivery_push_reserved(delivery, sub, size);
+		else if (!metastore_queue_push(sub, key, &notice->record, size, garbage))
 			refused++;
 	}
 	delivery->walk.at = at;

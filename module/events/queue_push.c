@@ -9,6 +9,23 @@
  */
 #include "events/queue_push.h"
 
+/*
+ * An event on its way into a queue.
+ *
+ * @key:	the key that it is about
+ * @event:	the event; its subscription is not looked at
+ * @size:	metastore_value_size() of its value
+ * @reserved:	whether there is room reserved for it, no longer counted as such
+ * @garbage:	takes values of events that are dropped for it
+ */
+struct queue_push {
+	const struct metastore_key *key;
+	const struct metastore_record *event;
+	u32 size;
+	bool reserved;
+	struct metastore_garbage *garbage;
+};
+
 /* Drops the oldest event of the ring. It is counted as lost. */
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
 {
@@ -52,7 +69,7 @@ static void queue_fill_record(struct metastore_record *record, struct metastore_
 
 /* Puts a newer event where one of the same key waits. It is as old as that one. */
 static void queue_replace_record(struct metastore_record *old, struct metastore_subscription *sub,
-				 const struct metastore_push *push)
+				 const struct queue_push *push)
 {
 	u32 since = old->since;
 
@@ -64,7 +81,7 @@ static void queue_replace_record(struct metastore_record *old, struct metastore_
 }
 
 static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_subscription *sub,
-				const struct metastore_push *push)
+				const struct queue_push *push)
 {
 	lockdep_assert_held(&queue->lock);
 	if (sub->latest.value) {
@@ -83,7 +100,7 @@ static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_
  */
 static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue,
 						   struct metastore_subscription *sub,
-						   const struct metastore_push *push)
+						   const struct queue_push *push)
 {
 	u32 charge = queue_charge(queue, push->size);
 	struct metastore_record *record;
@@ -101,7 +118,7 @@ static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue
 }
 
 static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_subscription *sub,
-			       const struct metastore_push *push)
+			       const struct queue_push *push)
 {
 	struct metastore_record *record;
 
@@ -118,7 +135,7 @@ static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_s
  * is no room for it.
  */
 static bool queue_push_over(struct metastore_queue *queue, struct metastore_subscription *sub,
-			    struct metastore_record *old, const struct metastore_push *push)
+			    struct metastore_record *old, const struct queue_push *push)
 {
 	u32 less = queue_charge(queue, metastore_value_size(old->value));
 	u32 more = queue_charge(queue, push->size);
@@ -150,7 +167,7 @@ static bool queue_push_over(struct metastore_queue *queue, struct metastore_subs
 
 /* The event of a subscription that wants the latest alone. */
 static bool queue_push_latest(struct metastore_queue *queue, struct metastore_subscription *sub,
-			      const struct metastore_push *push)
+			      const struct queue_push *push)
 {
 	struct metastore_record *old;
 
@@ -172,7 +189,7 @@ static bool queue_hears(const struct metastore_subscription *sub, const struct m
 }
 
 static bool queue_push_one(struct metastore_queue *queue, struct metastore_subscription *sub,
-			   const struct metastore_push *push)
+			   const struct queue_push *push)
 {
 	lockdep_assert_held(&queue->lock);
 	if (!sub->plain && !queue_hears(sub, push->key))
@@ -252,7 +269,7 @@ void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge)
  */
 static bool queue_push_for_oldest(struct metastore_queue *queue,
 				  struct metastore_subscription *sub,
-				  const struct metastore_push *push)
+				  const struct queue_push *push)
 {
 	struct metastore_ring *ring = &queue->ring;
 	const struct metastore_record *oldest;
@@ -284,7 +301,9 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 /**
  * metastore_queue_push_any - queue any event for any subscription
  * @sub:	the subscription
- * @push:	the event
+ * @key:	the key that the event is about
+ * @event:	the event; its subscription is not looked at
+ * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the queue's lock held.
  * Return: true if the queue took it, with a reference of the caller's to its value;
@@ -292,34 +311,52 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
  * has ended, or its snapshot has not passed the key yet.
  */
 bool metastore_queue_push_any(struct metastore_subscription *sub,
-			      const struct metastore_push *push)
+			      const struct metastore_key *key,
+			      const struct metastore_record *event,
+			      struct metastore_garbage *garbage)
 {
+	const struct queue_push push = {
+		.key = key,
+		.event = event,
+		.size = metastore_value_size(event->value),
+		.garbage = garbage,
+	};
+
 	lockdep_assert_held(&sub->queue->lock);
-	return queue_push_for_oldest(sub->queue, sub, push) ||
-	       queue_push_one(sub->queue, sub, push);
+	return queue_push_for_oldest(sub->queue, sub, &push) ||
+	       queue_push_one(sub->queue, sub, &push);
 }
 
 /**
  * metastore_queue_push_reserved - queue an event for which room is reserved
  * @reservation: the room, and whose it is
- * @push:	the event
+ * @key:	the key that the event is about
+ * @event:	the event; its subscription is not looked at
+ * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
  * Return: as metastore_queue_push_any().
  */
 bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
-				   const struct metastore_push *push)
+				   const struct metastore_key *key,
+				   const struct metastore_record *event,
+				   struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = reservation->sub->queue;
-	struct metastore_push mine = *push;
+	const struct queue_push push = {
+		.key = key,
+		.event = event,
+		.size = metastore_value_size(event->value),
+		.reserved = true,
+		.garbage = garbage,
+	};
 	bool taken;
 
-	lockdep_assert_held(&push->key->bucket->lock);
-	mine.reserved = true;
+	lockdep_assert_held(&key->bucket->lock);
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, reservation->charge);
 	reservation->used = true;
-	taken = queue_push_one(queue, reservation->sub, &mine);
+	taken = queue_push_one(queue, reservation->sub, &push);
 	/* It may have needed less, or nothing. */
 	queue_room_came(queue);
 	queue_wake(queue);
@@ -388,7 +425,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 			       const struct metastore_key *key,
 			       const struct metastore_record *event)
 {
-	const struct metastore_push push = {
+	const struct queue_push push = {
 		.key = key,
 		.event = event,
 		.size = metastore_value_size(event->value),

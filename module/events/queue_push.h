@@ -20,22 +20,6 @@ struct metastore_reservation {
 	bool used;
 };
 
-/**
- * struct metastore_push - an event that is given to queues
- * @key:	the key that it is about
- * @event:	the event; its subscription is not looked at
- * @size:	metastore_value_size() of its value
- * @reserved:	whether there is room reserved for it, no longer counted as such
- * @garbage:	takes values of events that are dropped for it
- */
-struct metastore_push {
-	const struct metastore_key *key;
-	const struct metastore_record *event;
-	u32 size;
-	bool reserved;
-	struct metastore_garbage *garbage;
-};
-
 /* Has the ring a place for it, without anything being dropped or refused? */
 static inline bool queue_has_place(const struct metastore_queue *queue, u32 charge)
 {
@@ -62,33 +46,42 @@ int metastore_queue_reserve(struct metastore_subscription *sub,
 			    const struct metastore_value *value, u32 *charge);
 void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge);
 bool metastore_queue_push_any(struct metastore_subscription *sub,
-			      const struct metastore_push *push);
+			      const struct metastore_key *key,
+			      const struct metastore_record *event,
+			      struct metastore_garbage *garbage);
 bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
-				   const struct metastore_push *push);
+				   const struct metastore_key *key,
+				   const struct metastore_record *event,
+				   struct metastore_garbage *garbage);
 
 /**
  * metastore_queue_push - queue an event
  * @sub:	the subscription
- * @push:	the event
+ * @key:	the key that the event is about
+ * @event:	the event; its subscription is not looked at
+ * @size:	metastore_value_size() of its value
+ * @garbage:	takes values of events that were dropped for it
  *
  * Context: with the bucket's lock held; takes the queue's.
  * Return: as metastore_queue_push_any().
  */
-static __always_inline bool metastore_queue_push(struct metastore_subscription *sub,
-						 const struct metastore_push *push)
+static __always_inline bool
+metastore_queue_push(struct metastore_subscription *sub, const struct metastore_key *key,
+		     const struct metastore_record *event, u32 size,
+		     struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = sub->queue;
 	bool taken = true;
 	u32 charge;
 
-	lockdep_assert_held(&push->key->bucket->lock);
+	lockdep_assert_held(&key->bucket->lock);
 	spin_lock(&queue->lock);
-	charge = queue_charge(queue, push->size);
+	charge = queue_charge(queue, size);
 	if (likely(sub->plain && queue_has_place(queue, charge))) {
 		sub->books.matched++;
-		queue_append(queue, sub, push->event, charge);
+		queue_append(queue, sub, event, charge);
 	} else {
-		taken = metastore_queue_push_any(sub, push);
+		taken = metastore_queue_push_any(sub, key, event, garbage);
 	}
 	queue_wake(queue);
 	spin_unlock(&queue->lock);

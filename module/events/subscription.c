@@ -152,7 +152,7 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	/*
 	 * Only now: a transaction in between is one that came before, though the
 	 * prefix's lock does not keep it away. Till here there was none. Either its
-	 * deliveries find the subscriptionscription, or it is seen here; pairs with txn_commit().
+	 * deliveries find the subscription, or it is seen here; pairs with txn_commit().
 	 */
 	smp_mb();
 	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));

@@ -6,6 +6,8 @@
  * lock, so for each key every queue sees the changes in the order of their
  * versions. The exception, a key with very many subscribers, is explained in
  * delivery.c; there the key's next writer completes the delivery first.
+ *
+ * Functions that batch.c calls as well are inline all the same: most calls are here.
  */
 #include <linux/jiffies.h>
 #include <linux/sched.h>
@@ -40,8 +42,8 @@ int metastore_change_prepare(const struct metastore_change *change)
  * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
  * there is nothing to delete; -EBUSY: the value belongs to another open file.
  */
-int metastore_change_judge(struct metastore_change *change,
-			   const struct metastore_value *old)
+inline int metastore_change_judge(struct metastore_change *change,
+				  const struct metastore_value *old)
 {
 	u64 version = old ? old->version : 0;
 
@@ -69,8 +71,8 @@ int metastore_change_judge(struct metastore_change *change,
  *
  * Return: its bytes.
  */
-s64 metastore_change_bytes(struct metastore_change *change,
-			   const struct metastore_value *old)
+inline s64 metastore_change_bytes(struct metastore_change *change,
+				  const struct metastore_value *old)
 {
 	change->bytes = change->value ? metastore_value_size(change->value) : 0;
 	if (old)
@@ -109,8 +111,8 @@ static u32 change_mask_of(u16 type, u16 flags)
  *
  * Context: with the bucket's lock held.
  */
-void metastore_change_commit(struct metastore_change *change,
-			     struct metastore_value *old)
+inline void metastore_change_commit(struct metastore_change *change,
+				    struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 	struct metastore_value *value = change->value;
@@ -143,8 +145,8 @@ void metastore_change_commit(struct metastore_change *change,
  *		delivered
  * @notice:	is set
  */
-void metastore_change_tell(const struct metastore_change *change,
-			   struct metastore_value *old, struct metastore_notice *notice)
+inline void metastore_change_tell(const struct metastore_change *change,
+				  struct metastore_value *old, struct metastore_notice *notice)
 {
 	const struct metastore_owner *former;
 
