@@ -763,7 +763,7 @@ FIXTURE_VARIANT_ADD(fault, queue) {
 	ARG(queue_info, .flags = METASTORE_QUEUE_SET_LEN, .max_len = QUEUE_LEN),
 	.changes_nothing = true,
 	.enomem = 1,
-	.efault = 2,
+	.efault = 1,
 	.out_end = sizeof(struct metastore_queue_info),
 };
 
@@ -811,7 +811,7 @@ FIXTURE_VARIANT_ADD(fault, stat) {
 	ARG(stat, KEY("small")),
 	.changes_nothing = true,
 	.returns = is_stat_of_small,
-	.efault = 3,
+	.efault = 2,
 	.out_end = sizeof(struct metastore_stat),
 };
 
@@ -929,7 +929,7 @@ FIXTURE_VARIANT_ADD(fault, info) {
 	ARG(info, .bucket = METASTORE_ANY_BUCKET),
 	.changes_nothing = true,
 	.returns = is_info,
-	.efault = 2,
+	.efault = 1,
 	.out_end = sizeof(struct metastore_info),
 };
 

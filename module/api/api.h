@@ -74,7 +74,7 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
  */
 static inline int metastore_ioctl_respond(struct metastore_call *call)
 {
-	return metastore_copy_out(call->uargs, &call->args, call->size);
+	return metastore_copy_struct_out(call->uargs, &call->args, call->size);
 }
 
 int metastore_ioctl_subscribe(struct metastore_call *call);

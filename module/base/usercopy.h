@@ -112,6 +112,30 @@ static __always_inline int metastore_copy_struct_in(void *to, const void __user 
 }
 
 /**
+ * metastore_copy_struct_out - copy a structure of the ABI out
+ * @to:		user address
+ * @from:	the structure
+ * @size:	its size in bytes, or what of it the user has
+ *
+ * Fault injection leaves this one alone: it tells of something that is done.
+ *
+ * Context: may sleep.
+ * Return: 0 or -EFAULT.
+ */
+static __always_inline int metastore_copy_struct_out(void __user *to, const void *from,
+						     size_t size)
+{
+	bool done;
+
+	might_fault();
+	if (!user_write_access_begin(to, size))
+		return -EFAULT;
+	done = metastore_unsafe_copy_out(to, from, size);
+	user_write_access_end();
+	return done ? 0 : -EFAULT;
+}
+
+/**
  * metastore_copy_args - copy a structure in, which the user may have in another size
  * @to:		the structure
  * @size:	its size in bytes, constant, a multiple of 8
