@@ -126,6 +126,7 @@ struct txn_op {
  * @nr_buckets:	number of @buckets
  * @buckets:	those of all keys, in the order in which they are locked
  * @group:	the events
+ * @garbage:	values to be freed once no lock is held
  * @ops:	the operations
  */
 struct txn {
@@ -135,6 +136,7 @@ struct txn {
 	u32 nr_buckets;
 	struct metastore_bucket *buckets[METASTORE_ATOMIC_MAX];
 	struct metastore_group group;
+	struct metastore_garbage garbage;
 	struct txn_op ops[];
 };
 
@@ -277,7 +279,7 @@ static struct txn_op *txn_first_unready(struct txn *txn, bool *busy)
  * value whose time is over. A key that is not is made so with the locks released,
  * and others may get ahead again; who loses too often does it with them held.
  */
-static int txn_lock_ready(struct txn *txn, struct metastore_garbage *garbage)
+static int txn_lock_ready(struct txn *txn)
 {
 	u32 nr = FIRST_HURRY, rounds = 0;
 	struct txn_op *top;
@@ -286,12 +288,12 @@ static int txn_lock_ready(struct txn *txn, struct metastore_garbage *garbage)
 	txn_lock_all(txn);
 	while ((top = txn_first_unready(txn, &busy))) {
 		if (busy && ++rounds > PATIENCE) {
-			if (metastore_key_hurry(&top->buffer.key, nr, garbage))
+			if (metastore_key_hurry(&top->buffer.key, nr, &txn->garbage))
 				continue;
 			nr = min(2 * nr, 1U << 30);
 		}
 		txn_unlock_all(txn);
-		metastore_garbage_free(garbage);
+		metastore_garbage_free(&txn->garbage);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -370,7 +372,7 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 }
 
 /* Gives the events to all subscribers, bucket after bucket. */
-static void txn_deliver(struct txn *txn, struct metastore_garbage *garbage)
+static void txn_deliver(struct txn *txn)
 {
 	u32 i;
 
@@ -381,15 +383,15 @@ static void txn_deliver(struct txn *txn, struct metastore_garbage *garbage)
 		if (txn_is_get(top))
 			continue;
 		spin_lock(&bucket->lock);
-		metastore_delivery_finish(&top->delivery, garbage);
+		metastore_delivery_finish(&top->delivery, &txn->garbage);
 		spin_unlock(&bucket->lock);
-		metastore_garbage_free(garbage);
+		metastore_garbage_free(&txn->garbage);
 		cond_resched();
 	}
 }
 
 /* Lets go of the values that the events tell of. */
-static void txn_put_values(struct txn *txn, struct metastore_garbage *garbage)
+static void txn_put_values(struct txn *txn)
 {
 	u32 i;
 
@@ -397,14 +399,14 @@ static void txn_put_values(struct txn *txn, struct metastore_garbage *garbage)
 		struct txn_op *top = &txn->ops[i];
 
 		if (top->stored)
-			metastore_value_put_later(top->stored, garbage);
+			metastore_value_put_later(top->stored, &txn->garbage);
 		if (top->found && !txn_is_get(top))
-			metastore_value_put_later(top->found, garbage);
+			metastore_value_put_later(top->found, &txn->garbage);
 	}
 }
 
 /* Does it, with the locks held, which are released. */
-static void txn_commit(struct txn *txn, struct metastore_garbage *garbage)
+static void txn_commit(struct txn *txn)
 {
 	struct metastore_store *store = txn->file->store;
 	u32 i;
@@ -416,29 +418,28 @@ static void txn_commit(struct txn *txn, struct metastore_garbage *garbage)
 	for (i = 0; i < txn->nr; i++)
 		txn_commit_op(txn, &txn->ops[i]);
 	txn_unlock_all(txn);
-	txn_deliver(txn, garbage);
-	txn_put_values(txn, garbage);
+	txn_deliver(txn);
+	txn_put_values(txn);
 }
 
 static int txn_run(struct txn *txn)
 {
 	struct mutex *turn = &txn->file->store->txn_lock;
-	struct metastore_garbage garbage = {};
 	int err;
 
 	txn_sort_buckets(txn);
 	if (mutex_lock_killable(turn))
 		return -EINTR;
-	err = txn_lock_ready(txn, &garbage);
+	err = txn_lock_ready(txn);
 	if (!err) {
 		err = txn_judge(txn);
 		if (err)
 			txn_unlock_all(txn);
 		else
-			txn_commit(txn, &garbage);
+			txn_commit(txn);
 	}
 	mutex_unlock(turn);
-	metastore_garbage_free(&garbage);
+	metastore_garbage_free(&txn->garbage);
 	return err;
 }
 
