@@ -210,6 +210,25 @@ TEST_F(midway, no_room_beside_it)
 	EXPECT_EQ(1, ms_publish(self->fd, "k", "v", NULL));
 }
 
+/* One that grows does not drive out what waits if all of that would not be enough */
+TEST_F(midway, no_room_to_grow_beside_it)
+{
+	struct metastore_subscription_info books;
+	char value[2500] = "";
+
+	ASSERT_EQ(0, ms_subscribe_as(self->sub, "l",
+				     .flags = METASTORE_SUBSCRIBE_PREFIX |
+					      METASTORE_SUBSCRIBE_LATEST));
+	ASSERT_EQ(1, ms_publishn(self->fd, "k", 1, value, 1900, NULL));
+	ASSERT_TRUE(stop_reading(self));
+	ASSERT_EQ(1, ms_publish(self->fd, "l", "", NULL));
+	EXPECT_EQ(0, ms_publishn(self->fd, "l", 1, value, sizeof(value), NULL));
+	ASSERT_EQ(0, ms_subscription(self->sub, "l", METASTORE_SUBSCRIBE_PREFIX, &books));
+	EXPECT_EQ(1, books.lost);
+	EXPECT_EQ(1, books.pending);
+	EXPECT_LT(1900, go_on(self, ""));
+}
+
 /* Another reader of the same file gets the next one */
 TEST_F(midway, second_reader)
 {

@@ -259,6 +259,65 @@ TEST_F(policy, batch_beside_latest)
 	EXPECT_TRUE(ms_silent(self->fd));
 }
 
+/* Reads a batch of three, one record at a time; @come, if any, is called after the first */
+static void read_in_pieces(struct __test_metadata *_metadata, struct _test_data_policy *self,
+			   int (*come)(int fd))
+{
+	struct metastore_op ops[] = {
+		ms_op_set("plain.1", ""), ms_op_set("plain.2", ""), ms_op_set("plain.3", ""),
+	};
+	struct ms_reader r = ms_reader(self->fd, 100);
+	int i;
+
+	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "plain.", EVENTS_ALL, 1));
+	ASSERT_EQ(0, ms_batch(self->fd, ops, 3, METASTORE_BATCH_ATOMIC, NULL));
+	for (i = 0; i < 3; i++) {
+		EXPECT_EVENT(&r, .type = METASTORE_EVENT_SET, .cookie = 1,
+			     .flags = i < 2 ? METASTORE_EVENT_F_MORE : 0,
+			     .key = (char *)(uintptr_t)ops[i].key);
+		if (!i && come)
+			ASSERT_EQ(0, come(self->fd));
+	}
+}
+
+static int come_latest(int fd)
+{
+	return latest(fd, "exact", 0, 2) ?: ms_set(fd, "exact", "", NULL);
+}
+
+/* An event with a place of its own, which has its turn after one of the ring's */
+TEST_F(policy, batch_in_pieces_beside_latest)
+{
+	read_in_pieces(_metadata, self, come_latest);
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "exact");
+	EXPECT_TRUE(ms_silent(self->fd));
+}
+
+/* The same when it has waited since before the batch */
+TEST_F(policy, batch_in_pieces_behind_latest)
+{
+	ASSERT_EQ(0, come_latest(self->fd));
+	read_in_pieces(_metadata, self, NULL);
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "exact");
+	EXPECT_TRUE(ms_silent(self->fd));
+}
+
+static int come_snapshot(int fd)
+{
+	return ms_subscribe_as(fd, "old", .events = EVENTS_ALL, .cookie = 2,
+			       .flags = METASTORE_SUBSCRIBE_SNAPSHOT);
+}
+
+/* And so have the values of a snapshot */
+TEST_F(policy, batch_in_pieces_beside_snapshot)
+{
+	ASSERT_EQ(0, ms_set(self->fd, "old", "", NULL));
+	read_in_pieces(_metadata, self, come_snapshot);
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 2, .key = "old");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 2);
+	EXPECT_TRUE(ms_silent(self->fd));
+}
+
 /* Of more keys than the queue holds those are lost that have waited longest */
 TEST_F(policy, latest_of_prefix_overflows)
 {
@@ -331,6 +390,33 @@ TEST_F(policy, latest_that_is_longer)
 	ASSERT_EQ(0, ms_setn(self->fd, "k.b", 3, value, LONG, NULL));
 	EXPECT_QUEUE(11, 2, 4, 3, 2);
 	EXPECT_EQ(LEAST + COUNTS, self->q.bytes);
+}
+
+/* Where nothing may be dropped it is the longer one that is lost: the shorter one waits on */
+TEST_F(policy, lossless_that_is_longer)
+{
+	char value[3500] = "";
+	__u64 version;
+
+	ASSERT_EQ(0, ms_queue_set_len(self->fd, 10));
+	ASSERT_EQ(0, ms_queue_set_bytes(self->fd, 4096));
+	ASSERT_EQ(0, ms_queue_set_policy(self->fd, METASTORE_QUEUE_LOSSLESS));
+	ASSERT_EQ(0, ms_subscribe(self->fd, "plain", EVENTS_ALL, 1));
+	ASSERT_EQ(0, latest(self->fd, "k.", PREFIX, 2));
+	ASSERT_EQ(0, ms_set(self->fd, "plain", "1", NULL));
+	ASSERT_EQ(0, ms_set(self->fd, "plain", "2", NULL));
+	ASSERT_EQ(0, ms_set(self->fd, "k.", "short", &version));
+	ASSERT_EQ(0, ms_setn(self->fd, "k.", 2, value, sizeof(value), NULL));
+	EXPECT_BOOKS("plain", 0, 2, 0, 0, 0, 2);
+	EXPECT_BOOKS("k.", PREFIX, 2, 0, 0, 1, 1);
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_LOST, .cookie = 2, .version = 1);
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 1, .key = "plain",
+		     .value = "1");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 1, .key = "plain",
+		     .value = "2");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .version = version,
+		     .key = "k.", .value = "short");
+	EXPECT_TRUE(ms_silent(self->fd));
 }
 
 TEST_F(policy, larger_than_the_queue)
