@@ -292,6 +292,73 @@ TEST_F(fanout, flush)
 	EXPECT_EQ(0, ms_publish(self->fd, "k", "v", NULL));
 }
 
+#define RESTLESS	400
+
+/* Subscribes all files that are not; returns how many those were, or an errno */
+static int subscribe_anew(struct _test_data_fanout *self, __u32 flags)
+{
+	int i, ret, subscribed = 0;
+
+	for (i = 0; i < RESTLESS; i++) {
+		ret = ms_subscribe_as(self->fds[i], "k", .flags = flags);
+		if (ret && ret != -EEXIST)
+			return ret;
+		subscribed += !ret;
+	}
+	return subscribed;
+}
+
+static pid_t subscribe_in_child(struct _test_data_fanout *self, __u32 flags)
+{
+	pid_t pid = ms_fork();
+	int ret;
+
+	if (pid)
+		return pid;
+	while (!done(self->shared)) {
+		ret = subscribe_anew(self, flags);
+		if (ret < 0)
+			_exit(1);
+		__atomic_add_fetch(&self->shared->rounds, ret, __ATOMIC_RELAXED);
+	}
+	_exit(0);
+}
+
+/* Those that come while it goes on are not for this FLUSH, or it might never end */
+static void flush_restless(struct __test_metadata *_metadata, struct _test_data_fanout *self,
+			   __u32 flags)
+{
+	int i, times = ms_times(100), more = 0;
+	struct metastore_flush arg;
+	pid_t pids[2];
+
+	for (i = 0; i < RESTLESS; i++)
+		self->fds[i] = ms_open(O_RDONLY | O_NONBLOCK);
+	for (i = 0; i < 2; i++)
+		pids[i] = subscribe_in_child(self, flags);
+	for (i = 0; i < times; i++) {
+		ASSERT_LE(0, subscribe_anew(self, flags));
+		ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET,
+				      METASTORE_FLUSH_SUBSCRIPTIONS, &arg));
+		more += arg.subscriptions > RESTLESS;
+	}
+	finish(self->shared);
+	EXPECT_EQ(0, more);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, ms_join(pids[i]));
+	EXPECT_LT(0, self->shared->rounds);
+}
+
+TEST_F(fanout, flush_of_restless_subscribers)
+{
+	flush_restless(_metadata, self, 0);
+}
+
+TEST_F(fanout, flush_of_restless_prefixes)
+{
+	flush_restless(_metadata, self, METASTORE_SUBSCRIBE_PREFIX);
+}
+
 /* One order for all of them, with publishers who do not wait for each other */
 TEST_F(fanout, concurrent_publishers)
 {
