@@ -4,6 +4,7 @@
  * gets ENOMEM and nobody is killed, and that a reader who never reads holds no
  * more than its budget.
  */
+#include <linux/membarrier.h>
 #include <sys/stat.h>
 
 #include "metastore_test.h"
@@ -233,17 +234,17 @@ TEST_F(memory, full_group_of_subscriptions)
 	EXPECT_EQ(0, self->info.subscriptions);
 }
 
-static __u64 charged(struct _test_data_memory *self)
+static __u64 charged_to(const char *group)
 {
-	return read_number(self->group, "memory.current", "");
+	return read_number(group, "memory.current", "");
 }
 
 /* Freed memory comes back in its own time: waits until there is less than @limit */
-static __u64 charged_below(struct _test_data_memory *self, __u64 limit)
+static __u64 charged_below(const char *group, __u64 limit)
 {
 	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND), now;
 
-	while ((now = charged(self)) >= limit && ms_now(CLOCK_MONOTONIC) < end)
+	while ((now = charged_to(group)) >= limit && ms_now(CLOCK_MONOTONIC) < end)
 		ms_sleep(SECOND / 50);
 	return now;
 }
@@ -258,20 +259,20 @@ TEST_F(memory, charged_to_the_writer)
 
 	pid = fork_into(self->group);
 	if (!pid) {
-		self->results->before = charged(self);
+		self->results->before = charged_to(self->group);
 		for (key = 0; key < 200; key++)
 			CHECK(!ms_setn(self->fd, &key, sizeof(key), value, VALUE, NULL));
-		self->results->after = charged(self);
+		self->results->after = charged_to(self->group);
 		_exit(0);
 	}
 	expect_nobody_killed(_metadata, self, pid);
 	/* Counted in batches of some pages for each processor, hence not to the byte */
 	EXPECT_LE(self->results->before + 190 * VALUE, self->results->after);
 	/* The writer has ended, its values are still the group's */
-	EXPECT_LE(190 * VALUE, charged(self));
+	EXPECT_LE(190 * VALUE, charged_to(self->group));
 	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
 	EXPECT_EQ(201, flush.values);
-	EXPECT_GT(2 * MIB, charged_below(self, 2 * MIB));
+	EXPECT_GT(2 * MIB, charged_below(self->group, 2 * MIB));
 }
 
 static void set_many(int fd, __u64 times, __u32 len)
@@ -282,6 +283,15 @@ static void set_many(int fd, __u64 times, __u32 len)
 	for (key = 0; key < times; key++)
 		if (ms_setn(fd, &key, sizeof(key), value, len, NULL))
 			break;
+}
+
+/*
+ * Nothing is kept of groups there were before: one that has the number of one of these
+ * would use that first.
+ */
+static void await_trim(void)
+{
+	ms_sleep(5 * SECOND / 2);
 }
 
 /*
@@ -296,14 +306,13 @@ TEST_F(memory, kept_for_its_group)
 	__u64 key;
 	pid_t pid;
 
-	/* What others left there would be used first: until it is gone */
-	ms_sleep(5 * SECOND / 2);
 	ASSERT_EQ(0, ms_one_cpu());
+	await_trim();
 	pid = fork_into(self->group);
 	if (!pid) {
-		self->results->before = charged(self);
+		self->results->before = charged_to(self->group);
 		set_many(self->fd, times, len);
-		self->results->after = charged(self);
+		self->results->after = charged_to(self->group);
 		for (key = 0; key < times; key++)
 			CHECK(!ms_deleten(self->fd, &key, sizeof(key), NULL));
 		ms_sleep(SECOND / 10);
@@ -313,9 +322,125 @@ TEST_F(memory, kept_for_its_group)
 	EXPECT_LE(self->results->before + 3 * times * 512 / 4, self->results->after);
 	/* On the same processor, at once and as long as the others' could be used */
 	set_many(self->fd, times, len);
-	EXPECT_GT(MIB / 2, charged_below(self, MIB / 2));
+	EXPECT_GT(MIB / 2, charged_below(self->group, MIB / 2));
 	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
 	EXPECT_EQ(times, flush.values);
+}
+
+/*
+ * Waits until whoever may be reading what is gone by now is through: the kernel waits
+ * for a grace period of RCU.
+ */
+static int await_readers(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
+}
+
+#define SMALL	7000
+
+/* Before a full group gets ENOMEM, what is kept of its values that are gone is freed */
+static void refill(struct _test_data_memory *self)
+{
+	static char value[300];
+	__u64 key, large = SMALL;
+	int ret;
+
+	set_many(self->fd, SMALL, 1);
+	do {
+		ret = ms_setn(self->fd, &large, sizeof(large), value, sizeof(value), NULL);
+		large++;
+	} while (!ret);
+	CHECK(ret == -ENOMEM);
+	for (key = 0; key < SMALL; key++)
+		CHECK(!ms_deleten(self->fd, &key, sizeof(key), NULL));
+	CHECK(!await_readers());
+	/* A second later it would be freed in any case */
+	CHECK(!ms_setn(self->fd, &large, sizeof(large), value, sizeof(value), NULL));
+	_exit(0);
+}
+
+TEST_F(memory, full_group_frees_what_is_kept)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, ms_cgroup_write(self->group, "memory.max", 8 * MIB));
+	ASSERT_EQ(0, ms_one_cpu());
+	await_trim();
+	pid = fork_into(self->group);
+	if (!pid)
+		refill(self);
+	expect_nobody_killed(_metadata, self, pid);
+}
+
+/* One more than there are lists of a size on a CPU: two groups want the same one */
+#define GROUPS	5
+#define EACH	1500ULL
+
+static const char *group_of(struct _test_data_memory *self, int number)
+{
+	static char group[sizeof(self->group) + 16];
+
+	snprintf(group, sizeof(group), "%s.%d", self->group, number);
+	return group;
+}
+
+/* So many values more of a group, which is charged for each of them */
+static void set_in_group(struct _test_data_memory *self, int number, __u64 times)
+{
+	const char *group = group_of(self, number);
+	static char value[400];		/* for which there is 512 */
+	__u64 key[2] = { number };
+
+	CHECK(!ms_cgroup_write(group, "cgroup.procs", 0));
+	for (key[1] = 0; key[1] < times; key[1]++)
+		CHECK(!ms_setn(self->fd, key, sizeof(key), value, sizeof(value), NULL));
+	self->results->done = number;
+	self->results->after = charged_to(group);
+	CHECK(times * 512 <= self->results->after);
+}
+
+static void delete_of_group(struct _test_data_memory *self, int number, __u64 times)
+{
+	__u64 key[2] = { number };
+
+	for (key[1] = 0; key[1] < times; key[1]++)
+		CHECK(!ms_deleten(self->fd, key, sizeof(key), NULL));
+	CHECK(!await_readers());
+}
+
+/*
+ * Groups in turn on one CPU: each is charged for what it has and for nothing else,
+ * whatever was kept of the one before.
+ */
+TEST_F(memory, groups_that_share_a_list)
+{
+	struct metastore_flush flush;
+	pid_t pid;
+	int i;
+
+	for (i = 0; i < GROUPS; i++)
+		ASSERT_EQ(0, mkdir(group_of(self, i), 0755));
+	ASSERT_EQ(0, ms_one_cpu());
+	await_trim();
+	pid = fork_into(self->group);
+	if (!pid) {
+		for (i = 0; i < GROUPS; i++) {
+			set_in_group(self, i, EACH);
+			delete_of_group(self, i, EACH);
+		}
+		for (i = 0; i < GROUPS; i++)
+			set_in_group(self, i, 2 * EACH);
+		_exit(0);
+	}
+	expect_nobody_killed(_metadata, self, pid);
+	TH_LOG("the last, number %llu, was charged %llu", self->results->done,
+	       self->results->after);
+	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, 0, &flush));
+	EXPECT_EQ(1 + GROUPS * 2 * EACH, flush.values);
+	for (i = 0; i < GROUPS; i++) {
+		EXPECT_GT(MIB / 2, charged_below(group_of(self, i), MIB / 2));
+		rmdir(group_of(self, i));
+	}
 }
 
 /* Publishes distinct values of @len bytes in the group, sixteen times the budget */
@@ -324,7 +449,7 @@ static void publish_much(struct _test_data_memory *self, __u32 len, __u64 times)
 	static char value[VALUE];
 	__u64 i;
 
-	self->results->before = charged(self);
+	self->results->before = charged_to(self->group);
 	for (i = 0; i < times; i++) {
 		memset(value, i, len);
 		CHECK(ms_publishn(self->fd, "k", 1, value, len, NULL) >= 0);
@@ -332,7 +457,7 @@ static void publish_much(struct _test_data_memory *self, __u32 len, __u64 times)
 		if (i % 64 == 0)
 			ms_sleep(SECOND / 1000);
 	}
-	self->results->after = charged(self);
+	self->results->after = charged_to(self->group);
 	_exit(0);
 }
 
@@ -355,14 +480,14 @@ TEST_F(memory, unread_queue_stays_within_budget)
 		publish_much(self, VALUE, times);
 	expect_nobody_killed(_metadata, self, pid);
 	EXPECT_LE(budget / 2, self->results->after - self->results->before);
-	EXPECT_GT(2ULL * budget + MIB, charged_below(self, 2ULL * budget + MIB));
-	EXPECT_LE(budget / 2, charged(self));
+	EXPECT_GT(2ULL * budget + MIB, charged_below(self->group, 2ULL * budget + MIB));
+	EXPECT_LE(budget / 2, charged_to(self->group));
 
 	/* Once read it is free */
 	ASSERT_EQ(0, ms_drain(&r, &books));
 	EXPECT_EQ(times, books.received + books.lost);
 	EXPECT_EQ(fit, books.received);
-	EXPECT_GT(MIB, charged_below(self, MIB));
+	EXPECT_GT(MIB, charged_below(self->group, MIB));
 }
 
 /* One copy of a value, however many wait for it to be read */
@@ -381,10 +506,10 @@ TEST_F(memory, subscribers_share_one_copy)
 	if (!pid)
 		publish_much(self, VALUE, times);
 	expect_nobody_killed(_metadata, self, pid);
-	EXPECT_GT(2ULL * budget + MIB, charged_below(self, 2ULL * budget + MIB));
+	EXPECT_GT(2ULL * budget + MIB, charged_below(self->group, 2ULL * budget + MIB));
 	for (i = 0; i < 50; i++)
 		close(fds[i]);
-	EXPECT_GT(MIB, charged_below(self, MIB));
+	EXPECT_GT(MIB, charged_below(self->group, MIB));
 }
 
 /* Small values: bounded by their number */
@@ -400,7 +525,7 @@ TEST_F(memory, unread_queue_of_small_values)
 		publish_much(self, 100, times);
 	expect_nobody_killed(_metadata, self, pid);
 	EXPECT_GT(self->info.queue_len * 512ULL + MIB,
-		  charged_below(self, self->info.queue_len * 512ULL + MIB));
+		  charged_below(self->group, self->info.queue_len * 512ULL + MIB));
 }
 
 /* Overwritten values are freed as they are replaced, not piled up */
@@ -413,7 +538,7 @@ TEST_F(memory, overwritten_values_are_freed)
 	if (!pid)
 		publish_much(self, VALUE, 2000);
 	expect_nobody_killed(_metadata, self, pid);
-	EXPECT_GT(MIB, charged_below(self, MIB));
+	EXPECT_GT(MIB, charged_below(self->group, MIB));
 }
 
 TEST_HARNESS_MAIN

@@ -964,14 +964,19 @@ static inline int ms_schedule(int policy, int priority)
 	return sched_setscheduler(0, policy, &param) ? -errno : 0;
 }
 
-/* From here on the process has one CPU alone, as its children will */
-static inline int ms_one_cpu(void)
+/* From here on the process has that CPU alone, as its children will */
+static inline int ms_on_cpu(int cpu)
 {
 	cpu_set_t cpus;
 
 	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
+	CPU_SET(cpu, &cpus);
 	return sched_setaffinity(0, sizeof(cpus), &cpus) ? -errno : 0;
+}
+
+static inline int ms_one_cpu(void)
+{
+	return ms_on_cpu(0);
 }
 
 /*

@@ -426,6 +426,45 @@ TEST_F(stress, no_torn_values)
 		EXPECT_LT(0, shared->counts[i]);
 }
 
+/*
+ * The memory of a value is used again for one of the next, but not as long as somebody
+ * may be reading it: of one key, beside a reader, the same few pieces take turns.
+ */
+TEST_F(stress, no_torn_small_values)
+{
+	struct shared *shared = self->shared;
+	struct stamp stamp;
+	char value[440];
+	__u32 n;
+	int len;
+
+	if (child(self)) {
+		ms_on_cpu(0);
+		for (n = 0; !done(shared); n++) {
+			make_value(value, 0, n, sizeof(value));
+			CHECK(!ms_setn(self->fd, "k", 1, value, sizeof(value), NULL));
+		}
+		_exit(0);
+	}
+	if (child(self)) {
+		/* If there is another one */
+		ms_on_cpu(1);
+		while (!done(shared)) {
+			len = ms_get(self->fd, "k", value, sizeof(value), NULL);
+			CHECK(len == -ENOENT || value_is_whole(value, len, &stamp));
+			shared->counts[0] += len > 0;
+		}
+		_exit(0);
+	}
+	start(self);
+	ms_sleep(ms_full() ? 20 * SECOND : 3 * SECOND);
+	finish(shared);
+	EXPECT_TRUE(join(self, 0, 2));
+	EXPECT_STREQ("", shared->error);
+	EXPECT_LT(0, shared->counts[0]);
+	TH_LOG("%llu values read", shared->counts[0]);
+}
+
 #define STABLE	1500
 #define MOVING	3000
 
