@@ -263,4 +263,117 @@ TEST_F_TIMEOUT(killed, flush_subscribers, 170)
 	EXPECT_EQ(left, ms_publish(self->fd, "k", "v", NULL));
 }
 
+/* The same of files that are subscribed to prefixes */
+TEST_F_TIMEOUT(killed, flush_prefixes, 170)
+{
+	struct ms_reader r = ms_reader(ms_open(O_RDONLY | O_NONBLOCK), MS_READER_SIZE);
+	struct ms_books books = {};
+	__u64 left = 0;
+	__u32 key;
+	int i;
+
+	for (i = 0; i < ATTEMPTS && !left; i++) {
+		for (key = 0; key < KEYS; key++)
+			ASSERT_EQ(0, ms_subscribe_prefixn(r.fd, &key, sizeof(key), 0, key));
+		ASSERT_EQ(0, flush_until(self, subscriptions_left, KEYS));
+		left = subscriptions_left(self->fd);
+	}
+	EXPECT_LT(0, left);
+	EXPECT_GT(KEYS, left);
+	EXPECT_EQ(left, ms_fdinfo(r.fd, "subscriptions"));
+	EXPECT_EQ(0, ms_drain(&r, &books));
+	EXPECT_EQ((__u64)i * KEYS - left, books.flushed);
+}
+
+/* Events that came to a file */
+static __u64 came_to(int fd)
+{
+	return ms_fdinfo(fd, "matched");
+}
+
+#define CROWD	500U
+#define OPS	METASTORE_BATCH_MAX
+
+/* Each operation takes its time, for many are told; it is done as a whole or not at all */
+TEST_F_TIMEOUT(killed, batch, 170)
+{
+	static struct metastore_op ops[OPS];
+	__u64 before, done = OPS;
+	static int fds[CROWD];
+	pid_t pid;
+	__u32 i;
+	int n;
+
+	ASSERT_EQ(0, ms_open_many(fds, CROWD, "k", 0));
+	for (i = 0; i < OPS; i++)
+		ops[i] = ms_op_publish("k", "v");
+	for (n = 0; n < ATTEMPTS && done == OPS; n++) {
+		before = came_to(fds[0]);
+		pid = ms_fork_below();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			_exit(ms_batch(self->fd, ops, OPS, 0, NULL) ? 1 : 0);
+		while (came_to(fds[0]) == before)
+			ms_sleep(TICK);
+		kill(pid, SIGKILL);
+		ms_join(pid);
+		done = came_to(fds[0]) - before;
+		for (i = 1; i < CROWD; i++)
+			ASSERT_EQ(before + done, came_to(fds[i]));
+	}
+	EXPECT_LT(0, done);
+	EXPECT_GT(OPS, done);
+}
+
+#define TURNS	8
+
+/*
+ * Atomic batches take turns. One that waits for its turn is not done, and does not wait
+ * any longer: the one before it is still telling its subscribers.
+ */
+TEST_F_TIMEOUT(killed, atomic_batch, 170)
+{
+	static const char * const keys[TURNS] = { "a", "b", "c", "d", "e", "f", "g", "h" };
+	struct rlimit limit = { FILES + 100, FILES + 100 };
+	struct metastore_op ops[TURNS], op = ms_op_set("killed", "v");
+	bool amid = false;
+	static int fds[FILES];
+	pid_t first, second;
+	__u64 before;
+	__u32 i, k;
+	int n;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	for (i = 0; i < FILES; i++) {
+		fds[i] = ms_open(O_RDONLY | O_NONBLOCK);
+		for (k = 0; k < TURNS; k++)
+			ASSERT_EQ(0, ms_subscribe(fds[i], keys[k], 0, 0));
+	}
+	for (k = 0; k < TURNS; k++)
+		ops[k] = ms_op_publish(keys[k], "v");
+	for (n = 0; n < ATTEMPTS && !amid; n++) {
+		ms_delete(self->fd, "killed", NULL);
+		before = came_to(fds[0]);
+		first = ms_fork_below();
+		if (!first)
+			_exit(ms_batch(self->fd, ops, TURNS, METASTORE_BATCH_ATOMIC, NULL) ? 1 : 0);
+		/* The youngest is the first to be told, the oldest the last */
+		while (came_to(fds[FILES - 1]) == before)
+			ms_sleep(TICK);
+		second = ms_fork_below();
+		if (!second)
+			_exit(ms_batch(self->fd, &op, 1, METASTORE_BATCH_ATOMIC, NULL) ? 1 : 0);
+		while (ms_state(second) != 'D' && !has_ended(second))
+			ms_sleep(TICK);
+		amid = !has_ended(second);
+		kill(second, SIGKILL);
+		ms_join(second);
+		amid &= came_to(fds[0]) == before;
+		EXPECT_EQ(0, ms_join(first));
+		EXPECT_EQ(before + TURNS, came_to(fds[0]));
+	}
+	EXPECT_TRUE(amid);
+	EXPECT_STREQ("ENOENT", ms_str(self->fd, "killed"));
+}
+
 TEST_HARNESS_MAIN

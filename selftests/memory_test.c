@@ -4,7 +4,6 @@
  * gets ENOMEM and nobody is killed, and that a reader who never reads holds no
  * more than its budget.
  */
-#include <linux/membarrier.h>
 #include <sys/stat.h>
 
 #include "metastore_test.h"
@@ -52,6 +51,13 @@ static long long read_number(const char *group, const char *file, const char *na
 	return number;
 }
 
+/* Returns whether there are memory cgroups; @group has room for 128 bytes */
+static bool make_group(char *group)
+{
+	snprintf(group, 128, MS_CGROUP "/metastore_test.%d", getpid());
+	return !mkdir(group, 0755) && read_number(group, "memory.current", "") >= 0;
+}
+
 FIXTURE_SETUP(memory)
 {
 	self->fd = ms_open(O_RDWR | O_NONBLOCK);
@@ -59,11 +65,8 @@ FIXTURE_SETUP(memory)
 	ASSERT_EQ(0, ms_reset(self->fd));
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &self->info));
 	self->results = ms_shared(sizeof(*self->results));
-	snprintf(self->group, sizeof(self->group), MS_CGROUP "/metastore_test.%d", getpid());
-	if (mkdir(self->group, 0755) || access(MS_CGROUP "/cgroup.controllers", R_OK))
-		SKIP(return, "no cgroup2 at " MS_CGROUP);
-	if (read_number(self->group, "memory.current", "") < 0)
-		SKIP(return, "no memory controller");
+	if (!make_group(self->group))
+		SKIP(return, "no memory controller of cgroup2 at " MS_CGROUP);
 }
 
 FIXTURE_TEARDOWN(memory)
@@ -97,14 +100,19 @@ static pid_t fork_into(const char *group)
 		} \
 	} while (0)
 
+static void expect_content(struct __test_metadata *_metadata, const char *group,
+			   const struct results *results, pid_t pid)
+{
+	EXPECT_EQ(0, ms_join(pid)) {
+		TH_LOG("the child at line %d: %s", results->line, strerrorname_np(results->err));
+	}
+	EXPECT_EQ(0, read_number(group, "memory.events", "oom_kill"));
+}
+
 static void expect_nobody_killed(struct __test_metadata *_metadata,
 				 struct _test_data_memory *self, pid_t pid)
 {
-	EXPECT_EQ(0, ms_join(pid)) {
-		TH_LOG("the child at line %d: %s", self->results->line,
-		       strerrorname_np(self->results->err));
-	}
-	EXPECT_EQ(0, read_number(self->group, "memory.events", "oom_kill"));
+	expect_content(_metadata, self->group, self->results, pid);
 	/* The store goes on for others */
 	EXPECT_EQ(0, ms_set(self->fd, "other", "v", NULL));
 	EXPECT_STREQ("v", ms_str(self->fd, "other"));
@@ -327,15 +335,6 @@ TEST_F(memory, kept_for_its_group)
 	EXPECT_EQ(times, flush.values);
 }
 
-/*
- * Waits until whoever may be reading what is gone by now is through: the kernel waits
- * for a grace period of RCU.
- */
-static int await_readers(void)
-{
-	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
-}
-
 #define SMALL	7000
 
 /* Before a full group gets ENOMEM, what is kept of its values that are gone is freed */
@@ -353,7 +352,7 @@ static void refill(struct _test_data_memory *self)
 	CHECK(ret == -ENOMEM);
 	for (key = 0; key < SMALL; key++)
 		CHECK(!ms_deleten(self->fd, &key, sizeof(key), NULL));
-	CHECK(!await_readers());
+	CHECK(!ms_await_readers());
 	/* A second later it would be freed in any case */
 	CHECK(!ms_setn(self->fd, &large, sizeof(large), value, sizeof(value), NULL));
 	_exit(0);
@@ -405,7 +404,7 @@ static void delete_of_group(struct _test_data_memory *self, int number, __u64 ti
 
 	for (key[1] = 0; key[1] < times; key[1]++)
 		CHECK(!ms_deleten(self->fd, key, sizeof(key), NULL));
-	CHECK(!await_readers());
+	CHECK(!ms_await_readers());
 }
 
 /*
@@ -540,5 +539,268 @@ TEST_F(memory, overwritten_values_are_freed)
 	expect_nobody_killed(_metadata, self, pid);
 	EXPECT_GT(MIB, charged_below(self->group, MIB));
 }
+
+/*
+ * Each call that needs memory, in a group that has none left: it is refused, changes
+ * nothing, and can be done once there is some again. fault_test has all the places where
+ * one can fail, but needs a debug kernel. Only open() is left to it: there the kernel
+ * wants memory of its own first, and kills for that.
+ */
+FIXTURE(full)
+{
+	int fd;			/* on a store of its own, in which "k" is "v" */
+	int sub;		/* is subscribed to "k" */
+	char group[128];
+	struct results *results;
+};
+
+FIXTURE_VARIANT(full)
+{
+	int (*call)(struct _test_data_full *self);
+};
+
+FIXTURE_SETUP(full)
+{
+	int fd = ms_open(O_RDWR | O_NONBLOCK);
+
+	self->fd = ms_create(fd, O_RDWR | O_NONBLOCK, (struct metastore_create) { .buckets = 1 });
+	ASSERT_LE(0, self->fd);
+	close(fd);
+	self->sub = ms_reopen(self->fd, O_RDWR | O_NONBLOCK);
+	ASSERT_EQ(0, ms_set(self->fd, "k", "v", NULL));
+	ASSERT_EQ(0, ms_subscribe(self->sub, "k", EVENTS_ALL, 1));
+	self->results = ms_shared(sizeof(*self->results));
+	if (!make_group(self->group))
+		SKIP(return, "no memory controller of cgroup2 at " MS_CGROUP);
+}
+
+FIXTURE_TEARDOWN(full)
+{
+	close(self->sub);
+	close(self->fd);
+	rmdir(self->group);
+}
+
+struct state {
+	struct metastore_info info;
+	struct metastore_queue_info queue;
+	__u64 version;
+	int subscribers;
+};
+
+static struct state state_of(struct _test_data_full *self)
+{
+	struct state state = {};
+
+	CHECK(!ms_info(self->fd, METASTORE_ANY_BUCKET, &state.info));
+	CHECK(!ms_queue(self->sub, &state.queue));
+	state.queue.oldest = 0;
+	state.version = ms_version(self->fd, "k");
+	state.subscribers = ms_subscribers(self->fd, "new");
+	return state;
+}
+
+static int set_filler(struct _test_data_full *self, int number, __u32 len)
+{
+	static char value[VALUE];
+	char key[16];
+
+	snprintf(key, sizeof(key), "fill.%d", number);
+	return ms_setn(self->fd, key, strlen(key), value, len, NULL);
+}
+
+/* Down to the smallest thing there is, and to what another CPU gives back a moment later */
+static void fill_group(struct _test_data_full *self)
+{
+	static const __u32 lens[] = { VALUE, 2000, 480, 100, 1 };
+	int number = 1, before, ret;
+	size_t i;
+
+	do {
+		ms_sleep(SECOND / 50);
+		before = number;
+		for (i = 0; i < ARRAY_SIZE(lens); i++) {
+			while (!(ret = set_filler(self, number, lens[i])))
+				number++;
+			CHECK(ret == -ENOMEM);
+		}
+	} while (number > before);
+}
+
+static void call_in_full_group(struct _test_data_full *self,
+			       const struct _fixture_variant_full *variant)
+{
+	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);
+	struct metastore_flush flush;
+	struct state before, after;
+	int ret;
+
+	fill_group(self);
+	before = state_of(self);
+	self->results->done = -variant->call(self);
+	CHECK(self->results->done == ENOMEM);
+	after = state_of(self);
+	CHECK(!memcmp(&before, &after, sizeof(before)));
+	/* What is freed may be given back a moment later */
+	CHECK(!ms_flush(self->fd, "fill.", METASTORE_ANY_BUCKET, 0, &flush));
+	do {
+		ret = variant->call(self);
+	} while (ret == -ENOMEM && ms_now(CLOCK_MONOTONIC) < end);
+	CHECK(ret >= 0);
+	_exit(0);
+}
+
+TEST_F(full, refuses)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, ms_cgroup_write(self->group, "memory.max", 4 * MIB));
+	ASSERT_EQ(0, ms_one_cpu());
+	pid = fork_into(self->group);
+	if (!pid)
+		call_in_full_group(self, variant);
+	expect_content(_metadata, self->group, self->results, pid);
+	EXPECT_EQ(ENOMEM, self->results->done);
+}
+
+static int set(struct _test_data_full *self)
+{
+	return ms_set(self->fd, "new", "value", NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, set) { .call = set };
+
+static int set_large(struct _test_data_full *self)
+{
+	static const char value[2000];
+
+	return ms_setn(self->fd, "new", 3, value, sizeof(value), NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, set_large) { .call = set_large };
+
+static int set_existing(struct _test_data_full *self)
+{
+	return ms_set(self->fd, "k", "value", NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, set_existing) { .call = set_existing };
+
+static int set_owned(struct _test_data_full *self)
+{
+	return ms_own(self->fd, "new", "value", NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, set_owned) { .call = set_owned };
+
+static int set_with_ttl(struct _test_data_full *self)
+{
+	return ms_set_ttl(self->fd, "new", "value", 3600000, NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, set_with_ttl) { .call = set_with_ttl };
+
+static int publish(struct _test_data_full *self)
+{
+	return ms_publish(self->fd, "k", "value", NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, publish) { .call = publish };
+
+static int publish_that_waits(struct _test_data_full *self)
+{
+	struct metastore_set arg = { .flags = METASTORE_F_WAIT };
+
+	return ms_store_with(self->fd, METASTORE_IOC_PUBLISH, "k", "value", &arg);
+}
+
+FIXTURE_VARIANT_ADD(full, publish_that_waits) { .call = publish_that_waits };
+
+/* Of which a part is done */
+static int batch(struct _test_data_full *self)
+{
+	char buf[16];
+	struct metastore_op ops[] = {
+		ms_op_get("k", buf, sizeof(buf)), ms_op_publish("k", "value"),
+	};
+	int ret = ms_batch(self->fd, ops, 2, 0, NULL);
+
+	return ret ?: ops[0].result ? -EBADMSG : ops[1].result;
+}
+
+FIXTURE_VARIANT_ADD(full, batch) { .call = batch };
+
+static int atomic_batch(struct _test_data_full *self)
+{
+	struct metastore_op ops[] = { ms_op_publish("k", "value"), ms_op_set("new", "value") };
+
+	return ms_batch(self->fd, ops, 2, METASTORE_BATCH_ATOMIC, NULL);
+}
+
+FIXTURE_VARIANT_ADD(full, atomic_batch) { .call = atomic_batch };
+
+static int subscribe(struct _test_data_full *self)
+{
+	return ms_subscribe(self->fd, "new", 0, 1);
+}
+
+FIXTURE_VARIANT_ADD(full, subscribe) { .call = subscribe };
+
+static int subscribe_prefix(struct _test_data_full *self)
+{
+	return ms_subscribe_prefix(self->fd, "new", 0, 1);
+}
+
+FIXTURE_VARIANT_ADD(full, subscribe_prefix) { .call = subscribe_prefix };
+
+static int subscribe_latest_of_prefix(struct _test_data_full *self)
+{
+	return ms_subscribe_as(self->fd, "new", .flags = METASTORE_SUBSCRIBE_PREFIX |
+							 METASTORE_SUBSCRIBE_LATEST);
+}
+
+FIXTURE_VARIANT_ADD(full, subscribe_latest_of_prefix) { .call = subscribe_latest_of_prefix };
+
+static int subscribe_with_snapshot(struct _test_data_full *self)
+{
+	return ms_subscribe_as(self->fd, "new", .flags = METASTORE_SUBSCRIBE_SNAPSHOT);
+}
+
+FIXTURE_VARIANT_ADD(full, subscribe_with_snapshot) { .call = subscribe_with_snapshot };
+
+static int queue(struct _test_data_full *self)
+{
+	return ms_queue_set_len(self->sub, 500);
+}
+
+FIXTURE_VARIANT_ADD(full, queue) { .call = queue };
+
+static int list(struct _test_data_full *self)
+{
+	char buf[METASTORE_LIST_MIN];
+	struct metastore_list arg = {
+		.buffer = ms_ptr(buf),
+		.buffer_len = sizeof(buf),
+		.bucket = METASTORE_ANY_BUCKET,
+	};
+
+	return ms_ioctl(self->fd, METASTORE_IOC_LIST, &arg);
+}
+
+FIXTURE_VARIANT_ADD(full, list) { .call = list };
+
+static int create(struct _test_data_full *self)
+{
+	return ms_create(self->fd, O_RDWR, (struct metastore_create) { .buckets = 1 });
+}
+
+FIXTURE_VARIANT_ADD(full, create) { .call = create };
+
+static int reopen(struct _test_data_full *self)
+{
+	return ms_reopen(self->fd, O_RDWR);
+}
+
+FIXTURE_VARIANT_ADD(full, reopen) { .call = reopen };
 
 TEST_HARNESS_MAIN

@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/membarrier.h>
 #include <linux/metastore.h>
 
 #include "slowness.h"
@@ -1005,6 +1006,15 @@ static inline int ms_join(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
+/*
+ * Until readers who may be on a value that is gone by now are through: this waits for a
+ * grace period of RCU.
+ */
+static inline int ms_await_readers(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
+}
+
 /* Zeroed memory that children share */
 static inline void *ms_shared(size_t size)
 {
@@ -1025,22 +1035,30 @@ static inline char *ms_guarded(size_t pages)
 	return p;
 }
 
+/* As ps has it: R, S, D, Z, …; 0: there is no such process */
+static inline char ms_state(pid_t pid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(f);
+	return state;
+}
+
 /* Waits until the child sleeps, which it does in the call under test */
 static inline bool ms_asleep(pid_t pid)
 {
 	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);
-	char path[64], state;
-	FILE *f;
-	int n;
+	char state;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	while (ms_now(CLOCK_MONOTONIC) < end) {
-		f = fopen(path, "r");
-		if (!f)
-			return false;
-		n = fscanf(f, "%*d (%*[^)]) %c", &state);
-		fclose(f);
-		if (n == 1 && state == 'S')
+	while ((state = ms_state(pid)) && ms_now(CLOCK_MONOTONIC) < end) {
+		if (state == 'S')
 			return true;
 		ms_sleep(SECOND / 1000);
 	}
