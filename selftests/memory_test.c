@@ -641,7 +641,7 @@ static void call_in_full_group(struct _test_data_full *self,
 	CHECK(self->results->done == ENOMEM);
 	after = state_of(self);
 	CHECK(!memcmp(&before, &after, sizeof(before)));
-	/* What is freed may be given back a moment later */
+	/* Freed memory may be given back a moment later */
 	CHECK(!ms_flush(self->fd, "fill.", METASTORE_ANY_BUCKET, 0, &flush));
 	do {
 		ret = variant->call(self);

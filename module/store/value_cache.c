@@ -17,6 +17,7 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/kasan.h>
 #include <linux/local_lock.h>
 #include <linux/memcontrol.h>
 #include <linux/percpu.h>
@@ -46,17 +47,34 @@
 /* How often what is not needed is freed. */
 #define TRIM_INTERVAL	HZ
 
-/* Built with KASAN nothing is kept: that shall see whoever uses it afterwards. */
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED	true
-#else
-#define SANITIZED	false
-#endif
-
 /* Those of kmalloc(), so that nothing is wasted. */
 static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_CACHED_MAX };
 
 #define NR_LISTS	(ARRAY_SIZE(sizes) * GROUPS)
+
+/*
+ * KASAN takes memory that is kept for freed, but for its links, from the end of its grace
+ * period until its next use. So it reports a use that comes too late. It also reports the
+ * readers that are still there, should the period be taken to be over too early.
+ */
+#if defined(CONFIG_KASAN_GENERIC) && defined(__SANITIZE_ADDRESS__)
+#define POISONS		true
+#define POISON		0xfb	/* mm/kasan/kasan.h: KASAN_SLAB_FREE */
+
+static void value_cache_set_shadow(struct metastore_value *value, size_t size, u8 shadow)
+{
+	const size_t links = offsetof(struct metastore_value, refs);
+
+	BUILD_BUG_ON(links % (1 << KASAN_SHADOW_SCALE_SHIFT));
+	__memset(kasan_mem_to_shadow((u8 *)value + links), shadow,
+		 (size - links) >> KASAN_SHADOW_SCALE_SHIFT);
+}
+#else
+#define POISONS		false
+#define POISON		0
+
+static inline void value_cache_set_shadow(struct metastore_value *value, size_t size, u8 shadow) {}
+#endif
 
 /*
  * @first:	the oldest
@@ -79,6 +97,7 @@ struct value_cache_list {
  * @kept:	how often something was kept
  * @over:	a grace period that is over
  * @lists:	by size and memory cgroup
+ * @clear:	the oldest of each list that is not poisoned, or NULL
  * @trim:	frees what is not needed; pending while there is anything
  */
 struct value_cache {
@@ -87,6 +106,7 @@ struct value_cache {
 	u32 kept;
 	unsigned long over;
 	struct value_cache_list lists[ARRAY_SIZE(sizes)][GROUPS];
+	struct metastore_value *clear[POISONS ? NR_LISTS : 0];
 	struct delayed_work trim;
 };
 
@@ -144,17 +164,6 @@ u16 metastore_value_cache_group(void)
 	return value_cache_current_group();
 }
 
-static inline struct metastore_value *value_cache_pop(struct value_cache *its,
-						      struct value_cache_list *list)
-{
-	struct metastore_value *value = list->first;
-
-	list->first = value->cached.next;
-	list->nr--;
-	its->nr--;
-	return value;
-}
-
 /* Many have the same grace period. */
 static inline bool value_cache_is_over(struct value_cache *its, unsigned long grace)
 {
@@ -164,6 +173,61 @@ static inline bool value_cache_is_over(struct value_cache *its, unsigned long gr
 		return false;
 	its->over = grace;
 	return true;
+}
+
+/* A value was appended to a list, and is not poisoned yet. */
+static void value_cache_note_clear(struct value_cache *its, struct value_cache_list *list,
+				   struct metastore_value *value)
+{
+	u32 nr = list - &its->lists[0][0];
+
+	if (!its->clear[nr])
+		its->clear[nr] = value;
+}
+
+/* Poisons those of a list whose grace period is over. */
+static void value_cache_poison(struct value_cache *its, u32 nr)
+{
+	struct value_cache_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
+	struct metastore_value *value;
+
+	while ((value = its->clear[nr]) && value_cache_is_over(its, value->cached.grace)) {
+		its->clear[nr] = value == list->last ? NULL : value->cached.next;
+		value_cache_set_shadow(value, sizes[nr / GROUPS], POISON);
+	}
+}
+
+static void value_cache_poison_all(struct value_cache *its)
+{
+	u32 nr;
+
+	for (nr = 0; nr < NR_LISTS; nr++)
+		value_cache_poison(its, nr);
+}
+
+/* The oldest of a list is about to be used or freed. */
+static void value_cache_unpoison_first(struct value_cache *its, struct value_cache_list *list)
+{
+	u32 nr = list - &its->lists[0][0];
+	struct metastore_value *value = list->first;
+
+	if (its->clear[nr] == value)
+		its->clear[nr] = value == list->last ? NULL : value->cached.next;
+	else
+		value_cache_set_shadow(value, sizes[nr / GROUPS], 0);
+}
+
+static inline struct metastore_value *value_cache_pop(struct value_cache *its,
+						      struct value_cache_list *list)
+{
+	struct metastore_value *value = list->first;
+
+	if (POISONS)
+		value_cache_unpoison_first(its, list);
+	list->first = value->cached.next;
+	list->nr--;
+	its->nr--;
+	return value;
 }
 
 /**
@@ -205,7 +269,8 @@ static unsigned long value_cache_next_grace(void)
 }
 
 /* Appends a value, if the list is not another group's. */
-static bool value_cache_append(struct value_cache_list *list, struct metastore_value *value)
+static bool value_cache_append(struct value_cache *its, struct value_cache_list *list,
+			       struct metastore_value *value)
 {
 	if (!list->nr) {
 		list->group = value->node.group;
@@ -217,6 +282,8 @@ static bool value_cache_append(struct value_cache_list *list, struct metastore_v
 	}
 	list->last = value;
 	list->nr++;
+	if (POISONS)
+		value_cache_note_clear(its, list, value);
 	return true;
 }
 
@@ -225,14 +292,16 @@ static void value_cache_keep(struct value_cache *its, struct metastore_garbage *
 {
 	struct metastore_value *value, *next, **link = &garbage->first;
 	unsigned long grace = value_cache_next_grace();
+	struct value_cache_list *list;
 	u32 i;
 
 	for (i = 0; i < KEEP_AT_ONCE && (value = *link) && its->nr < KEEP_MAX; i++) {
 		u8 class = value->node.class;
 
 		next = value->garbage;
-		if (class < ARRAY_SIZE(sizes) &&
-		    value_cache_append(&its->lists[class][value->node.group % GROUPS], value)) {
+		list = class < ARRAY_SIZE(sizes) ?
+		       &its->lists[class][value->node.group % GROUPS] : NULL;
+		if (list && value_cache_append(its, list, value)) {
 			value->cached.grace = grace;
 			its->nr++;
 			*link = next;
@@ -253,11 +322,11 @@ void metastore_value_cache_put(struct metastore_garbage *garbage)
 {
 	struct value_cache *its;
 
-	if (SANITIZED)
-		return;
 	local_lock(&value_cache.lock);
 	its = this_cpu_ptr(&value_cache);
 	value_cache_keep(its, garbage);
+	if (POISONS)
+		value_cache_poison_all(its);
 	value_cache_trim_later(its);
 	local_unlock(&value_cache.lock);
 }
@@ -326,6 +395,8 @@ static void value_cache_trim(struct work_struct *work)
 		/* By the next time all of them are over. */
 		start_poll_synchronize_rcu();
 		value_cache_trim_later(its);
+		if (POISONS)
+			value_cache_poison_all(its);
 	}
 	local_unlock(&value_cache.lock);
 }
@@ -352,14 +423,10 @@ bool metastore_value_cache_shrink(void)
 	return freed;
 }
 
-static void value_cache_free_list(struct value_cache_list *list)
+static void value_cache_free_list(struct value_cache *its, struct value_cache_list *list)
 {
-	struct metastore_value *value;
-
-	for (; list->nr; list->nr--) {
-		value = list->first;
-		list->first = value->cached.next;
-		kfree(value);
+	while (list->nr) {
+		kfree(value_cache_pop(its, list));
 		cond_resched();
 	}
 }
@@ -370,8 +437,7 @@ static void value_cache_free_all(struct value_cache *its)
 	u32 nr;
 
 	for (nr = 0; nr < NR_LISTS; nr++)
-		value_cache_free_list(&its->lists[nr / GROUPS][nr % GROUPS]);
-	its->nr = 0;
+		value_cache_free_list(its, &its->lists[nr / GROUPS][nr % GROUPS]);
 }
 
 /* What waits for a CPU's next turn would wait for ever. May sleep. */
