@@ -6,6 +6,7 @@
 #include <linux/bitrev.h>
 #include <linux/log2.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 
 #include "base/table.h"
@@ -17,9 +18,6 @@
  * table of which everything is removed ends with few.
  */
 #define STEPS_AT_ONCE	4
-
-/* A table has up to this many times as many slots as nodes before it shrinks. */
-#define SPARSE		4
 
 /**
  * metastore_table_init - make an empty table
@@ -35,13 +33,38 @@ void metastore_table_init(struct metastore_table *table, spinlock_t *lock)
 	table->nr_nodes = 0;
 }
 
+/* The tree of a slot that has one, or NULL. With the lock held. */
+static struct metastore_tree *table_tree_of(const struct metastore_slot *slot)
+{
+	return metastore_tree_of(rcu_dereference_raw(slot->first));
+}
+
+/* A slot whose tree is empty lets it go. Returns the tree that it has after that. */
+static struct metastore_tree *table_settle_slot(struct metastore_slot *slot)
+{
+	struct metastore_tree *tree = table_tree_of(slot);
+
+	if (likely(!tree) || !RB_EMPTY_ROOT(&tree->root))
+		return tree;
+	RCU_INIT_POINTER(slot->first, NULL);
+	metastore_tree_put(tree);
+	return NULL;
+}
+
 /**
  * metastore_table_destroy - free the slots of a table
- * @table:	the table, which nobody else uses any more; what nodes it still
- *		has are the caller's business
+ * @table:	the table, without nodes, which nobody else uses any more
+ *
+ * Context: may sleep.
  */
 void metastore_table_destroy(struct metastore_table *table)
 {
+	unsigned int i;
+
+	for (i = 0; i < table->nr_slots; i++) {
+		table_settle_slot(genradix_ptr(&table->slots, i));
+		cond_resched();
+	}
 	genradix_free(&table->slots);
 }
 
@@ -59,45 +82,92 @@ int metastore_table_allocate(struct metastore_table *table)
 }
 
 /* The slot whose range was cut when slot @index came into use. */
-static struct metastore_slot *table_parent_of(struct metastore_table *table,
-					      unsigned int index)
+static struct metastore_slot *table_parent_of(struct metastore_table *table, unsigned int index)
 {
 	return genradix_ptr(&table->slots, index - rounddown_pow_of_two(index));
 }
 
-/* Takes the next slot into use: cuts the parent's chain where its range begins. */
+/*
+ * Takes the next slot into use: cuts the parent's chain where its range begins, or
+ * shares the parent's tree.
+ */
 static void table_split_slot(struct metastore_table *table, struct metastore_slot *slot)
 {
 	unsigned int index = table->nr_slots;
-	struct metastore_node __rcu **link = &table_parent_of(table, index)->first;
-	struct metastore_node *node;
+	struct metastore_slot *parent = table_parent_of(table, index);
+	struct metastore_tree *tree = table_settle_slot(parent);
+	struct metastore_node __rcu **link = &parent->first;
+	struct metastore_node *node = rcu_dereference_raw(*link);
 
-	while ((node = rcu_dereference_raw(*link)) &&
-	       metastore_slot_index(node->hash, index + 1) != index)
-		link = &node->next;
+	if (unlikely(tree))
+		tree->nr_slots++;
+	else
+		while (node && metastore_slot_index(node->hash, index + 1) != index) {
+			link = &node->next;
+			node = rcu_dereference_raw(*link);
+		}
 
 	write_seqcount_begin(&table->seq);
 	WRITE_ONCE(table->nr_slots, index + 1);
 	rcu_assign_pointer(slot->first, node);
-	RCU_INIT_POINTER(*link, NULL);
+	if (likely(!tree))
+		RCU_INIT_POINTER(*link, NULL);
 	write_seqcount_end(&table->seq);
 }
 
-/* Gives the last slot up: its chain goes to the end of its parent's. */
-static void table_merge_slot(struct metastore_table *table)
+static unsigned int table_chain_length(const struct metastore_slot *slot)
+{
+	struct metastore_node *node;
+	unsigned int nr = 0;
+
+	for (node = rcu_dereference_raw(slot->first); node; node = rcu_dereference_raw(node->next))
+		nr++;
+	return nr;
+}
+
+/*
+ * Can one slot have what two have? With the same tree, or if one is empty; else they
+ * must be chains and make one that is no longer than it may be.
+ */
+static bool table_slots_fit(const struct metastore_slot *a, const struct metastore_slot *b)
+{
+	if (!rcu_access_pointer(a->first) || !rcu_access_pointer(b->first) ||
+	    rcu_access_pointer(a->first) == rcu_access_pointer(b->first))
+		return true;
+	return !table_tree_of(a) && !table_tree_of(b) &&
+	       table_chain_length(a) + table_chain_length(b) <= METASTORE_CHAIN_MAX;
+}
+
+/*
+ * Gives the last slot up: its chain goes to the end of its parent's, its tree too, if
+ * that is another one. Returns false if the parent has no room for it.
+ */
+static bool table_merge_slot(struct metastore_table *table)
 {
 	unsigned int index = table->nr_slots - 1;
 	struct metastore_slot *slot = genradix_ptr(&table->slots, index);
-	struct metastore_node __rcu **link = &table_parent_of(table, index)->first;
+	struct metastore_slot *parent = table_parent_of(table, index);
+	struct metastore_node __rcu **link = &parent->first;
+	struct metastore_tree *tree = table_settle_slot(slot);
+	struct metastore_node *node;
+	bool shared;
 
-	while (rcu_dereference_raw(*link))
+	shared = table_settle_slot(parent) == tree && tree;
+	if (!table_slots_fit(parent, slot))
+		return false;
+	node = shared ? NULL : rcu_dereference_raw(slot->first);
+	while (node && rcu_dereference_raw(*link))
 		link = &rcu_dereference_raw(*link)->next;
 
 	write_seqcount_begin(&table->seq);
 	WRITE_ONCE(table->nr_slots, index);
-	rcu_assign_pointer(*link, rcu_dereference_raw(slot->first));
+	if (node)
+		rcu_assign_pointer(*link, node);
 	RCU_INIT_POINTER(slot->first, NULL);
 	write_seqcount_end(&table->seq);
+	if (shared)
+		metastore_tree_put(tree);
+	return true;
 }
 
 static void table_grow(struct metastore_table *table)
@@ -113,64 +183,113 @@ static void table_grow(struct metastore_table *table)
 	}
 }
 
-static void table_shrink(struct metastore_table *table)
+/* Makes a tree of a slot's chain. */
+static struct metastore_tree *table_plant_tree(struct metastore_table *table,
+					       struct metastore_slot *slot,
+					       struct metastore_preload *preload)
 {
-	int i;
+	struct metastore_node *node = rcu_dereference_raw(slot->first), *next;
+	struct metastore_tree *tree = metastore_tree_make(preload, node);
 
-	for (i = 0; i < STEPS_AT_ONCE && table->nr_slots > 1 &&
-	     table->nr_nodes < table->nr_slots / SPARSE; i++)
-		table_merge_slot(table);
+	write_seqcount_begin(&table->seq);
+	rcu_assign_pointer(slot->first, metastore_tree_as_first(tree));
+	/* Readers that are on the chain end there, and look again. */
+	for (; node; node = next) {
+		next = rcu_dereference_raw(node->next);
+		RCU_INIT_POINTER(node->next, NULL);
+	}
+	write_seqcount_end(&table->seq);
+	return tree;
 }
 
-/* Less than, equal to or greater than 0, as the one is before, at or behind the other. */
-static int table_compare_orders(u64 order, const u8 *key, u8 key_len, u64 other_order,
-				const u8 *other_key, u8 other_len)
+/**
+ * metastore_table_has_room - can a node be inserted with the memory at hand?
+ * @table:	the table, after metastore_table_prepare()
+ * @hash:	hash of the node's key, which the table does not have
+ * @preload:	memory for it; NULL: none
+ *
+ * If not @preload->want says what it takes. To be asked before anything is done that
+ * could not be undone, since a tree's nodes cannot be allocated under the lock.
+ *
+ * Context: with the table's lock held.
+ */
+bool metastore_table_has_room(struct metastore_table *table, u32 hash,
+			      struct metastore_preload *preload)
 {
-	if (order != other_order)
-		return order < other_order ? -1 : 1;
-	if (key_len != other_len)
-		return key_len - other_len;
-	return memcmp(key, other_key, key_len);
+	struct metastore_slot *slot = metastore_slot_of(table, hash);
+	struct metastore_tree *tree;
+	unsigned int want;
+
+	if (!slot)
+		return true;
+	tree = table_tree_of(slot);
+	if (likely(!tree)) {
+		want = table_chain_length(slot) + 1;
+		if (likely(want <= METASTORE_CHAIN_MAX))
+			return true;
+	} else {
+		if (RB_EMPTY_ROOT(&tree->root))
+			return true;
+		want = 1;
+	}
+	if (!preload)
+		return false;
+	preload->want = want;
+	return preload->nr >= want && (tree || preload->tree);
 }
 
-static int table_compare_node(const struct metastore_node *node, u64 order, const u8 *key,
-			      u8 key_len)
+static void table_insert_in_chain(struct metastore_slot *slot, struct metastore_node *node)
 {
-	return table_compare_orders(bitrev32(node->hash), node->key, node->key_len, order, key,
-				    key_len);
+	struct metastore_node __rcu **link = &slot->first;
+	struct metastore_node *next;
+
+	while ((next = rcu_dereference_raw(*link)) &&
+	       metastore_node_compare(next, node->hash, node->key, node->key_len) < 0)
+		link = &next->next;
+	RCU_INIT_POINTER(node->next, next);
+	rcu_assign_pointer(*link, node);
 }
 
 /**
  * metastore_table_insert - add a node
- * @table:	the table, after metastore_table_prepare()
+ * @table:	the table, which has room, see metastore_table_has_room()
  * @node:	the node, whose key the table does not have
+ * @preload:	what was asked about; what is left of it is the caller's to free
  *
  * Context: with the table's lock held.
  */
-void metastore_table_insert(struct metastore_table *table,
-			    struct metastore_node *node)
+void metastore_table_insert(struct metastore_table *table, struct metastore_node *node,
+			    struct metastore_preload *preload)
 {
-	u64 order = bitrev32(node->hash);
-	struct metastore_node __rcu **link;
-	struct metastore_node *next;
+	struct metastore_slot *slot;
+	struct metastore_tree *tree;
+	unsigned int length;
 
 	if (!table->nr_slots)
 		WRITE_ONCE(table->nr_slots, 1);
-	link = &metastore_slot_of(table, node->hash)->first;
-	while ((next = rcu_dereference_raw(*link)) &&
-	       table_compare_node(next, order, node->key, node->key_len) < 0)
-		link = &next->next;
-	RCU_INIT_POINTER(node->next, next);
-	rcu_assign_pointer(*link, node);
+	slot = metastore_slot_of(table, node->hash);
+	tree = table_settle_slot(slot);
+	if (unlikely(!tree && preload && preload->tree)) {
+		length = table_chain_length(slot);
+		if (length >= METASTORE_CHAIN_MAX && length < preload->nr)
+			tree = table_plant_tree(table, slot, preload);
+	}
+	if (unlikely(tree))
+		metastore_tree_insert(tree, &table->seq, node, preload);
+	else
+		table_insert_in_chain(slot, node);
 	WRITE_ONCE(table->nr_nodes, table->nr_nodes + 1);
 	table_grow(table);
 }
 
-static inline struct metastore_node __rcu **table_link_to(struct metastore_table *table,
-							  struct metastore_node *node)
+static struct metastore_node __rcu **table_link_to(struct metastore_slot *slot,
+						   const struct metastore_node *node)
 {
-	struct metastore_node __rcu **link = &metastore_slot_of(table, node->hash)->first;
+	struct metastore_node __rcu **link = &slot->first;
+	struct metastore_tree *tree = table_tree_of(slot);
 
+	if (unlikely(tree))
+		return metastore_tree_link_to(tree, node);
 	while (rcu_dereference_raw(*link) != node)
 		link = &rcu_dereference_raw(*link)->next;
 	return link;
@@ -189,7 +308,7 @@ void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
 			     struct metastore_node *new)
 {
-	metastore_table_replace_at(table_link_to(table, old), new);
+	metastore_table_replace_at(table_link_to(metastore_slot_of(table, old->hash), old), new);
 }
 
 /**
@@ -197,15 +316,38 @@ void metastore_table_replace(struct metastore_table *table,
  * @table:	the table
  * @node:	a node of it; readers may still be on it until they are done with
  *		their RCU section
+ * @link:	what leads to it, if that is known
+ *
+ * metastore_table_shrink() is to follow, at the latest before the lock is released,
+ * unless the table goes too.
  *
  * Context: with the table's lock held.
  */
-void metastore_table_remove(struct metastore_table *table,
-			    struct metastore_node *node)
+void metastore_table_remove(struct metastore_table *table, struct metastore_node *node,
+			    struct metastore_node __rcu **link)
 {
-	rcu_assign_pointer(*table_link_to(table, node), rcu_dereference_raw(node->next));
+	struct metastore_slot *slot = metastore_slot_of(table, node->hash);
+	struct metastore_tree *tree = table_tree_of(slot);
+
+	if (!link)
+		link = table_link_to(slot, node);
+	if (unlikely(tree)) {
+		metastore_tree_remove(tree, &table->seq, link);
+		table_settle_slot(slot);
+	} else {
+		rcu_assign_pointer(*link, rcu_dereference_raw(node->next));
+	}
 	WRITE_ONCE(table->nr_nodes, table->nr_nodes - 1);
-	table_shrink(table);
+}
+
+/* See metastore_table_shrink(). */
+void metastore_table_merge(struct metastore_table *table)
+{
+	int i;
+
+	for (i = 0; i < STEPS_AT_ONCE && metastore_table_is_sparse(table); i++)
+		if (!table_merge_slot(table))
+			return;
 }
 
 /**
@@ -231,8 +373,13 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key)
 {
-	return table_compare_orders(bitrev32(key->hash), key->bytes, key->len, pos->order,
-				    pos->key, pos->key_len) <= 0;
+	u64 order = bitrev32(key->hash);
+
+	if (order != pos->order)
+		return order < pos->order;
+	if (key->len != pos->key_len)
+		return key->len < pos->key_len;
+	return memcmp(key->bytes, pos->key, key->len) <= 0;
 }
 
 /* Where the range of the slot that covers @order ends. */
@@ -246,17 +393,20 @@ static u64 table_end_of_slot(u64 order, unsigned int nr_slots)
 	return ((order >> (32 - bits)) + 1) << (32 - bits);
 }
 
-static struct metastore_node *table_next_in_chain(struct metastore_slot *slot,
+static bool table_has_prefix(const struct metastore_node *node, const u8 *prefix, u32 prefix_len)
+{
+	return node->key_len >= prefix_len && !memcmp(node->key, prefix, prefix_len);
+}
+
+static struct metastore_node *table_next_in_chain(struct metastore_node *node,
 						  const struct metastore_position *pos,
 						  const u8 *prefix, u32 prefix_len)
 {
-	struct metastore_node *node;
+	u32 hash = bitrev32(pos->order);
 
-	for (node = rcu_dereference_raw(slot->first); node;
-	     node = rcu_dereference_raw(node->next))
-		if (table_compare_node(node, pos->order, pos->key, pos->key_len) > 0 &&
-		    node->key_len >= prefix_len &&
-		    !memcmp(node->key, prefix, prefix_len))
+	for (; node; node = rcu_dereference_raw(node->next))
+		if (metastore_node_compare(node, hash, pos->key, pos->key_len) > 0 &&
+		    table_has_prefix(node, prefix, prefix_len))
 			return node;
 	return NULL;
 }
@@ -269,16 +419,18 @@ static struct metastore_node *table_next_in_chain(struct metastore_slot *slot,
  * @prefix:	what the node's key shall begin with
  * @prefix_len:	its length in bytes; 0: any key will do
  *
- * Looks at one slot. Whoever wants all nodes calls it until @pos is at
- * METASTORE_ORDER_END, and can leave its RCU section or lock in between.
+ * Looks at one slot, or where that has a tree at one node. A caller that wants all nodes
+ * calls it until @pos is at METASTORE_ORDER_END, and can leave its RCU section or lock in
+ * between.
  *
  * Context: under rcu_read_lock(), or with the table's lock held.
- * Return: the node, or NULL if there was none in that slot.
+ * Return: the node, or NULL if there was none in that slot or it has another prefix.
  */
 struct metastore_node *metastore_table_next(struct metastore_table *table,
 					    struct metastore_position *pos,
 					    const u8 *prefix, u32 prefix_len)
 {
+	struct metastore_tree *tree;
 	struct metastore_node *node;
 	struct metastore_slot *slot;
 	unsigned int seq;
@@ -286,11 +438,16 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 
 	do {
 		seq = read_seqcount_begin(&table->seq);
+		tree = NULL;
 		node = NULL;
 		end = METASTORE_ORDER_END;
 		slot = metastore_slot_of(table, bitrev32(pos->order));
 		if (slot) {
-			node = table_next_in_chain(slot, pos, prefix, prefix_len);
+			node = rcu_dereference_raw(slot->first);
+			tree = metastore_tree_of(node);
+			/* A tree's may be of another slot that shares it. */
+			node = tree ? metastore_tree_behind(tree, pos) :
+				      table_next_in_chain(node, pos, prefix, prefix_len);
 			end = table_end_of_slot(pos->order, READ_ONCE(table->nr_slots));
 		}
 	} while (read_seqcount_retry(&table->seq, seq));
@@ -298,6 +455,9 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 	if (!node) {
 		pos->order = end;
 		pos->key_len = 0;
+	} else if (tree && !table_has_prefix(node, prefix, prefix_len)) {
+		metastore_position_set(pos, node->hash, node->key, node->key_len);
+		node = NULL;
 	}
 	return node;
 }

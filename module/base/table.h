@@ -12,6 +12,7 @@
 
 #include <linux/metastore.h>
 
+#include "base/tree.h"
 #include "base/types.h"
 
 struct metastore_bucket;
@@ -60,14 +61,29 @@ struct metastore_node {
 	u8 key[];
 };
 
+/**
+ * struct metastore_slot - the nodes of one range of a table's order
+ * @first:	first node of a chain; or a struct metastore_tree, see
+ *		metastore_tree_of()
+ */
 struct metastore_slot {
 	struct metastore_node __rcu *first;
 };
 
 /**
+ * METASTORE_CHAIN_MAX - nodes of the longest chain
+ *
+ * With one more it becomes a tree. Only a transaction, which allocates before it knows
+ * what it adds to a chain, may leave it longer by what that is; the next node that comes
+ * makes a tree of it.
+ */
+#define METASTORE_CHAIN_MAX	16
+
+/**
  * struct metastore_table - hash table that grows and shrinks slot by slot
- * @slots:	chains; the first @nr_slots are in use
- * @seq:	changes while a chain is cut or joined
+ * @slots:	chains and trees; the first @nr_slots are in use
+ * @seq:	changes while a chain is cut or joined or becomes a tree, and while a tree
+ *		changes
  * @nr_ready:	how many there is memory for
  * @nr_slots:	number of slots, 0 before the first insertion
  * @nr_nodes:	number of nodes
@@ -82,8 +98,18 @@ struct metastore_slot {
  * change does more than a few chains' worth of work however
  * large the table is.
  *
- * Look-ups need no lock. One that meets a cut may end without the node it
- * wanted, so what was not found counts only if @seq did not change.
+ * Hashes can be chosen: BUCKET shows bits of them, from which the seed is found. So a
+ * chain with more than METASTORE_CHAIN_MAX nodes becomes a tree. That is not cut: the
+ * new slot shares it with the earlier one. All slots of a tree's range have that tree,
+ * until it is empty. Then it is empty for good: each of them lets it go, and has a
+ * chain again, when it is next to change.
+ *
+ * Two slots do not become one if that took a tree, for whose memory nobody can be asked
+ * then: the table keeps its slots. Their memory it would keep anyway. So a writer that
+ * leaves 17 keys there makes LIST look at as many empty slots as there once were keys.
+ *
+ * Look-ups need no lock. One that meets a cut, or a change of a tree, may end without
+ * the node it wanted, so what was not found counts only if @seq did not change.
  */
 struct metastore_table {
 	GENRADIX(struct metastore_slot)
@@ -120,13 +146,16 @@ static inline bool metastore_key_equal(const struct metastore_key *a,
 void metastore_table_init(struct metastore_table *table, spinlock_t *lock);
 void metastore_table_destroy(struct metastore_table *table);
 int metastore_table_allocate(struct metastore_table *table);
-void metastore_table_insert(struct metastore_table *table,
-			    struct metastore_node *node);
+bool metastore_table_has_room(struct metastore_table *table, u32 hash,
+			      struct metastore_preload *preload);
+void metastore_table_insert(struct metastore_table *table, struct metastore_node *node,
+			    struct metastore_preload *preload);
 void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
 			     struct metastore_node *new);
-void metastore_table_remove(struct metastore_table *table,
-			    struct metastore_node *node);
+void metastore_table_remove(struct metastore_table *table, struct metastore_node *node,
+			    struct metastore_node __rcu **link);
+void metastore_table_merge(struct metastore_table *table);
 struct metastore_node *metastore_table_next(struct metastore_table *table,
 					    struct metastore_position *pos,
 					    const u8 *prefix, u32 prefix_len);
@@ -134,6 +163,29 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 			    const u8 *key, u8 key_len);
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key);
+
+/* A table has up to this many times as many slots as nodes before it shrinks. */
+#define METASTORE_SPARSE	4
+
+static inline bool metastore_table_is_sparse(const struct metastore_table *table)
+{
+	return table->nr_slots > 1 && table->nr_nodes < table->nr_slots / METASTORE_SPARSE;
+}
+
+/**
+ * metastore_table_shrink - give slots up that the table does not need any more
+ * @table:	the table
+ *
+ * Not done by metastore_table_remove(): where there is room for a node there may be
+ * none once slots became one.
+ *
+ * Context: with the table's lock held.
+ */
+static inline void metastore_table_shrink(struct metastore_table *table)
+{
+	if (unlikely(metastore_table_is_sparse(table)))
+		metastore_table_merge(table);
+}
 
 /* Low bits of the hash pick the slot; where that one is not yet, one bit less. */
 static __always_inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
@@ -183,15 +235,37 @@ static __always_inline bool metastore_node_has_key(const struct metastore_node *
 	       metastore_bytes_equal(node->key, key->bytes, key->len);
 }
 
+/*
+ * Less than, equal to or greater than 0, as a node is before, at or behind that key in
+ * the order of tables. The lowest bit in which two hashes differ is the first one of
+ * their reversed bits.
+ */
+static inline int metastore_node_compare(const struct metastore_node *node, u32 hash,
+					 const u8 *key, u8 key_len)
+{
+	u32 differ = node->hash ^ hash;
+
+	if (differ)
+		return hash & differ & -differ ? -1 : 1;
+	if (node->key_len != key_len)
+		return node->key_len - key_len;
+	return metastore_bytes_compare(node->key, key, key_len);
+}
+
 static __always_inline struct metastore_node *
-metastore_find_in_chain(struct metastore_table *table, const struct metastore_key *key)
+metastore_find_in_slot(struct metastore_table *table, const struct metastore_key *key)
 {
 	struct metastore_slot *slot = metastore_slot_of(table, key->hash);
+	struct metastore_tree *tree;
 	struct metastore_node *node;
 
 	if (!slot)
 		return NULL;
-	for (node = rcu_dereference_raw(slot->first); node; node = rcu_dereference_raw(node->next))
+	node = rcu_dereference_raw(slot->first);
+	tree = metastore_tree_of(node);
+	if (unlikely(tree))
+		return metastore_tree_find(tree, key);
+	for (; node; node = rcu_dereference_raw(node->next))
 		if (metastore_node_has_key(node, key))
 			return node;
 	return NULL;
@@ -213,7 +287,7 @@ metastore_table_find(struct metastore_table *table, const struct metastore_key *
 
 	do {
 		seq = read_seqcount_begin(&table->seq);
-		node = metastore_find_in_chain(table, key);
+		node = metastore_find_in_slot(table, key);
 	} while (!node && read_seqcount_retry(&table->seq, seq));
 	return node;
 }
@@ -231,11 +305,17 @@ metastore_table_link(struct metastore_table *table, const struct metastore_key *
 {
 	struct metastore_slot *slot = metastore_slot_of(table, key->hash);
 	struct metastore_node __rcu **link;
+	struct metastore_tree *tree;
 	struct metastore_node *node;
 
 	if (!slot)
 		return NULL;
-	for (link = &slot->first; (node = rcu_dereference_raw(*link)); link = &node->next)
+	link = &slot->first;
+	node = rcu_dereference_raw(*link);
+	tree = metastore_tree_of(node);
+	if (unlikely(tree))
+		return metastore_tree_link(tree, key);
+	for (; node; link = &node->next, node = rcu_dereference_raw(*link))
 		if (metastore_node_has_key(node, key))
 			return link;
 	return NULL;
@@ -252,6 +332,7 @@ metastore_table_link(struct metastore_table *table, const struct metastore_key *
 static inline void metastore_table_replace_at(struct metastore_node __rcu **link,
 					      struct metastore_node *new)
 {
+	/* Of a tree's node that is NULL. */
 	RCU_INIT_POINTER(new->next, rcu_dereference_raw(rcu_dereference_raw(*link)->next));
 	rcu_assign_pointer(*link, new);
 }

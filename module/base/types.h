@@ -14,6 +14,7 @@
 #ifndef METASTORE_TYPES_H
 #define METASTORE_TYPES_H
 
+#include <asm/byteorder.h>
 #include <linux/gfp.h>
 #include <linux/string.h>
 #include <linux/types.h>
@@ -41,6 +42,19 @@ static __always_inline bool metastore_bytes_equal(const u8 *a, const u8 *b, u32 
 		if ((x++)->value != (y++)->value)
 			return false;
 	return !len || !memcmp(x, y, len);
+}
+
+/* As memcmp(), for bytes that mostly differ, if at all, among the first eight. */
+static inline int metastore_bytes_compare(const u8 *a, const u8 *b, u32 len)
+{
+	const struct metastore_word *x = (const struct metastore_word *)a;
+	const struct metastore_word *y = (const struct metastore_word *)b;
+
+	for (; len >= 8; len -= 8, x++, y++)
+		if (x->value != y->value)
+			return be64_to_cpu((__force __be64)x->value) <
+			       be64_to_cpu((__force __be64)y->value) ? -1 : 1;
+	return len ? memcmp(x, y, len) : 0;
 }
 
 #endif /* METASTORE_TYPES_H */

@@ -128,9 +128,13 @@ static void subscription_remove(struct metastore_subscription *sub, bool flushed
 	metastore_topic_free_if_unused(topic);
 }
 
-/* Enters a subscription in the topic of its key, or in @new if there is none yet. */
+/*
+ * Enters a subscription in the topic of its key, or in @new if there is none yet.
+ * Returns -EAGAIN if @preload has not what that takes.
+ */
 static int subscription_enter(struct metastore_subscription *sub, const struct metastore_key *key,
-			      struct metastore_topic **new, struct metastore_topic **fork)
+			      struct metastore_topic **new, struct metastore_topic **fork,
+			      struct metastore_preload *preload)
 {
 	struct metastore_subscriptions *subs = sub->subs;
 	struct metastore_topic *topic;
@@ -139,9 +143,11 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	lockdep_assert_held(metastore_topic_lock(*new));
 	topic = metastore_topic_find(subs->store, key);
 	if (!topic) {
+		if (!metastore_topic_has_room(*new, preload))
+			return -EAGAIN;
 		topic = *new;
 		*new = NULL;
-		metastore_topic_insert(topic, fork);
+		metastore_topic_insert(topic, fork, preload);
 	}
 	sub->topic = topic;
 	err = subscription_link(sub);
@@ -160,17 +166,28 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	return 0;
 }
 
-/* Could a file subscribe to it? */
-static int subscription_check(struct metastore_subscriptions *subs, const struct metastore_key *key)
+/*
+ * Could a file subscribe to it, if need be by way of @topic? -EAGAIN as
+ * subscription_enter().
+ */
+static int subscription_check(struct metastore_subscriptions *subs, const struct metastore_key *key,
+			      const struct metastore_topic *topic,
+			      struct metastore_preload *preload)
 {
+	spinlock_t *lock = metastore_topic_lock(topic);
 	int err = 0;
 
+	spin_lock(lock);
 	spin_lock(&subs->lock);
 	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
 		err = -ENOBUFS;
 	else if (metastore_subscription_find(subs, key))
 		err = -EEXIST;
+	else if (!metastore_topic_find(subs->store, key) &&
+		 !metastore_topic_has_room(topic, preload))
+		err = -EAGAIN;
 	spin_unlock(&subs->lock);
+	spin_unlock(lock);
 	return err;
 }
 
@@ -196,6 +213,7 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 			const struct metastore_subscribe *args)
 {
 	struct metastore_topic *topic, *fork = NULL;
+	struct metastore_preload preload = {};
 	struct metastore_subscription *sub;
 	spinlock_t *lock;	/* of the topic */
 	int err;
@@ -213,7 +231,10 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	if (!sub || !topic || (!key->bucket && !fork))
 		goto free;
 	/* What is refused shall not have displaced events; decided once more below. */
-	err = subscription_check(subs, key);
+	do {
+		err = metastore_preload_fill(&preload) ?:
+		      subscription_check(subs, key, topic, &preload);
+	} while (err == -EAGAIN);
 	if (err)
 		goto free;
 	err = metastore_queue_admit(sub, subs->queue, args,
@@ -227,14 +248,20 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	if (READ_ONCE(subs->queue->lossless))
 		metastore_room_needed(&subs->store->room);
 	lock = metastore_topic_lock(topic);
-	spin_lock(lock);
-	err = subscription_enter(sub, key, &topic, &fork);
-	spin_unlock(lock);
+	do {
+		err = metastore_preload_fill(&preload);
+		if (err)
+			break;
+		spin_lock(lock);
+		err = subscription_enter(sub, key, &topic, &fork, &preload);
+		spin_unlock(lock);
+	} while (err == -EAGAIN);
 	if (err)
 		metastore_queue_dismiss(sub);
 	else
 		sub = NULL;
 free:
+	metastore_preload_free(&preload);
 	kfree(topic);
 	kfree(fork);
 	kfree(sub);

@@ -179,20 +179,38 @@ static void topic_forget_first_bytes(struct metastore_prefixes *prefixes)
 }
 
 /**
- * metastore_topic_insert - add a topic
- * @topic:	the topic; of a key after metastore_table_prepare()
- * @fork:	for a prefix, another topic of the same prefix; is set to NULL if its
- *		memory was needed
+ * metastore_topic_has_room - can a topic be added with the memory at hand?
+ * @topic:	the topic, which is not there; of a key after metastore_table_prepare()
+ * @preload:	memory for it. If not, it knows what it takes
  *
  * Context: with the topic's lock held.
  */
-void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topic **fork)
+bool metastore_topic_has_room(const struct metastore_topic *topic,
+			      struct metastore_preload *preload)
+{
+	return !topic->bucket ||
+	       metastore_table_has_room(&topic->bucket->topics, topic_of_key(topic)->node.hash,
+					preload);
+}
+
+/**
+ * metastore_topic_insert - add a topic
+ * @topic:	the topic
+ * @fork:	for a prefix, another topic of the same prefix; is set to NULL if its
+ *		memory was needed
+ * @preload:	for a key, what metastore_topic_has_room() was asked about
+ *
+ * Context: with the topic's lock held.
+ */
+void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topic **fork,
+			    struct metastore_preload *preload)
 {
 	struct metastore_trie_node *spare, *replaced;
 
 	lockdep_assert_held(metastore_topic_lock(topic));
 	if (topic->bucket) {
-		metastore_table_insert(&topic->bucket->topics, &topic_of_key(topic)->node);
+		metastore_table_insert(&topic->bucket->topics, &topic_of_key(topic)->node,
+				       preload);
 		return;
 	}
 	topic_note_first_byte(&topic->store->prefixes, &topic_of_prefix(topic)->node);
@@ -220,7 +238,8 @@ void metastore_topic_free_if_unused(struct metastore_topic *topic)
 	if (topic->nr)
 		return;
 	if (topic->bucket) {
-		metastore_table_remove(&topic->bucket->topics, &topic_of_key(topic)->node);
+		metastore_table_remove(&topic->bucket->topics, &topic_of_key(topic)->node, NULL);
+		metastore_table_shrink(&topic->bucket->topics);
 		topic_free_later(topic);
 		return;
 	}

@@ -77,8 +77,10 @@ struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 					     const struct metastore_key *key);
 struct metastore_topic *metastore_topic_of(const struct metastore_key *key);
-void metastore_topic_insert(struct metastore_topic *topic,
-			    struct metastore_topic **fork);
+bool metastore_topic_has_room(const struct metastore_topic *topic,
+			      struct metastore_preload *preload);
+void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topic **fork,
+			    struct metastore_preload *preload);
 void metastore_topic_free_if_unused(struct metastore_topic *topic);
 spinlock_t *metastore_topic_lock(const struct metastore_topic *topic);
 void metastore_topic_key(const struct metastore_topic *topic, struct metastore_key *key);

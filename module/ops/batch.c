@@ -106,6 +106,7 @@ static int batch_run_in_turn(struct metastore_file *file, struct metastore_batch
  * @op:		as the user gave it
  * @buffer:	its key
  * @change:	what it is to change, if it is no GET
+ * @preload:	memory for a new key
  * @found:	the value there was; of a GET with a reference
  * @stored:	the value that @change stored, with a reference
  * @delivery:	of the change
@@ -114,6 +115,7 @@ struct txn_op {
 	struct metastore_op op;
 	struct metastore_key_buffer buffer;
 	struct metastore_change change;
+	struct metastore_preload preload;
 	struct metastore_value *found;
 	struct metastore_value *stored;
 	struct metastore_delivery delivery;
@@ -123,6 +125,7 @@ struct txn_op {
  * @file:	who wants it
  * @nr:		number of @ops
  * @failed:	index of the first one that is a reason why nothing is done, or @nr
+ * @preloaded:	whether an operation has a preload
  * @nr_buckets:	number of @buckets
  * @buckets:	those of all keys, in the order in which they are locked
  * @group:	the events
@@ -133,6 +136,7 @@ struct txn {
 	struct metastore_file *file;
 	u32 nr;
 	u32 failed;
+	bool preloaded;
 	u32 nr_buckets;
 	struct metastore_bucket *buckets[METASTORE_ATOMIC_MAX];
 	struct metastore_group group;
@@ -163,8 +167,9 @@ static int txn_prepare_op(struct metastore_file *file, struct txn_op *top)
 	if (txn_is_get(top))
 		return metastore_copy_key(file, &top->buffer, top->op.key,
 					  top->op.key_len);
-	return metastore_op_prepare(file, &top->op, &top->buffer, &top->change) ?:
-	       metastore_change_prepare(&top->change);
+	err = metastore_op_prepare(file, &top->op, &top->buffer, &top->change);
+	top->change.preload = &top->preload;
+	return err ?: metastore_change_prepare(&top->change);
 }
 
 /* Copies them all, also if one is not understood: all get a result. */
@@ -274,12 +279,24 @@ static struct txn_op *txn_first_unready(struct txn *txn, bool *busy)
 	return NULL;
 }
 
+/* The first operation with a new key for which there is no memory yet, or NULL. */
+static struct txn_op *txn_first_without_room(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++)
+		if (!txn_is_get(top) && top->change.value && !top->found &&
+		    !metastore_change_has_room(&top->change))
+			return top;
+	return NULL;
+}
+
 /*
  * Locks all buckets, with every key ready to be changed: no delivery under way, no
  * value whose time is over. A key that is not is made so with the locks released,
  * and others may get ahead again; who loses too often does it with them held.
  */
-static int txn_lock_ready(struct txn *txn)
+static int txn_lock_keys(struct txn *txn)
 {
 	u32 nr = FIRST_HURRY, rounds = 0;
 	struct txn_op *top;
@@ -302,6 +319,27 @@ static int txn_lock_ready(struct txn *txn)
 		txn_lock_all(txn);
 	}
 	return 0;
+}
+
+/* The same, with memory for all new keys. What is allocated stays, so that this ends. */
+static int txn_lock_ready(struct txn *txn)
+{
+	struct txn_op *top;
+	int err;
+
+	for (;;) {
+		err = txn_lock_keys(txn);
+		if (err)
+			return err;
+		top = txn_first_without_room(txn);
+		if (likely(!top))
+			return 0;
+		txn_unlock_all(txn);
+		txn->preloaded = true;
+		err = metastore_preload_fill(&top->preload);
+		if (err)
+			return txn_refuse(txn, top, err);
+	}
 }
 
 static int txn_judge_op(struct txn_op *top)
@@ -417,6 +455,9 @@ static void txn_commit(struct txn *txn)
 	txn->group.id = store->txns;
 	for (i = 0; i < txn->nr; i++)
 		txn_commit_op(txn, &txn->ops[i]);
+	/* Till here new keys had the room that was found for them. */
+	for (i = 0; i < txn->nr_buckets; i++)
+		metastore_table_shrink(&txn->buckets[i]->values);
 	txn_unlock_all(txn);
 	txn_deliver(txn);
 	txn_put_values(txn);
@@ -491,6 +532,14 @@ static int txn_copy_results(struct txn *txn, struct metastore_batch *batch)
 	return err;
 }
 
+static void txn_free_preloads(struct txn *txn)
+{
+	u32 i;
+
+	for (i = 0; i < txn->nr; i++)
+		metastore_preload_free(&txn->ops[i].preload);
+}
+
 static int batch_run_atomic(struct metastore_file *file, struct metastore_batch *batch)
 {
 	struct txn *txn;
@@ -509,6 +558,8 @@ static int batch_run_atomic(struct metastore_file *file, struct metastore_batch 
 		txn_fill_results(txn);
 	if (!err || err == -ECANCELED)
 		err = txn_copy_results(txn, batch) ?: err;
+	if (unlikely(txn->preloaded))
+		txn_free_preloads(txn);
 	kvfree(txn);
 	return err;
 }

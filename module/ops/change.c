@@ -103,11 +103,27 @@ static u32 change_mask_of(u16 type, u16 flags)
 }
 
 /**
+ * metastore_change_has_room - can a new key be stored with the memory at hand?
+ * @change:	the change, of a key that there is not. If not, its preload, if there is one,
+ *		knows what it takes
+ *
+ * Context: with the bucket's lock held.
+ */
+inline bool metastore_change_has_room(const struct metastore_change *change)
+{
+	return metastore_table_has_room(&change->key->bucket->values, change->key->hash,
+					change->preload);
+}
+
+/**
  * metastore_change_commit - make a change
- * @change:	the change, prepared, judged and charged; is told its version. The
- *		caller's reference to its value becomes the table's
+ * @change:	the change, prepared, judged and charged, of a new key after
+ *		metastore_change_has_room(); is told its version. The caller's reference to
+ *		its value becomes the table's
  * @old:	the value there is, or NULL. The table's reference to it becomes the
  *		caller's
+ *
+ * Where a value was removed metastore_table_shrink() is to follow.
  *
  * Context: with the bucket's lock held.
  */
@@ -129,13 +145,13 @@ inline void metastore_change_commit(struct metastore_change *change,
 		metastore_lifetime_begin(value, &bucket->store->expiry);
 	}
 	if (!old)
-		metastore_table_insert(&bucket->values, &value->node);
+		metastore_table_insert(&bucket->values, &value->node, change->preload);
 	else if (value && change->link)
 		metastore_table_replace_at(change->link, &value->node);
 	else if (value)
 		metastore_table_replace(&bucket->values, &old->node, &value->node);
 	else
-		metastore_table_remove(&bucket->values, &old->node);
+		metastore_table_remove(&bucket->values, &old->node, change->link);
 }
 
 /**
@@ -185,6 +201,8 @@ static inline void change_carry_out(struct metastore_change *change, struct meta
 	struct metastore_bucket *bucket = change->key->bucket;
 
 	metastore_change_commit(change, old);
+	if (!change->value)
+		metastore_table_shrink(&bucket->values);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
 		change_deliver(change, old);
 	if (old)
@@ -250,6 +268,52 @@ int metastore_change_check(struct metastore_change *change)
 	return err;
 }
 
+/*
+ * See metastore_change_make(). Returns -ENOBUFS if the preload has not what a new key
+ * takes; then nothing is changed.
+ */
+static __always_inline int change_try(struct metastore_change *change)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_value *old;
+	int err;
+
+	change->garbage = &garbage;
+	old = change_lock_live(change);
+	err = metastore_change_judge(change, old);
+	if (!err && change->reserved &&
+	    !metastore_reservations_are_all(change->reserved, change->key))
+		err = -EAGAIN;
+	if (!err && !old && !metastore_change_has_room(change))
+		err = -ENOBUFS;
+	if (!err)
+		err = change_charge(change, old);
+	if (!err)
+		change_carry_out(change, old);
+	spin_unlock(&change->key->bucket->lock);
+	metastore_garbage_free(&garbage);
+	return err;
+}
+
+/*
+ * The same where a new key goes to a tree, or makes one: by the time that is allocated
+ * it may take something else.
+ */
+static noinline int change_try_in_tree(struct metastore_change *change)
+{
+	struct metastore_preload preload = {};
+	int err;
+
+	change->preload = &preload;
+	while ((err = change_try(change)) == -ENOBUFS) {
+		err = metastore_preload_fill(&preload);
+		if (err)
+			break;
+	}
+	metastore_preload_free(&preload);
+	return err;
+}
+
 /**
  * metastore_change_make - change a key and tell its subscribers
  * @change:	the change; its version and number of queues are set. If this
@@ -261,26 +325,15 @@ int metastore_change_check(struct metastore_change *change)
  */
 int metastore_change_make(struct metastore_change *change)
 {
-	struct metastore_garbage garbage = {};
-	struct metastore_value *old;
 	int err;
 
 	err = metastore_change_prepare(change);
 	if (err)
 		return err;
-
-	change->garbage = &garbage;
-	old = change_lock_live(change);
-	err = metastore_change_judge(change, old);
-	if (!err && change->reserved &&
-	    !metastore_reservations_are_all(change->reserved, change->key))
-		err = -EAGAIN;
-	if (!err)
-		err = change_charge(change, old);
-	if (!err)
-		change_carry_out(change, old);
-	spin_unlock(&change->key->bucket->lock);
-	metastore_garbage_free(&garbage);
+	change->preload = NULL;
+	err = change_try(change);
+	if (unlikely(err == -ENOBUFS))
+		err = change_try_in_tree(change);
 	return err;
 }
 

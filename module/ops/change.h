@@ -10,6 +10,7 @@
 struct metastore_reservations;
 struct metastore_file;
 struct metastore_notice;
+struct metastore_preload;
 
 /**
  * struct metastore_change - a change of a key, from the wish to what came of it
@@ -24,6 +25,7 @@ struct metastore_notice;
  * @bytes:	what it adds to the bytes of the store, once it is charged
  * @queues:	how many queues took the event
  * @reserved:	room that is reserved for the event, or NULL
+ * @preload:	memory for a new key, if that goes to a tree; NULL: none
  * @garbage:	takes values to be freed once the bucket's lock is released
  */
 struct metastore_change {
@@ -38,6 +40,7 @@ struct metastore_change {
 	s64 bytes;
 	u32 queues;
 	struct metastore_reservations *reserved;
+	struct metastore_preload *preload;
 	struct metastore_garbage *garbage;
 };
 
@@ -53,6 +56,7 @@ int metastore_change_judge(struct metastore_change *change,
 			   const struct metastore_value *old);
 s64 metastore_change_bytes(struct metastore_change *change,
 			   const struct metastore_value *old);
+bool metastore_change_has_room(const struct metastore_change *change);
 void metastore_change_commit(struct metastore_change *change,
 			     struct metastore_value *old);
 void metastore_change_tell(const struct metastore_change *change,

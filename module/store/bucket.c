@@ -41,7 +41,7 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 		spin_lock(&bucket->lock);
 		node = metastore_table_next(&bucket->values, &pos, NULL, 0);
 		if (node)
-			metastore_table_remove(&bucket->values, node);
+			metastore_table_remove(&bucket->values, node, NULL);
 		spin_unlock(&bucket->lock);
 		if (node)
 			metastore_value_put(metastore_value_of(node));
