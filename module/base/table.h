@@ -2,8 +2,8 @@
 #ifndef METASTORE_TABLE_H
 #define METASTORE_TABLE_H
 
+#include <linux/bitops.h>
 #include <linux/generic-radix-tree.h>
-#include <linux/log2.h>
 #include <linux/rcupdate.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
@@ -190,7 +190,7 @@ static inline void metastore_table_shrink(struct metastore_table *table)
 /* Low bits of the hash pick the slot; where that one is not yet, one bit less. */
 static __always_inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
 {
-	unsigned int mask = roundup_pow_of_two(nr_slots) - 1;
+	unsigned int mask = (2UL << __fls(nr_slots)) - 1;
 	unsigned int index = hash & mask;
 
 	return index < nr_slots ? index : index & (mask >> 1);
