@@ -21,7 +21,7 @@ struct metastore_bucket;
  * struct metastore_key - a key to be looked up
  * @bytes:	its bytes, owned by whoever made this
  * @len:	their number, 1 to METASTORE_KEY_MAX
- * @hash:	picks the slot in the tables of @bucket; told to nobody
+ * @hash:	picks the slot in the tables of @bucket; others can choose it
  * @bucket:	the bucket it falls in
  */
 struct metastore_key {

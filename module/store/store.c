@@ -141,7 +141,7 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	store->limits = *limits;
 	store->private = private;
 	store->maker = current_euid();
-	get_random_bytes(&store->secret, sizeof(store->secret));
+	store->seed = get_random_u32();
 	store_init_prefixes(&store->prefixes);
 	store_init_room(&store->room);
 	metastore_expiry_init(&store->expiry, expire);

@@ -5,10 +5,10 @@
 #include <linux/atomic.h>
 #include <linux/bitmap.h>
 #include <linux/bits.h>
+#include <linux/jhash.h>
 #include <linux/kernel.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
-#include <linux/siphash.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -110,7 +110,7 @@ struct metastore_room {
  * @private:	whether it counts against what private stores may take; never
  *		changes
  * @maker:	who made it, if @private; never changes
- * @secret:	of the hash that places keys; never changes
+ * @seed:	of the hash that places keys; never changes, nor is it a secret
  * @keys:	number of keys
  * @bytes:	bytes that their values take
  * @buckets:	@limits.buckets of them
@@ -127,7 +127,7 @@ struct metastore_store {
 	struct metastore_limits limits;
 	bool private;
 	kuid_t maker;
-	hsiphash_key_t secret;
+	u32 seed;
 	atomic64_t keys;
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
@@ -202,21 +202,20 @@ void metastore_store_count(struct metastore_store *store,
  * @store:	the store
  * @key:	the key; its hash and bucket are set
  *
- * One keyed hash gives both: its upper bits pick the bucket, which BUCKET shows, all of
- * them the slot in the bucket's tables, the lowest first. hsiphash() is for hash tables
- * whose hashes are told to nobody. What is told here is the bucket; and LIST's order
- * follows the slots. On a 64-bit kernel, which this module needs, it is SipHash-1-3 with
- * a key of 128 bits, a pseudo-random function that others trust with as much: who sees
- * some bits of it learns nothing about the others.
+ * One hash gives both: its upper bits pick the bucket, which BUCKET shows, all of them
+ * the slot in the bucket's tables, the lowest first.
  *
- * A client can find out by some L * L calls of LIST, times the number of buckets in
- * calls of BUCKET, L keys that fall in one chain, and make this one's users walk it. To
- * redraw the secret would stop that, and change the order under everybody's cursor.
+ * The seed only makes the places of ordinary keys differ from load to load. Some answers
+ * of BUCKET tell it, since jhash() can be computed backwards, and then any number of keys
+ * with one hash is made as fast as they can be written down. So the tables bear that, see
+ * table.h. A secret hash costs each operation more, and LIST's order, which follows the
+ * slots, would still tell which keys fall together. To redraw the seed once many do would
+ * change the order under everybody's cursor, and the bucket that BUCKET told.
  */
 static inline void metastore_store_locate(struct metastore_store *store,
 					  struct metastore_key *key)
 {
-	u32 hash = hsiphash(key->bytes, key->len, &store->secret);
+	u32 hash = jhash(key->bytes, key->len, store->seed);
 
 	key->hash = hash;
 	key->bucket = &store->buckets[reciprocal_scale(hash, store->limits.buckets)];
