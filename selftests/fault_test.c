@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 
+#include "flood.h"
 #include "metastore_test.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
@@ -1132,6 +1133,145 @@ FIXTURE_VARIANT_ADD(fault, atomic_batch) {
 	.keeps_word = is_told_at_once,
 	.enomem = 3,
 	.efault = 16,
+};
+
+/* Keys of one hash: as many as a chain may have, and more of them make it a tree */
+
+#define CHAIN_MAX	16
+
+static char crowd[CHAIN_MAX + 3][FLOOD_KEY_LEN];
+
+#define CROWD_KEY(i)	.key = PTR(crowd[i]), .key_len = FLOOD_KEY_LEN
+
+static int choose_crowd(struct _test_data_fault *self)
+{
+	static bool chosen;
+	uint32_t seed;
+	size_t i;
+
+	if (chosen)
+		return 0;
+	if (!flood_find_seed(self->watch, &seed))
+		return -EBADMSG;
+	for (i = 0; i < ARRAY_SIZE(crowd); i++)
+		flood_key(crowd[i], FLOOD_KEY_LEN, seed, 1, i);
+	chosen = true;
+	return 0;
+}
+
+static int set_crowd(struct _test_data_fault *self, int nr)
+{
+	int i, ret = choose_crowd(self);
+
+	for (i = 0; i < nr && !ret; i++)
+		ret = ms_setn(self->watch, crowd[i], FLOOD_KEY_LEN, "v", 1, NULL);
+	return ret;
+}
+
+static int fill_chain(struct _test_data_fault *self)
+{
+	return set_crowd(self, CHAIN_MAX);
+}
+
+static int grow_tree(struct _test_data_fault *self)
+{
+	return set_crowd(self, CHAIN_MAX + 1);
+}
+
+/* The value; a node for each key, and what has them all */
+FIXTURE_VARIANT_ADD(fault, set_that_makes_a_tree) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, CROWD_KEY(CHAIN_MAX), VALUE("new value")),
+	.prepare = fill_chain,
+	.enomem = 1 + CHAIN_MAX + 1 + 1,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_in_a_tree) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, CROWD_KEY(CHAIN_MAX + 1), VALUE("new value")),
+	.prepare = grow_tree,
+	.enomem = 2,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_existing_in_a_tree) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, CROWD_KEY(0), VALUE("another value")),
+	.prepare = grow_tree,
+	.enomem = 1,
+	.efault = 3,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+FIXTURE_VARIANT_ADD(fault, delete_from_a_tree) {
+	.command = METASTORE_IOC_DELETE,
+	ARG(delete, CROWD_KEY(0)),
+	.prepare = grow_tree,
+	.efault = 2,
+	.out_end = sizeof(struct metastore_delete),
+};
+
+FIXTURE_VARIANT_ADD(fault, flush_of_a_tree) {
+	.command = METASTORE_IOC_FLUSH,
+	ARG(flush, .bucket = METASTORE_ANY_BUCKET),
+	.prepare = grow_tree,
+	.efault = 1,
+	.out_end = sizeof(struct metastore_flush),
+};
+
+static int subscribe_crowd(struct _test_data_fault *self)
+{
+	int i, ret = choose_crowd(self);
+
+	for (i = 0; i < CHAIN_MAX && !ret; i++)
+		ret = ms_subscriben(self->fds[OTHER], crowd[i], FLOOD_KEY_LEN, 0, i);
+	return ret;
+}
+
+/* Key and subscription besides */
+FIXTURE_VARIANT_ADD(fault, subscribe_that_makes_a_tree) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, CROWD_KEY(CHAIN_MAX)),
+	.prepare = subscribe_crowd,
+	.enomem = 2 + CHAIN_MAX + 1 + 1,
+	.efault = 2,
+};
+
+/* Why nothing was done, if so */
+static int set_two_at_once(struct _test_data_fault *self)
+{
+	struct metastore_op two[2];
+	__u32 failed;
+	int i, ret;
+
+	for (i = 0; i < 2; i++) {
+		two[i] = ms_op_set("", "v");
+		two[i].key = PTR(crowd[CHAIN_MAX + i]);
+		two[i].key_len = FLOOD_KEY_LEN;
+	}
+	ret = ms_batch(self->fds[ACTOR], two, 2, METASTORE_BATCH_ATOMIC, &failed);
+	return ret == -ECANCELED ? two[failed].result : ret;
+}
+
+/* The results may be what could not be written */
+static bool is_all_or_none(struct _test_data_fault *self, int ret)
+{
+	bool done = !strcmp(self->done.text, self->after.text);
+	bool undone = !strcmp(self->before.text, self->after.text);
+
+	return !ret ? done : undone || (ret == -EFAULT && done);
+}
+
+/* What has both, and of each that it could be the one that makes the tree */
+FIXTURE_VARIANT_ADD(fault, atomic_batch_that_makes_a_tree) {
+	.call = set_two_at_once,
+	.prepare = fill_chain,
+	.keeps_word = is_all_or_none,
+	.enomem = 1 + 2 * (1 + CHAIN_MAX + 1 + 1),
+	.efault = 9,
 };
 
 FIXTURE_SETUP(fault)
