@@ -175,6 +175,40 @@ void key_rows(void)
 }
 
 /**
+ * flood_rows - rows of one of a million keys that somebody chose to be in one chain
+ *
+ * Of one hash all of them, or only in one slot of the table. What the same costs
+ * elsewhere is in the rows that they are compared to.
+ */
+void flood_rows(void)
+{
+	static const struct {
+		const char *name;
+		void (*setup)(const struct row *row);
+	} floods[] = {
+		{ "flood-hash", flood_hash_setup }, { "flood-slot", flood_slot_setup },
+	};
+	struct row table[] = {
+		{ "get", "get", .run = run_get },
+		{ "miss", "get-miss", .run = run_miss },
+		{ "set", "set", .run = run_set },
+		{ "set-new", "set-new", .prepare = delete_new_keys, .run = run_set_new,
+		  .teardown = end_new_keys },
+		{ "delete", "delete", .prepare = set_new_keys, .run = run_delete,
+		  .teardown = flood_teardown },
+	};
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(floods); i++)
+		for (j = 0; j < ARRAY_SIZE(table); j++) {
+			table[j].setup = floods[i].setup;
+			table[j].size = VALUE_LEN;
+			table[j].keys = FLOOD_KEYS;
+			row_add(&table[j], "%s-%s", floods[i].name, table[j].name);
+		}
+}
+
+/**
  * one_key_rows - rows of one key and values of all sizes
  */
 void one_key_rows(void)

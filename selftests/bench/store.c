@@ -40,7 +40,10 @@ int open_device(void)
 	return new;
 }
 
-static void flush(void)
+/**
+ * empty_store - delete all keys
+ */
+void empty_store(void)
 {
 	struct metastore_flush args = { .bucket = METASTORE_ANY_BUCKET };
 
@@ -50,23 +53,31 @@ static void flush(void)
 }
 
 /**
+ * choose_keys - choose keys that the store does not have
+ */
+void choose_keys(void)
+{
+	int i;
+
+	for (i = 0; i < BATCH; i++) {
+		bench_key(new_keys[i], "new-", i);
+		bench_key(missing[i], "none", i);
+	}
+}
+
+/**
  * open_store - open the store, empty it and choose keys, the first time
  */
 void open_store(void)
 {
-	int i;
-
 	if (fd >= 0)
 		return;
 	fd = open_device();
 	store = mstore_open(NULL, MSTORE_RDWR);
 	if (!store)
 		die("mstore_open");
-	flush();
-	for (i = 0; i < BATCH; i++) {
-		bench_key(new_keys[i], "new-", i);
-		bench_key(missing[i], "none", i);
-	}
+	empty_store();
+	choose_keys();
 }
 
 /**
@@ -76,7 +87,7 @@ void open_store(void)
 void one_key(const struct row *row)
 {
 	open_store();
-	flush();
+	empty_store();
 	set(news, row->size);
 }
 
@@ -91,7 +102,7 @@ void fill(const struct row *row)
 
 	open_store();
 	if (nr_keys > row->keys)
-		flush();
+		empty_store();
 	for (; nr_keys < row->keys; nr_keys++) {
 		bench_key(key, "key-", nr_keys);
 		set(key, VALUE_LEN);
@@ -141,6 +152,7 @@ void metastore_rows(void)
 	snapshot_rows();
 	key_rows();
 	batch_rows();
+	flood_rows();
 }
 
 /* What the kernel has allocated for itself, with what it could not make use of. */

@@ -18,6 +18,9 @@
 /* Keys in the store unless a row says otherwise */
 #define KEYS		(50 * BATCH)
 
+/* Those of a flood */
+#define FLOOD_KEYS	(1000 * BATCH)
+
 /* Events and bytes that a queue holds, as the module is loaded */
 #define QUEUE_LEN	1024
 #define QUEUE_BYTES	(1024 * 1024)
@@ -38,10 +41,17 @@ extern char buffer[VALUE_MAX + EVENT_SIZE];
 
 int open_device(void);
 void open_store(void);
+void empty_store(void);
+void choose_keys(void);
 void one_key(const struct row *row);
 void fill(const struct row *row);
 struct row compared(const struct row *row, const char *peers);
 void add_both(const struct row *row, const char *name);
+
+/* flood.c: others' keys, all in one chain with those to be used */
+void flood_hash_setup(const struct row *row);
+void flood_slot_setup(const struct row *row);
+void flood_teardown(const struct row *row);
 
 /* publish.c: subscribers of the one key */
 extern int subscribers[SUBSCRIBERS_MAX];
@@ -57,6 +67,7 @@ void run_publish(const struct row *row, unsigned int n);
 void one_key_rows(void);
 void key_rows(void);
 void batch_rows(void);
+void flood_rows(void);
 void publish_rows(void);
 void bystander_rows(void);
 void read_rows(void);
