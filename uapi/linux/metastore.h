@@ -2,44 +2,49 @@
 /*
  * metastore: a string map with publish/subscribe for the whole machine.
  *
- * This header is the complete interface of /dev/metastore; nothing else is
- * needed to write a client.
+ * This header is the complete interface of /dev/metastore. A client needs
+ * nothing else.
  *
- * Opening the device gives an open file with an event queue of its own. What
- * reads the store (GET, STAT, LIST, SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBERS, QUEUE,
- * SUBSCRIPTION and read()) needs a descriptor open for reading, what changes it
- * (SET, PUBLISH, DELETE, FLUSH, CREATE) one open for writing; else EBADF. BUCKET,
- * INFO and OPEN need neither, BATCH what its operations need.
+ * Each open() of the device gives an open file with its own event queue. A
+ * command checks how the descriptor was opened, and fails with EBADF otherwise:
+ *
+ * - GET, STAT, LIST, SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBERS, QUEUE, SUBSCRIPTION
+ *   and read() need a descriptor open for reading.
+ * - SET, PUBLISH, DELETE, FLUSH and CREATE need one open for writing.
+ * - BUCKET, INFO and OPEN need neither.
+ * - BATCH needs what each of its operations needs.
  *
  * Rules for every command:
  *
- * - Keys are 1 to METASTORE_KEY_MAX bytes, values 0 bytes to the store's
- *   max_value (see INFO). Both are any bytes with a length; no terminating NUL
- *   is wanted, added or implied.
+ * - A key has 1 to METASTORE_KEY_MAX bytes. A value has 0 bytes to the store's
+ *   max_value (see INFO). Both may hold any bytes. Their length is explicit: no
+ *   terminating NUL is needed, added or implied.
  * - Pointers are user addresses in a u64. Structures are the same for 32-bit
  *   programs.
- * - Fields are inputs unless marked [out]. Unknown bits in a flags field,
- *   non-zero reserved fields and non-zero bytes of a structure that is longer
- *   than the module knows are refused, so that they can get a meaning later.
- * - Structures grow at their end only. The size a program was built with is
- *   part of the command number; the module accepts shorter (older) and longer
- *   (newer) ones.
- * - A refused command changes nothing. The one exception: when the change is
- *   made and only its [out] fields cannot be copied out, the result is EFAULT
- *   and the change stays.
+ * - Fields are inputs unless marked [out].
+ * - The module refuses unknown bits in a flags field and non-zero reserved
+ *   fields, so that later versions can give them a meaning.
+ * - Structures grow only at their end. The command number contains the size the
+ *   program was built with. The module accepts shorter (older) and longer
+ *   (newer) structures. It refuses a longer one with non-zero bytes beyond the
+ *   part it knows.
+ * - A refused command changes nothing. There is one exception: if the module
+ *   made the change and cannot copy out the [out] fields, the command fails with
+ *   EFAULT and the change stays.
  *
- * Errors of every command:
+ * Every command returns 0, or a descriptor if it makes one. Errors of every
+ * command:
  *
- * EBADF	the descriptor is not open for what the command does
+ * EBADF	the descriptor is not open for this command
  * EFAULT	a pointer is bad
  * EINVAL	key length 0 or above METASTORE_KEY_MAX, unknown flag, reserved
  *		field not zero, structure too short
  * E2BIG	the structure is longer than the module knows and its unknown
  *		part is not zero
  * ENOTTY	unknown command
- * ENOMEM	no memory, or the memory cgroup of the caller is full
+ * ENOMEM	out of memory, or the caller's memory cgroup is full
  *
- * Further errors stand at each command.
+ * Further errors are listed at each command.
  */
 #ifndef _UAPI_LINUX_METASTORE_H
 #define _UAPI_LINUX_METASTORE_H
@@ -50,97 +55,110 @@
 /** METASTORE_KEY_MAX - longest key in bytes */
 #define METASTORE_KEY_MAX	255
 
-/** METASTORE_ANY_BUCKET - for the bucket field: do not narrow to a bucket */
+/** METASTORE_ANY_BUCKET - value of a bucket field that selects all buckets */
 #define METASTORE_ANY_BUCKET	0xffffffffU
 
 /*
- * Flags of what changes a key. Of the first three only one may be given; what
- * they ask is judged before anything else, against the value there is.
+ * Flags of commands that change a key. The first three are conditions; at most
+ * one may be given. The module checks it against the present value before
+ * anything else.
  */
-#define METASTORE_F_CREATE	0x0001	/* only if there is no value: EEXIST */
-#define METASTORE_F_REPLACE	0x0002	/* only if there is one: ENOENT */
-#define METASTORE_F_IF_VERSION	0x0004	/* only if it has this version: ESTALE */
-#define METASTORE_F_OWNED	0x0008	/* it belongs to this open file */
-#define METASTORE_F_STEAL	0x0010	/* even if it belongs to another one */
-#define METASTORE_F_WAIT	0x0020	/* PUBLISH: wait for room in the queues
-					 * that are lossless
+#define METASTORE_F_CREATE	0x0001	/* fail with EEXIST if a value exists */
+#define METASTORE_F_REPLACE	0x0002	/* fail with ENOENT if none exists */
+#define METASTORE_F_IF_VERSION	0x0004	/* fail with ESTALE on another version */
+#define METASTORE_F_OWNED	0x0008	/* make this open file the owner */
+#define METASTORE_F_STEAL	0x0010	/* proceed even if another file owns it */
+#define METASTORE_F_WAIT	0x0020	/* PUBLISH: wait for room in the lossless
+					 * queues
 					 */
 
-/** METASTORE_WAIT_FOREVER - as timeout: no end */
+/** METASTORE_WAIT_FOREVER - timeout that never ends */
 #define METASTORE_WAIT_FOREVER	0xffffffffU
 
 /**
- * METASTORE_TTL_MAX - longest time to live in ms: 34 years, 2 to the 40th
+ * METASTORE_TTL_MAX - longest time to live in ms: 2^40, about 34 years
  *
- * In ns, and counted from now, that still fits into 63 bits.
+ * An end that far from now, counted in ns, still fits into 63 bits.
  */
 #define METASTORE_TTL_MAX	0x10000000000ULL
 
 /**
  * struct metastore_set - arguments of SET and PUBLISH
  * @key:	address of the key
- * @value:	address of the value; not looked at if @value_len is 0
+ * @value:	address of the value; ignored if @value_len is 0
  * @key_len:	length of the key in bytes
  * @value_len:	length of the value in bytes
  * @flags:	METASTORE_F_*
- * @queues:	[out] PUBLISH: number of subscriptions whose queue took the event; a
- *		queue that dropped older events to take it counts, one that has
- *		no room for it does not. SET: 0
- * @version:	METASTORE_F_IF_VERSION: the version that the value must have, 0:
- *		there must be none. [out] version of the stored value; after
- *		EEXIST and ESTALE that of the value there is, 0 if there is none
- * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX; 0: for ever
- * @timeout:	METASTORE_F_WAIT: how long to wait in ms, METASTORE_WAIT_FOREVER:
- *		without an end, 0: not at all. Else it must be 0
+ * @queues:	[out] PUBLISH: number of subscriptions whose queue took the event.
+ *		A queue that dropped older events for it counts; a queue without
+ *		room does not. SET: 0
+ * @version:	METASTORE_F_IF_VERSION: version that the present value must have;
+ *		0: no value may exist. [out] version of the stored value; after
+ *		EEXIST and ESTALE the version of the present value, 0 if there is
+ *		none
+ * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX; 0: unlimited
+ * @timeout:	METASTORE_F_WAIT: longest wait in ms; 0: no wait;
+ *		METASTORE_WAIT_FOREVER: no limit. Must be 0 without that flag
  * @reserved:	must be 0
  *
- * Stores the value under the key, over what was there. SET sends an event to
- * the subscribers of the key that asked for METASTORE_EVENT_SET, PUBLISH to
- * those that asked for METASTORE_EVENT_PUBLISHED.
+ * Store the value under the key and replace the previous value. SET sends an
+ * event to the key's subscribers that asked for METASTORE_EVENT_SET. PUBLISH
+ * sends one to those that asked for METASTORE_EVENT_PUBLISHED.
  *
- * A version is never 0. For one key versions strictly increase, also across
- * DELETE and re-creation, and across reloads of the module unless the real-time
- * clock was set back in between.
+ * Versions: a version is never 0. The versions of one key strictly increase, also
+ * across DELETE and re-creation. They increase across reloads of the module too,
+ * unless the real-time clock was set back in between.
  *
  * Owner and time to live belong to the value: the next SET or PUBLISH of the key
- * gives it others, or none.
+ * replaces or removes them.
  *
- * With METASTORE_F_OWNED the value belongs to the open file, not to the process:
- * descriptors made by dup(), inherited over fork() or received over a socket
- * prolong its life. Only through that open file can it be overwritten or
- * deleted, others get EBUSY unless they say METASTORE_F_STEAL. When the file is
- * closed for the last time, however its processes ended, the value is deleted,
- * with an event of type METASTORE_EVENT_DELETED that has the flag
- * METASTORE_EVENT_F_OWNER. The event of a change with METASTORE_F_STEAL that took
- * a value from another open file has METASTORE_EVENT_F_STOLEN; it goes to that
- * file, if it subscribed to the key, whatever its mask of events is.
+ * Owners: METASTORE_F_OWNED makes the open file the owner, not the process. A
+ * descriptor made by dup(), inherited over fork() or received over a socket
+ * refers to the same open file and keeps it open. Only the owner can overwrite or
+ * delete the value. Other open files get EBUSY unless they pass
+ * METASTORE_F_STEAL. When the last descriptor of the owner is closed, for whatever
+ * reason, the module deletes the value. Subscribers then read METASTORE_EVENT_DELETED
+ * with METASTORE_EVENT_F_OWNER.
  *
- * A time to live is counted on CLOCK_BOOTTIME from the moment the value is
- * stored. Once it is over no command finds the value. It is removed, and an event
- * of type METASTORE_EVENT_DELETED with the flag METASTORE_EVENT_F_EXPIRED sent, by
- * a timer with a slack of 1 ms and a kernel worker: never early, and so much later
- * as that worker waits for a CPU and for the values whose time ended before. Until
- * then it counts against the limits of the store.
+ * METASTORE_F_STEAL takes the value from its owner, and the event of that change
+ * has METASTORE_EVENT_F_STOLEN. If the former owner subscribed to the key, it gets
+ * this event whatever its mask of events is.
  *
- * PUBLISH with METASTORE_F_WAIT waits until every subscriber of the event whose
- * queue is lossless (see struct metastore_queue_info) has room for it; then all of them
- * get it, or the call fails and nothing is changed. It waits for no other queue,
- * and nobody else waits for it: meanwhile the key can be changed, and conditions
- * are judged again after each wait. A subscription that begins while it waits is
- * waited for too; one that begins, or whose queue becomes lossless, just as the event
- * is delivered may lose it. So may, of a value that is stolen, its former owner if it
- * did not ask for the event. A queue that can never take the event, since this is
- * larger than it may hold, is not waited for; that counts as a loss. One that holds
- * fewer events than it has subscriptions that get this one is waited for in vain.
+ * Time to live: it is counted on CLOCK_BOOTTIME from the moment of the store. Once
+ * it has expired no command finds the value. A kernel worker removes the value and
+ * sends METASTORE_EVENT_DELETED with METASTORE_EVENT_F_EXPIRED. The event is never
+ * early. It comes later by the timer's slack of 1 ms, by the worker's wait for a
+ * CPU, and by the removal of values that expired before. Until its removal the
+ * value counts against the limits of the store.
  *
- * Errors: EMSGSIZE: @value_len is above the store's max_value. ENOSPC: the
- * store has max_keys keys, or the value would take it above max_bytes, or the
- * values of all private stores above private_bytes. EEXIST, ENOENT, ESTALE: the
- * condition in @flags is not met. EBUSY: the value belongs to another open file.
- * EINVAL: also two conditions, @ttl above METASTORE_TTL_MAX, or METASTORE_F_WAIT
- * elsewhere than in PUBLISH. With METASTORE_F_WAIT: EAGAIN: there is no room, and
- * @timeout is 0 or the descriptor non-blocking. ETIMEDOUT: there was none in
- * time. EINTR: a signal.
+ * Backpressure: PUBLISH with METASTORE_F_WAIT waits until every lossless queue
+ * that is to get the event has room (see struct metastore_queue_info). Then all of
+ * them get it, or the call fails and changes nothing.
+ *
+ * - It waits for no other queue, and blocks no other caller. Others can change the
+ *   key meanwhile; the condition in @flags is checked again after each wait.
+ * - It also waits for a subscription that begins during the wait.
+ * - A subscription that begins just as the event is delivered may lose the event.
+ *   So may a queue that becomes lossless at that moment. So may the former owner
+ *   of a stolen value if its mask does not ask for the event.
+ * - It does not wait for a queue that is too small for the event; that queue
+ *   counts the event as lost.
+ * - One open file can have more subscriptions that match than its queue holds
+ *   events. PUBLISH then waits in vain.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - EMSGSIZE: @value_len is above the store's max_value
+ * - ENOSPC: the store has max_keys keys; or the value would exceed the store's
+ *   max_bytes, or private_bytes of all private stores together
+ * - EEXIST, ENOENT, ESTALE: the condition in @flags is not met
+ * - EBUSY: another open file owns the value
+ * - EINVAL: also two conditions, @ttl above METASTORE_TTL_MAX, METASTORE_F_WAIT in
+ *   SET or in a batch, or @timeout without METASTORE_F_WAIT
+ * - EAGAIN: METASTORE_F_WAIT: a lossless queue is full, and @timeout is 0 or the
+ *   descriptor is non-blocking
+ * - ETIMEDOUT: METASTORE_F_WAIT: a lossless queue stayed full until @timeout
+ * - EINTR: METASTORE_F_WAIT: a signal
  */
 struct metastore_set {
 	__aligned_u64 key;
@@ -155,10 +173,10 @@ struct metastore_set {
 	__u32 reserved;
 };
 
-/* Whose a value is */
-#define METASTORE_OWNER_NONE	0	/* nobody's */
-#define METASTORE_OWNER_SELF	1	/* of the open file that asks */
-#define METASTORE_OWNER_OTHER	2	/* of another one */
+/* Owner of a value */
+#define METASTORE_OWNER_NONE	0	/* no open file */
+#define METASTORE_OWNER_SELF	1	/* the calling open file */
+#define METASTORE_OWNER_OTHER	2	/* another open file */
 
 /**
  * struct metastore_get - arguments of GET
@@ -167,15 +185,18 @@ struct metastore_set {
  * @key_len:	length of the key in bytes
  * @value_len:	size of the buffer in bytes; [out] length of the value
  * @flags:	none yet, must be 0
- * @owner:	[out] METASTORE_OWNER_*: whose the value is. (Where the structure ends
- *		before @ttl it is reserved and must be 0.)
+ * @owner:	[out] owner of the value, METASTORE_OWNER_*. In a structure that
+ *		ends before @ttl this field is reserved and must be 0
  * @version:	[out] version of the value
- * @ttl:	[out] what is left of its time to live, in ms, rounded up; 0: it
- *		has no end
+ * @ttl:	[out] rest of the time to live in ms, rounded up; 0: unlimited
  *
- * Errors: ENOENT: no such key. ERANGE: the buffer is too small; @value_len is
- * the length needed, @version the version that had it, nothing is copied to
- * the buffer.
+ * Copy the value of a key.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ENOENT: no such key
+ * - ERANGE: the buffer is too small. @value_len is the length needed and @version
+ *   the version of that value; nothing is copied to the buffer
  */
 struct metastore_get {
 	__aligned_u64 key;
@@ -194,20 +215,24 @@ struct metastore_get {
  * @key_len:	length of the key in bytes
  * @flags:	none yet, must be 0
  * @version:	[out] version of the value
- * @time:	[out] when it was written, CLOCK_REALTIME in ns
+ * @time:	[out] time of the write, CLOCK_REALTIME in ns
  * @value_len:	[out] length of the value in bytes
- * @tgid:	[out] process that wrote it, as numbered in the initial PID
+ * @tgid:	[out] process that wrote the value, numbered as in the initial PID
  *		namespace
- * @uid:	[out] its effective user as the caller's user namespace
- *		sees it; the overflow uid if it has no name there
+ * @uid:	[out] effective user of that process, as the caller's user
+ *		namespace sees it; the overflow uid if it has no number there
  * @subscribers: [out] number of subscriptions, as in struct metastore_subscribers
- * @bucket:	[out] bucket the key falls in
+ * @bucket:	[out] bucket of the key
  * @reserved:	must be 0
- * @ttl:	[out] what is left of its time to live, as in struct metastore_get
- * @owner:	[out] METASTORE_OWNER_*: whose it is
+ * @ttl:	[out] rest of the time to live, as in struct metastore_get
+ * @owner:	[out] owner of the value, METASTORE_OWNER_*
  * @reserved2:	must be 0
  *
- * All fields are of one moment. Errors: ENOENT: no such key.
+ * Tell about a key without copying its value. All fields are of one moment.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ENOENT: no such key
  */
 struct metastore_stat {
 	__aligned_u64 key;
@@ -231,13 +256,18 @@ struct metastore_stat {
  * @key:	address of the key
  * @key_len:	length of the key in bytes
  * @flags:	METASTORE_F_IF_VERSION, METASTORE_F_STEAL
- * @version:	METASTORE_F_IF_VERSION: the version that the value must have.
+ * @version:	METASTORE_F_IF_VERSION: version that the present value must have.
  *		[out] version of the deletion, greater than the value's; after
- *		ESTALE that of the value there is, 0 if there is none
+ *		ESTALE the version of the present value, 0 if there is none
  *
- * Removes the value. Subscriptions to the key stay; those that asked for
- * METASTORE_EVENT_DELETED get an event. Errors: ENOENT: no such key. ESTALE,
- * EBUSY: as in SET.
+ * Remove the value. Subscriptions to the key stay. Those that asked for
+ * METASTORE_EVENT_DELETED get an event.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ENOENT: no such key
+ * - ESTALE: the value has another version
+ * - EBUSY: another open file owns the value
  */
 struct metastore_delete {
 	__aligned_u64 key;
@@ -248,34 +278,37 @@ struct metastore_delete {
 
 /** METASTORE_FLUSH_SUBSCRIPTIONS - remove matching subscriptions as well */
 #define METASTORE_FLUSH_SUBSCRIPTIONS	0x0001
-/** METASTORE_FLUSH_STEAL - remove values that belong to other open files as well */
+/** METASTORE_FLUSH_STEAL - remove values of other owners as well */
 #define METASTORE_FLUSH_STEAL		0x0002
 
 /**
  * struct metastore_flush - arguments of FLUSH
- * @prefix:	address of a prefix; only keys that start with it match. Not
- *		looked at if @prefix_len is 0
- * @prefix_len:	its length in bytes, 0 to METASTORE_KEY_MAX; 0: all keys
- * @bucket:	only keys of this bucket match; METASTORE_ANY_BUCKET: all
+ * @prefix:	address of a prefix; only keys that start with it match. Ignored
+ *		if @prefix_len is 0
+ * @prefix_len:	length of the prefix in bytes, 0 to METASTORE_KEY_MAX; 0: all keys
+ *		match
+ * @bucket:	bucket whose keys match; METASTORE_ANY_BUCKET: all buckets
  * @flags:	METASTORE_FLUSH_*
  * @reserved:	must be 0
  * @values:	[out] number of values removed
  * @subscriptions: [out] number of subscriptions removed
  *
- * Removes every matching value that was there when the call began, each as
- * DELETE would, with an event of type METASTORE_EVENT_DELETED that has the
- * flag METASTORE_EVENT_F_FLUSH. Other callers see some keys gone before
- * others; values written meanwhile may go or stay. Values that belong to other
- * open files stay, unless METASTORE_FLUSH_STEAL is given.
+ * Remove every matching value that existed when the call began. Each removal is
+ * a DELETE whose METASTORE_EVENT_DELETED has METASTORE_EVENT_F_FLUSH. Other callers
+ * see some keys disappear before others. Values written meanwhile may go or stay.
+ * Values of other owners stay, unless METASTORE_FLUSH_STEAL is given.
  *
- * With METASTORE_FLUSH_SUBSCRIPTIONS (CAP_SYS_ADMIN, or the user who made the
- * private store) the subscriptions to matching keys, of all open files, are
- * removed after that, and, unless @bucket narrows it, those to prefixes that
- * themselves start with @prefix. Each open file that lost some reads one
- * METASTORE_EVENT_FLUSHED, behind the events it had.
+ * METASTORE_FLUSH_SUBSCRIPTIONS then removes the subscriptions of all open files to
+ * matching keys. If @bucket selects all buckets, it also removes subscriptions to
+ * prefixes that start with @prefix. Each open file that lost subscriptions reads
+ * one METASTORE_EVENT_FLUSHED, behind its queued events. This flag needs
+ * CAP_SYS_ADMIN, or the user that created the private store.
  *
- * Errors: EPERM: subscriptions without the right. ERANGE: no such bucket.
- * EINTR: a fatal signal; what was removed by then stays removed.
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - EPERM: METASTORE_FLUSH_SUBSCRIPTIONS without the permission
+ * - ERANGE: no such bucket
+ * - EINTR: a fatal signal; what was removed by then stays removed
  */
 struct metastore_flush {
 	__aligned_u64 prefix;
@@ -288,80 +321,90 @@ struct metastore_flush {
 };
 
 /*
- * Types of events. The first three are asked for in the events mask of SUBSCRIBE,
- * the others come without.
+ * Types of events. SUBSCRIBE asks for the first three in its mask of events. The
+ * others come unasked.
  */
 #define METASTORE_EVENT_PUBLISHED	0x0001	/* stored by PUBLISH */
 #define METASTORE_EVENT_SET		0x0002	/* stored by SET */
 #define METASTORE_EVENT_DELETED		0x0004	/* removed */
-#define METASTORE_EVENT_SNAPSHOT	0x1000	/* was there already */
-#define METASTORE_EVENT_SNAPSHOT_END	0x2000	/* that was all there was */
+#define METASTORE_EVENT_SNAPSHOT	0x1000	/* value of a snapshot */
+#define METASTORE_EVENT_SNAPSHOT_END	0x2000	/* end of a snapshot */
 #define METASTORE_EVENT_LOST		0x4000	/* events were lost */
-#define METASTORE_EVENT_FLUSHED		0x8000	/* subscriptions were */
+#define METASTORE_EVENT_FLUSHED		0x8000	/* subscriptions were removed */
 
 /*
- * In the events mask, in place of METASTORE_EVENT_DELETED: only what was removed
- * so. The event's type is METASTORE_EVENT_DELETED; its flags say which it was.
+ * Bits of the mask of events that select one cause of removal, in place of
+ * METASTORE_EVENT_DELETED. The event's type is METASTORE_EVENT_DELETED; its flags
+ * tell the cause.
  */
 #define METASTORE_EVENT_BY_DELETE	0x0008	/* DELETE, by itself or in a batch */
 #define METASTORE_EVENT_BY_FLUSH	0x0010	/* FLUSH */
-#define METASTORE_EVENT_BY_EXPIRY	0x0020	/* its time was over */
-#define METASTORE_EVENT_BY_OWNER	0x0040	/* its owner is gone */
+#define METASTORE_EVENT_BY_EXPIRY	0x0020	/* its time to live expired */
+#define METASTORE_EVENT_BY_OWNER	0x0040	/* its owner was closed */
 
-/* Flags of SUBSCRIBE, and what SUBSCRIPTION tells */
-#define METASTORE_SUBSCRIBE_PREFIX	0x0001	/* to all keys that start so */
-#define METASTORE_SUBSCRIBE_SNAPSHOT	0x0002	/* first what is there */
-#define METASTORE_SUBSCRIBE_NEWER	0x0004	/* but only what is newer */
-#define METASTORE_SUBSCRIBE_LATEST	0x0008	/* the newest event of a key alone */
+/* Flags of SUBSCRIBE, which SUBSCRIPTION returns */
+#define METASTORE_SUBSCRIBE_PREFIX	0x0001	/* every key with the prefix */
+#define METASTORE_SUBSCRIBE_SNAPSHOT	0x0002	/* present values first */
+#define METASTORE_SUBSCRIBE_NEWER	0x0004	/* only if newer than a version */
+#define METASTORE_SUBSCRIBE_LATEST	0x0008	/* conflate: newest event per key */
 #define METASTORE_SUBSCRIBE_NO_VALUE	0x0010	/* events without the value */
 
 /**
  * struct metastore_subscribe - arguments of SUBSCRIBE
- * @key:	address of the key, or with METASTORE_SUBSCRIBE_PREFIX of the prefix
+ * @key:	address of the key, or of the prefix with
+ *		METASTORE_SUBSCRIBE_PREFIX
  * @key_len:	length of the key in bytes; a prefix may have 0: all keys
- * @events:	mask of METASTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0 is
+ * @events:	mask of METASTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0:
  *		METASTORE_EVENT_PUBLISHED alone
- * @cookie:	any number; it comes back in each event
+ * @cookie:	any number; each event of the subscription carries it
  * @flags:	METASTORE_SUBSCRIBE_*
  * @reserved:	must be 0
- * @version:	METASTORE_SUBSCRIBE_NEWER: only a value whose version is greater
- *		is in the snapshot; else it must be 0
+ * @version:	METASTORE_SUBSCRIBE_NEWER: version above which the snapshot has the
+ *		value. Must be 0 without that flag
  *
- * Subscribes the open file (not the process: a descriptor made by dup() or
- * inherited over fork() shares it) to the key, or to every key with the prefix,
- * those included that do not exist yet. Closing the file for the last time
- * unsubscribes. A file can have one subscription to a key and one to each prefix of
- * it; each of those gets an event of its own.
+ * Subscribe the open file to a key, or to every key with a prefix. Keys need not
+ * exist yet. The subscription belongs to the open file, not to the process: a
+ * descriptor made by dup() or inherited over fork() shares it. It ends when the
+ * last descriptor is closed. An open file can have one subscription to a key and
+ * one to each prefix of it. Each of them gets its own event.
  *
- * With METASTORE_SUBSCRIBE_SNAPSHOT the subscriber first reads the values there
- * are, each in a METASTORE_EVENT_SNAPSHOT, then one METASTORE_EVENT_SNAPSHOT_END,
- * also if there were none. Values are looked up as they are read, and take no room
- * in the queue. Changes of a key come behind its value, and those made before that
- * was read not at all: whoever applies all events in their order, without loss, has
- * at each key what the store has, with neither gap nor double. The snapshot is in
- * the order of LIST, and events of keys that it has passed come in between; so may the
- * deletion of a key that was just being deleted. Of
- * values and waiting events read() takes turns. Only the events that the mask asks
- * for come behind: without METASTORE_EVENT_SET, _PUBLISHED and _DELETED one does
- * not hear of everything.
+ * METASTORE_SUBSCRIBE_SNAPSHOT makes the subscriber read the present values first,
+ * each in a METASTORE_EVENT_SNAPSHOT. One METASTORE_EVENT_SNAPSHOT_END follows,
+ * even if there were no values.
  *
- * With METASTORE_SUBSCRIBE_LATEST at most one event of each key waits: a further
- * one takes its place, and the one before is counted as conflated. For an exact
- * key that place is reserved (the longest key and value, and
- * METASTORE_VALUE_OVERHEAD and METASTORE_TIE_OVERHEAD, of the queue's bytes, of
- * which such places may take half), so that no event of it is ever lost. For a
- * prefix there is a loss only if more keys have events that wait than the queue
- * holds. Such events do not heed METASTORE_EVENT_F_MORE.
+ * - Each value is looked up when it is read, so it takes no room in the queue.
+ * - Changes of a key follow its value. Changes made before the value was read do
+ *   not appear.
+ * - A subscriber that applies all events in order reaches the state of the store,
+ *   with no gaps and no duplicates, as long as none is lost. This needs
+ *   METASTORE_EVENT_SET, _PUBLISHED and _DELETED in @events.
+ * - The snapshot is in the order of LIST. Events of keys that it has passed may come
+ *   in between. So may the deletion of a key that was being deleted.
+ * - read() alternates between snapshot values and queued events.
  *
- * With METASTORE_SUBSCRIBE_NO_VALUE events have METASTORE_EVENT_F_NO_VALUE, and
- * value_len 0. They count the value all the same while they wait.
+ * METASTORE_SUBSCRIBE_LATEST conflates: at most one event of each key waits. A newer
+ * event takes its place, and the replaced one counts as conflated.
  *
- * Errors: EEXIST: the file is subscribed to the key, or the prefix, already.
- * ENOBUFS: the file has max_subscriptions subscriptions; or there is no place in
- * its queue that can be reserved. EBUSY: the first METASTORE_SUBSCRIBE_LATEST to a
- * prefix, while more than METASTORE_QUEUE_MOVE_MAX events wait. EINVAL: also
- * METASTORE_SUBSCRIBE_NEWER without METASTORE_SUBSCRIBE_SNAPSHOT or with
- * METASTORE_SUBSCRIBE_PREFIX.
+ * - For an exact key the queue reserves that place: the longest key and value, plus
+ *   METASTORE_VALUE_OVERHEAD and METASTORE_TIE_OVERHEAD. These places may take half of
+ *   the queue's bytes. The subscription never loses an event.
+ * - For a prefix events are lost only if more keys have pending events than the
+ *   queue holds.
+ * - Conflated events ignore METASTORE_EVENT_F_MORE.
+ *
+ * METASTORE_SUBSCRIBE_NO_VALUE leaves the value out: events have
+ * METASTORE_EVENT_F_NO_VALUE and value_len 0. While they wait they still count the
+ * value's bytes against the queue.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - EEXIST: the open file is already subscribed to the key or prefix
+ * - ENOBUFS: the open file has max_subscriptions subscriptions, or its queue cannot
+ *   reserve a place for METASTORE_SUBSCRIBE_LATEST
+ * - EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, and this is the first
+ *   METASTORE_SUBSCRIBE_LATEST to a prefix
+ * - EINVAL: also METASTORE_SUBSCRIBE_NEWER without METASTORE_SUBSCRIBE_SNAPSHOT or
+ *   with METASTORE_SUBSCRIBE_PREFIX
  */
 struct metastore_subscribe {
 	__aligned_u64 key;
@@ -376,12 +419,16 @@ struct metastore_subscribe {
 /**
  * struct metastore_unsubscribe - arguments of UNSUBSCRIBE
  * @key:	address of the key or prefix
- * @key_len:	its length in bytes
- * @flags:	METASTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant
+ * @key_len:	length of the key or prefix in bytes
+ * @flags:	METASTORE_SUBSCRIBE_PREFIX: end the subscription to the prefix
  *
- * No event of the subscription is queued once the call returned; those queued
- * by then stay and are read. Of a snapshot nothing further is read, not even its
- * end. Errors: ENOENT: the file is not subscribed to it.
+ * End a subscription. No further event of it is enqueued once the call returns.
+ * Events that are already queued stay and are read. An unfinished snapshot stops,
+ * without METASTORE_EVENT_SNAPSHOT_END.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ENOENT: the open file is not subscribed to the key or prefix
  */
 struct metastore_unsubscribe {
 	__aligned_u64 key;
@@ -394,9 +441,13 @@ struct metastore_unsubscribe {
  * @key:	address of the key
  * @key_len:	length of the key in bytes
  * @flags:	none yet, must be 0
- * @subscribers: [out] number of subscriptions to the key and to prefixes of it, of
- *		all open files
+ * @subscribers: [out] number of subscriptions of all open files to the key and to
+ *		its prefixes
  * @reserved:	must be 0
+ *
+ * Count the subscriptions to a key, which need not exist.
+ *
+ * Return: 0, or the errors of every command.
  */
 struct metastore_subscribers {
 	__aligned_u64 key;
@@ -411,10 +462,13 @@ struct metastore_subscribers {
  * @key:	address of the key
  * @key_len:	length of the key in bytes
  * @flags:	none yet, must be 0
- * @bucket:	[out] bucket the key falls in, from 0
+ * @bucket:	[out] bucket of the key, from 0
  * @buckets:	[out] number of buckets of the store
  *
- * The answer is the same until the module is unloaded.
+ * Tell the bucket of a key, which need not exist. The answer stays the same until
+ * the module is unloaded.
+ *
+ * Return: 0, or the errors of every command.
  */
 struct metastore_key_bucket {
 	__aligned_u64 key;
@@ -425,9 +479,9 @@ struct metastore_key_bucket {
 };
 
 /**
- * struct metastore_list_entry - a key as LIST returns it
- * @len:	length of this entry in bytes, a multiple of 8; the next one
- *		starts that far from this one
+ * struct metastore_list_entry - one key in the buffer of LIST
+ * @len:	length of this entry in bytes, a multiple of 8, and the offset of
+ *		the next entry
  * @header_len:	offset of the key in this entry
  * @key_len:	length of the key in bytes
  * @value_len:	length of the value in bytes
@@ -443,32 +497,35 @@ struct metastore_list_entry {
 	__aligned_u64 version;
 };
 
-/** METASTORE_LIST_MIN - size of the smallest buffer LIST accepts, in bytes */
+/** METASTORE_LIST_MIN - smallest buffer that LIST accepts, in bytes */
 #define METASTORE_LIST_MIN	512
 
 /**
  * struct metastore_list - arguments of LIST
- * @cursor:	address of the key to go on after, whether it still exists or
- *		not. Not looked at if @cursor_len is 0
+ * @cursor:	address of the key to continue after, which need not exist any
+ *		more. Ignored if @cursor_len is 0
  * @prefix:	address of a prefix; only keys that start with it are listed.
- *		Not looked at if @prefix_len is 0
- * @buffer:	address of the buffer for the entries, each a struct
- *		metastore_list_entry followed by the key and padding of zeros
- * @cursor_len:	length of @cursor in bytes; 0: from the start
+ *		Ignored if @prefix_len is 0
+ * @buffer:	address of the buffer for the entries. Each is a struct
+ *		metastore_list_entry, the key, and zeros as padding
+ * @cursor_len:	length of @cursor in bytes; 0: start with the first key
  * @prefix_len:	length of @prefix in bytes, 0 to METASTORE_KEY_MAX
- * @buffer_len:	size of the buffer in bytes; [out] bytes filled. The module
- *		may fill less than would fit
- * @bucket:	only keys of this bucket; METASTORE_ANY_BUCKET: all
+ * @buffer_len:	size of the buffer in bytes; [out] bytes filled. The module may
+ *		fill less than fits
+ * @bucket:	bucket to list; METASTORE_ANY_BUCKET: all buckets
  * @flags:	none yet, must be 0
- * @entries:	[out] number of entries; 0: there are no more
+ * @entries:	[out] number of entries; 0: the end is reached
  *
- * To list all keys call with @cursor_len 0, then with the last key received as
- * the cursor, until @entries is 0. The order of keys is the module's own. A key
- * that exists from the first call to the last is listed exactly once, one that
- * comes or goes meanwhile at most once.
+ * List keys. To list all of them, call first with @cursor_len 0. Then pass the last
+ * key received as the cursor, until @entries is 0. The order of keys has no
+ * meaning. A key that exists from the first call to the last is listed exactly
+ * once. A key that appears or disappears meanwhile is listed at most once.
  *
- * Errors: EMSGSIZE: @buffer_len is below METASTORE_LIST_MIN. ERANGE: no such
- * bucket. EINTR: a fatal signal.
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - EMSGSIZE: @buffer_len is below METASTORE_LIST_MIN
+ * - ERANGE: no such bucket
+ * - EINTR: a fatal signal
  */
 struct metastore_list {
 	__aligned_u64 cursor;
@@ -482,7 +539,10 @@ struct metastore_list {
 	__u32 entries;
 };
 
-/* What a module without them refuses as unknown */
+/*
+ * Features that INFO reports. A module without one refuses its flags, fields and
+ * commands as unknown.
+ */
 #define METASTORE_FEATURE_CONDITIONS	0x0001	/* METASTORE_F_CREATE and so on */
 #define METASTORE_FEATURE_OWNERS	0x0002	/* METASTORE_F_OWNED, _STEAL */
 #define METASTORE_FEATURE_TTL		0x0004	/* times to live */
@@ -493,28 +553,33 @@ struct metastore_list {
 
 /**
  * struct metastore_info - arguments of INFO
- * @bucket:	count in this bucket; METASTORE_ANY_BUCKET: in all
+ * @bucket:	bucket to count in; METASTORE_ANY_BUCKET: all buckets
  * @flags:	none yet, must be 0
- * @features:	[out] METASTORE_FEATURE_*: what the module can do beyond this
- *		header's first version
+ * @features:	[out] METASTORE_FEATURE_*: additions since this header's first
+ *		version
  * @buckets:	[out] number of buckets
  * @key_max:	[out] longest key in bytes
  * @max_value:	[out] longest value in bytes
- * @queue_len:	[out] events that an open file's queue holds
- * @queue_bytes: [out] bytes that they may take: each counts its key, its value
- *		and METASTORE_VALUE_OVERHEAD, and while it waits at least
- *		@queue_bytes / (@queue_len + 1)
- * @max_subscriptions: [out] subscriptions that an open file may have
- * @max_keys:	[out] keys that the store may hold
- * @max_bytes:	[out] bytes that they may take: each counts key, value and
+ * @queue_len:	[out] capacity of an open file's queue in events
+ * @queue_bytes: [out] capacity of an open file's queue in bytes. An event counts
+ *		its key, its value and METASTORE_VALUE_OVERHEAD; while it waits it
+ *		counts at least @queue_bytes / (@queue_len + 1)
+ * @max_subscriptions: [out] most subscriptions of an open file
+ * @max_keys:	[out] most keys of the store
+ * @max_bytes:	[out] most bytes of the store. A key counts itself, its value and
  *		METASTORE_VALUE_OVERHEAD
- * @keys:	[out] keys there are
- * @bytes:	[out] bytes that they take, counted as in @max_bytes
- * @subscriptions: [out] subscriptions there are
- * @private_bytes: [out] bytes that all private stores together may take: what
- *		their values count, and 1,024 for each bucket
+ * @keys:	[out] present number of keys
+ * @bytes:	[out] bytes of these keys, counted as in @max_bytes
+ * @subscriptions: [out] present number of subscriptions
+ * @private_bytes: [out] most bytes of all private stores together: their values,
+ *		and 1,024 for each bucket
  *
- * Limits are the store's, whatever @bucket is. Errors: ERANGE: no such bucket.
+ * Tell the limits and counters of the store. @bucket narrows the counters, not the
+ * limits.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ERANGE: no such bucket
  */
 struct metastore_info {
 	__u32 bucket;
@@ -537,14 +602,14 @@ struct metastore_info {
 /**
  * METASTORE_VALUE_OVERHEAD - bytes that a value counts beyond key and value
  *
- * It is what the module keeps beside them.
+ * The module keeps that much beside them.
  */
 #define METASTORE_VALUE_OVERHEAD	48
 
-/** METASTORE_TIE_OVERHEAD - and beyond that, if it has an owner or a time to live */
+/** METASTORE_TIE_OVERHEAD - bytes that an owner or a time to live adds */
 #define METASTORE_TIE_OVERHEAD		64
 
-/* What a batch can do; see struct metastore_op */
+/* Operations of a batch; see struct metastore_op */
 #define METASTORE_OP_GET	1
 #define METASTORE_OP_SET	2
 #define METASTORE_OP_DELETE	3
@@ -552,21 +617,21 @@ struct metastore_info {
 
 /**
  * struct metastore_op - one operation of a BATCH
- * @op:		one METASTORE_OP_*
- * @result:	[out] 0 or the negative errno that the command of that name
- *		would have ended with; -E2BIG: the operation is longer than the
- *		module knows and its unknown part is not zero
- * @key:	as in that command's structure, like all that follows
+ * @op:		METASTORE_OP_*
+ * @result:	[out] 0, or the negative errno of the command of that name;
+ *		-E2BIG: the operation is longer than the module knows and its
+ *		unknown part is not zero
+ * @key:	as in the structure of that command, like all further fields
  * @value:	GET, SET, PUBLISH
- * @key_len:	.
+ * @key_len:	all operations
  * @value_len:	GET, SET, PUBLISH
  * @flags:	SET, PUBLISH, DELETE; GET: 0
  * @queues:	[out] PUBLISH
- * @owner:	[out] GET, in the same place
- * @version:	.
+ * @owner:	[out] GET, in the place of @queues
+ * @version:	all operations
  * @ttl:	SET, PUBLISH; [out] GET
  *
- * DELETE: @value, @value_len and @ttl must be 0.
+ * DELETE needs 0 in @value, @value_len and @ttl.
  */
 struct metastore_op {
 	__u32 op;
@@ -584,48 +649,55 @@ struct metastore_op {
 	__aligned_u64 ttl;
 };
 
-#define METASTORE_BATCH_MAX	256	/* operations: so that it ends soon */
+#define METASTORE_BATCH_MAX	256	/* operations, so that a batch ends soon */
 #define METASTORE_ATOMIC_MAX	32	/* with METASTORE_BATCH_ATOMIC: that many
 					 * locks are held at once
 					 */
 
-/** METASTORE_BATCH_ATOMIC - all operations or none, at one moment */
+/** METASTORE_BATCH_ATOMIC - run all operations at one moment, or none */
 #define METASTORE_BATCH_ATOMIC	0x0001
 
 /**
  * struct metastore_batch - arguments of BATCH
- * @ops:	address of the operations, each a struct metastore_op
- * @nr:		their number, 1 to METASTORE_BATCH_MAX
+ * @ops:	address of an array of struct metastore_op
+ * @nr:		number of operations, 1 to METASTORE_BATCH_MAX
  * @op_size:	sizeof(struct metastore_op), which may grow; at most 4096
  * @flags:	METASTORE_BATCH_*
- * @failed:	[out] index of the first operation whose result is not 0; with
- *		METASTORE_BATCH_ATOMIC of the one that is the reason for ECANCELED;
- *		@nr if there is none
+ * @failed:	[out] index of the first operation whose result is not 0, @nr if
+ *		there is none. After ECANCELED: index of the operation that caused
+ *		it
  *
- * Without METASTORE_BATCH_ATOMIC the operations are done one after the other, as
- * if each were a call of its own; each has its result, and none stops the
+ * Run operations. Without METASTORE_BATCH_ATOMIC they run one after the other, as
+ * separate calls would. Each has its result, and a failed one does not stop the
  * others.
  *
- * With it there are at most METASTORE_ATOMIC_MAX, of which no two are about the
- * same key. They happen at one moment: no other change, and no other atomic
- * batch, reads included, comes between. If one fails none is done, and the call
- * fails with ECANCELED: the result of that one says why, those of the others are
- * -ECANCELED. A GET that finds no value, -ENOENT, is not a failure, nor is one
- * whose buffer is bad, -EFAULT, which is found out when all is done. A single GET,
- * or a LIST, waits for nobody: in the moment that it takes to store the values it
- * may see some of them stored already and others not yet, each of them whole.
+ * METASTORE_BATCH_ATOMIC runs all operations at one moment, or none. It allows
+ * METASTORE_ATOMIC_MAX operations, each on another key.
  *
- * Atomic batches of a store take turns; each waits until the events of the one
- * before are in the queues.
+ * - No other change and no other atomic batch comes between the operations. This
+ *   holds for batches that only read, too.
+ * - If an operation fails, none takes effect and the call fails with ECANCELED. The
+ *   result of that operation says why; the others have -ECANCELED.
+ * - A GET of an absent key (-ENOENT) is no failure. Neither is a GET with a bad
+ *   buffer (-EFAULT), because it is found after the batch took effect.
+ * - A single GET or a LIST takes no part in this. While the batch stores its values
+ *   they may see some new values and some old ones, each of them whole.
+ * - Atomic batches of a store run one at a time. Each waits until the events of the
+ *   previous one are enqueued.
+ * - Each queue gets the events of an atomic batch one right behind the other. All but
+ *   the last have METASTORE_EVENT_F_MORE. A LOST record says that events of the batch
+ *   may be missing, and ends the batch for a reader of that flag.
  *
- * Each queue gets the events of an atomic batch one right behind the other, with
- * METASTORE_EVENT_F_MORE in all but the last. A LOST record says that members may be
- * missing: with it the batch ends, as far as that flag is concerned.
+ * Return: 0. Errors, besides those of every command:
  *
- * Errors: EINVAL: also @nr is 0 or too large, @op_size too small, a key twice in
- * an atomic batch. E2BIG: also @op_size above 4096. ECANCELED: see above. EFAULT:
- * @ops is bad; a batch that is not atomic has then been done up to there, an atomic
- * one may have been done. EINTR: a fatal signal; likewise, but an atomic one has not.
+ * - EINVAL: also @nr is 0 or too large, @op_size is too small, or an atomic batch has
+ *   a key twice
+ * - E2BIG: also @op_size above 4096
+ * - ECANCELED: an operation of an atomic batch failed
+ * - EFAULT: @ops is bad. Without METASTORE_BATCH_ATOMIC the operations before that
+ *   point have run; an atomic batch may have run
+ * - EINTR: a fatal signal. Without METASTORE_BATCH_ATOMIC the operations before it
+ *   have run; an atomic batch has not run
  */
 struct metastore_batch {
 	__aligned_u64 ops;
@@ -639,23 +711,24 @@ struct metastore_batch {
  * struct metastore_create - arguments of CREATE
  * @flags:	none yet, must be 0
  * @open_flags:	as in struct metastore_open
- * @buckets:	number of buckets; 0, here and below: as the store of this
- *		descriptor has it
+ * @buckets:	number of buckets; 0, here and below: as in the descriptor's store
  * @max_value:	longest value in bytes
- * @queue_len:	events that an open file's queue holds
- * @queue_bytes: bytes that they may take
- * @max_keys:	keys that the store may hold
- * @max_bytes:	bytes that they may take
+ * @queue_len:	capacity of an open file's queue in events
+ * @queue_bytes: capacity of an open file's queue in bytes
+ * @max_keys:	most keys of the store
+ * @max_bytes:	most bytes of the store
  *
- * Makes a private store, empty, and returns a descriptor on it. The store is gone
- * with the last descriptor on it, wherever that is. Limits are in the ranges that
- * the module's parameters of the same names have, and INFO tells them.
+ * Create an empty private store and return a descriptor on it. The store is
+ * destroyed with its last descriptor, wherever that is. Each limit must be in the
+ * range of the module parameter of the same name. INFO reports the limits.
  *
- * Return: the descriptor. Errors: EINVAL: also a limit out of its range. EPERM: one
- * but @buckets is above that of the store of this descriptor, without
- * CAP_SYS_RESOURCE. ENOSPC:
- * private stores have private_bytes already. EMFILE, ENFILE: too many
- * descriptors.
+ * Return: the descriptor. Errors, besides those of every command:
+ *
+ * - EINVAL: also a limit out of its range
+ * - EPERM: a limit other than @buckets is above that of the descriptor's store,
+ *   without CAP_SYS_RESOURCE
+ * - ENOSPC: private stores already take private_bytes
+ * - EMFILE, ENFILE: too many descriptors
  */
 struct metastore_create {
 	__u32 flags;
@@ -674,13 +747,15 @@ struct metastore_create {
  * @open_flags:	O_RDONLY, O_WRONLY or O_RDWR of open(2), with O_NONBLOCK and
  *		O_CLOEXEC if wanted
  *
- * Opens the store of the descriptor once more: the new one has an event queue,
- * subscriptions and owned keys of its own. It cannot do more than the descriptor
- * it was made from: open that for reading and writing, and hand out what is
- * narrower.
+ * Open the store of the descriptor again. The new open file has its own event queue,
+ * subscriptions and owned keys. It cannot do more than the descriptor it was made
+ * from. To grant others less, open the store for reading and writing, and hand out
+ * a descriptor with fewer rights.
  *
- * Return: the descriptor. Errors: EACCES: the descriptor is not open for what
- * @open_flags asks. EMFILE, ENFILE: too many descriptors.
+ * Return: the descriptor. Errors, besides those of every command:
+ *
+ * - EACCES: the descriptor is not open for what @open_flags asks
+ * - EMFILE, ENFILE: too many descriptors
  */
 struct metastore_open {
 	__u32 flags;
@@ -688,70 +763,83 @@ struct metastore_open {
 };
 
 /* Flags of events */
-#define METASTORE_EVENT_F_FLUSH		0x0001	/* DELETED: FLUSH did it */
-#define METASTORE_EVENT_F_EXPIRED	0x0002	/* DELETED: its time was over */
-#define METASTORE_EVENT_F_OWNER		0x0004	/* DELETED: its owner is gone */
-#define METASTORE_EVENT_F_STOLEN	0x0008	/* it was taken from its owner */
+#define METASTORE_EVENT_F_FLUSH		0x0001	/* DELETED: by FLUSH */
+#define METASTORE_EVENT_F_EXPIRED	0x0002	/* DELETED: its time expired */
+#define METASTORE_EVENT_F_OWNER		0x0004	/* DELETED: its owner was closed */
+#define METASTORE_EVENT_F_STOLEN	0x0008	/* taken from its owner */
 #define METASTORE_EVENT_F_MORE		0x0010	/* the next event in this queue is
 						 * of the same atomic batch
 						 */
 #define METASTORE_EVENT_F_NO_VALUE	0x0020	/* the value is left out */
 
 /**
- * struct metastore_event - a record that read() returns
- * @len:	length of the record in bytes, a multiple of 8; the next one
- *		starts that far from this one
- * @header_len:	offset of the key in this record; the value follows the key
- *		at once, padding of zeros the value
- * @type:	one METASTORE_EVENT_*
- * @cookie:	the subscription's; 0 in FLUSHED
+ * struct metastore_event - one record that read() returns
+ * @len:	length of the record in bytes, a multiple of 8, and the offset of
+ *		the next record
+ * @header_len:	offset of the key in this record. The value follows the key
+ *		directly; zeros as padding follow the value
+ * @type:	METASTORE_EVENT_*
+ * @cookie:	cookie of the subscription; 0 in FLUSHED
  * @version:	version of the change
- * @count:	LOST: number of events of the subscription that were lost since
- *		the last such record. FLUSHED: number of subscriptions removed
- * @time:	when the value was written, CLOCK_REALTIME in ns; 0 in LOST and
- *		FLUSHED, as everything below but @flags
+ * @count:	LOST: number of events that the subscription lost since its previous
+ *		LOST record. FLUSHED: number of subscriptions removed
+ * @time:	time when the value was written, CLOCK_REALTIME in ns; 0 in LOST and
+ *		FLUSHED, like all fields below except @flags
  * @value_len:	length of the value in bytes
  * @key_len:	length of the key in bytes
  * @flags:	METASTORE_EVENT_F_*
  * @tgid:	process that wrote the value, as in struct metastore_stat
- * @uid:	its effective user, likewise
+ * @uid:	effective user of that process, as in struct metastore_stat
  *
- * read() returns whole records, as many as are there and fit, at least one: it
- * never returns 0 for a buffer that has a size. For one key they
- * come in the order of versions. Several readers of one open file get different
- * records. DELETED carries the value that was removed, its writer and its time.
+ * read() returns whole records, as many as wait and fit, at least one. It never
+ * returns 0 for a buffer with a size. The records of one key come in the order of
+ * versions. Several readers of one open file get different records. DELETED carries
+ * the removed value, its writer and its time.
  *
- * A queue holds queue_len events and queue_bytes bytes, or what QUEUE says. When it
- * is full the oldest are dropped, unless it is lossless; an event that does not fit
- * beside what readers are just now copying, or that is reserved, is not taken. Both
- * are counted to their subscription. Each
- * subscription that lost events gets a LOST record before the next event is
- * read, whatever subscription that belongs to. FLUSHED comes behind the events
- * that were queued before subscriptions were removed; several not yet read
- * become one, in the last's place. Neither takes room in the queue.
+ * Overflow: a queue holds queue_len events and queue_bytes bytes, or what QUEUE set.
+ * A full queue drops its oldest events, unless it is lossless. It refuses an event
+ * that does not fit beside reserved room and the events that readers are copying.
+ * Both kinds of loss are counted to their subscription. Each subscription that lost
+ * events gets a LOST record before the next event is read, even if that event
+ * belongs to another subscription.
  *
- * poll() says POLLIN when a record waits; the ioctl FIONREAD gives the size of
- * the next one in bytes, 0 when there is none.
+ * FLUSHED comes behind the events that were queued before the subscriptions were
+ * removed. Several unread FLUSHED records become one, in the place of the last.
+ * LOST and FLUSHED take no room in the queue.
  *
- * With METASTORE_EVENT_F_OWNER a struct metastore_owner_end follows this structure,
- * ahead of the key; @header_len counts it.
+ * poll() reports POLLIN when a record waits. The ioctl FIONREAD gives the size of the
+ * next record in bytes, 0 if none waits.
  *
- * /proc/PID/fdinfo/FD has a line each of "store:" and "file:" (numbers that tell
- * stores and open files apart as long as the module is loaded), "subscriptions:",
- * "events:" (waiting), "bytes:" (what counts against queue_bytes, with what readers
- * are just now copying), "lost:" (ever) and the rest of struct metastore_queue_info by
- * the names of its fields, with a tab and a decimal number; "policy:" is a word.
- * Behind them each subscription has a line "subscription:", with a tab and, apart
- * by blanks, cookie, events, flags, matched, delivered, conflated, lost, pending, and
- * the key or prefix; what is no printable ASCII character, a blank or a backslash in
- * it is a backslash and three octal digits.
+ * With METASTORE_EVENT_F_OWNER a struct metastore_owner_end stands between this
+ * structure and the key. @header_len includes it.
  *
- * Errors of read(): EAGAIN: nothing there and the descriptor is non-blocking.
- * EINTR: a signal, before a record came. EMSGSIZE: the buffer is too small for
- * the next record, which stays. EFAULT: the buffer is bad from the start; where
- * it is bad only further on, read() returns what came before. Events that had
- * been taken for the bad part, up to 16, are counted as lost. EBADF: not open
- * for reading.
+ * /proc/PID/fdinfo/FD describes the open file. Each line is a name, a colon, a tab
+ * and a decimal number:
+ *
+ * - "store", "file": numbers that identify the store and the open file until the
+ *   module is unloaded
+ * - "subscriptions": present number of subscriptions
+ * - "events": events that wait
+ * - "bytes": what counts against queue_bytes, events that readers are copying
+ *   included
+ * - "lost": events ever lost
+ * - "policy": a word, drop-oldest or lossless
+ * - the other fields of struct metastore_queue_info by their names
+ *
+ * A line "subscription:" for each subscription follows. Its fields are separated by
+ * spaces: cookie, events, flags, matched, delivered, conflated, lost, pending, and the
+ * key or prefix. Events and flags are hexadecimal. In the key, spaces, backslashes and
+ * bytes that are not printable ASCII become a backslash and three octal digits.
+ *
+ * Return (of read()): number of bytes. Errors:
+ *
+ * - EAGAIN: no record waits and the descriptor is non-blocking
+ * - EINTR: a signal arrived before a record
+ * - EMSGSIZE: the buffer is too small for the next record, which stays queued
+ * - EFAULT: the buffer is bad from its start. If only a later part is bad, read()
+ *   returns the records before it. Up to 16 events that were taken for the bad part
+ *   count as lost
+ * - EBADF: the descriptor is not open for reading
  */
 struct metastore_event {
 	__u32 len;
@@ -770,17 +858,17 @@ struct metastore_event {
 	__u32 uid;
 };
 
-/* How the owner of a value went */
-#define METASTORE_END_CLOSED	0	/* it closed the file, or nobody knows */
+/* End of an owner */
+#define METASTORE_END_CLOSED	0	/* it closed the file, or the cause is unknown */
 #define METASTORE_END_EXITED	1	/* it exited */
 #define METASTORE_END_KILLED	2	/* a signal killed it */
 
 /**
- * struct metastore_owner_end - who closed the open file that owned a value
- * @tgid:	process that held the last descriptor, as numbered in the initial
- *		PID namespace; 0: the kernel itself closed it, such as one that
- *		was on its way in a socket, or in use by io_uring at the end
- * @how:	one METASTORE_END_*
+ * struct metastore_owner_end - end of the open file that owned a value
+ * @tgid:	process that held the last descriptor, numbered as in the initial
+ *		PID namespace; 0: the kernel itself closed it, such as a descriptor
+ *		in flight in a socket, or one that io_uring still used
+ * @how:	METASTORE_END_*
  * @code:	EXITED: exit status; KILLED: number of the signal; else 0
  */
 struct metastore_owner_end {
@@ -789,59 +877,63 @@ struct metastore_owner_end {
 	__u16 code;
 };
 
-/* What happens to an event for which there is no room */
-#define METASTORE_QUEUE_DROP_OLDEST	0	/* the oldest that wait are lost */
-#define METASTORE_QUEUE_LOSSLESS	1	/* who asked to waits; else it is lost
-						 * itself
+/* Policies of a queue: the fate of an event for which there is no room */
+#define METASTORE_QUEUE_DROP_OLDEST	0	/* drop the oldest events instead */
+#define METASTORE_QUEUE_LOSSLESS	1	/* METASTORE_F_WAIT waits for room;
+						 * otherwise the new event is lost
 						 */
 
-/* What QUEUE is to change */
+/* Fields that QUEUE is to change */
 #define METASTORE_QUEUE_SET_LEN		0x0001
 #define METASTORE_QUEUE_SET_BYTES	0x0002
 #define METASTORE_QUEUE_SET_POLICY	0x0004
 
-/** METASTORE_QUEUE_FACTOR - how much larger than made a queue can be, unprivileged */
+/** METASTORE_QUEUE_FACTOR - unprivileged limit, in multiples of the store's */
 #define METASTORE_QUEUE_FACTOR		16
 
-/** METASTORE_QUEUE_MOVE_MAX - events that may wait in a queue that gets another size */
+/** METASTORE_QUEUE_MOVE_MAX - most events in a queue that is to be resized */
 #define METASTORE_QUEUE_MOVE_MAX	4096
 
 /**
  * struct metastore_queue_info - arguments of QUEUE
- * @flags:	METASTORE_QUEUE_SET_*; 0: only tell
- * @policy:	METASTORE_QUEUE_DROP_OLDEST (so it begins) or _LOSSLESS; [out] what
- *		it is now, here and in the next two
- * @max_len:	events that the queue holds, from 1
- * @max_bytes:	bytes that they may take, from 4096; see struct metastore_info
+ * @flags:	METASTORE_QUEUE_SET_*; 0: change nothing
+ * @policy:	METASTORE_QUEUE_DROP_OLDEST (the initial policy) or _LOSSLESS. [out]
+ *		present policy
+ * @max_len:	capacity in events, at least 1. [out] present capacity
+ * @max_bytes:	capacity in bytes, at least 4096; see struct metastore_info. [out]
+ *		present capacity
  * @len:	[out] events that wait
- * @bytes:	[out] what counts against @max_bytes
+ * @bytes:	[out] bytes that count against @max_bytes
  * @high_len:	[out] most events that ever waited
- * @subscriptions: [out] subscriptions there are
- * @matched:	[out] events that subscriptions ever matched, those of snapshots
- *		included
+ * @subscriptions: [out] present number of subscriptions
+ * @matched:	[out] events that subscriptions ever matched, including those of
+ *		snapshots
  * @delivered:	[out] events that were read
  * @conflated:	[out] events that a newer one replaced
- * @lost:	[out] events lost
- * @pending:	[out] events that wait or are just now being read
- * @oldest:	[out] for how many ms the oldest event has been waiting, with the
- *		resolution of the kernel's clock tick; 0: none waits
+ * @lost:	[out] events that were lost
+ * @pending:	[out] events that wait or that readers are copying
+ * @oldest:	[out] age of the oldest waiting event in ms, in steps of the kernel's
+ *		clock tick; 0: no event waits
  *
- * Sets and tells what there is of the open file's event queue. The [out] fields are
- * of one moment. Always @matched = @delivered + @conflated + @lost + @pending, of
- * which subscriptions that have ended are a part; LOST, FLUSHED and SNAPSHOT_END
- * are not counted.
+ * Change the open file's event queue, and tell its state. All [out] fields are of
+ * one moment. Kernel counters account for every event: @matched = @delivered +
+ * @conflated + @lost + @pending. Ended subscriptions are included; LOST, FLUSHED and
+ * SNAPSHOT_END are not.
  *
- * A queue that is made smaller loses its oldest events until the rest fits; one that
- * is lossless is not made so small. Fields whose bit in @flags is not set are not
- * looked at.
+ * A queue that is made smaller drops its oldest events until the rest fits. A
+ * lossless queue fails with EBUSY instead. A field whose bit in @flags is not set
+ * is ignored.
  *
- * Errors: EINVAL: also an unknown @policy, @max_len or @max_bytes 0 or out of the
- * range that the module's parameters queue_len and queue_bytes have. EPERM: one
- * is above METASTORE_QUEUE_FACTOR times that of the store, without
- * CAP_SYS_RESOURCE. EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, of which
- * each would be moved under a lock; or there are more than it would hold, and it is,
- * or becomes, lossless. ENOBUFS: @max_bytes is less than twice what
- * METASTORE_SUBSCRIBE_LATEST reserved.
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - EINVAL: also an unknown @policy, or @max_len or @max_bytes out of the range of
+ *   the module parameters queue_len and queue_bytes
+ * - EPERM: a limit is above METASTORE_QUEUE_FACTOR times the store's, without
+ *   CAP_SYS_RESOURCE
+ * - EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, which would all be moved
+ *   under a lock; or the queue is or becomes lossless, and holds more events than
+ *   it would have room for
+ * - ENOBUFS: @max_bytes is less than twice what METASTORE_SUBSCRIBE_LATEST reserved
  */
 struct metastore_queue_info {
 	__u32 flags;
@@ -863,22 +955,26 @@ struct metastore_queue_info {
 /**
  * struct metastore_subscription_info - arguments of SUBSCRIPTION
  * @key:	address of the key or prefix
- * @key_len:	its length in bytes
- * @flags:	METASTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant.
- *		[out] METASTORE_SUBSCRIBE_* it was made with; _SNAPSHOT only as
- *		long as the snapshot's end is not read
- * @cookie:	[out] its number
- * @events:	[out] its mask
+ * @key_len:	length of the key or prefix in bytes
+ * @flags:	METASTORE_SUBSCRIBE_PREFIX: tell about the subscription to the prefix.
+ *		[out] METASTORE_SUBSCRIBE_* of the subscription; _SNAPSHOT only until
+ *		the end of the snapshot is read
+ * @cookie:	[out] cookie of the subscription
+ * @events:	[out] mask of events of the subscription
  * @reserved:	must be 0
- * @matched:	[out] events that it ever matched, and so on, as in
- *		struct metastore_queue_info
- * @delivered:	[out]
- * @conflated:	[out]
- * @lost:	[out]
- * @pending:	[out]
+ * @matched:	[out] this counter and the next four are as in struct
+ *		metastore_queue_info, for this subscription
+ * @delivered:	[out] see @matched
+ * @conflated:	[out] see @matched
+ * @lost:	[out] see @matched
+ * @pending:	[out] see @matched
  *
- * Tells the books of one subscription of the open file; they balance as those do.
- * Errors: ENOENT: the file is not subscribed to it.
+ * Tell the counters of one subscription of the open file. @matched = @delivered +
+ * @conflated + @lost + @pending holds here too.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ENOENT: the open file is not subscribed to the key or prefix
  */
 struct metastore_subscription_info {
 	__aligned_u64 key;
