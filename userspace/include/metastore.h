@@ -2,57 +2,56 @@
 /*
  * libmetastore: /dev/metastore for C and C++.
  *
- * The machine's string map with publish/subscribe. A program opens a store,
- * sets, gets, deletes and publishes keys in it, subscribes the opened store to
- * keys and reads what happens to them as events.
+ * The machine's string map with publish/subscribe. A program opens a store, then
+ * gets, sets, deletes and publishes keys in it. It can subscribe the open store to
+ * keys and read their changes as events.
  *
  * Rules for every function:
  *
- * Bytes	Keys are 1 to MSTORE_KEY_MAX bytes, values 0 bytes to the
- *		store's max_value (struct mstore_info). Both are any bytes with
- *		a length in bytes. For a C string, MSTORE_STRLEN may be passed
- *		as its length.
- * Results	Functions that return int return -1 when they fail, functions
- *		that return a pointer NULL, with the reason in errno. They
- *		write nothing through pointers then, unless the function says
+ * Bytes	A key has 1 to MSTORE_KEY_MAX bytes. A value has 0 bytes to the
+ *		store's max_value (struct mstore_info). Both may hold any bytes, and
+ *		lengths are in bytes. For a C string, pass MSTORE_STRLEN as its
+ *		length.
+ * Results	A function that returns int returns -1 when it fails. A function that
+ *		returns a pointer returns NULL. errno tells the reason. A failed
+ *		function writes nothing through pointers, unless its description says
  *		otherwise.
- * NULL		A result that is not wanted: NULL may be passed for any pointer
- *		through which a function writes a single number. Functions that
- *		release an object accept NULL. Elsewhere NULL is an error of the
- *		caller unless the function says what it means.
- * Threads	A struct mstore may be used by any number of threads at once,
- *		without locks; only mstore_close() must be the last. Event
- *		buffers, lists and batches belong to one thread at a time. The
- *		library has no state of its own.
- * fork		After fork() both processes share the open file: subscriptions,
- *		queue, owned keys and all. An event goes to one of them. A child
- *		that wants its own opens the store again. Descriptors are
+ * NULL		NULL is allowed for any pointer through which a function writes a
+ *		single number, and for functions that release an object. Elsewhere it
+ *		is an error of the caller, unless the description says what it means.
+ * Threads	Any number of threads may use one struct mstore at once, without
+ *		locks. Only mstore_close() must come last. An event buffer, list or
+ *		batch belongs to one thread at a time. The library has no global
+ *		state.
+ * fork		After fork() both processes share the open file, with its
+ *		subscriptions, queue and owned keys. An event goes to one of them. A
+ *		child that wants its own opens the store again. Descriptors are
  *		close-on-exec.
- * Signals	Nothing is repeated behind the caller's back: mstore_wait()
- *		fails with EINTR when a signal arrives, mstore_read_events()
- *		too unless the handler was installed with SA_RESTART, and
- *		mstore_publish_with() when it waits. All else is not interrupted
- *		by signals that the program survives.
- * Atomicity	A call that failed changed nothing. (EFAULT is the exception: if
- *		only a result could not be written, the change is made.)
+ * Signals	The library never restarts a call. mstore_wait() fails with EINTR when
+ *		a signal arrives. So does mstore_read_events(), unless the handler
+ *		was installed with SA_RESTART, and mstore_publish_with() while it
+ *		waits. A signal that the program survives interrupts no other
+ *		function.
+ * Atomicity	A failed call changes nothing. EFAULT is the exception: if only a
+ *		result could not be written, the change is made.
  *
- * Errors that any function on a store may give, all from the kernel:
+ * Errors of any function on a store, all from the kernel:
  *
- * EBADF	the store was not opened for what the function does:
+ * EBADF	the store was not opened with the access that the function needs:
  *		MSTORE_READ for get, stat, list, subscriptions and events,
  *		MSTORE_WRITE for set, publish, delete, flush and create
  * EFAULT	a pointer is bad
- * EINVAL	a key is empty or longer than MSTORE_KEY_MAX, a flag unknown, or
- *		a reserved field not 0
- * ENOMEM	no memory, or the memory cgroup of the caller is full
- * ENOTTY	the descriptor is not a store, or the module is older than
- *		what is asked of it
+ * EINVAL	a key is empty or longer than MSTORE_KEY_MAX, a flag is unknown, or a
+ *		reserved field is not 0
+ * ENOMEM	out of memory, or the caller's memory cgroup is full
+ * ENOTTY	the descriptor is not a store, or the module is too old for the
+ *		function
  *
- * An older module refuses a flag it lacks with EINVAL, a time to live, a time-out
- * or a version to subscribe from with E2BIG, and a function it lacks with ENOTTY.
- * mstore_info() says what the module can do: enum mstore_features.
+ * An older module refuses a flag it lacks with EINVAL, and a function it lacks with
+ * ENOTTY. It refuses a time to live, a timeout, or a version to subscribe from with
+ * E2BIG. mstore_info() reports the features of the module: enum mstore_features.
  *
- * Further errors stand at each function.
+ * Further errors are listed at each function.
  */
 #ifndef METASTORE_H
 #define METASTORE_H
@@ -67,14 +66,14 @@ extern "C" {
 /** MSTORE_KEY_MAX - longest key in bytes */
 #define MSTORE_KEY_MAX		255
 
-/** MSTORE_ANY_BUCKET - where a bucket is asked for: do not narrow to one */
+/** MSTORE_ANY_BUCKET - value of a bucket argument that selects all buckets */
 #define MSTORE_ANY_BUCKET	(-1)
 
 /**
- * MSTORE_STRLEN - as the length of a key, value or prefix: it ends with a NUL
+ * MSTORE_STRLEN - length argument for a key, value or prefix that ends with a NUL
  *
- * The NUL is not part of it. (No function that fails returns this number, so
- * that a mistake does not pass for it.)
+ * The NUL is not part of the key, value or prefix. The number is none that a
+ * failing function returns, so a mistake does not pass for it.
  */
 #define MSTORE_STRLEN		(SIZE_MAX - 1)
 
@@ -82,15 +81,15 @@ extern "C" {
  * DOC: Opening a store
  */
 
-/** struct mstore - an open store: one open file with an event queue of its own */
+/** struct mstore - open store: one open file with its own event queue */
 struct mstore;
 
 /**
- * enum mstore_open_flags - what a store is opened for
- * @MSTORE_READ:	to get, list, subscribe and read events
- * @MSTORE_WRITE:	to set, publish, delete, flush and create
+ * enum mstore_open_flags - access to an open store
+ * @MSTORE_READ:	get, list, subscribe and read events
+ * @MSTORE_WRITE:	set, publish, delete, flush and create
  * @MSTORE_RDWR:	both
- * @MSTORE_NONBLOCK:	mstore_read_events() fails with EAGAIN rather than wait
+ * @MSTORE_NONBLOCK:	mstore_read_events() fails with EAGAIN instead of waiting
  */
 enum mstore_open_flags {
 	MSTORE_READ	= 1,
@@ -101,29 +100,36 @@ enum mstore_open_flags {
 
 /**
  * mstore_open() - open a store
- * @path:	path of its device; or fd:N, the store of the inherited
- *		descriptor N (a decimal number), which is opened once more as by
- *		mstore_reopen() and stays as it is; NULL: what the environment
- *		variable METASTORE_STORE names, or /dev/metastore if that is
- *		unset or empty. Programs that run set-user-ID do not look at it
- * @flags:	MSTORE_READ, MSTORE_WRITE or both, and others of enum
- *		mstore_open_flags
+ * @path:	path of the device; or fd:N with a decimal number: the store of the
+ *		inherited descriptor N; NULL: the value of the environment variable
+ *		METASTORE_STORE, or /dev/metastore if that is unset or empty
+ * @flags:	MSTORE_READ, MSTORE_WRITE or both, optionally with MSTORE_NONBLOCK
  *
- * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: neither
- * MSTORE_READ nor MSTORE_WRITE, or an unknown flag. Else as open(2): ENOENT or
- * ENODEV when the module is not loaded, EACCES, EMFILE and others. With fd:N as
- * mstore_reopen(), and EBADF: there is no such descriptor.
+ * fd:N opens the store of that descriptor again, as mstore_reopen() does. The
+ * descriptor stays open. A set-user-ID program ignores METASTORE_STORE.
+ *
+ * Return: the store, to be closed with mstore_close(); or NULL with errno:
+ *
+ * - EINVAL: @flags has neither MSTORE_READ nor MSTORE_WRITE, or an unknown flag
+ * - ENOENT, ENODEV: the module is not loaded
+ * - EACCES: the device does not permit the access
+ * - EBADF: fd:N: no such descriptor
+ * - others of open(2); for fd:N those of mstore_reopen()
  */
 struct mstore *mstore_open(const char *path, int flags);
 
 /**
  * mstore_open_fd() - make a store of a descriptor inherited or received
- * @fd:	descriptor of a store's device. It belongs to the store from now on; if
- *	the function fails it does not. Whether it is one is not checked: calls
- *	on other files fail with ENOTTY
+ * @fd:	descriptor of a store. The returned store owns it; if the function fails
+ *	the caller still owns it
  *
- * Return: the store, to be closed with mstore_close(); or NULL. EBADF: @fd is
- * negative. ENOMEM.
+ * The function does not check the descriptor. On another kind of file later calls
+ * fail with ENOTTY.
+ *
+ * Return: the store, to be closed with mstore_close(); or NULL with errno:
+ *
+ * - EBADF: @fd is negative
+ * - ENOMEM: out of memory
  */
 struct mstore *mstore_open_fd(int fd);
 
@@ -131,32 +137,33 @@ struct mstore *mstore_open_fd(int fd);
  * mstore_close() - close a store
  * @store:	store, or NULL
  *
- * Subscriptions end, owned keys are deleted, and a private store is gone, when
- * no other process holds the same open file.
+ * If no other process holds the same open file, its subscriptions end and its owned
+ * keys are deleted. A private store is destroyed with its last open file.
  */
 void mstore_close(struct mstore *store);
 
 /**
- * mstore_fd() - the descriptor of a store, for a poll loop of one's own
+ * mstore_fd() - get the descriptor of a store for a poll loop
  * @store:	store
  *
- * It is readable when an event waits. It stays the store's: do not close it.
+ * The descriptor is readable when an event waits. The store owns it: do not close
+ * it.
  *
  * Return: the descriptor. Never fails.
  */
 int mstore_fd(const struct mstore *store);
 
 /**
- * struct mstore_limits - what a private store may hold
+ * struct mstore_limits - limits of a private store
  * @buckets:	number of buckets
  * @max_value:	longest value in bytes
- * @queue_len:	events that the queue of an open store holds
- * @queue_bytes: bytes that they may take
- * @max_keys:	keys that the store may hold
- * @max_bytes:	bytes that they may take
+ * @queue_len:	capacity of an open store's queue in events
+ * @queue_bytes: capacity of an open store's queue in bytes
+ * @max_keys:	most keys of the store
+ * @max_bytes:	most bytes of the store
  * @reserved:	must be 0
  *
- * 0 is what the store has that it is made from.
+ * 0 stands for the limit of the store that the new one is made from.
  */
 struct mstore_limits {
 	uint32_t buckets;
@@ -170,35 +177,40 @@ struct mstore_limits {
 
 /**
  * mstore_create() - make a private store
- * @from:	any open store
- * @limits:	limits of the new one; NULL: as @from has them
+ * @from:	any open store, opened with MSTORE_WRITE
+ * @limits:	limits of the new store; NULL: those of @from
  * @flags:	as for mstore_open()
  *
- * The new store is empty and has no name. It is reached through descriptors
- * alone: this one, those that fork() and sockets hand on, and those that
- * mstore_reopen() makes of them. With the last of them it is gone.
+ * The new store is empty and has no name. Only descriptors reach it: the one of the
+ * returned store, copies passed on by fork() and sockets, and those that
+ * mstore_reopen() makes. The store is destroyed with the last of them.
  *
- * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: also
- * @flags as in mstore_open(), or a limit out of the range that the module's
- * parameter of that name has. EPERM: a limit other than @buckets is above that of
- * @from, without CAP_SYS_RESOURCE. ENOSPC: private stores have private_bytes
- * already (struct mstore_info). EMFILE, ENFILE: too many descriptors.
+ * Return: the store, to be closed with mstore_close(); or NULL with errno:
+ *
+ * - EINVAL: also @flags as in mstore_open(), or a limit out of the range of the
+ *   module parameter of the same name
+ * - EPERM: a limit other than @buckets is above that of @from, without
+ *   CAP_SYS_RESOURCE
+ * - ENOSPC: private stores already take private_bytes (struct mstore_info)
+ * - EMFILE, ENFILE: too many descriptors
  */
 struct mstore *mstore_create(struct mstore *from,
 			     const struct mstore_limits *limits, int flags);
 
 /**
- * mstore_reopen() - open a store once more
+ * mstore_reopen() - open a store again
  * @store:	store
- * @flags:	as for mstore_open(); only what @store was opened for
+ * @flags:	as for mstore_open(), with no access that @store lacks
  *
- * The new one has an event queue, subscriptions and owned keys of its own. To
- * let others only read a private store, hand them one that was reopened with
+ * The new open store has its own event queue, subscriptions and owned keys. To
+ * grant others read access to a private store, pass them one that was reopened with
  * MSTORE_READ.
  *
- * Return: the store, to be closed with mstore_close(); or NULL. EINVAL: @flags as
- * in mstore_open(). EACCES: @store was not opened for that. EMFILE, ENFILE: too
- * many descriptors.
+ * Return: the store, to be closed with mstore_close(); or NULL with errno:
+ *
+ * - EINVAL: @flags as in mstore_open()
+ * - EACCES: @store lacks the access
+ * - EMFILE, ENFILE: too many descriptors
  */
 struct mstore *mstore_reopen(struct mstore *store, int flags);
 
@@ -210,59 +222,60 @@ struct mstore *mstore_reopen(struct mstore *store, int flags);
  * mstore_set() - store a value under a key
  * @store:	store
  * @key:	key
- * @key_len:	its length
- * @value:	value; not looked at if @value_len is 0
- * @value_len:	its length
+ * @key_len:	length of @key
+ * @value:	value; ignored if @value_len is 0
+ * @value_len:	length of @value
  * @version:	where to write the version of the stored value, or NULL
  *
- * Subscribers that asked for MSTORE_EVENT_SET get an event. Versions of a key
- * strictly increase, also across deletion, and are never 0. The value has no
- * owner and no end, whatever the one before had.
+ * Subscribers that asked for MSTORE_EVENT_SET get an event. The versions of a key
+ * strictly increase, also across deletion, and are never 0. The value has no owner
+ * and an unlimited time to live, whatever the previous value had.
  *
- * Return: 0, or -1. EMSGSIZE: the value is longer than the store's max_value.
- * ENOSPC: the store is full (max_keys or max_bytes), or all private stores
- * together are (private_bytes). EBUSY: the key belongs to another open store.
+ * Return: 0, or -1 with errno:
+ *
+ * - EMSGSIZE: the value is longer than the store's max_value
+ * - ENOSPC: the store is full (max_keys or max_bytes), or all private stores together
+ *   are (private_bytes)
+ * - EBUSY: another open store owns the key
  */
 int mstore_set(struct mstore *store, const void *key, size_t key_len,
 	       const void *value, size_t value_len, uint64_t *version);
 
 /**
- * mstore_publish() - store a value under a key and tell its subscribers
+ * mstore_publish() - store a value under a key and notify its subscribers
  * @store:	store
  * @key:	key
- * @key_len:	its length
- * @value:	value; not looked at if @value_len is 0
- * @value_len:	its length
+ * @key_len:	length of @key
+ * @value:	value; ignored if @value_len is 0
+ * @value_len:	length of @value
  * @version:	where to write the version of the stored value, or NULL
  *
- * As mstore_set(), with an event to the subscribers that asked for
- * MSTORE_EVENT_PUBLISHED. A subscriber whose queue is full loses its oldest
- * event to this one, or this one if the queue is lossless; nobody waits for it.
+ * Subscribers that asked for MSTORE_EVENT_PUBLISHED get an event. A full queue drops
+ * its oldest event for this one. A full lossless queue loses this one. The publisher
+ * waits for no subscriber.
  *
- * Return: the number of event queues that took the event, or -1 with the errors
- * of mstore_set().
+ * Return: the number of subscriptions whose queue took the event, or -1 with the
+ * errors of mstore_set().
  */
 int mstore_publish(struct mstore *store, const void *key, size_t key_len,
 		   const void *value, size_t value_len, uint64_t *version);
 
 /**
- * enum mstore_write_flags - how a value is stored or removed
- * @MSTORE_CREATE:	only if there is no value, else EEXIST
- * @MSTORE_REPLACE:	only if there is one, else ENOENT
- * @MSTORE_IF_VERSION:	only if it has the version of the options, else ESTALE
- * @MSTORE_OWNED:	it belongs to this open store
- * @MSTORE_STEAL:	even if it belongs to another one
- * @MSTORE_WAIT:	mstore_publish_with(): wait for room in the queues that are
- *			lossless
+ * enum mstore_write_flags - conditions and owner of a write
+ * @MSTORE_CREATE:	fail with EEXIST if a value exists
+ * @MSTORE_REPLACE:	fail with ENOENT if none exists
+ * @MSTORE_IF_VERSION:	fail with ESTALE unless the value has @version of the options
+ * @MSTORE_OWNED:	make this open store the owner
+ * @MSTORE_STEAL:	proceed even if another open store owns the value
+ * @MSTORE_WAIT:	mstore_publish_with(): wait for room in lossless queues
  *
- * Of the first three only one may be given.
+ * At most one of the first three may be given.
  *
- * An owned key can be overwritten and deleted through the open store alone that
- * it belongs to; others get EBUSY unless they say MSTORE_STEAL. When that is
- * closed for the last time, however its processes ended, the key is deleted, with
- * an event that has the flag MSTORE_EVENT_F_OWNER. Descriptors that were made by
- * dup(), fork() or sent over a socket prolong the ownership: they are the same
- * open store.
+ * Only the owner can overwrite or delete an owned key. Other open stores get EBUSY
+ * unless they pass MSTORE_STEAL. When the last descriptor of the owner is closed,
+ * for whatever reason, the kernel deletes the key. Subscribers then read
+ * MSTORE_EVENT_DELETED with MSTORE_EVENT_F_OWNER. Descriptors made by dup() or
+ * fork(), or sent over a socket, refer to the same owner and prolong the ownership.
  */
 enum mstore_write_flags {
 	MSTORE_CREATE		= 1,
@@ -273,29 +286,29 @@ enum mstore_write_flags {
 	MSTORE_WAIT		= 32,
 };
 
-/** MSTORE_WAIT_FOREVER - as a time-out of MSTORE_WAIT: no end */
+/** MSTORE_WAIT_FOREVER - timeout of MSTORE_WAIT that never ends */
 #define MSTORE_WAIT_FOREVER	UINT32_MAX
 
 /** MSTORE_TTL_MAX - longest time to live in ms */
 #define MSTORE_TTL_MAX		(UINT64_C(1) << 40)
 
 /**
- * struct mstore_options - how a value is stored or removed
+ * struct mstore_options - conditions, owner and time to live of a write
  * @flags:	mask of enum mstore_write_flags
- * @timeout_ms:	MSTORE_WAIT: how long to wait in ms, MSTORE_WAIT_FOREVER: without
- *		an end, 0: not at all. Else it must be 0
- * @version:	MSTORE_IF_VERSION: the version that the value must have; 0: there
- *		must be none. Not looked at otherwise
- * @ttl_ms:	time to live in ms, to MSTORE_TTL_MAX; 0: for ever
+ * @timeout_ms:	MSTORE_WAIT: longest wait in ms; 0: no wait; MSTORE_WAIT_FOREVER: no
+ *		limit. Must be 0 without that flag
+ * @version:	MSTORE_IF_VERSION: version that the present value must have; 0: no
+ *		value may exist. Ignored without that flag
+ * @ttl_ms:	time to live in ms, up to MSTORE_TTL_MAX; 0: unlimited
  * @reserved:	must be 0
  *
- * To be zeroed, then what is wanted is set:
+ * Zero the structure, then set fields:
  *
  *	struct mstore_options options = { .flags = MSTORE_OWNED };
  *
- * A time to live runs from the moment the value is stored, also while the machine
- * sleeps (CLOCK_BOOTTIME). Once it is over the value is not found, and deleted
- * with an event that has the flag MSTORE_EVENT_F_EXPIRED.
+ * A time to live runs from the moment of the store, also while the machine sleeps
+ * (CLOCK_BOOTTIME). Once it has expired no function finds the value. The kernel
+ * deletes it, with an event that has MSTORE_EVENT_F_EXPIRED.
  */
 struct mstore_options {
 	int flags;
@@ -306,52 +319,55 @@ struct mstore_options {
 };
 
 /**
- * mstore_set_with() - store a value under a key, with conditions
+ * mstore_set_with() - store a value under a key, with options
  * @store:	store
  * @key:	key
- * @key_len:	its length
- * @value:	value; not looked at if @value_len is 0
- * @value_len:	its length
- * @options:	conditions, owner, time to live; NULL: none
- * @version:	where to write the version of the stored value, or NULL. After
- *		EEXIST and ESTALE it is that of the value there is, 0 if there
- *		is none
+ * @key_len:	length of @key
+ * @value:	value; ignored if @value_len is 0
+ * @value_len:	length of @value
+ * @options:	condition, owner and time to live; NULL: none
+ * @version:	where to write the version of the stored value, or NULL. After EEXIST
+ *		and ESTALE: version of the present value, 0 if there is none
  *
- * To write what was computed from a value, if nobody else has written since:
+ * To update a value only if no other writer changed it since it was read:
  *
  *	options.flags = MSTORE_IF_VERSION;
  *	do {
  *		(get the value and options.version)
  *	} while (mstore_set_with(..., &options, NULL) && errno == ESTALE);
  *
- * Return: 0, or -1 with the errors of mstore_set(), and: EEXIST, ENOENT, ESTALE:
- * the condition is not met. EINVAL: also two conditions, or @ttl_ms above
- * MSTORE_TTL_MAX.
+ * Return: 0, or -1 with the errors of mstore_set() and:
+ *
+ * - EEXIST, ENOENT, ESTALE: the condition is not met
+ * - EINVAL: also two conditions, @ttl_ms above MSTORE_TTL_MAX, or MSTORE_WAIT
  */
 int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
 		    const void *value, size_t value_len,
 		    const struct mstore_options *options, uint64_t *version);
 
 /**
- * mstore_publish_with() - store a value and tell subscribers, with conditions
+ * mstore_publish_with() - store a value and notify subscribers, with options
  * @store:	store
  * @key:	key
- * @key_len:	its length
- * @value:	value; not looked at if @value_len is 0
- * @value_len:	its length
- * @options:	as for mstore_set_with(), and MSTORE_WAIT with its time-out
+ * @key_len:	length of @key
+ * @value:	value; ignored if @value_len is 0
+ * @value_len:	length of @value
+ * @options:	as for mstore_set_with(), and MSTORE_WAIT with @timeout_ms
  * @version:	as for mstore_set_with()
  *
- * With MSTORE_WAIT it waits until every subscriber of the event whose queue is
- * lossless (mstore_queue_set()) has room for it; then all of them get it, or the
- * call fails and nothing is changed. Meanwhile the key can be changed by others,
- * and conditions are judged again after each wait. A queue that can never hold the
- * event is not waited for, and counts it as lost.
+ * MSTORE_WAIT waits until every lossless queue that is to get the event has room
+ * (mstore_queue_set()). Then all of them get it, or the call fails and changes
+ * nothing. Others can change the key meanwhile; the condition is checked again
+ * after each wait. A queue that is too small for the event counts it as lost, and
+ * the call does not wait for it.
  *
- * Return: the number of event queues that took the event, or -1 with the errors
- * of mstore_set_with(). With MSTORE_WAIT also EAGAIN: there is no room, and
- * @timeout_ms is 0 or the store MSTORE_NONBLOCK. ETIMEDOUT: there was none in time.
- * EINTR: a signal.
+ * Return: the number of subscriptions whose queue took the event, or -1 with the
+ * errors of mstore_set_with() and, for MSTORE_WAIT:
+ *
+ * - EAGAIN: a lossless queue is full, and @timeout_ms is 0 or the store was opened
+ *   with MSTORE_NONBLOCK
+ * - ETIMEDOUT: a lossless queue stayed full until the timeout
+ * - EINTR: a signal
  */
 int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
 			const void *value, size_t value_len,
@@ -362,28 +378,33 @@ int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
  * mstore_get() - copy the value of a key
  * @store:	store
  * @key:	key
- * @key_len:	its length
+ * @key_len:	length of @key
  * @buffer:	where to write the value
- * @size:	size of @buffer in bytes, not NULL; then the length of the value
+ * @size:	size of @buffer in bytes, not NULL; receives the length of the value
  * @version:	where to write the version of the value, or NULL
  *
- * Return: 0, or -1. ENOENT: no such key. ERANGE: the value is longer than
- * @buffer, to which nothing was written; @size is the length needed, @version
- * the version that had it.
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: no such key
+ * - ERANGE: the value is longer than @buffer, to which nothing was written. @size is
+ *   the length needed and @version the version of that value
  */
 int mstore_get(struct mstore *store, const void *key, size_t key_len,
 	       void *buffer, size_t *size, uint64_t *version);
 
 /**
- * mstore_get_alloc() - the value of a key in memory of its own
+ * mstore_get_alloc() - copy the value of a key to allocated memory
  * @store:	store
  * @key:	key
- * @key_len:	its length
+ * @key_len:	length of @key
  * @value_len:	where to write the length of the value, or NULL
  * @version:	where to write the version of the value, or NULL
  *
- * Return: the value, to be released with free(3), with a NUL behind it that its
- * length does not count; or NULL. ENOENT: no such key.
+ * A NUL follows the value; the length does not count it.
+ *
+ * Return: the value, to be released with free(3); or NULL with errno:
+ *
+ * - ENOENT: no such key
  */
 char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
 		       size_t *value_len, uint64_t *version);
@@ -392,38 +413,42 @@ char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
  * mstore_delete() - remove a key and its value
  * @store:	store
  * @key:	key
- * @key_len:	its length
+ * @key_len:	length of @key
  * @version:	where to write the version of the deletion, or NULL
  *
- * Subscriptions to the key stay; those that asked for MSTORE_EVENT_DELETED get
- * an event.
+ * Subscriptions to the key stay. Those that asked for MSTORE_EVENT_DELETED get an
+ * event.
  *
- * Return: 0, or -1. ENOENT: no such key. EBUSY: it belongs to another open store.
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: no such key
+ * - EBUSY: another open store owns the key
  */
 int mstore_delete(struct mstore *store, const void *key, size_t key_len,
 		  uint64_t *version);
 
 /**
- * mstore_delete_with() - remove a key and its value, with conditions
+ * mstore_delete_with() - remove a key and its value, with options
  * @store:	store
  * @key:	key
- * @key_len:	its length
+ * @key_len:	length of @key
  * @options:	MSTORE_IF_VERSION and MSTORE_STEAL, no other flag and no times;
  *		NULL: none
- * @version:	where to write the version of the deletion, or NULL. After ESTALE
- *		it is that of the value there is, 0 if there is none
+ * @version:	where to write the version of the deletion, or NULL. After ESTALE:
+ *		version of the present value, 0 if there is none
  *
- * Return: 0, or -1 with the errors of mstore_delete(), and ESTALE: the value has
- * another version.
+ * Return: 0, or -1 with the errors of mstore_delete() and:
+ *
+ * - ESTALE: the value has another version
  */
 int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
 		       const struct mstore_options *options,
 		       uint64_t *version);
 
 /**
- * enum mstore_flush_flags - what else mstore_flush() removes
- * @MSTORE_FLUSH_SUBSCRIPTIONS: subscriptions
- * @MSTORE_FLUSH_STEAL:	values that belong to other open stores
+ * enum mstore_flush_flags - scope of mstore_flush()
+ * @MSTORE_FLUSH_SUBSCRIPTIONS: also remove matching subscriptions
+ * @MSTORE_FLUSH_STEAL:	also remove values that other open stores own
  */
 enum mstore_flush_flags {
 	MSTORE_FLUSH_SUBSCRIPTIONS	= 1,
@@ -433,35 +458,36 @@ enum mstore_flush_flags {
 /**
  * mstore_flush() - remove many keys
  * @store:	store
- * @prefix:	remove only keys that start with this; not looked at if
- *		@prefix_len is 0
- * @prefix_len:	its length; 0: all keys
- * @bucket:	remove only keys of this bucket, or MSTORE_ANY_BUCKET
+ * @prefix:	prefix of the keys to remove; ignored if @prefix_len is 0
+ * @prefix_len:	length of @prefix; 0: all keys
+ * @bucket:	bucket of the keys to remove, or MSTORE_ANY_BUCKET
  * @flags:	mask of enum mstore_flush_flags
  * @values:	where to write the number of values removed, or NULL
  * @subscriptions: where to write the number of subscriptions removed, or NULL
  *
- * Each value is removed as by mstore_delete(), with an event that has the flag
- * MSTORE_EVENT_F_FLUSH. Values written meanwhile may go or stay. Those that
- * belong to other open stores stay, unless MSTORE_FLUSH_STEAL is given.
+ * Each value is removed as by mstore_delete(), with an event that has
+ * MSTORE_EVENT_F_FLUSH. Values written meanwhile may go or stay. Values of other
+ * owners stay, unless MSTORE_FLUSH_STEAL is given.
  *
- * MSTORE_FLUSH_SUBSCRIPTIONS removes the subscriptions to matching keys too,
- * whoever made them; each open file that lost some gets one
- * MSTORE_EVENT_FLUSHED. It needs CAP_SYS_ADMIN, or the user who made the private
- * store.
+ * MSTORE_FLUSH_SUBSCRIPTIONS also removes the subscriptions of all open stores to
+ * matching keys. Each open store that lost subscriptions gets one
+ * MSTORE_EVENT_FLUSHED. This flag needs CAP_SYS_ADMIN, or the user that created the
+ * private store.
  *
- * Return: 0, or -1. EPERM: subscriptions without the right. ERANGE: no such
- * bucket.
+ * Return: 0, or -1 with errno:
+ *
+ * - EPERM: MSTORE_FLUSH_SUBSCRIPTIONS without the permission
+ * - ERANGE: no such bucket
  */
 int mstore_flush(struct mstore *store, const void *prefix, size_t prefix_len,
 		 int bucket, int flags, uint64_t *values,
 		 uint64_t *subscriptions);
 
 /**
- * enum mstore_owner - whose a key is
- * @MSTORE_OWNER_NONE:	nobody's
- * @MSTORE_OWNER_SELF:	of the open store that asks
- * @MSTORE_OWNER_OTHER:	of another one
+ * enum mstore_owner - owner of a key
+ * @MSTORE_OWNER_NONE:	no open store
+ * @MSTORE_OWNER_SELF:	the calling open store
+ * @MSTORE_OWNER_OTHER:	another open store
  */
 enum mstore_owner {
 	MSTORE_OWNER_NONE	= 0,
@@ -470,16 +496,16 @@ enum mstore_owner {
 };
 
 /**
- * struct mstore_stat - what is known about a key
- * @version:	version of its value
- * @time:	when that was written, CLOCK_REALTIME in ns
- * @value_len:	its length in bytes
- * @tgid:	process that wrote it, as numbered in the initial PID namespace
- * @uid:	effective user of that process
- * @subscribers: number of subscriptions to the key
- * @bucket:	bucket the key falls in
- * @owner:	one of enum mstore_owner
- * @ttl_ms:	what is left of its time to live in ms, rounded up; 0: no end
+ * struct mstore_stat - facts about a key
+ * @version:	version of the value
+ * @time:	time of the write, CLOCK_REALTIME in ns
+ * @value_len:	length of the value in bytes
+ * @tgid:	process that wrote the value, numbered as in the initial PID namespace
+ * @uid:	effective user of that process, as the caller's user namespace sees it
+ * @subscribers: number of subscriptions to the key and to its prefixes
+ * @bucket:	bucket of the key
+ * @owner:	owner of the key, enum mstore_owner
+ * @ttl_ms:	rest of the time to live in ms, rounded up; 0: unlimited
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_stat {
@@ -496,40 +522,42 @@ struct mstore_stat {
 };
 
 /**
- * mstore_stat() - ask about a key without its value
+ * mstore_stat() - tell about a key without copying its value
  * @store:	store
  * @key:	key
- * @key_len:	its length
+ * @key_len:	length of @key
  * @stat:	where to write the answer, all of one moment
  *
- * Return: 0, or -1. ENOENT: no such key.
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: no such key
  */
 int mstore_stat(struct mstore *store, const void *key, size_t key_len,
 		struct mstore_stat *stat);
 
 /**
- * mstore_bucket() - the hasher: which bucket a key falls in
+ * mstore_bucket() - tell the bucket of a key
  * @store:	store
- * @key:	key; need not exist
- * @key_len:	its length
- * @buckets:	where to write how many buckets the store has, or NULL
+ * @key:	key, which need not exist
+ * @key_len:	length of @key
+ * @buckets:	where to write the number of buckets of the store, or NULL
  *
- * The answer is the same until the module is unloaded.
+ * The answer stays the same until the module is unloaded.
  *
- * Return: the bucket, from 0, or -1.
+ * Return: the bucket, from 0; or -1 with the errors of any function.
  */
 int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
 		  uint32_t *buckets);
 
 /**
- * enum mstore_features - what a module can do beyond its first version
+ * enum mstore_features - additions to the module since its first version
  * @MSTORE_FEATURE_CONDITIONS: MSTORE_CREATE, MSTORE_REPLACE, MSTORE_IF_VERSION
  * @MSTORE_FEATURE_OWNERS: MSTORE_OWNED and MSTORE_STEAL
  * @MSTORE_FEATURE_TTL:	times to live
  * @MSTORE_FEATURE_BATCH: mstore_batch_run()
  * @MSTORE_FEATURE_PRIVATE: mstore_create() and mstore_reopen()
- * @MSTORE_FEATURE_DELIVERY: mstore_subscribe_with(), mstore_queue_set() and what
- *		goes with them
+ * @MSTORE_FEATURE_DELIVERY: mstore_subscribe_with(), mstore_queue_set() and related
+ *		functions
  * @MSTORE_FEATURE_WAIT: MSTORE_WAIT
  */
 enum mstore_features {
@@ -548,16 +576,16 @@ enum mstore_features {
  * @buckets:	number of buckets
  * @key_max:	longest key in bytes
  * @max_value:	longest value in bytes
- * @queue_len:	events that the queue of an open store holds
- * @queue_bytes: bytes that they may take, counted as in @bytes
- * @max_subscriptions: subscriptions that an open store may have
- * @max_keys:	keys that the store may hold
- * @max_bytes:	bytes that they may take, counted as in @bytes
- * @keys:	keys there are
- * @bytes:	bytes that they take: each counts key, value and what the module
- *		keeps beside them
- * @subscriptions: subscriptions there are
- * @private_bytes: bytes that all private stores together may take
+ * @queue_len:	capacity of an open store's queue in events
+ * @queue_bytes: capacity of an open store's queue in bytes, counted as in @bytes
+ * @max_subscriptions: most subscriptions of an open store
+ * @max_keys:	most keys of the store
+ * @max_bytes:	most bytes of the store, counted as in @bytes
+ * @keys:	present number of keys
+ * @bytes:	bytes of these keys: each counts key, value and the module's own data
+ *		beside them
+ * @subscriptions: present number of subscriptions
+ * @private_bytes: most bytes of all private stores together
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_info {
@@ -578,13 +606,15 @@ struct mstore_info {
 };
 
 /**
- * mstore_info() - ask for the limits and counters of a store
+ * mstore_info() - tell the limits and counters of a store
  * @store:	store
- * @bucket:	count @keys, @bytes and @subscriptions in this bucket alone, or
+ * @bucket:	bucket in which to count @keys, @bytes and @subscriptions, or
  *		MSTORE_ANY_BUCKET
  * @info:	where to write the answer
  *
- * Return: 0, or -1. ERANGE: no such bucket.
+ * Return: 0, or -1 with errno:
+ *
+ * - ERANGE: no such bucket
  */
 int mstore_info(struct mstore *store, int bucket, struct mstore_info *info);
 
@@ -600,7 +630,7 @@ int mstore_info(struct mstore *store, int bucket, struct mstore_info *info);
  *		(the value is in buffer, mstore_batch_value_len(batch, one) long)
  */
 
-/** struct mstore_batch - operations and what became of them */
+/** struct mstore_batch - operations and their results */
 struct mstore_batch;
 
 /** MSTORE_BATCH_MAX - most operations of a batch */
@@ -610,17 +640,19 @@ struct mstore_batch;
 #define MSTORE_ATOMIC_MAX	32
 
 /**
- * enum mstore_batch_flags - how a batch is run
- * @MSTORE_BATCH_ATOMIC: all operations or none, at one moment
+ * enum mstore_batch_flags - options of mstore_batch_run()
+ * @MSTORE_BATCH_ATOMIC: run all operations at one moment, or none
  */
 enum mstore_batch_flags {
 	MSTORE_BATCH_ATOMIC	= 1,
 };
 
 /**
- * mstore_batch_new() - make a batch, without operations
+ * mstore_batch_new() - make an empty batch
  *
- * Return: the batch, to be released with mstore_batch_free(); or NULL. ENOMEM.
+ * Return: the batch, to be released with mstore_batch_free(); or NULL with errno:
+ *
+ * - ENOMEM: out of memory
  */
 struct mstore_batch *mstore_batch_new(void);
 
@@ -631,75 +663,77 @@ struct mstore_batch *mstore_batch_new(void);
 void mstore_batch_free(struct mstore_batch *batch);
 
 /**
- * mstore_batch_clear() - take all operations out of a batch
+ * mstore_batch_clear() - remove all operations from a batch
  * @batch:	batch
  */
 void mstore_batch_clear(struct mstore_batch *batch);
 
 /**
- * mstore_batch_get() - have a batch copy the value of a key
+ * mstore_batch_get() - add an operation that copies the value of a key
  * @batch:	batch
- * @key:	key; it is not copied, here and below: it must stay as it is until
- *		the batch has run
- * @key_len:	its length
+ * @key:	key; not copied: leave it unchanged until the batch has run
+ * @key_len:	length of @key
  * @buffer:	where to write the value
  * @size:	size of @buffer in bytes
  *
- * Return: the index of the operation, from 0 in the order they are added, or -1.
- * E2BIG: the batch has MSTORE_BATCH_MAX operations.
+ * Return: the index of the operation, counted from 0 in the order of addition; or -1
+ * with errno:
+ *
+ * - E2BIG: the batch has MSTORE_BATCH_MAX operations
  */
 int mstore_batch_get(struct mstore_batch *batch, const void *key,
 		     size_t key_len, void *buffer, size_t size);
 
 /**
- * mstore_batch_set() - have a batch store a value under a key
+ * mstore_batch_set() - add an operation that stores a value under a key
  * @batch:	batch
- * @key:	key
- * @key_len:	its length
- * @value:	value; not copied either, and not looked at if @value_len is 0
- * @value_len:	its length
- * @options:	as for mstore_set_with(); these are copied
+ * @key:	key; not copied, as in mstore_batch_get()
+ * @key_len:	length of @key
+ * @value:	value; not copied either, and ignored if @value_len is 0
+ * @value_len:	length of @value
+ * @options:	as for mstore_set_with(); copied
  *
- * Return: the index of the operation, or -1. E2BIG: the batch has
- * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options, or its
- * @timeout_ms, is not 0.
+ * Return: the index of the operation, or -1 with errno:
+ *
+ * - E2BIG: the batch has MSTORE_BATCH_MAX operations
+ * - EINVAL: a reserved field of @options, or @timeout_ms, is not 0
  */
 int mstore_batch_set(struct mstore_batch *batch, const void *key,
 		     size_t key_len, const void *value, size_t value_len,
 		     const struct mstore_options *options);
 
 /**
- * mstore_batch_publish() - have a batch publish a value
+ * mstore_batch_publish() - add an operation that publishes a value
  * @batch:	batch
- * @key:	key
- * @key_len:	its length
+ * @key:	key; not copied, as in mstore_batch_get()
+ * @key_len:	length of @key
  * @value:	as for mstore_batch_set()
- * @value_len:	its length
+ * @value_len:	length of @value
  * @options:	as for mstore_batch_set()
  *
- * Return: the index of the operation, or -1 with the errors of
- * mstore_batch_set().
+ * Return: the index of the operation, or -1 with the errors of mstore_batch_set().
  */
 int mstore_batch_publish(struct mstore_batch *batch, const void *key,
 			 size_t key_len, const void *value, size_t value_len,
 			 const struct mstore_options *options);
 
 /**
- * mstore_batch_delete() - have a batch remove a key and its value
+ * mstore_batch_delete() - add an operation that removes a key and its value
  * @batch:	batch
- * @key:	key
- * @key_len:	its length
- * @options:	as for mstore_delete_with(); these are copied
+ * @key:	key; not copied, as in mstore_batch_get()
+ * @key_len:	length of @key
+ * @options:	as for mstore_delete_with(); copied
  *
- * Return: the index of the operation, or -1. E2BIG: the batch has
- * MSTORE_BATCH_MAX operations. EINVAL: a reserved field of @options, or one of its
- * times, is not 0.
+ * Return: the index of the operation, or -1 with errno:
+ *
+ * - E2BIG: the batch has MSTORE_BATCH_MAX operations
+ * - EINVAL: a reserved field of @options, @timeout_ms or @ttl_ms is not 0
  */
 int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 			size_t key_len, const struct mstore_options *options);
 
 /**
- * mstore_batch_count() - how many operations a batch has
+ * mstore_batch_count() - count the operations of a batch
  * @batch:	batch
  *
  * Return: the number. Never fails.
@@ -707,64 +741,68 @@ int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 int mstore_batch_count(const struct mstore_batch *batch);
 
 /**
- * mstore_batch_run() - do the operations of a batch
+ * mstore_batch_run() - run the operations of a batch
  * @store:	store
- * @batch:	batch; it keeps its operations and may be run again
+ * @batch:	batch; it keeps its operations and may run again
  * @flags:	0 or MSTORE_BATCH_ATOMIC
  *
- * With 0 they are done one after the other, as if each were a call of its own;
- * each has its result, and none stops the others.
+ * With 0 the operations run one after the other, as separate calls would. Each has
+ * its result, and a failed one does not stop the others. An empty batch does
+ * nothing.
  *
- * With MSTORE_BATCH_ATOMIC there may be up to MSTORE_ATOMIC_MAX, each about
- * another key. They happen at one moment: no other change, and no other atomic
- * batch, reads included, comes between. If one fails none is done: the result of
- * that one says why, those of the others are ECANCELED. A get that finds no
- * value (ENOENT) is not a failure, nor is one whose buffer is bad (EFAULT), which
- * is found out when all is done. mstore_get() and lists wait for nobody: they may
- * see some of the values stored already and others not yet. Atomic batches of a
- * store take turns.
+ * MSTORE_BATCH_ATOMIC runs all operations at one moment, or none. It allows
+ * MSTORE_ATOMIC_MAX operations, each on another key.
  *
- * Each queue gets the events of an atomic batch one right behind the other, with
- * MSTORE_EVENT_F_MORE in all but the last.
+ * - No other change and no other atomic batch comes between the operations. This
+ *   holds for batches that only read, too.
+ * - If an operation fails, none takes effect. The result of that operation says why;
+ *   the others have ECANCELED.
+ * - A get of an absent key (ENOENT) is no failure. Neither is a get with a bad buffer
+ *   (EFAULT), because it is found after the batch took effect.
+ * - mstore_get() and lists take no part in this. While the batch stores its values
+ *   they may see some new values and some old ones.
+ * - Atomic batches of a store run one at a time.
+ * - Each queue gets the events of an atomic batch one right behind the other. All but
+ *   the last have MSTORE_EVENT_F_MORE.
  *
- * A batch without operations does nothing.
+ * Return: 0, even if operations failed with 0 in @flags; or -1 with errno:
  *
- * Return: 0, with 0 in @flags also when operations failed; or -1. ECANCELED: an
- * operation of an atomic batch failed (mstore_batch_failed()). EINVAL: also
- * an atomic batch with too many operations, or with two about one key. Where
- * it fails otherwise than with ECANCELED nothing was done, and the result of
- * each operation is that error.
+ * - ECANCELED: an operation of an atomic batch failed (mstore_batch_failed())
+ * - EINVAL: also an atomic batch with too many operations, or with two on one key
+ *
+ * After any other error than ECANCELED no operation took effect, and each has that
+ * error as its result.
  */
 int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,
 		     int flags);
 
 /**
- * mstore_batch_failed() - the first operation that failed
+ * mstore_batch_failed() - find the first operation that failed
  * @batch:	batch
  *
- * Return: its index; -1 if none did when the batch was run last. Of an atomic
- * batch it is the one that was the reason for ECANCELED.
+ * Return: the index of the operation; after ECANCELED that of the operation that
+ * caused it; -1 if none failed in the last run.
  */
 int mstore_batch_failed(const struct mstore_batch *batch);
 
 /**
- * mstore_batch_result() - what became of an operation
+ * mstore_batch_result() - tell the result of an operation
  * @batch:	batch
- * @index:	the operation's
+ * @index:	index of the operation
  *
- * Those that follow ask for more of it. They never fail: where there is nothing
- * to tell, such as before the batch was run, the answer is 0.
+ * This function and those below never fail. They return 0 if there is no answer,
+ * such as before the batch has run.
  *
- * Return: 0, or the (positive) errno that the function for one key would have
- * given: mstore_get(), mstore_set_with(), mstore_publish_with(),
- * mstore_delete_with(). EINVAL also for an index that no operation has.
+ * Return: 0, or the (positive) errno of the function for one key: mstore_get(),
+ * mstore_set_with(), mstore_publish_with() or mstore_delete_with(). EINVAL also for an
+ * index without an operation.
  */
 int mstore_batch_result(const struct mstore_batch *batch, int index);
 
 /**
- * mstore_batch_version() - the version that an operation read or gave
+ * mstore_batch_version() - tell the version that an operation read or made
  * @batch:	batch
- * @index:	the operation's
+ * @index:	index of the operation
  *
  * Return: the version, as the function for one key writes it, also after ERANGE,
  * EEXIST and ESTALE. Else 0.
@@ -772,36 +810,36 @@ int mstore_batch_result(const struct mstore_batch *batch, int index);
 uint64_t mstore_batch_version(const struct mstore_batch *batch, int index);
 
 /**
- * mstore_batch_value_len() - length of the value that a get found
+ * mstore_batch_value_len() - tell the length of the value that a get found
  * @batch:	batch
- * @index:	the operation's
+ * @index:	index of the get
  *
- * Return: the length in bytes; after ERANGE the one needed. Else 0.
+ * Return: the length in bytes; after ERANGE the length needed. Else 0.
  */
 size_t mstore_batch_value_len(const struct mstore_batch *batch, int index);
 
 /**
- * mstore_batch_ttl() - what is left of the time to live of a value
+ * mstore_batch_ttl() - tell the rest of a value's time to live
  * @batch:	batch
- * @index:	that of a get that has copied it
+ * @index:	index of a get that succeeded
  *
- * Return: milliseconds, rounded up; 0: no end.
+ * Return: milliseconds, rounded up; 0: unlimited.
  */
 uint64_t mstore_batch_ttl(const struct mstore_batch *batch, int index);
 
 /**
- * mstore_batch_owner() - whose a value is
+ * mstore_batch_owner() - tell the owner of a value
  * @batch:	batch
- * @index:	that of a get that has copied it
+ * @index:	index of a get that succeeded
  *
- * Return: one of enum mstore_owner.
+ * Return: enum mstore_owner.
  */
 int mstore_batch_owner(const struct mstore_batch *batch, int index);
 
 /**
- * mstore_batch_queues() - how many event queues took a published value
+ * mstore_batch_queues() - tell how many subscriptions' queues took a published value
  * @batch:	batch
- * @index:	that of a publish
+ * @index:	index of a publish
  *
  * Return: the number.
  */
@@ -810,7 +848,7 @@ int mstore_batch_queues(const struct mstore_batch *batch, int index);
 /**
  * DOC: Listing keys
  *
- * A list walks the keys of a store:
+ * A list is a cursor over the keys of a store:
  *
  *	while (mstore_list_next(list) > 0) {
  *		key = mstore_list_key(list, &len);
@@ -818,20 +856,21 @@ int mstore_batch_queues(const struct mstore_batch *batch, int index);
  *	}
  */
 
-/** struct mstore_list - a walk over keys */
+/** struct mstore_list - cursor over keys */
 struct mstore_list;
 
 /**
- * mstore_list_new() - begin a walk over the keys of a store
- * @store:	store; must stay open as long as the list is used
- * @prefix:	list only keys that start with this; not looked at if
- *		@prefix_len is 0
- * @prefix_len:	its length; 0: all keys
- * @bucket:	list only keys of this bucket, or MSTORE_ANY_BUCKET
+ * mstore_list_new() - make a list of the keys of a store
+ * @store:	store; must stay open until the list is released
+ * @prefix:	prefix of the keys to list; ignored if @prefix_len is 0
+ * @prefix_len:	length of @prefix; 0: all keys
+ * @bucket:	bucket of the keys to list, or MSTORE_ANY_BUCKET
  *
- * Return: the list, in front of its first key, to be released with
- * mstore_list_free(); or NULL. EINVAL: @prefix_len is above MSTORE_KEY_MAX.
- * ENOMEM.
+ * Return: the list, before its first key, to be released with mstore_list_free(); or
+ * NULL with errno:
+ *
+ * - EINVAL: @prefix_len is above MSTORE_KEY_MAX
+ * - ENOMEM: out of memory
  */
 struct mstore_list *mstore_list_new(struct mstore *store, const void *prefix,
 				    size_t prefix_len, int bucket);
@@ -840,17 +879,19 @@ struct mstore_list *mstore_list_new(struct mstore *store, const void *prefix,
  * mstore_list_next() - go to the next key
  * @list:	list
  *
- * Keys come in no order that means anything. One that exists during the whole
- * walk comes exactly once, one that comes or goes meanwhile at most once.
+ * The order of keys has no meaning. A key that exists during the whole walk appears
+ * exactly once. A key that appears or disappears meanwhile is listed at most once.
  *
- * Return: 1; 0 when there are no more; or -1. ERANGE: no such bucket. EPROTO:
- * the kernel's answer makes no sense.
+ * Return: 1; 0 at the end; or -1 with errno:
+ *
+ * - ERANGE: no such bucket
+ * - EPROTO: the kernel's answer is malformed
  */
 int mstore_list_next(struct mstore_list *list);
 
 /**
- * mstore_list_key() - the key that mstore_list_next() went to
- * @list:	list on which it returned 1
+ * mstore_list_key() - get the current key
+ * @list:	list whose mstore_list_next() returned 1
  * @len:	where to write the length of the key, or NULL
  *
  * Return: the key, valid until the next call of mstore_list_next() or
@@ -859,18 +900,18 @@ int mstore_list_next(struct mstore_list *list);
 const char *mstore_list_key(const struct mstore_list *list, size_t *len);
 
 /**
- * mstore_list_value_len() - length of that key's value
+ * mstore_list_value_len() - get the length of the current key's value
  * @list:	list
  *
- * Return: the length in bytes, as it was when the key was listed.
+ * Return: the length in bytes at the moment of the listing.
  */
 size_t mstore_list_value_len(const struct mstore_list *list);
 
 /**
- * mstore_list_version() - version of that key's value
+ * mstore_list_version() - get the version of the current key's value
  * @list:	list
  *
- * Return: the version, as it was when the key was listed.
+ * Return: the version at the moment of the listing.
  */
 uint64_t mstore_list_version(const struct mstore_list *list);
 
@@ -885,12 +926,12 @@ void mstore_list_free(struct mstore_list *list);
  */
 
 /**
- * enum mstore_event_type - what happened; the first three also a mask to subscribe
- * @MSTORE_EVENT_PUBLISHED: a value was stored by mstore_publish()
- * @MSTORE_EVENT_SET:	a value was stored by mstore_set()
- * @MSTORE_EVENT_DELETED: a value was removed
- * @MSTORE_EVENT_SNAPSHOT: a value was there already (MSTORE_SUBSCRIBE_SNAPSHOT)
- * @MSTORE_EVENT_SNAPSHOT_END: those were all that there were
+ * enum mstore_event_type - type of an event; the first three are also mask bits
+ * @MSTORE_EVENT_PUBLISHED: value stored by mstore_publish()
+ * @MSTORE_EVENT_SET:	value stored by mstore_set()
+ * @MSTORE_EVENT_DELETED: value removed
+ * @MSTORE_EVENT_SNAPSHOT: value of a snapshot (MSTORE_SUBSCRIBE_SNAPSHOT)
+ * @MSTORE_EVENT_SNAPSHOT_END: end of a snapshot
  * @MSTORE_EVENT_LOST:	events of a subscription were lost. Comes unasked
  * @MSTORE_EVENT_FLUSHED: subscriptions were removed. Comes unasked
  */
@@ -905,14 +946,14 @@ enum mstore_event_type {
 };
 
 /**
- * enum mstore_event_by - in a mask to subscribe: only what was removed so
- * @MSTORE_EVENT_BY_DELETE: by mstore_delete(), also in a batch
- * @MSTORE_EVENT_BY_FLUSH: by mstore_flush()
- * @MSTORE_EVENT_BY_EXPIRY: its time to live was over
- * @MSTORE_EVENT_BY_OWNER: its owner is gone
+ * enum mstore_event_by - mask bits that select one cause of removal
+ * @MSTORE_EVENT_BY_DELETE: mstore_delete(), also in a batch
+ * @MSTORE_EVENT_BY_FLUSH: mstore_flush()
+ * @MSTORE_EVENT_BY_EXPIRY: expiry of the time to live
+ * @MSTORE_EVENT_BY_OWNER: end of the owner
  *
- * In place of MSTORE_EVENT_DELETED, which is all of them, and which is the type of
- * the event; its flags say which it was.
+ * Use these bits in place of MSTORE_EVENT_DELETED, which selects all causes. The
+ * event's type is MSTORE_EVENT_DELETED; its flags tell the cause.
  */
 enum mstore_event_by {
 	MSTORE_EVENT_BY_DELETE	= 1 << 3,
@@ -922,14 +963,14 @@ enum mstore_event_by {
 };
 
 /**
- * enum mstore_event_flags - more about what happened
- * @MSTORE_EVENT_F_FLUSH: DELETED: mstore_flush() did it
- * @MSTORE_EVENT_F_EXPIRED: DELETED: its time to live was over
- * @MSTORE_EVENT_F_OWNER: DELETED: its owner is gone (mstore_event_end())
- * @MSTORE_EVENT_F_STOLEN: it was taken from its owner by MSTORE_STEAL. The owner,
- *		if subscribed to the key, gets this event whatever it asked for
- * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch,
- *		or LOST, since when others of it may be missing
+ * enum mstore_event_flags - details of an event
+ * @MSTORE_EVENT_F_FLUSH: DELETED: removed by mstore_flush()
+ * @MSTORE_EVENT_F_EXPIRED: DELETED: the time to live expired
+ * @MSTORE_EVENT_F_OWNER: DELETED: the owner was closed (mstore_event_end())
+ * @MSTORE_EVENT_F_STOLEN: MSTORE_STEAL took the value from its owner. An owner that
+ *		subscribed to the key gets this event whatever its mask is
+ * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch, or
+ *		is LOST, which may have replaced others of the batch
  * @MSTORE_EVENT_F_NO_VALUE: the value is left out (MSTORE_SUBSCRIBE_NO_VALUE)
  */
 enum mstore_event_flags {
@@ -944,28 +985,29 @@ enum mstore_event_flags {
 /**
  * mstore_subscribe() - subscribe the open store to a key
  * @store:	store
- * @key:	key; need not exist
- * @key_len:	its length
- * @events:	mask of MSTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0 is
+ * @key:	key, which need not exist
+ * @key_len:	length of @key
+ * @events:	mask of MSTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0:
  *		MSTORE_EVENT_PUBLISHED alone
- * @cookie:	any number; it comes back in each event
+ * @cookie:	any number; each event of the subscription carries it
  *
- * Return: 0, or -1. EEXIST: subscribed already. ENOBUFS: this open store has
- * max_subscriptions subscriptions.
+ * Return: 0, or -1 with errno:
+ *
+ * - EEXIST: already subscribed
+ * - ENOBUFS: the open store has max_subscriptions subscriptions
  */
 int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
 		     int events, uint64_t cookie);
 
 /**
- * enum mstore_subscribe_flags - to what, and how, one subscribes
- * @MSTORE_SUBSCRIBE_PREFIX: to all keys that start with @key, also those that do
- *		not exist yet; it may be empty
- * @MSTORE_SUBSCRIBE_SNAPSHOT: first of all the values there are
- * @MSTORE_SUBSCRIBE_NEWER: of these only one above the version of the options; not
- *		with MSTORE_SUBSCRIBE_PREFIX
- * @MSTORE_SUBSCRIBE_LATEST: at most one event of each key waits, the newest
- * @MSTORE_SUBSCRIBE_NO_VALUE: events without the value, with
- *		MSTORE_EVENT_F_NO_VALUE
+ * enum mstore_subscribe_flags - options of a subscription
+ * @MSTORE_SUBSCRIBE_PREFIX: subscribe to all keys that start with @key, including
+ *		keys that do not exist yet. The prefix may be empty
+ * @MSTORE_SUBSCRIBE_SNAPSHOT: deliver the present values first
+ * @MSTORE_SUBSCRIBE_NEWER: limit the snapshot to a value above @version of the
+ *		options; not with MSTORE_SUBSCRIBE_PREFIX
+ * @MSTORE_SUBSCRIBE_LATEST: conflate: only the newest event of each key waits
+ * @MSTORE_SUBSCRIBE_NO_VALUE: leave the value out, with MSTORE_EVENT_F_NO_VALUE
  */
 enum mstore_subscribe_flags {
 	MSTORE_SUBSCRIBE_PREFIX		= 1 << 0,
@@ -976,14 +1018,15 @@ enum mstore_subscribe_flags {
 };
 
 /**
- * struct mstore_subscribe_options - how one subscribes
+ * struct mstore_subscribe_options - options of a subscription
  * @flags:	mask of enum mstore_subscribe_flags
  * @events:	mask of events, as for mstore_subscribe()
- * @cookie:	any number; it comes back in each event
- * @version:	for MSTORE_SUBSCRIBE_NEWER. Not looked at otherwise
+ * @cookie:	any number; each event of the subscription carries it
+ * @version:	MSTORE_SUBSCRIBE_NEWER: version above which the snapshot has the
+ *		value. Ignored without that flag
  * @reserved:	must be 0
  *
- * To be zeroed, then what is wanted is set.
+ * Zero the structure, then set fields.
  */
 struct mstore_subscribe_options {
 	int flags;
@@ -997,27 +1040,36 @@ struct mstore_subscribe_options {
  * mstore_subscribe_with() - subscribe to a key or a prefix, with options
  * @store:	store
  * @key:	key or prefix
- * @key_len:	its length
- * @options:	see there; NULL: as mstore_subscribe() with 0 and 0
+ * @key_len:	length of @key
+ * @options:	options; NULL: as mstore_subscribe() with 0 and 0
  *
- * An open store may have one subscription to a key and one to each prefix of it;
- * each of them gets events of its own.
+ * An open store may have one subscription to a key and one to each prefix of it.
+ * Each of them gets its own event.
  *
- * With MSTORE_SUBSCRIBE_SNAPSHOT there comes first an event SNAPSHOT for each value
- * there is, then one SNAPSHOT_END, also if there were none. Values are looked up as
- * they are read and take no room in the queue. The changes of a key come behind its
- * value, and those from before that was read do not come at all: applying the events
- * in their order, as long as none is lost, one has at each key what the store has.
- * Events of keys that the snapshot has passed come in between.
+ * MSTORE_SUBSCRIBE_SNAPSHOT delivers the present values first, each in an event
+ * SNAPSHOT. One SNAPSHOT_END follows, even if there were no values.
  *
- * With MSTORE_SUBSCRIBE_LATEST a new event takes the place of the one that waits for
- * the same key. Of an exact key so none is ever lost, since room for one is
- * reserved; of a prefix only if more keys have events that wait than the queue holds.
+ * - Each value is looked up when it is read, so it takes no room in the queue.
+ * - Changes of a key follow its value. Changes made before the value was read do not
+ *   appear.
+ * - A subscriber that applies all events in order reaches the state of the store,
+ *   with no gaps and no duplicates, as long as none is lost. This needs
+ *   MSTORE_EVENT_PUBLISHED, _SET and _DELETED in the mask.
+ * - Events of keys that the snapshot has passed come in between.
  *
- * Return: 0, or -1. EEXIST: subscribed already. ENOBUFS: this open store has
- * max_subscriptions subscriptions, or its queue no room that could be reserved.
- * EBUSY: the first MSTORE_SUBSCRIBE_LATEST to a prefix, while too many events wait.
- * EINVAL: also flags that do not go together, or a reserved field is not 0.
+ * MSTORE_SUBSCRIBE_LATEST lets a new event replace the one that waits for the same
+ * key. For an exact key no event is ever lost, because its place in the queue is
+ * reserved. For a prefix events are lost only if more keys have pending events than
+ * the queue holds.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - EEXIST: already subscribed
+ * - ENOBUFS: the open store has max_subscriptions subscriptions, or its queue cannot
+ *   reserve a place for MSTORE_SUBSCRIBE_LATEST
+ * - EBUSY: more than 4,096 events wait, and this is the first
+ *   MSTORE_SUBSCRIBE_LATEST to a prefix
+ * - EINVAL: also flags that exclude each other, or a reserved field that is not 0
  */
 int mstore_subscribe_with(struct mstore *store, const void *key, size_t key_len,
 			  const struct mstore_subscribe_options *options);
@@ -1026,12 +1078,14 @@ int mstore_subscribe_with(struct mstore *store, const void *key, size_t key_len,
  * mstore_unsubscribe() - end a subscription to a key
  * @store:	store
  * @key:	key
- * @key_len:	its length
+ * @key_len:	length of @key
  *
- * No event of it is queued from now on; those that are will still be read. Of a
- * snapshot nothing further comes, not even its end.
+ * No further event of the subscription is enqueued. Events that are already queued
+ * stay and are read. An unfinished snapshot stops, without SNAPSHOT_END.
  *
- * Return: 0, or -1. ENOENT: not subscribed to the key.
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: not subscribed to the key
  */
 int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len);
 
@@ -1039,29 +1093,29 @@ int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len);
  * mstore_unsubscribe_with() - end a subscription to a key or a prefix
  * @store:	store
  * @key:	key or prefix
- * @key_len:	its length
- * @flags:	MSTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant; or 0
+ * @key_len:	length of @key
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: @key is a prefix; 0: a key
  *
- * Return: 0, or -1 as mstore_unsubscribe().
+ * Return: 0, or -1 with the errors of mstore_unsubscribe().
  */
 int mstore_unsubscribe_with(struct mstore *store, const void *key, size_t key_len,
 			    int flags);
 
 /**
- * struct mstore_subscription_info - the books of a subscription
- * @flags:	mask of enum mstore_subscribe_flags that it was made with; SNAPSHOT
- *		only until the snapshot's end is read
- * @events:	its mask of events
- * @cookie:	its number
- * @matched:	events that it ever matched, those of snapshots included
- * @delivered:	those of them that were read
- * @conflated:	those that a newer one replaced
- * @lost:	those that were lost
- * @pending:	those that wait or are just now being read
+ * struct mstore_subscription_info - counters of a subscription
+ * @flags:	mask of enum mstore_subscribe_flags of the subscription; SNAPSHOT only
+ *		until the end of the snapshot is read
+ * @events:	mask of events of the subscription
+ * @cookie:	cookie of the subscription
+ * @matched:	events that it ever matched, including those of snapshots
+ * @delivered:	events that were read
+ * @conflated:	events that a newer one replaced
+ * @lost:	events that were lost
+ * @pending:	events that wait or that readers are copying
  * @reserved:	0, until it gets a meaning
  *
- * Always @matched = @delivered + @conflated + @lost + @pending. LOST, FLUSHED and
- * SNAPSHOT_END are not counted.
+ * Kernel counters account for every event: @matched = @delivered + @conflated + @lost
+ * + @pending. They leave out LOST, FLUSHED and SNAPSHOT_END.
  */
 struct mstore_subscription_info {
 	int flags;
@@ -1076,41 +1130,43 @@ struct mstore_subscription_info {
 };
 
 /**
- * mstore_subscription_info() - ask for the books of a subscription
+ * mstore_subscription_info() - tell the counters of a subscription
  * @store:	store
  * @key:	key or prefix
- * @key_len:	its length
- * @flags:	MSTORE_SUBSCRIBE_PREFIX: the subscription to the prefix is meant; or 0
+ * @key_len:	length of @key
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: @key is a prefix; 0: a key
  * @info:	where to write the answer, all of one moment
  *
- * Return: 0, or -1. ENOENT: this open store is not subscribed to it.
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: the open store is not subscribed to the key or prefix
  */
 int mstore_subscription_info(struct mstore *store, const void *key,
 			     size_t key_len, int flags,
 			     struct mstore_subscription_info *info);
 
 /**
- * mstore_subscribers() - how many subscriptions a key has
+ * mstore_subscribers() - count the subscriptions to a key
  * @store:	store
- * @key:	key; need not exist
- * @key_len:	its length
+ * @key:	key, which need not exist
+ * @key_len:	length of @key
  *
- * Return: the number, those to prefixes of the key included, of all open stores; or
- * -1.
+ * Return: the number of subscriptions of all open stores to the key and to its
+ * prefixes; or -1 with the errors of any function.
  */
 int mstore_subscribers(struct mstore *store, const void *key, size_t key_len);
 
 /**
  * DOC: The event queue
  *
- * Each open store has one, bounded in events and in bytes.
+ * Each open store has one, with a capacity in events and in bytes.
  */
 
 /**
- * enum mstore_queue_policy - what becomes of an event for which there is no room
- * @MSTORE_QUEUE_DROP_OLDEST: it gets it, and the oldest that wait are lost
- * @MSTORE_QUEUE_LOSSLESS: it is lost itself, unless it is published with
- *			MSTORE_WAIT: that waits for room
+ * enum mstore_queue_policy - fate of an event for which there is no room
+ * @MSTORE_QUEUE_DROP_OLDEST: the queue drops its oldest events and takes the new one
+ * @MSTORE_QUEUE_LOSSLESS: a publisher with MSTORE_WAIT waits for room. Without
+ *			MSTORE_WAIT the new event is lost
  */
 enum mstore_queue_policy {
 	MSTORE_QUEUE_DROP_OLDEST	= 0,
@@ -1118,7 +1174,7 @@ enum mstore_queue_policy {
 };
 
 /**
- * enum mstore_queue_fields - what mstore_queue_set() is to change
+ * enum mstore_queue_fields - fields that mstore_queue_set() is to change
  * @MSTORE_QUEUE_SET_LEN: @max_len
  * @MSTORE_QUEUE_SET_BYTES: @max_bytes
  * @MSTORE_QUEUE_SET_POLICY: @policy
@@ -1129,15 +1185,15 @@ enum mstore_queue_fields {
 	MSTORE_QUEUE_SET_POLICY	= 1 << 2,
 };
 
-/** MSTORE_QUEUE_FACTOR - how much larger than made a queue can be, unprivileged */
+/** MSTORE_QUEUE_FACTOR - unprivileged limit, in multiples of the store's */
 #define MSTORE_QUEUE_FACTOR	16
 
 /**
- * struct mstore_queue_options - what a queue is to become
- * @which:	mask of enum mstore_queue_fields; what is not in it stays as it is
- * @policy:	one of enum mstore_queue_policy
- * @max_len:	events that it holds, from 1
- * @max_bytes:	bytes that they may take, from 4096
+ * struct mstore_queue_options - new settings of a queue
+ * @which:	mask of enum mstore_queue_fields; the other fields are ignored
+ * @policy:	enum mstore_queue_policy
+ * @max_len:	capacity in events, at least 1
+ * @max_bytes:	capacity in bytes, at least 4096
  * @reserved:	must be 0
  */
 struct mstore_queue_options {
@@ -1149,38 +1205,42 @@ struct mstore_queue_options {
 };
 
 /**
- * mstore_queue_set() - give the event queue of an open store other limits
+ * mstore_queue_set() - change the event queue of an open store
  * @store:	store
- * @options:	see there
+ * @options:	new settings
  *
- * Events that wait stay, but for the oldest that a smaller queue has no room for;
- * a lossless one is not made so small.
+ * Queued events stay. If the new capacity is too small for them, the queue drops its
+ * oldest events. A lossless queue fails with EBUSY instead.
  *
- * Return: 0, or -1. EINVAL: also an unknown policy, or a limit out of the range that
- * the module's parameters queue_len and queue_bytes have. EPERM: a limit is above
- * MSTORE_QUEUE_FACTOR times that of the store, without CAP_SYS_RESOURCE. EBUSY: too
- * many events wait, or more than the lossless queue would hold. ENOBUFS: room is
- * reserved for MSTORE_SUBSCRIBE_LATEST, and @max_bytes less than twice that.
+ * Return: 0, or -1 with errno:
+ *
+ * - EINVAL: also an unknown policy, or a limit out of the range of the module
+ *   parameters queue_len and queue_bytes
+ * - EPERM: a limit is above MSTORE_QUEUE_FACTOR times the store's, without
+ *   CAP_SYS_RESOURCE
+ * - EBUSY: more than 4,096 events wait; or the queue is or becomes lossless, and holds
+ *   more events than it would have room for
+ * - ENOBUFS: @max_bytes is less than twice what MSTORE_SUBSCRIBE_LATEST reserved
  */
 int mstore_queue_set(struct mstore *store,
 		     const struct mstore_queue_options *options);
 
 /**
- * struct mstore_queue_info - what there is of an event queue
- * @policy:	one of enum mstore_queue_policy
- * @max_len:	events that it holds
- * @max_bytes:	bytes that they may take
+ * struct mstore_queue_info - state of an event queue
+ * @policy:	enum mstore_queue_policy
+ * @max_len:	capacity in events
+ * @max_bytes:	capacity in bytes
  * @len:	events that wait
- * @bytes:	what counts against @max_bytes
+ * @bytes:	bytes that count against @max_bytes
  * @high_len:	most events that ever waited
- * @subscriptions: subscriptions there are
- * @matched:	as in struct mstore_subscription_info, of all subscriptions that
- *		there are or ever were, and so on
- * @delivered:	.
- * @conflated:	.
- * @lost:	.
- * @pending:	.
- * @oldest_ms:	for how many ms the oldest event has been waiting; 0: none waits
+ * @subscriptions: present number of subscriptions
+ * @matched:	this counter and the next four are as in struct
+ *		mstore_subscription_info, for all present and ended subscriptions
+ * @delivered:	see @matched
+ * @conflated:	see @matched
+ * @lost:	see @matched
+ * @pending:	see @matched
+ * @oldest_ms:	age of the oldest waiting event in ms; 0: no event waits
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_queue_info {
@@ -1202,18 +1262,18 @@ struct mstore_queue_info {
 };
 
 /**
- * mstore_queue_info() - ask for the limits and the books of an event queue
+ * mstore_queue_info() - tell the limits and counters of an event queue
  * @store:	store
  * @info:	where to write the answer, all of one moment
  *
- * Return: 0, or -1.
+ * Return: 0, or -1 with the errors of any function.
  */
 int mstore_queue_info(struct mstore *store, struct mstore_queue_info *info);
 
 /**
  * DOC: Events
  *
- * mstore_read_events() fills a buffer, which is then walked:
+ * mstore_read_events() fills a buffer, and mstore_event_next() walks it:
  *
  *	while (mstore_read_events(store, buffer) > 0) {
  *		event = NULL;
@@ -1221,13 +1281,13 @@ int mstore_queue_info(struct mstore *store, struct mstore_queue_info *info);
  *			...
  *	}
  *
- * For one key events come in the order of its versions. The queue of an open
- * store is bounded. When it overflows the oldest events go (unless it is lossless:
- * mstore_queue_set()), and each subscription that lost some is told how many by an
- * event LOST in front of the next event, whatever subscription that belongs to.
+ * The events of one key come in the order of its versions. A full queue drops its
+ * oldest events, unless it is lossless (mstore_queue_set()). Each subscription that
+ * lost events gets an event LOST with their number, before the next event of any
+ * subscription.
  */
 
-/** struct mstore_event_buffer - memory for events, to be used again and again */
+/** struct mstore_event_buffer - reusable memory for events */
 struct mstore_event_buffer;
 
 /** struct mstore_event - one event in a buffer */
@@ -1235,12 +1295,13 @@ struct mstore_event;
 
 /**
  * mstore_event_buffer_new() - make a buffer for events
- * @capacity:	size in bytes, 0: 64 KiB. An event takes its key, its value and
- *		48 bytes or a little more; a buffer grows by itself when a
- *		single event needs it
+ * @capacity:	size in bytes, 0: 64 KiB. An event takes its key, its value and about 48
+ *		bytes more. The buffer grows if a single event needs it
  *
- * Return: the buffer, to be released with mstore_event_buffer_free(); or NULL.
- * ENOMEM.
+ * Return: the buffer, to be released with mstore_event_buffer_free(); or NULL with
+ * errno:
+ *
+ * - ENOMEM: out of memory
  */
 struct mstore_event_buffer *mstore_event_buffer_new(size_t capacity);
 
@@ -1253,26 +1314,30 @@ void mstore_event_buffer_free(struct mstore_event_buffer *buffer);
 /**
  * mstore_wait() - wait until an event can be read
  * @store:	store
- * @timeout_ms:	how long, in milliseconds; 0: only look; negative: forever
+ * @timeout_ms:	longest wait in ms; 0: no wait; negative: no limit
  *
  * Another thread or process may read the event first.
  *
- * Return: 1 when mstore_read_events() has something to say, 0 when the time is
- * over, or -1. EINTR: a signal.
+ * Return: 1 when mstore_read_events() will not wait, 0 at the timeout, or -1 with
+ * errno:
+ *
+ * - EINTR: a signal
  */
 int mstore_wait(struct mstore *store, int timeout_ms);
 
 /**
  * mstore_read_events() - read as many events as wait and fit
  * @store:	store
- * @buffer:	buffer; the events that were in it are gone, also on failure
+ * @buffer:	buffer; its previous events become invalid, also on failure
  *
  * Waits for an event, unless the store was opened with MSTORE_NONBLOCK.
  *
- * Return: the number of events, at least 1, or -1. EAGAIN: none is there and
- * the store is MSTORE_NONBLOCK. EINTR: a signal came first. ENOMEM: the buffer
- * cannot grow to the size of the next event, which stays. EPROTO: what was read
- * makes no sense as events.
+ * Return: the number of events, at least 1, or -1 with errno:
+ *
+ * - EAGAIN: no event waits and the store was opened with MSTORE_NONBLOCK
+ * - EINTR: a signal arrived before an event
+ * - ENOMEM: the buffer cannot grow to the size of the next event, which stays queued
+ * - EPROTO: the kernel's answer is malformed
  */
 int mstore_read_events(struct mstore *store,
 		       struct mstore_event_buffer *buffer);
@@ -1280,43 +1345,44 @@ int mstore_read_events(struct mstore *store,
 /**
  * mstore_event_next() - walk the events of a buffer
  * @buffer:	buffer
- * @event:	an event of it, NULL: begin
+ * @event:	event of the buffer; NULL: start
  *
- * Return: the event after @event, or NULL after the last one. Events are valid
- * until the buffer is read into again or released; so is what the functions
- * below return for them. Those never fail.
+ * Return: the event after @event, or NULL after the last one. An event is valid until
+ * the buffer is read into again or released. So is all that the functions below
+ * return for it. Those functions never fail.
  */
 const struct mstore_event *
 mstore_event_next(const struct mstore_event_buffer *buffer,
 		  const struct mstore_event *event);
 
 /**
- * mstore_event_type() - what happened
+ * mstore_event_type() - get the type of an event
  * @event:	event
  *
- * Return: one of enum mstore_event_type. A newer module may have others; events
- * of an unknown type are best ignored.
+ * Return: enum mstore_event_type. A newer module may have other types: ignore
+ * events of an unknown type.
  */
 int mstore_event_type(const struct mstore_event *event);
 
 /**
- * mstore_event_flags() - more about what happened
+ * mstore_event_flags() - get the flags of an event
  * @event:	event
  *
- * Return: mask of enum mstore_event_flags. A newer module may have others.
+ * Return: mask of enum mstore_event_flags. A newer module may have other flags.
  */
 int mstore_event_flags(const struct mstore_event *event);
 
 /**
- * mstore_event_cookie() - the number given to mstore_subscribe()
+ * mstore_event_cookie() - get the cookie of an event's subscription
  * @event:	event
  *
- * Return: the cookie; 0 in FLUSHED, which belongs to no subscription.
+ * Return: the number passed to mstore_subscribe(); 0 in FLUSHED, which belongs to no
+ * subscription.
  */
 uint64_t mstore_event_cookie(const struct mstore_event *event);
 
 /**
- * mstore_event_key() - the key to which it happened
+ * mstore_event_key() - get the key of an event
  * @event:	event
  * @len:	where to write the length of the key, or NULL
  *
@@ -1325,17 +1391,17 @@ uint64_t mstore_event_cookie(const struct mstore_event *event);
 const char *mstore_event_key(const struct mstore_event *event, size_t *len);
 
 /**
- * mstore_event_value() - the value that was stored, or removed
+ * mstore_event_value() - get the value that was stored or removed
  * @event:	event
  * @len:	where to write the length of the value, or NULL
  *
- * Return: the value; of length 0 in LOST, FLUSHED and SNAPSHOT_END, and where it is
- * left out (MSTORE_EVENT_F_NO_VALUE). No NUL follows.
+ * Return: the value; of length 0 in LOST, FLUSHED and SNAPSHOT_END, and with
+ * MSTORE_EVENT_F_NO_VALUE. No NUL follows.
  */
 const char *mstore_event_value(const struct mstore_event *event, size_t *len);
 
 /**
- * mstore_event_version() - version of the change
+ * mstore_event_version() - get the version of the change
  * @event:	event
  *
  * Return: the version; 0 in LOST, FLUSHED and SNAPSHOT_END.
@@ -1343,16 +1409,16 @@ const char *mstore_event_value(const struct mstore_event *event, size_t *len);
 uint64_t mstore_event_version(const struct mstore_event *event);
 
 /**
- * mstore_event_count() - how much was lost
+ * mstore_event_count() - get the number of lost events or removed subscriptions
  * @event:	event
  *
- * Return: LOST: the number of events of this subscription that were lost since
- * the last LOST. FLUSHED: the number of subscriptions removed. Else 0.
+ * Return: LOST: number of events that the subscription lost since its previous LOST.
+ * FLUSHED: number of subscriptions removed. Else 0.
  */
 uint64_t mstore_event_count(const struct mstore_event *event);
 
 /**
- * mstore_event_time() - when the value was written
+ * mstore_event_time() - get the time when the value was written
  * @event:	event
  *
  * Return: CLOCK_REALTIME in ns; 0 in LOST, FLUSHED and SNAPSHOT_END.
@@ -1360,15 +1426,16 @@ uint64_t mstore_event_count(const struct mstore_event *event);
 uint64_t mstore_event_time(const struct mstore_event *event);
 
 /**
- * mstore_event_tgid() - process that wrote the value
+ * mstore_event_tgid() - get the process that wrote the value
  * @event:	event
  *
- * Return: its process id in the initial PID namespace; 0 in LOST, FLUSHED and SNAPSHOT_END.
+ * Return: the process id in the initial PID namespace; 0 in LOST, FLUSHED and
+ * SNAPSHOT_END.
  */
 int32_t mstore_event_tgid(const struct mstore_event *event);
 
 /**
- * mstore_event_uid() - effective user of the process that wrote the value
+ * mstore_event_uid() - get the effective user of the process that wrote the value
  * @event:	event
  *
  * Return: the user id; 0 in LOST, FLUSHED and SNAPSHOT_END.
@@ -1376,8 +1443,8 @@ int32_t mstore_event_tgid(const struct mstore_event *event);
 uint32_t mstore_event_uid(const struct mstore_event *event);
 
 /**
- * enum mstore_end - how the owner of a key went
- * @MSTORE_END_CLOSED:	it closed the store, or nobody knows
+ * enum mstore_end - end of an owner
+ * @MSTORE_END_CLOSED:	it closed the store, or the cause is unknown
  * @MSTORE_END_EXITED:	it exited
  * @MSTORE_END_KILLED:	a signal killed it
  */
@@ -1388,16 +1455,16 @@ enum mstore_end {
 };
 
 /**
- * mstore_event_end() - how the owner of a key went
+ * mstore_event_end() - tell how the owner of a key ended
  * @event:	event
- * @tgid:	where to write which process held the last descriptor, as numbered
- *		in the initial PID namespace, or NULL; 0: the kernel itself, of
- *		a descriptor that was on its way in a socket
+ * @tgid:	where to write the process that held the last descriptor, numbered as in
+ *		the initial PID namespace, or NULL; 0: the kernel itself closed a
+ *		descriptor, such as one in flight in a socket
  * @code:	where to write the exit status (EXITED) or the number of the signal
  *		(KILLED), else 0; or NULL
  *
- * Return: one of enum mstore_end; or -1, with errno as it was, for an event that
- * does not have the flag MSTORE_EVENT_F_OWNER.
+ * Return: enum mstore_end; or -1, with errno unchanged, for an event without
+ * MSTORE_EVENT_F_OWNER.
  */
 int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
 		     int *code);
