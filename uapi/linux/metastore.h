@@ -23,14 +23,14 @@
  *   programs.
  * - Fields are inputs unless marked [out].
  * - The module refuses unknown bits in a flags field and non-zero reserved
- *   fields, so that later versions can give them a meaning.
+ *   fields. Later versions can then give them a meaning.
  * - Structures grow only at their end. The command number contains the size the
  *   program was built with. The module accepts shorter (older) and longer
  *   (newer) structures. It refuses a longer one with non-zero bytes beyond the
  *   part it knows.
- * - A refused command changes nothing. There is one exception: if the module
- *   made the change and cannot copy out the [out] fields, the command fails with
- *   EFAULT and the change stays.
+ * - A refused command changes nothing, with one exception. If the module cannot
+ *   copy out the [out] fields after a change, the command fails with EFAULT and
+ *   the change stays.
  *
  * Every command returns 0, or a descriptor if it makes one. Errors of every
  * command:
@@ -112,9 +112,9 @@
  * Owner and time to live belong to the value: the next SET or PUBLISH of the key
  * replaces or removes them.
  *
- * Owners: METASTORE_F_OWNED makes the open file the owner, not the process. A
- * descriptor made by dup(), inherited over fork() or received over a socket
- * refers to the same open file and keeps it open. Only the owner can overwrite or
+ * Owners: METASTORE_F_OWNED makes the open file the owner, not the process.
+ * Descriptors made by dup(), inherited over fork() or received over a socket keep
+ * the same open file open. Only the owner can overwrite or
  * delete the value. Other open files get EBUSY unless they pass
  * METASTORE_F_STEAL. When the last descriptor of the owner is closed, for whatever
  * reason, the module deletes the value. Subscribers then read METASTORE_EVENT_DELETED
@@ -127,9 +127,9 @@
  * Time to live: it is counted on CLOCK_BOOTTIME from the moment of the store. Once
  * it has expired no command finds the value. A kernel worker removes the value and
  * sends METASTORE_EVENT_DELETED with METASTORE_EVENT_F_EXPIRED. The event is never
- * early. It comes later by the timer's slack of 1 ms, by the worker's wait for a
- * CPU, and by the removal of values that expired before. Until its removal the
- * value counts against the limits of the store.
+ * early. Three things delay it: the timer's slack of 1 ms, the worker's wait for a
+ * CPU, and the removal of values that expired before. Until its removal the value
+ * counts against the limits of the store.
  *
  * Backpressure: PUBLISH with METASTORE_F_WAIT waits until every lossless queue
  * that is to get the event has room (see struct metastore_queue_info). Then all of
@@ -375,9 +375,9 @@ struct metastore_flush {
  * - Each value is looked up when it is read, so it takes no room in the queue.
  * - Changes of a key follow its value. Changes made before the value was read do
  *   not appear.
- * - A subscriber that applies all events in order reaches the state of the store,
- *   with no gaps and no duplicates, as long as none is lost. This needs
- *   METASTORE_EVENT_SET, _PUBLISHED and _DELETED in @events.
+ * - A subscriber that applies all events in order reaches the state of the store:
+ *   no gaps, no duplicates. This needs METASTORE_EVENT_SET, _PUBLISHED and _DELETED
+ *   in @events, and no loss.
  * - The snapshot is in the order of LIST. Events of keys that it has passed may come
  *   in between. So may the deletion of a key that was being deleted.
  * - read() alternates between snapshot values and queued events.
@@ -685,8 +685,8 @@ struct metastore_op {
  * - Atomic batches of a store run one at a time. Each waits until the events of the
  *   previous one are enqueued.
  * - Each queue gets the events of an atomic batch one right behind the other. All but
- *   the last have METASTORE_EVENT_F_MORE. A LOST record says that events of the batch
- *   may be missing, and ends the batch for a reader of that flag.
+ *   the last have METASTORE_EVENT_F_MORE. A LOST record ends the batch for a reader of
+ *   that flag: events of the batch may be missing.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -800,8 +800,8 @@ struct metastore_open {
  * A full queue drops its oldest events, unless it is lossless. It refuses an event
  * that does not fit beside reserved room and the events that readers are copying.
  * Both kinds of loss are counted to their subscription. Each subscription that lost
- * events gets a LOST record before the next event is read, even if that event
- * belongs to another subscription.
+ * events gets a LOST record. It comes before the next event, even one of another
+ * subscription.
  *
  * FLUSHED comes behind the events that were queued before the subscriptions were
  * removed. Several unread FLUSHED records become one, in the place of the last.

@@ -16,8 +16,8 @@
  *		returns a pointer returns NULL. errno tells the reason. A failed
  *		function writes nothing through pointers, unless its description says
  *		otherwise.
- * NULL		NULL is allowed for any pointer through which a function writes a
- *		single number, and for functions that release an object. Elsewhere it
+ * NULL		Any pointer through which a function writes a single number may be
+ *		NULL. So may the argument of functions that release an object. Elsewhere it
  *		is an error of the caller, unless the description says what it means.
  * Threads	Any number of threads may use one struct mstore at once, without
  *		locks. Only mstore_close() must come last. An event buffer, list or
@@ -969,8 +969,8 @@ enum mstore_event_by {
  * @MSTORE_EVENT_F_OWNER: DELETED: the owner was closed (mstore_event_end())
  * @MSTORE_EVENT_F_STOLEN: MSTORE_STEAL took the value from its owner. An owner that
  *		subscribed to the key gets this event whatever its mask is
- * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch, or
- *		is LOST, which may have replaced others of the batch
+ * @MSTORE_EVENT_F_MORE: the next event of this queue is of the same atomic batch. If
+ *		it is LOST, others of the batch may be missing
  * @MSTORE_EVENT_F_NO_VALUE: the value is left out (MSTORE_SUBSCRIBE_NO_VALUE)
  */
 enum mstore_event_flags {
@@ -1052,9 +1052,9 @@ struct mstore_subscribe_options {
  * - Each value is looked up when it is read, so it takes no room in the queue.
  * - Changes of a key follow its value. Changes made before the value was read do not
  *   appear.
- * - A subscriber that applies all events in order reaches the state of the store,
- *   with no gaps and no duplicates, as long as none is lost. This needs
- *   MSTORE_EVENT_PUBLISHED, _SET and _DELETED in the mask.
+ * - A subscriber that applies all events in order reaches the state of the store:
+ *   no gaps, no duplicates. This needs MSTORE_EVENT_PUBLISHED, _SET and _DELETED in
+ *   the mask, and no loss.
  * - Events of keys that the snapshot has passed come in between.
  *
  * MSTORE_SUBSCRIBE_LATEST lets a new event replace the one that waits for the same
