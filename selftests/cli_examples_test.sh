@@ -24,10 +24,10 @@ test_config_reloads_itself()
 	mstore pub cfg 'rate=3'
 	await_line "$work/sub" 'configuration: rate=3'
 	mstore del cfg
-	await_line "$work/sub" 'no configuration any more, the last one stays'
+	await_line "$work/sub" 'the configuration was deleted, the last one stays'
 	kill "$sub"
 	end_sub
-	expect_out $'configuration: rate=1\nrunning\nconfiguration: rate=2\nconfiguration: rate=3\nno configuration any more, the last one stays\n'
+	expect_out $'configuration: rate=1\nrunning\nconfiguration: rate=2\nconfiguration: rate=3\nthe configuration was deleted, the last one stays\n'
 }
 
 # None goes on as if nothing had happened.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A configuration that reloads itself: what is there first, then each change.
+ * A configuration that reloads itself: the present value first, then each change.
  *
  *	cc config.c $(pkg-config --cflags --libs metastore)
  *	mstore set config/demo 'rate=20'
  *	./a.out config/demo
  *
- * Only the newest state counts: of changes that come faster than they are loaded
- * those in between are left out.
+ * Only the newest state counts. If changes come faster than they are loaded, the
+ * subscription conflates them.
  */
 #include <metastore.h>
 #include <stdio.h>
@@ -31,13 +31,13 @@ static void handle(const struct mstore_event *event)
 		load(event);
 		break;
 	case MSTORE_EVENT_DELETED:
-		printf("no configuration any more, the last one stays\n");
+		printf("the configuration was deleted, the last one stays\n");
 		break;
 	case MSTORE_EVENT_SNAPSHOT_END:
 		printf("running\n");
 		break;
 	case MSTORE_EVENT_FLUSHED:
-		fprintf(stderr, "somebody removed the subscription\n");
+		fprintf(stderr, "the subscription was removed\n");
 		exit(1);
 	}
 	fflush(stdout);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A dashboard: a table of all keys below a prefix, drawn anew when some have changed.
+ * A dashboard: a table of all keys with a prefix, redrawn after changes.
  *
  *	cc dashboard.c $(pkg-config --cflags --libs metastore)
  *	./a.out sensor/
  *
- * Of each key only the newest value waits, so the table is never behind however fast
- * the values change and however slowly it is drawn.
+ * Only the newest value of each key waits. So the table is current, even if values
+ * change faster than it is drawn.
  */
 #include <metastore.h>
 #include <stdio.h>
@@ -79,7 +79,7 @@ static void handle(const struct mstore_event *event)
 		break;
 	case MSTORE_EVENT_LOST:
 	case MSTORE_EVENT_FLUSHED:
-		fprintf(stderr, "the table is not complete any more\n");
+		fprintf(stderr, "events were lost or flushed: the table is incomplete\n");
 		exit(1);
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Subscribes, publishes and receives:
+ * Subscribe, publish and receive:
  *
  *	cc hello.c $(pkg-config --cflags --libs metastore)
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Presence: each program that runs this has an owned key, which goes with it
- * however it ends, and all of them hear of each other.
+ * Presence: each process owns a key. The kernel deletes the key when the process
+ * ends, for whatever reason. Each process subscribes to all of them.
  *
  *	cc presence.c $(pkg-config --cflags --libs metastore)
  *	./a.out anna &
@@ -46,7 +46,7 @@ static void handle(const struct mstore_event *event)
 		break;
 	case MSTORE_EVENT_LOST:
 	case MSTORE_EVENT_FLUSHED:
-		fprintf(stderr, "nobody knows any more who is there\n");
+		fprintf(stderr, "events were lost or flushed: the list is incomplete\n");
 		exit(1);
 	default:
 		return;

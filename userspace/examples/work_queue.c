@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A work queue: several processes read one open file, so that each job goes to one
- * of them, whoever is free.
+ * free process.
  *
  *	cc work_queue.c $(pkg-config --cflags --libs metastore)
  *	./a.out 4 &
  *	mstore pub --wait job 'first job'
  *
- * The queue is lossless: pub --wait waits until there is room for its job. A job that
- * is the word stop ends the worker that gets it, after what it has.
+ * The queue is lossless: pub --wait waits until there is room for its job. The job
+ * "stop" ends the worker that gets it, after the other jobs in its buffer.
  */
 #include <metastore.h>
 #include <stdbool.h>
@@ -23,7 +23,7 @@ static bool is(const char *job, size_t len, const char *word)
 	return len == strlen(word) && !memcmp(job, word, len);
 }
 
-/* Returns whether that was the last one. */
+/* Returns whether this job ends the worker. */
 static bool work(const struct mstore_event *event, int number)
 {
 	const char *job;
@@ -40,9 +40,9 @@ static bool work(const struct mstore_event *event, int number)
 }
 
 /*
- * Each buffer is too small at first and grows to the size of the next event, so that
- * few jobs wait in it while others are free. There can be several all the same: when
- * another worker took that event first, and those behind it are smaller.
+ * Each buffer is too small at first and grows to the size of the next event. So it
+ * rarely holds jobs that another worker could do. It holds several if another worker
+ * took that event first, and the events behind it are smaller.
  */
 static int work_on(struct mstore *store, int number)
 {
