@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Batches. The operations are kept as they were asked for beside what the kernel
- * made of them, so that a batch can be run again.
+ * Batches. The requested operations are kept beside their results, so that a batch
+ * can run again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,11 +15,11 @@ ASSERT_SAME(ATOMIC_MAX);
 ASSERT_SAME(BATCH_ATOMIC);
 
 /**
- * struct mstore_batch - operations and what became of them
+ * struct mstore_batch - operations and their results
  * @count:	number of operations
- * @failed:	first one that failed when they were run last, -1 if none did
- * @asked:	the operations
- * @done:	the same as they came back; zeros before they were run
+ * @failed:	first operation that failed in the last run, -1: none
+ * @asked:	requested operations
+ * @done:	operations as the kernel returned them; zeros before a run
  */
 struct mstore_batch {
 	int count;
@@ -128,7 +128,7 @@ int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 			  options);
 }
 
-/* The kernel did not come to the operations: what it said holds for each. */
+/* The kernel ran no operation: its error is the result of each. */
 static void none_done(struct mstore_batch *batch)
 {
 	for (int i = 0; i < batch->count; i++)
@@ -178,7 +178,7 @@ int mstore_batch_result(const struct mstore_batch *batch, int index)
 	return -outcome(batch, index)->result;
 }
 
-/* After another error there still is the version that was asked for. */
+/* After other errors the field still has the requested version. */
 uint64_t mstore_batch_version(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);
@@ -194,7 +194,7 @@ uint64_t mstore_batch_version(const struct mstore_batch *batch, int index)
 	}
 }
 
-/* Likewise: what others than these gets have there was asked for. */
+/* In other operations these fields still have the requested values. */
 static bool did_get(const struct metastore_op *op)
 {
 	return op->op == METASTORE_OP_GET && !op->result;
@@ -221,7 +221,7 @@ int mstore_batch_owner(const struct mstore_batch *batch, int index)
 	return did_get(op) ? (int)op->owner : MSTORE_OWNER_NONE;
 }
 
-/* In the place of the owner that a get tells. */
+/* The union holds the owner for a get. */
 int mstore_batch_queues(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);

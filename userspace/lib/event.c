@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Events. They stay in the buffer as the kernel wrote them; each read is
- * checked as a whole before anything of it is shown, so that the functions that
- * walk and look need not doubt.
+ * Events. They stay in the buffer as the kernel wrote them. Each read is validated
+ * as a whole, so the functions that walk the buffer need no checks.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -36,9 +35,9 @@ ASSERT_SAME(END_KILLED);
 
 /**
  * struct mstore_event_buffer - memory for events
- * @bytes:	the memory
- * @capacity:	its size
- * @used:	how much of it holds events, all of them valid
+ * @bytes:	memory
+ * @capacity:	size of @bytes
+ * @used:	bytes that hold events, all of them valid
  */
 struct mstore_event_buffer {
 	char *bytes;
@@ -103,7 +102,7 @@ static size_t header_min(const struct metastore_event *record)
 	return HEADER_MIN;
 }
 
-/* Whether a record keeps to itself within the space there is. */
+/* Whether a record is consistent and fits into @space. */
 static bool valid(const struct metastore_event *record, size_t space)
 {
 	return space >= HEADER_MIN && record->len <= space &&
@@ -112,7 +111,7 @@ static bool valid(const struct metastore_event *record, size_t space)
 	       record->value_len <= record->len;
 }
 
-/* Returns the number of records in that many bytes, 0 if they are not such. */
+/* Returns the number of records in @len bytes, 0 if one is malformed. */
 static int count_records(const char *bytes, size_t len)
 {
 	const struct metastore_event *record;

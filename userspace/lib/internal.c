@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Arguments as the kernel takes them: lengths, and the options of what changes a key. */
+/* Arguments as the kernel takes them: lengths, and the options of a write. */
 #include <errno.h>
 #include <string.h>
 
@@ -18,8 +18,8 @@ ASSERT_SAME(WAIT_FOREVER);
 ASSERT_SAME(TTL_MAX);
 
 /*
- * Lengths that do not fit stay too long for any key and any value, so that the
- * kernel refuses them with the errno that says which it was.
+ * A length that does not fit stays too long for any key or value. The kernel then
+ * refuses it with the errno for keys or for values.
  */
 uint32_t mstore_odd_length(const void *bytes, size_t len)
 {

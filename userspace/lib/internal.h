@@ -32,8 +32,8 @@ static inline uint64_t address(const void *bytes)
 }
 
 /*
- * A length as the kernel takes it. One comparison on the way of every call:
- * MSTORE_STRLEN and what is too long for 32 bits are both above the limit.
+ * A length as the kernel takes it. One comparison on the fast path: MSTORE_STRLEN and
+ * lengths above 32 bits are both above the limit.
  */
 static inline uint32_t length(const void *bytes, size_t len)
 {
@@ -42,7 +42,7 @@ static inline uint32_t length(const void *bytes, size_t len)
 	return mstore_odd_length(bytes, len);
 }
 
-/* A buffer that is longer than any value is as good as the longest. */
+/* A buffer longer than any value may be passed as the longest. */
 static inline uint32_t capacity(size_t size)
 {
 	return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
@@ -61,7 +61,7 @@ static inline bool all_zero(const uint64_t *words, size_t n)
 	all_zero((args)->reserved,	\
 		 sizeof((args)->reserved) / sizeof((args)->reserved[0]))
 
-/* Without the condition the kernel has no use for a version. */
+/* Without the condition the kernel ignores the version. */
 static inline uint64_t wanted_version(const struct mstore_options *options)
 {
 	return options->flags & MSTORE_IF_VERSION ? options->version : 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Operations on one key. Each function is the ioctl with its arguments
- * put in place and nothing else: this is the path that must be short.
+ * Operations on one key. Each function only fills in the arguments of an ioctl: this
+ * is the fast path.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,13 +17,13 @@ ASSERT_SAME(OWNER_NONE);
 ASSERT_SAME(OWNER_SELF);
 ASSERT_SAME(OWNER_OTHER);
 
-/* Conditions that fail by the version there is, which the kernel then tells. */
+/* After these errors the kernel returns the present version. */
 static bool other_version(void)
 {
 	return errno == EEXIST || errno == ESTALE;
 }
 
-/* Always inline, so that nothing of the options is left where there are none. */
+/* Always inline, so that callers without options pay nothing for them. */
 static __always_inline int
 write_value(struct mstore *store, unsigned long command, const void *key,
 	    size_t key_len, const void *value, size_t value_len,
@@ -112,7 +112,7 @@ char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
 	uint64_t found = 0;
 	int ret;
 
-	/* Between two turns the value can grow again. */
+	/* The value can grow again between two tries. */
 	do {
 		size = len;
 		larger = realloc(value, size + 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A walk over keys: hides the kernel's cursor and the buffer it fills. */
+/* A list of keys: hides the kernel's cursor and the buffer that it fills. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,16 +14,16 @@
 #define HEADER_MIN	24
 
 /**
- * struct mstore_list - a walk over keys
- * @store:	store it is in
- * @bucket:	bucket it is narrowed to
+ * struct mstore_list - cursor over keys
+ * @store:	store of the keys
+ * @bucket:	bucket of the keys
  * @prefix_len:	length of @prefix
  * @cursor_len:	length of @cursor
- * @prefix:	prefix it is narrowed to
- * @cursor:	last key of the buffer before this one; the kernel goes on there
- * @entry:	entry the walk is at, NULL if there is none
- * @next:	entry after that
- * @end:	end of what the kernel filled of @buffer
+ * @prefix:	prefix of the keys
+ * @cursor:	last key of the previous buffer, after which the kernel continues
+ * @entry:	current entry, NULL: none
+ * @next:	entry after @entry
+ * @end:	end of the filled part of @buffer
  * @buffer:	entries, each aligned to 8 bytes
  */
 struct mstore_list {
@@ -66,7 +66,7 @@ struct mstore_list *mstore_list_new(struct mstore *store, const void *prefix,
 	return list;
 }
 
-/* The kernel is about to overwrite the entry the walk is at. */
+/* The kernel is about to overwrite the current entry. */
 static void save_cursor(struct mstore_list *list)
 {
 	size_t len;
@@ -107,7 +107,7 @@ static int refill(struct mstore_list *list)
 	return 1;
 }
 
-/* Whether an entry keeps to itself within the space there is. */
+/* Whether an entry is consistent and fits into the space. */
 static bool valid(const struct metastore_list_entry *entry, size_t space)
 {
 	return space >= HEADER_MIN && entry->len <= space &&

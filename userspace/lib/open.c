@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* How an open store comes and goes, one that has a name or a private one. */
+/* Opening and closing of stores: named ones and private ones. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ static bool names_fd(const char *path, int *fd)
 	if (strncmp(path, "fd:", 3) || !isdigit((unsigned char)path[3]))
 		return false;
 	number = strtoul(path + 3, &end, 10);
-	/* Nobody has one that large: as bad as any that is not open. */
+	/* No descriptor is that large: fail as for one that is not open. */
 	*fd = number <= INT_MAX ? (int)number : -1;
 	return !*end;
 }
@@ -57,7 +57,7 @@ static int reopen(int fd, int mode)
 	return ioctl(fd, METASTORE_IOC_OPEN, &arg);
 }
 
-/* A store of a descriptor made for it, or of -1, what making one ended with. */
+/* Makes a store of a new descriptor; -1: making the descriptor failed. */
 static struct mstore *new_store(int fd)
 {
 	struct mstore *store;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The event queue of an open store: its limits and its books. */
+/* The event queue of an open store: its limits and its counters. */
 #include <errno.h>
 #include <sys/ioctl.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Subscriptions of an open store: to keys and to prefixes, and their books. */
+/* Subscriptions of an open store to keys and prefixes, and their counters. */
 #include <errno.h>
 #include <sys/ioctl.h>
 
