@@ -40,8 +40,8 @@ static bool has_value(const struct mstore_event *event)
 }
 
 /*
- * An event DELETED carries the value that is gone, its writer and its time. They
- * are not shown: they would pass for what is, and for who deleted it and when.
+ * An event DELETED carries the removed value, its writer and its time. They are not
+ * shown: they would pass for the present value, and for the deletion's writer.
  */
 static struct bytes event_value(const struct mstore_event *event)
 {
@@ -88,7 +88,7 @@ static void add_owner_end(struct buffer *buf, const struct mstore_event *event)
 		buffer_format(buf, " %d", code);
 }
 
-/* Why it happened, where that is more than that somebody asked for it. */
+/* Adds the cause of a change, unless it is a plain request. */
 void event_why(struct buffer *buf, const struct mstore_event *event)
 {
 	int flags = mstore_event_flags(event);
@@ -269,7 +269,7 @@ void print_event(const struct mstore_event *event, const char *format)
 		print_plain(event);
 }
 
-/* Programs are told; for people the lines that follow tell it themselves. */
+/* For programs; people see it from the lines that follow. */
 void print_snapshot_end(struct bytes key, bool prefix, const char *format)
 {
 	static const char kind[] = "snapshot_end";

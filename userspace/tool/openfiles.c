@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The open files of stores and who holds them, as far as /proc tells: not those that
- * are just now on their way in a socket, or that io_uring alone holds.
+ * The open files of stores and their processes, as far as /proc tells. It does not
+ * show descriptors in flight in a socket, nor those that io_uring alone holds.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +25,7 @@
 static const char anonymous[] = "anon_inode:[metastore]";
 static const char device_number[] = "/sys/class/misc/metastore/dev";
 
-/* Makes room for one more of what there are @count of, of @size bytes each. */
+/* Makes room for one more element, after @count of @size bytes each. */
 static void *grow(void *array, size_t count, size_t size)
 {
 	/* At each power of two it doubles. */
@@ -37,7 +37,7 @@ static void *grow(void *array, size_t count, size_t size)
 	return array;
 }
 
-/* The device's number, which no other file has; 0 if nobody knows. */
+/* The device's number, which no other file has; 0 if unknown. */
 static dev_t device(struct mstore *store)
 {
 	unsigned int major_number, minor_number;
@@ -255,9 +255,9 @@ static void remove_file(struct open_files *files, const struct open_file *file)
 }
 
 /**
- * open_files_read - find all open files of stores
- * @files:	is set
- * @store:	the tool's own, which is not among them
+ * open_files_read() - find all open files of stores
+ * @files:	where to write them
+ * @store:	the tool's own open store, which is left out
  *
  * Return: the number of that store.
  */

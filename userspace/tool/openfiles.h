@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The open files of stores, and who holds them. */
+/* The open files of stores, and the processes that hold them. */
 #ifndef MSTORE_TOOL_OPENFILES_H
 #define MSTORE_TOOL_OPENFILES_H
 
@@ -7,7 +7,7 @@
 
 #include "tool.h"
 
-/** struct books - what became of the events that were matched */
+/** struct books - counters of matched events */
 struct books {
 	uint64_t matched;
 	uint64_t delivered;
@@ -29,7 +29,7 @@ struct subscription {
  * struct open_file - an open file of a store; see struct mstore_queue_info
  * @store:	number of the store
  * @file:	number of the open file, unique
- * @policy:	the queue's, a word
+ * @policy:	policy of the queue, a word
  * @events:	events that wait
  * @holders:	processes that have it open
  * @subs:	its subscriptions
@@ -52,10 +52,10 @@ struct open_file {
 };
 
 /**
- * struct open_files - all that there are
- * @files:	they
- * @count:	their number
- * @denied:	processes that could not be looked at
+ * struct open_files - all open files
+ * @files:	open files
+ * @count:	number of @files
+ * @denied:	processes that could not be read
  */
 struct open_files {
 	struct open_file *files;

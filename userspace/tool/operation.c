@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Gets and changes of keys, as many in one call as go into it, and what became of them. */
+/* Gets and changes of keys, as many in one call as fit, and their results. */
 #include <errno.h>
 #include <metastore.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static void collect_result(struct operation *op, const struct mstore_batch *batc
 	op->owned = mstore_batch_owner(batch, index) != MSTORE_OWNER_NONE;
 }
 
-/* Why nothing was done at all is told by each result. */
+/* If the call itself fails, each result has the reason. */
 static void run_call(struct mstore *store, struct operation *ops, size_t count, char *room,
 		     int flags)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Gets and changes of keys, many in one call, and what became of them. */
+/* Gets and changes of keys, many in one call, and their results. */
 #ifndef MSTORE_TOOL_OPERATION_H
 #define MSTORE_TOOL_OPERATION_H
 
@@ -10,8 +10,8 @@
 enum operation_kind { OP_GET, OP_SET, OP_PUBLISH, OP_DELETE };
 
 /**
- * struct operation - a get or a change of a key, and what became of it
- * @kind:	which
+ * struct operation - a get or a change of a key, and its result
+ * @kind:	kind of operation
  * @key:	key
  * @value:	value to be stored; GET: [out] the value found, valid until
  *		operations are run again
@@ -20,9 +20,9 @@ enum operation_kind { OP_GET, OP_SET, OP_PUBLISH, OP_DELETE };
  * @error:	[out] 0 or an errno
  * @version:	[out] version read or made; after EEXIST and ESTALE the present one,
  *		0 if there is no value
- * @ttl_ms:	[out] GET: what is left of its time to live, 0: it has no end
- * @owned:	[out] GET: it belongs to an open file
- * @queues:	[out] PUBLISH: number of queues that took it
+ * @ttl_ms:	[out] GET: rest of the time to live, 0: unlimited
+ * @owned:	[out] GET: an open file owns the value
+ * @queues:	[out] PUBLISH: number of subscriptions whose queue took it
  */
 struct operation {
 	enum operation_kind kind;

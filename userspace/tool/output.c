@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Text that is gathered; standard output in whole records; messages, and a line that
- * shows progress, on standard error.
+ * Buffered text, standard output, and messages and a progress line on standard error.
  *
- * Records are gathered and written whole, so that programs which share a pipe do not
- * cut each other's lines, and errors are seen where they happen. A message comes after
- * the records before it.
+ * Records are written whole, so that programs that share a pipe do not cut each
+ * other's lines. A message comes after the records before it.
  */
 #include <errno.h>
 #include <poll.h>
@@ -78,7 +76,7 @@ void buffer_format(struct buffer *buf, const char *format, ...)
 
 struct buffer out;
 
-/* Somebody else may have made a shared pipe or terminal non-blocking. */
+/* Another process may have made a shared pipe or terminal non-blocking. */
 static bool wait_until_writable(void)
 {
 	struct pollfd pollfd = { .fd = STDOUT_FILENO, .events = POLLOUT };

@@ -13,14 +13,14 @@
  * @json:	print JSON, one object a line
  * @null:	end fields by NUL and escape nothing
  * @escaped:	operands are written as the tool prints keys
- * @raw:	values are printed, or taken, without a newline more or less
+ * @raw:	values are printed or taken exactly, without adding or dropping a newline
  * @file:	the value is in this file, NULL: it is an operand
- * @write:	under what conditions and how a value is stored or removed
+ * @write:	condition, owner and time to live of a write
  * @timed:	there is a --timeout: until @deadline
  * @deadline:	of CLOCK_MONOTONIC, in ns
  * @line:	line of standard input that is read as a command line, 0: none
- * @before_wrong_line: does what the lines before ask for, before the message about
- *		a wrong one; or NULL
+ * @before_wrong_line: runs the lines before a malformed one, ahead of the message
+ *		about it; or NULL
  */
 struct settings {
 	const char *store;

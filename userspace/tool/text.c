@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bytes as text that keeps to one line: \\ \n \t \r, and \xHH for other control
- * characters and for what is not UTF-8. Everything else stands for itself, so
- * ordinary text is not changed, and bash's printf '%b' undoes it.
+ * Bytes as text on one line: \\ \n \t \r, and \xHH for other control characters and
+ * for bytes that are not UTF-8. Ordinary text is unchanged, and bash's printf '%b'
+ * turns escapes back into bytes.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -147,7 +147,7 @@ void out_value(struct bytes value)
 		escape(&out, value, ESCAPE_VALUE);
 }
 
-/* Keys are escaped: whoever made them does not get at the terminal. */
+/* Escapes the key, so that its bytes cannot control the terminal. */
 void report_key(struct bytes key, const char *why, ...)
 {
 	struct buffer what = { 0 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Waiting for what happens to keys, as long as --timeout says. */
+/* Waiting for changes of keys, at most until --timeout. */
 #include <errno.h>
 #include <limits.h>
 #include <metastore.h>
@@ -43,7 +43,7 @@ static void end_with_no(int signal)
 	_exit(STATUS_NO);
 }
 
-/* Signals that are ignored stay so: they are meant for somebody else. */
+/* An ignored signal stays ignored: nohup and shells rely on that. */
 static void end_on_signal(int signal, void (*end)(int))
 {
 	struct sigaction action;
@@ -57,8 +57,8 @@ static void end_on_signal(int signal, void (*end)(int))
 }
 
 /*
- * Ctrl-C ends at once, whether in a wait or in a write to a pipe that nobody
- * empties: nothing complete is kept back at either place.
+ * Ctrl-C ends at once, in a wait or in a write to a full pipe. Both places have no
+ * complete record left to write.
  */
 void end_on_signals(int status)
 {
@@ -96,8 +96,8 @@ void watch_begin(struct watch *watch)
 }
 
 /*
- * Waits for events and reads them. Returns false when the time is over. Somebody
- * who removed the subscription did not mean to end the wait for the key.
+ * Waits for events and reads them. Returns false at the timeout. Subscribes again
+ * after FLUSHED: the flush was not meant to end the wait for the key.
  */
 bool watch_events(struct watch *watch)
 {

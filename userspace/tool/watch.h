@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Waiting for what happens to keys. */
+/* Waiting for changes of keys. */
 #ifndef MSTORE_TOOL_WATCH_H
 #define MSTORE_TOOL_WATCH_H
 
@@ -15,8 +15,8 @@ void end_on_signals(int status);
  * @store:	open store that it belongs to
  * @buffer:	the events that watch_events() has read
  * @key:	key
- * @events:	mask of what is waited for
- * @over:	the time was over when last looked
+ * @events:	mask of events
+ * @over:	the time was over at the last look
  */
 struct watch {
 	struct mstore *store;
