@@ -121,7 +121,7 @@ test_without_the_right_it_says_so()
 	run setpriv --reuid=65534 --regid=65534 --clear-groups mstore audit
 	chmod 660 /dev/metastore
 	expect_status 3
-	expect_err 'mstore: audit: +([0-9]) processes could not be looked at; use sudo'
+	expect_err 'mstore: audit: cannot read +([0-9]) processes; use sudo'
 }
 
 test_what_is_no_store()

@@ -71,8 +71,8 @@ test_refused_operations_do_not_stop_the_others()
 	run_batch $'get nope\nset --replace nope 1\nset a 1\nset --create a 2\ndel --if-version 5 a\nget a'
 	expect 1 $'a 1\n' "mstore: line 1: nope: no such key
 mstore: line 2: nope: no such key
-mstore: line 4: a: it exists already, with version $(mstore get --version a)
-mstore: line 5: a: it has another version: $(mstore get --version a)"
+mstore: line 4: a: the key already exists, with version $(mstore get --version a)
+mstore: line 5: a: the key has another version: $(mstore get --version a)"
 }
 
 test_conditions_and_lifetimes()
@@ -104,11 +104,11 @@ test_wrong_lines()
 		mstore del first
 	done
 	run mstore batch < <(printf 'get a\0b\n')
-	expect 2 '' 'mstore: line 1: batch: a NUL byte*'
+	expect 2 '' 'mstore: line 1: batch: NUL byte*\\x00'
 	run_batch 'frobnicate a'
-	expect 2 '' "mstore: line 1: batch: 'frobnicate' is none of get, set, pub and del"
+	expect 2 '' "mstore: line 1: batch: 'frobnicate': must be get, set, pub or del"
 	run_batch 'set --ttl 0 a 1'
-	expect 2 '' 'mstore: line 1: set: --ttl takes a number of at least 1*'
+	expect 2 '' 'mstore: line 1: set: --ttl *: must be a number from 1 to 1099511627776'
 }
 
 test_json()
@@ -149,7 +149,7 @@ test_long_values()
 	expect_status 0
 	expect_lines 50
 	run_batch "set a $(<"$work/value")x"
-	expect 3 '' 'mstore: line 1: a: the value is longer*'
+	expect 3 '' 'mstore: line 1: a: the value is too long*'
 }
 
 test_atomic_does_all()
@@ -190,9 +190,9 @@ test_atomic_with_a_wrong_line_does_nothing()
 test_atomic_has_its_limits()
 {
 	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..33})
-	expect 2 '' 'mstore: line 33: batch: more than 32 operations at one moment'
+	expect 2 '' 'mstore: line 33: batch: --atomic: must be 1 to 32 operations'
 	run_batch $'set a 1\nset b 1\nget a' --atomic
-	expect 2 '' 'mstore: line 3: batch: the same key as in line 1'
+	expect 2 '' 'mstore: line 3: batch: --atomic: line 1 already has this key'
 	run mstore ls
 	expect 0 ''
 	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..32})

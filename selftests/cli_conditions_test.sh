@@ -16,9 +16,9 @@ test_create_only_what_is_absent()
 	run mstore set --create k 1
 	expect 0 ''
 	run mstore set --create k 2
-	expect 1 '' "mstore: k: it exists already, with version $(version_of k)"
+	expect 1 '' "mstore: k: the key already exists, with version $(version_of k)"
 	run mstore pub --create k 3
-	expect 1 '' 'mstore: k: it exists already, with version *'
+	expect 1 '' 'mstore: k: the key already exists, with version *'
 	run mstore get k
 	expect 0 $'1\n'
 	run mstore pub --create other 4
@@ -47,11 +47,11 @@ test_write_only_a_version()
 	run mstore set --if-version "$version" k 2
 	expect 0 ''
 	run mstore set --if-version "$version" k 3
-	expect 1 '' "mstore: k: it has another version: $(version_of k)"
+	expect 1 '' "mstore: k: the key has another version: $(version_of k)"
 	run mstore pub --if-version "$version" k 3
 	expect_status 1
 	run mstore del --if-version "$version" k
-	expect 1 '' "mstore: k: it has another version: $(version_of k)"
+	expect 1 '' "mstore: k: the key has another version: $(version_of k)"
 	run mstore get k
 	expect 0 $'2\n'
 	run mstore del --if-version "$(version_of k)" k
@@ -63,7 +63,7 @@ test_version_0_is_an_absent_key()
 	run mstore set --if-version 0 k 1
 	expect 0 ''
 	run mstore set --if-version 0 k 2
-	expect 1 '' "mstore: k: it has another version: $(version_of k)"
+	expect 1 '' "mstore: k: the key has another version: $(version_of k)"
 	run mstore set --if-version 5 other 2
 	expect 1 '' 'mstore: other: no such key'
 	run mstore get k other
@@ -204,7 +204,7 @@ test_update_by_a_filter_that_fails()
 	run mstore update k -- /
 	expect 126 '' 'mstore: /: Permission denied'
 	run mstore update k -- head -c 65537 /dev/zero
-	expect 3 '' 'mstore: head: longer than the store takes, 65536 bytes'
+	expect 3 '' 'mstore: head: too long: the store takes at most 65536 bytes'
 	run mstore get k
 	expect 0 $'1\n'
 }

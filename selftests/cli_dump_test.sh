@@ -159,7 +159,7 @@ test_a_wrong_line_writes_nothing()
 	done
 	head -c 65537 /dev/zero | tr '\0' x >"$work/value"
 	run_load "{\"key\":\"k\",\"value\":\"$(<"$work/value")\"}"
-	expect 2 '' 'mstore: line 1: load: the value is longer*'
+	expect 2 '' 'mstore: line 1: load: value of * bytes: must be 0 to *'
 	run mstore ls
 	expect 0 $'old\n'
 }
@@ -169,7 +169,7 @@ test_keys_that_belong_to_others()
 	mstore hold mine 1 -- sleep 600 &
 	await_key mine
 	run_load $'{"key":"mine","value":"2"}\n{"key":"k","value":"2"}' --replace
-	expect 1 '' 'mstore: mine: it belongs to another open file*'
+	expect 1 '' 'mstore: mine: another open file owns the key*'
 	run mstore get mine k
 	expect 0 $'mine 1\nk 2\n'
 	run_load '{"key":"other","value":"2"}' --replace
@@ -188,7 +188,7 @@ test_a_store_that_is_full()
 	# shellcheck disable=SC2016
 	run mstore private --max-keys 300 -- sh -c 'mstore set old 1
 		mstore load --replace; echo $?; mstore ls | wc -l; mstore get old' <"$work/dump"
-	expect 0 $'3\n300\n1\n' 'mstore: k300: the store is full*gave up when 299 of 600 keys were stored'
+	expect 0 $'3\n300\n1\n' 'mstore: k300: the store is full*stopped after 299 of 600 keys were stored'
 }
 
 test_dumps_while_others_write()

@@ -77,17 +77,17 @@ test_what_belongs_to_others_is_refused()
 {
 	start_hold k 1
 	run mstore set k 2
-	expect 1 '' 'mstore: k: it belongs to another open file (--steal takes it)'
+	expect 1 '' 'mstore: k: another open file owns the key; --steal overrides'
 	run mstore pub k 2
-	expect 1 '' 'mstore: k: it belongs*'
+	expect 1 '' 'mstore: k: another open file owns*'
 	run mstore del k
-	expect 1 '' 'mstore: k: it belongs*'
+	expect 1 '' 'mstore: k: another open file owns*'
 	run mstore update k -- cat
-	expect 1 '' 'mstore: k: it belongs*'
+	expect 1 '' 'mstore: k: another open file owns*'
 	run mstore hold k 2 -- true
-	expect 1 '' 'mstore: k: it belongs*'
+	expect 1 '' 'mstore: k: another open file owns*'
 	run sh -c 'echo "set k 2" | mstore batch'
-	expect 1 '' 'mstore: line 1: k: it belongs*'
+	expect 1 '' 'mstore: line 1: k: another open file owns*'
 	run mstore flush --json --all
 	expect_json "o['values'] == 0"
 	run mstore get k
@@ -143,7 +143,7 @@ test_hold_has_conditions()
 {
 	mstore set k 1
 	run mstore hold --create k 2 -- echo no
-	expect 1 '' 'mstore: k: it exists already, with version *'
+	expect 1 '' 'mstore: k: the key already exists, with version *'
 	run mstore hold --if-version "$(mstore get --version k)" k 2 -- mstore get k
 	expect 0 $'2\n'
 	run mstore hold --replace k 2 -- echo no
@@ -330,9 +330,9 @@ test_private_has_limits_of_its_own()
 	run mstore private --max-keys 1 -- sh -c 'mstore set a 1; mstore set b 1'
 	expect 3 '' 'mstore: b: the store is full*'
 	run mstore private --max-value 1 -- sh -c 'mstore set a 22'
-	expect 3 '' 'mstore: a: the value is longer*'
+	expect 3 '' 'mstore: a: the value is too long*'
 	run mstore private --buckets 1000000 -- true
-	expect 3 '' 'mstore: private: a limit is out of its range*'
+	expect 3 '' 'mstore: private: a limit is out of range*'
 	run mstore private --max-keys 5 -- \
 		setpriv --bounding-set=-sys_resource mstore private --max-keys 6 -- true
 	expect 3 '' 'mstore: private: a limit above that*CAP_SYS_RESOURCE'
@@ -345,7 +345,7 @@ test_a_store_that_was_not_inherited()
 	METASTORE_STORE=fd:0 run mstore get k </dev/null
 	expect 3 '' 'mstore: fd:0: not a metastore*'
 	METASTORE_STORE=fd:5 run sh -c 'exec mstore set k 1 5</dev/metastore'
-	expect 3 '' 'mstore: fd:5: the descriptor is not open for that'
+	expect 3 '' 'mstore: fd:5: the descriptor lacks the access that this command needs'
 }
 
 start_json

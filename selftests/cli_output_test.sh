@@ -125,7 +125,7 @@ test_wrong_escapes_are_refused()
 
 	for wrong in 'a\z' '\q' 'a\x' 'a\x1' '\xgg'; do
 		run mstore set -e "$wrong" 1
-		expect 2 '' 'mstore: set: wrong escape in*'
+		expect 2 '' 'mstore: set: wrong escape in*\\xHH*'
 	done
 	run mstore set -e k '\q'
 	expect_status 2
@@ -214,7 +214,7 @@ test_forms_of_output_exclude_each_other()
 {
 	mstore set k 1
 	run mstore get --json -0 k
-	expect 2 '' 'mstore: get: the options ask for different forms of output*'
+	expect 2 '' 'mstore: get: the options ask for different output formats*'
 	run mstore get --json --raw k
 	expect_status 2
 	run mstore ls -l --json

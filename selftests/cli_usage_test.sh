@@ -132,31 +132,31 @@ test_numbers_are_read_strictly()
 
 	for number in '' x 1x ' 1' +1 -1 0 1.5 0x10 99999999999999999999; do
 		run_limited mstore sub -n "$number" k
-		expect 2 '' 'mstore: sub: -n takes a number*'
+		expect 2 '' 'mstore: sub: -n *: must be a number from 1 to *'
 	done
 	for number in '' x 1x ' 1' -1 . 1.2.3 1e3 inf; do
 		run_limited mstore sub --timeout "$number" k
-		expect 2 '' 'mstore: sub: --timeout takes seconds*'
+		expect 2 '' 'mstore: sub: --timeout *: must be 0 to * seconds*'
 	done
 	for number in '' x -1 1.5 18446744073709551616; do
 		run mstore set --if-version "$number" k v
-		expect 2 '' 'mstore: set: --if-version takes a number*'
+		expect 2 '' 'mstore: set: --if-version *: must be a number from 0 to *'
 	done
 	for number in '' x -1 0 1.5 1099511627777; do
 		run mstore set --ttl "$number" k v
-		expect 2 '' 'mstore: set: --ttl takes a number*'
+		expect 2 '' 'mstore: set: --ttl *: must be a number from 1 to 1099511627776*'
 		run mstore private --max-keys "${number/#109*/-}" -- true
-		expect 2 '' 'mstore: private: --max-keys takes a number*'
+		expect 2 '' 'mstore: private: --max-keys *: must be a number from 1 to *'
 	done
 	for number in '' x -1 1.5 4294967295; do
 		run mstore pub --wait="$number" k v
-		expect 2 '' 'mstore: pub: --wait takes a number*'
+		expect 2 '' 'mstore: pub: --wait *: must be a number from 0 to *'
 		run_limited mstore sub --queue-len "${number/#42*/0}" k
-		expect 2 '' 'mstore: sub: --queue-len takes a number*'
+		expect 2 '' 'mstore: sub: --queue-len *: must be a number from 1 to *'
 	done
 	for number in '' x -1 1.5 99999999999; do
 		run mstore ls --bucket "$number"
-		expect 2 '' 'mstore: ls: --bucket takes a number*'
+		expect 2 '' 'mstore: ls: --bucket *: must be a number from 0 to *'
 	done
 }
 

@@ -111,7 +111,7 @@ test_wait_for_a_newer_version()
 	end_sub
 	expect 0 $'2\n'
 	run mstore wait --gone --newer 1 k
-	expect 2 '' 'mstore: wait: what is gone has no version*'
+	expect 2 '' 'mstore: wait: --gone and --newer exclude each other*'
 }
 
 test_wait_with_a_timeout()
@@ -235,7 +235,7 @@ test_commands_that_fail()
 	await_line "$work/sub_err"
 	mstore set k 0
 	end_sub
-	expect 0 '' 'mstore: k: the command ended with status 3'
+	expect 0 '' 'mstore: k: the --exec command ended with status 3'
 }
 
 test_a_command_for_what_was_lost()
@@ -283,9 +283,9 @@ test_interrupt_ends_it()
 test_exec_is_a_form_of_output()
 {
 	run mstore sub --exec true --json k
-	expect 2 '' 'mstore: sub: the options ask for different forms*'
+	expect 2 '' 'mstore: sub: the options ask for different output formats*'
 	run mstore sub --exec true --format %k k
-	expect 2 '' 'mstore: sub: the options ask for different forms*'
+	expect 2 '' 'mstore: sub: the options ask for different output formats*'
 }
 
 start_json

@@ -18,13 +18,13 @@
 enum { OPT_ALL = OPT_OWN };
 
 static const struct tool_option options[] = {
-	{ OPT_ALL, "all", NULL, "those of private stores too" },
+	{ OPT_ALL, "all", NULL, "also open files of private stores" },
 	OPTION_JSON, { }
 };
 
 static bool all;
 
-/* Worst first: books that do not balance, then losses, then who lags longest. */
+/* Worst first: counters that do not add up, then losses, then the oldest event. */
 static int compare(const void *a, const void *b)
 {
 	const struct open_file *x = a, *y = b;
@@ -43,7 +43,7 @@ static int compare(const void *a, const void *b)
 	return 0;
 }
 
-/* Empty if it has ended meanwhile. */
+/* Empty if the process has ended meanwhile. */
 static const char *command_of(int32_t pid)
 {
 	static char name[COMMAND_SIZE];
@@ -175,7 +175,7 @@ static void print_line(const struct open_file *file)
 	out_end();
 }
 
-/* Returns whether its books balance. */
+/* Returns whether its counters add up. */
 static bool print_file(const struct open_file *file)
 {
 	bool balances = file_balances(file);
@@ -185,7 +185,7 @@ static bool print_file(const struct open_file *file)
 	else
 		print_line(file);
 	if (!balances)
-		report("audit", "the books of open file %llu do not balance",
+		report("audit", "the counters of open file %llu do not add up",
 		       (unsigned long long)file->file);
 	return balances;
 }
@@ -219,7 +219,7 @@ static int audit(int argc, char **argv)
 		qsort(files.files, files.count, sizeof(*files.files), compare);
 	status = print_files(&files, number);
 	if (files.denied) {
-		report("audit", "%u processes could not be looked at; use sudo", files.denied);
+		report("audit", "cannot read %u processes; use sudo", files.denied);
 		status = STATUS_COULD_NOT;
 	}
 	open_files_free(&files);
@@ -231,6 +231,6 @@ const struct command cmd_audit = {
 	.name = "audit",
 	.run = audit,
 	.operands = "",
-	.summary = "Show each open file of the store: who has it, how it lags, what it lost",
+	.summary = "Show each open file: its processes, waiting events and losses",
 	.options = options,
 };

@@ -16,7 +16,7 @@
 enum { OPT_ATOMIC = OPT_OWN };
 
 static const struct tool_option options[] = {
-	{ OPT_ATOMIC, "atomic", NULL, "all of them or none, at one moment" },
+	{ OPT_ATOMIC, "atomic", NULL, "run all lines at one moment, or none" },
 	OPTION_NULL, OPTION_JSON, { }
 };
 
@@ -55,7 +55,7 @@ static const struct line_command *find_line_command(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(line_commands); i++)
 		if (!strcmp(line_commands[i].cmd->name, name))
 			return &line_commands[i];
-	die_usage(&cmd_batch, "'%s' is none of get, set, pub and del", name);
+	die_usage(&cmd_batch, "'%s': must be get, set, pub or del", name);
 }
 
 static bool is_blank(char c)
@@ -122,7 +122,7 @@ static bool parse_line(struct operation *op, struct bytes line)
 	int count;
 
 	if (memchr(line.data, 0, line.len))
-		die_usage(&cmd_batch, "a NUL byte, which is written \\x00");
+		die_usage(&cmd_batch, "NUL byte in the line: write it as \\x00");
 	copy.len = 0;
 	buffer_add(&copy, line.data, line.len + 1);
 	count = split_words(copy.data, words);
@@ -169,10 +169,10 @@ static void check_atomic(void)
 	const struct operation *op;
 
 	if (waiting_count == MSTORE_ATOMIC_MAX)
-		die_usage(&cmd_batch, "more than %d operations at one moment", MSTORE_ATOMIC_MAX);
+		die_usage(&cmd_batch, "--atomic: must be 1 to %d operations", MSTORE_ATOMIC_MAX);
 	for (op = waiting; op < waiting + waiting_count; op++)
 		if (op->key.len == key.len && !memcmp(op->key.data, key.data, key.len))
-			die_usage(&cmd_batch, "the same key as in line %lu", op->line);
+			die_usage(&cmd_batch, "--atomic: line %lu already has this key", op->line);
 }
 
 /* The writer of the lines may wait for an answer before the next one. */
@@ -215,9 +215,9 @@ const struct command cmd_batch = {
 	.name = "batch",
 	.run = batch,
 	.operands = "",
-	.summary = "Do the gets and changes that standard input has, one a line",
+	.summary = "Run the operations that standard input has, one per line",
 	.options = options,
 	.notes = "\nLines: get KEY, set [OPTION...] KEY VALUE, pub [OPTION...] KEY VALUE,\n"
-		"del [OPTION...] KEY, with the conditions of these commands, escapes as -e\n"
-		"takes them, and the value up to the end of the line.\n\n",
+		"del [OPTION...] KEY. The options are the conditions of these commands. KEY and\n"
+		"VALUE have escapes, as with -e. VALUE extends to the end of the line.\n\n",
 };

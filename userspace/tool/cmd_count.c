@@ -69,7 +69,7 @@ const struct command cmd_bucket = {
 	.name = "bucket",
 	.run = bucket,
 	.operands = "KEY",
-	.summary = "Print the number of the bucket that a key falls in",
+	.summary = "Print the number of a key's bucket",
 	.options = options,
 };
 
@@ -77,6 +77,6 @@ const struct command cmd_subs = {
 	.name = "subs",
 	.run = subs,
 	.operands = "KEY",
-	.summary = "Print how many subscriptions a key has",
+	.summary = "Print the number of subscriptions to a key",
 	.options = options,
 };

@@ -65,6 +65,6 @@ const struct command cmd_dump = {
 	.name = "dump",
 	.run = dump,
 	.operands = "[PREFIX]",
-	.summary = "Print all keys, or those with PREFIX, as lines for load",
+	.summary = "Print all keys, or those that start with PREFIX, as input for load",
 	.options = options,
 };

@@ -15,8 +15,8 @@ enum { OPT_ALL = OPT_OWN, OPT_SUBSCRIPTIONS };
 static const struct tool_option options[] = {
 	{ OPT_ALL, "all", NULL, "all keys" },
 	{ OPT_SUBSCRIPTIONS, "subscriptions", NULL,
-	  "then remove the subscriptions to such keys too" },
-	{ OPT_STEAL, "steal", NULL, "keys that belong to other open files too" },
+	  "also remove the subscriptions to these keys" },
+	{ OPT_STEAL, "steal", NULL, "also keys that other open files own" },
 	OPTION_BUCKET,
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
@@ -54,15 +54,16 @@ static void parse_prefix(struct flush_request *request, int argc, char **argv)
 	request->prefix = operand_prefix(&cmd_flush, argv[optind]);
 	/* "$PREFIX" of a script in which that is not set. */
 	if (!request->prefix.len)
-		die_usage(&cmd_flush, "PREFIX is empty; --all removes all keys");
+		die_usage(&cmd_flush, "PREFIX is empty; use --all to remove all keys");
 }
 
-static void flush_failed(int error)
+static void flush_failed(struct mstore *store, int bucket, int error)
 {
 	if (error == ERANGE)
-		die(STATUS_COULD_NOT, "flush", "no such bucket");
+		no_such_bucket("flush", store, bucket);
 	if (error == EPERM)
-		die(STATUS_COULD_NOT, "flush", "removing subscriptions needs CAP_SYS_ADMIN");
+		die(STATUS_COULD_NOT, "flush",
+		    "--subscriptions needs CAP_SYS_ADMIN, or the creator of the private store");
 	call_failed(store_path(), error);
 }
 
@@ -77,7 +78,7 @@ static int flush(int argc, char **argv)
 	store = open_store(MSTORE_WRITE);
 	if (mstore_flush(store, request.prefix.data, request.prefix.len, request.bucket,
 			 request.flags, &values, &subscriptions))
-		flush_failed(errno);
+		flush_failed(store, request.bucket, errno);
 	if (settings.json) {
 		json_t *object = object_new();
 

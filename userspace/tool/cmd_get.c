@@ -14,7 +14,7 @@ enum { OPT_VERSION = OPT_OWN };
 
 static const struct tool_option options[] = {
 	{ OPT_RAW, "raw", NULL, "print the value of one key without a newline" },
-	{ OPT_VERSION, "version", NULL, "print the version in place of the value" },
+	{ OPT_VERSION, "version", NULL, "print the version instead of the value" },
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
@@ -66,6 +66,6 @@ const struct command cmd_get = {
 	.name = "get",
 	.run = get,
 	.operands = "KEY...",
-	.summary = "Print the value of a key; of several keys, KEY VALUE a line",
+	.summary = "Print the value of a key; for several keys, one KEY VALUE per line",
 	.options = options,
 };

@@ -38,6 +38,6 @@ const struct command cmd_hold = {
 	.name = "hold",
 	.run = hold,
 	.operands = "{KEY VALUE | --file FILE KEY} -- COMMAND [ARGUMENT...]",
-	.summary = "Store a value that lives as long as a command runs",
+	.summary = "Store a value that exists as long as a command runs",
 	.options = options,
 };

@@ -11,7 +11,7 @@
 #include "store.h"
 
 static const struct tool_option options[] = {
-	{ OPT_BUCKET, "bucket", "N", "count in this bucket alone" },
+	{ OPT_BUCKET, "bucket", "N", "count only bucket N" },
 	OPTION_JSON, { }
 };
 
@@ -46,10 +46,10 @@ static void print_plain(const struct mstore_info *info)
 	buffer_format(&out, "%-24s%s\n", "store", store_path());
 	print_line("keys", info->keys, "");
 	print_line("  at most", info->max_keys, "");
-	print_line("memory they take", info->bytes, " bytes");
+	print_line("memory of keys", info->bytes, " bytes");
 	print_line("  at most", info->max_bytes, " bytes");
 	print_line("subscriptions", info->subscriptions, "");
-	print_line("  at most by open file", info->max_subscriptions, "");
+	print_line("  at most per open file", info->max_subscriptions, "");
 	print_line("buckets", info->buckets, "");
 	print_line("longest key", info->key_max, " bytes");
 	print_line("longest value", info->max_value, " bytes");
@@ -72,7 +72,7 @@ static int info(int argc, char **argv)
 	store = open_store(MSTORE_READ);
 	if (mstore_info(store, bucket, &answer)) {
 		if (errno == ERANGE)
-			die(STATUS_COULD_NOT, "info", "no such bucket");
+			no_such_bucket("info", store, bucket);
 		call_failed(store_path(), errno);
 	}
 	if (settings.json)

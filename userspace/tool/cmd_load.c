@@ -22,9 +22,9 @@
 enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL };
 
 static const struct tool_option options[] = {
-	{ OPT_MERGE, "merge", NULL, "leave other keys as they are: without options" },
-	{ OPT_REPLACE_ALL, "replace", NULL, "remove all other keys, or those with PREFIX" },
-	{ OPT_STEAL, "steal", NULL, "write keys that belong to other open files too" },
+	{ OPT_MERGE, "merge", NULL, "leave other keys unchanged (the default)" },
+	{ OPT_REPLACE_ALL, "replace", NULL, "remove the other keys (all, or those with PREFIX)" },
+	{ OPT_STEAL, "steal", NULL, "also write keys that other open files own" },
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
 
@@ -69,7 +69,7 @@ static const json_t *string_field(const json_t *object, const char *name)
 	const json_t *field = json_object_get(object, name);
 
 	if (field && !json_is_string(field))
-		die_usage(&cmd_load, "\"%s\" is no string", name);
+		die_usage(&cmd_load, "\"%s\" must be a string", name);
 	return field;
 }
 
@@ -83,12 +83,12 @@ static size_t add_field(const json_t *object, const char *name, const char *name
 	struct bytes bytes;
 
 	if (!text == !base64)
-		die_usage(&cmd_load, "either \"%s\" or \"%s\" is needed", name, name_base64);
+		die_usage(&cmd_load, "must have either \"%s\" or \"%s\"", name, name_base64);
 	bytes = (struct bytes){ json_string_value(field), json_string_length(field) };
 	if (text)
 		buffer_add(&contents, bytes.data, bytes.len);
 	else if (!base64_decode(&contents, bytes))
-		die_usage(&cmd_load, "\"%s\" is not base64", name_base64);
+		die_usage(&cmd_load, "\"%s\" must be base64", name_base64);
 	return contents.len - before;
 }
 
@@ -100,17 +100,18 @@ static uint64_t time_to_live(const json_t *object)
 	if (!field)
 		return 0;
 	if (!json_is_integer(field) || number < 1 || (uint64_t)number > MSTORE_TTL_MAX)
-		die_usage(&cmd_load, "\"ttl_ms\" is no number of milliseconds");
+		die_usage(&cmd_load, "\"ttl_ms\" must be 1 to %llu milliseconds",
+			  (unsigned long long)MSTORE_TTL_MAX);
 	return number;
 }
 
 static void check_lengths(struct mstore *store, size_t key_len, size_t value_len)
 {
 	if (!key_len || key_len > MSTORE_KEY_MAX)
-		die_usage(&cmd_load, "a key has 1 to %d bytes, this one has %zu", MSTORE_KEY_MAX,
-			  key_len);
+		die_usage(&cmd_load, "key of %zu bytes: must be 1 to %d bytes", key_len,
+			  MSTORE_KEY_MAX);
 	if (value_len > longest_value(store))
-		die_usage(&cmd_load, "the value is longer than the store takes, %zu bytes",
+		die_usage(&cmd_load, "value of %zu bytes: must be 0 to %zu bytes", value_len,
 			  longest_value(store));
 }
 
@@ -153,7 +154,7 @@ static void read_entries(struct mstore *store)
 		object = json_loadb(line.data, line.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
 				    &error);
 		if (!object)
-			die_usage(&cmd_load, "no JSON object, at byte %d: %s", error.position,
+			die_usage(&cmd_load, "not a JSON object, at byte %d: %s", error.position,
 				  error.text);
 		add_entry(store, object);
 		json_decref(object);
@@ -163,8 +164,8 @@ static void read_entries(struct mstore *store)
 }
 
 /*
- * A key that belongs to another open file is left to it and named. After any other
- * failure it is no use to go on; one is named.
+ * Names a key that another open file owns, and goes on. After any other failure the
+ * rest would fail too: it names one and ends.
  */
 static int note_stored(const struct operation *op)
 {
@@ -208,7 +209,7 @@ static int store_entries(struct mstore *store)
 		n = prepare(ops, done);
 		status |= run_operations(store, ops, n, 0, note_stored);
 		if (gave_up)
-			die(STATUS_COULD_NOT, "load", "gave up when %llu of %zu keys were stored",
+			die(STATUS_COULD_NOT, "load", "stopped after %llu of %zu keys were stored",
 			    (unsigned long long)stored, entry_count());
 		progress("load: storing", done);
 	}
@@ -240,7 +241,7 @@ static bool is_not_loaded(struct bytes key)
 	return !bsearch(&key, sorted_keys, entry_count(), sizeof(key), compare_keys);
 }
 
-/* Owned keys are in no dump, so that it does not say they should go. */
+/* No dump has owned keys, so their absence does not mean that they should go. */
 static int note_removed(const struct operation *op)
 {
 	if (status_of(op->error) == STATUS_COULD_NOT) {
@@ -302,6 +303,6 @@ const struct command cmd_load = {
 	.name = "load",
 	.run = load,
 	.operands = "[PREFIX]",
-	.summary = "Store the keys that dump printed, or those with PREFIX",
+	.summary = "Store the output of dump, or the keys in it that start with PREFIX",
 	.options = options,
 };

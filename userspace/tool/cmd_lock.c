@@ -16,8 +16,8 @@
 enum { OPT_VALUE = OPT_OWN };
 
 static const struct tool_option options[] = {
-	{ OPT_TIMEOUT, "timeout", "SECONDS", "wait no longer, then end with status 124" },
-	{ OPT_VALUE, "value", "VALUE", "the key's value, in place of process and command" },
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "wait at most this long, then end with status 124" },
+	{ OPT_VALUE, "value", "VALUE", "value of the key, instead of process and command" },
 	OPTION_ESCAPED, { }
 };
 
@@ -36,8 +36,8 @@ static struct bytes holder(struct mstore *store, char **command)
 }
 
 /*
- * Creates the key, after the end of the one that another has. It subscribes first and
- * tries then, so that it cannot miss that end. Returns a status.
+ * Creates the key, once the present holder ends. Subscribes before it tries, so that
+ * it cannot miss that end. Returns a status.
  */
 static int take(struct mstore *store, struct operation *op)
 {
@@ -88,6 +88,6 @@ const struct command cmd_lock = {
 	.name = "lock",
 	.run = lock,
 	.operands = "KEY -- COMMAND [ARGUMENT...]",
-	.summary = "Run a command that is alone in having a key, wait until it can",
+	.summary = "Run a command while holding an exclusive lock",
 	.options = options,
 };

@@ -43,10 +43,10 @@ static void print_entry(const struct mstore_list *list)
 	out_end();
 }
 
-static void list_failed(int error)
+static void list_failed(struct mstore *store, int bucket, int error)
 {
 	if (error == ERANGE)
-		die(STATUS_COULD_NOT, "ls", "no such bucket");
+		no_such_bucket("ls", store, bucket);
 	call_failed(store_path(), error);
 }
 
@@ -71,11 +71,11 @@ static int ls(int argc, char **argv)
 	store = open_store(MSTORE_READ);
 	list = mstore_list_new(store, prefix.data, prefix.len, bucket);
 	if (!list)
-		list_failed(errno);
+		list_failed(store, bucket, errno);
 	while ((more = mstore_list_next(list)) > 0)
 		print_entry(list);
 	if (more < 0)
-		list_failed(errno);
+		list_failed(store, bucket, errno);
 	mstore_list_free(list);
 	mstore_close(store);
 	return STATUS_YES;
@@ -85,6 +85,6 @@ const struct command cmd_ls = {
 	.name = "ls",
 	.run = ls,
 	.operands = "[PREFIX]",
-	.summary = "List the keys that start with PREFIX, or all, in no order",
+	.summary = "List all keys, or those that start with PREFIX, unsorted",
 	.options = options,
 };

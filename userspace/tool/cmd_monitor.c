@@ -18,7 +18,7 @@
 /* A value is shown as far as this. */
 #define VALUE_MAX	60
 
-/* How many times as large as others its queue is. */
+/* Size of the queue, in multiples of the store's. */
 #define QUEUE_FACTOR	16
 
 static const struct tool_option options[] = {
@@ -26,7 +26,7 @@ static const struct tool_option options[] = {
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
 
-/* Of the present day, as the people at this machine count it. */
+/* The local time of day. */
 static void add_time(uint64_t time_ns)
 {
 	time_t seconds = time_ns / NS_PER_SEC;
@@ -37,7 +37,7 @@ static void add_time(uint64_t time_ns)
 		      (unsigned int)(time_ns % NS_PER_SEC / NS_PER_US));
 }
 
-/* As much of it as there is room for, of whole characters. */
+/* As much of the value as fits, in whole characters. */
 static struct bytes shortened(struct bytes value)
 {
 	const char *s = value.data;
@@ -83,7 +83,7 @@ static void add_key(struct bytes key)
 	free(text.data);
 }
 
-/* A deletion has neither time nor writer of its own: it is told when heard of. */
+/* A deletion has neither time nor writer: its time is when monitor reads it. */
 static void print_line(const struct mstore_event *event)
 {
 	bool deleted = mstore_event_type(event) == MSTORE_EVENT_DELETED;
@@ -142,7 +142,7 @@ static void parse(struct follow *follow, struct bytes *prefix, int argc, char **
 		*prefix = operand_prefix(&cmd_monitor, argv[optind]);
 }
 
-/* A reader of everything has most to lose. It goes without where it must not. */
+/* A reader of everything loses most. If the queue may not grow, it stays as it is. */
 static void enlarge_queue(struct mstore *store)
 {
 	struct mstore_queue_options larger = {
@@ -185,6 +185,6 @@ const struct command cmd_monitor = {
 	.name = "monitor",
 	.run = monitor,
 	.operands = "[PREFIX]",
-	.summary = "Show all that happens: when, what, by which process and user, key and value",
+	.summary = "Show every change with its time, process, user, key and value",
 	.options = options,
 };

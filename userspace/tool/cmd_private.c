@@ -18,12 +18,12 @@ enum {
 };
 
 static const struct tool_option options[] = {
-	{ OPT_BUCKETS, "buckets", "N", "this many buckets" },
-	{ OPT_MAX_VALUE, "max-value", "N", "values of at most N bytes" },
-	{ OPT_MAX_KEYS, "max-keys", "N", "at most N keys" },
-	{ OPT_MAX_BYTES, "max-bytes", "N", "that take at most N bytes" },
-	{ OPT_QUEUE_LEN, "queue-len", "N", "at most N events waiting for a reader" },
-	{ OPT_QUEUE_BYTES, "queue-bytes", "N", "that take at most N bytes" },
+	{ OPT_BUCKETS, "buckets", "N", "number of buckets" },
+	{ OPT_MAX_VALUE, "max-value", "N", "longest value in bytes" },
+	{ OPT_MAX_KEYS, "max-keys", "N", "most keys of the store" },
+	{ OPT_MAX_BYTES, "max-bytes", "N", "most bytes of these keys and their values" },
+	{ OPT_QUEUE_LEN, "queue-len", "N", "most events that wait for a reader" },
+	{ OPT_QUEUE_BYTES, "queue-bytes", "N", "most bytes of these events" },
 	{ }
 };
 
@@ -66,13 +66,13 @@ static struct mstore *make_store(const struct mstore_limits *limits)
 	switch (errno) {
 	case EINVAL:
 		die(STATUS_COULD_NOT, "private",
-		    "a limit is out of its range; they are those of the module's parameters");
+		    "a limit is out of range; modinfo metastore shows the ranges");
 	case EPERM:
 		die(STATUS_COULD_NOT, "private",
-		    "a limit above that of the store it is made from needs CAP_SYS_RESOURCE");
+		    "a limit above that of the present store needs CAP_SYS_RESOURCE");
 	case ENOSPC:
 		die(STATUS_COULD_NOT, "private",
-		    "private stores take all the memory they may (see mstore info)");
+		    "private stores already take all their memory (see mstore info)");
 	default:
 		call_failed("private", errno);
 	}
@@ -97,6 +97,6 @@ const struct command cmd_private = {
 	.name = "private",
 	.run = private,
 	.operands = "-- COMMAND [ARGUMENT...]",
-	.summary = "Run a command that has a new store to itself and its children",
+	.summary = "Run a command with an empty private store",
 	.options = options,
 };

@@ -18,10 +18,10 @@ static const struct tool_option set_options[] = {
 
 static const struct tool_option pub_options[] = {
 	OPTION_FILE,
-	{ OPT_COUNT, "count", NULL, "print how many subscribers' queues took it" },
+	{ OPT_COUNT, "count", NULL, "print how many subscriptions' queues took it" },
 	{ OPT_WAIT, "wait", "[=MS]",
-	  "wait until each lossless subscriber has room, so many\n"
-	  "milliseconds at most, then end with status 124" },
+	  "wait until all lossless queues have room; after MS\n"
+	  "milliseconds end with status 124" },
 	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
@@ -92,6 +92,6 @@ const struct command cmd_pub = {
 	.name = "pub",
 	.run = pub,
 	.operands = "{KEY VALUE | --file FILE KEY}",
-	.summary = "Store a value under a key and tell its subscribers",
+	.summary = "Store a value under a key and notify its subscribers",
 	.options = pub_options,
 };

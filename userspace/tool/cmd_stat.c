@@ -110,6 +110,6 @@ const struct command cmd_stat = {
 	.name = "stat",
 	.run = stat_keys,
 	.operands = "KEY...",
-	.summary = "Print what is known about a key: who wrote it and when, size, version",
+	.summary = "Print a key's version, size, writer and time, without its value",
 	.options = options,
 };

@@ -36,25 +36,26 @@ enum {
 static const struct tool_option options[] = {
 	OPTION_COUNT, OPTION_ENOUGH,
 	{ OPT_FORMAT, "format", "FORMAT",
-	  "print each change so: %k key, %v value, %e event,\n"
+	  "print changes like this: %k key, %v value, %e event,\n"
 	  "%r version, %s size, %t time, %T time in ns,\n"
 	  "%p process, %c command, %u user id, %U user,\n"
-	  "%w why it was deleted, %% a %" },
+	  "%w cause of deletion, %% a percent sign" },
 	{ OPT_EXEC, "exec", "COMMAND",
-	  "run a shell command for each change, the value on its\n"
-	  "standard input; of several changes only for the last" },
-	{ OPT_PREFIX, "prefix", NULL, "all keys that start with an operand" },
-	{ OPT_SNAPSHOT, "snapshot", NULL, "first what is there" },
-	{ OPT_NEWER, "newer", "V", "first what is there, if its version is above V" },
+	  "run a shell command for each change, with the value on\n"
+	  "its standard input; for several changes only the last" },
+	{ OPT_PREFIX, "prefix", NULL, "operands are prefixes: follow all keys with them" },
+	{ OPT_SNAPSHOT, "snapshot", NULL, "show the present values first" },
+	{ OPT_NEWER, "newer", "V", "show the present value first, if its version is above V" },
 	{ OPT_CHANGES, "changes", "LIST",
-	  "only these, with commas: set, published, deleted, or in\n"
-	  "place of that delete, flushed, expired, owner" },
-	{ OPT_PUBLISHED, "published", NULL, "only what was published, not set or deleted" },
+	  "only these, separated by commas: set, published, deleted\n"
+	  "(or instead its causes: delete, flushed, expired, owner)" },
+	{ OPT_PUBLISHED, "published", NULL, "only published values, neither sets nor deletions" },
 	{ OPT_NO_VALUE, "no-value", NULL, "leave the values out" },
-	{ OPT_LATEST, "latest", NULL, "of changes of a key that wait only the last one" },
-	{ OPT_LOSSLESS, "lossless", NULL, "publications that wait for room wait for this reader" },
-	{ OPT_QUEUE_LEN, "queue-len", "N", "how many changes may wait to be read" },
-	{ OPT_QUEUE_BYTES, "queue-bytes", "N", "how many bytes they may take" },
+	{ OPT_LATEST, "latest", NULL, "conflate: keep only the newest waiting change of a key" },
+	{ OPT_LOSSLESS, "lossless", NULL,
+	  "make publishers that wait for room wait for this reader" },
+	{ OPT_QUEUE_LEN, "queue-len", "N", "most changes that may wait to be read" },
+	{ OPT_QUEUE_BYTES, "queue-bytes", "N", "most bytes of these changes" },
 	{ OPT_READY_FD, "ready-fd", "N", "write a newline to descriptor N when subscribed" },
 	{ OPT_STRICT, "strict", NULL, "end with status 1 when changes were lost" },
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
@@ -66,7 +67,7 @@ static int parse_change(const char *word, size_t len)
 		if (len == strlen(changes[i].word) && !memcmp(word, changes[i].word, len))
 			return changes[i].events;
 	die_usage(&cmd_sub,
-		  "--changes takes set, published, deleted, delete, flushed, expired and owner, with commas, not '%.*s'",
+		  "--changes '%.*s': must be set, published, deleted, delete, flushed, expired or owner, separated by commas",
 		  (int)len, word);
 }
 
@@ -206,7 +207,7 @@ static void parse(struct follow *follow, int argc, char **argv)
 				!!follow->command);
 	if (follows_prefixes(follow) && (follow->command ||
 					 follow->how.flags & MSTORE_SUBSCRIBE_NEWER))
-		die_usage(&cmd_sub, "%s is about keys, not with --prefix",
+		die_usage(&cmd_sub, "%s excludes --prefix; name the keys",
 			  follow->command ? "--exec" : "--newer");
 	parse_keys(follow, argc, argv);
 }
@@ -239,6 +240,6 @@ const struct command cmd_sub = {
 	.name = "sub",
 	.run = sub,
 	.operands = "{KEY... | --prefix [PREFIX...]}",
-	.summary = "Print each change of keys as it happens, KEY VALUE a line",
+	.summary = "Print each change of keys as it happens, one KEY VALUE per line",
 	.options = options,
 };

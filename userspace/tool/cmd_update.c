@@ -114,6 +114,6 @@ const struct command cmd_update = {
 	.name = "update",
 	.run = update,
 	.operands = "KEY -- FILTER [ARGUMENT...]",
-	.summary = "Pipe a value through a command and store what comes out",
+	.summary = "Pipe a value through a command and store its output",
 	.options = options,
 };

@@ -16,7 +16,7 @@ enum { OPT_GONE = OPT_OWN, OPT_NEWER };
 static const struct tool_option options[] = {
 	{ OPT_GONE, "gone", NULL, "wait until the key is absent, print nothing" },
 	{ OPT_NEWER, "newer", "V", "wait for a version above V" },
-	{ OPT_TIMEOUT, "timeout", "SECONDS", "end then, with status 124" },
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "wait at most this long, then end with status 124" },
 	{ OPT_RAW, "raw", NULL, "print the value without a newline" },
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };
@@ -43,14 +43,14 @@ static void parse(struct goal *goal, int argc, char **argv)
 	want_one_form(&cmd_wait, settings.raw + settings.json + settings.null);
 	want_operands(&cmd_wait, argc, 1, goal->gone ? 1 : 2);
 	if (goal->gone && goal->newer)
-		die_usage(&cmd_wait, "what is gone has no version: --gone or --newer");
+		die_usage(&cmd_wait, "--gone and --newer exclude each other; give one");
 	goal->key = operand_key(&cmd_wait, argv[optind]);
 	goal->valued = argc - optind == 2;
 	if (goal->valued)
 		goal->value = operand_bytes(&cmd_wait, argv[optind + 1]);
 }
 
-/* Is it that, once the key has such a value? */
+/* Is the goal reached by this value? */
 static bool is_reached(const struct goal *goal, struct bytes value, uint64_t version)
 {
 	if (goal->gone || version <= goal->newer)
@@ -71,7 +71,7 @@ static void print_goal(const struct goal *goal, struct bytes value, uint64_t ver
 		print_value(value);
 }
 
-/* Each returns whether that was it, and then has printed the value. */
+/* Each returns whether the goal is reached, and has then printed the value. */
 static bool look(const struct goal *goal, const struct watch *watch)
 {
 	struct operation get = { .kind = OP_GET, .key = goal->key };
@@ -98,7 +98,7 @@ static bool look_at_event(const struct goal *goal, const struct mstore_event *ev
 	return true;
 }
 
-/* A state that did not last until one could look counts as well. */
+/* A state that lasted only a moment counts as well. */
 static bool look_at_events(const struct goal *goal, const struct watch *watch)
 {
 	const struct mstore_event *event = NULL;
@@ -131,7 +131,7 @@ static int wait_for_goal(int argc, char **argv)
 	parse(&goal, argc, argv);
 	end_on_signals(STATUS_NO);
 	watch.key = goal.key;
-	/* In this order, so that nothing happens unseen in between. */
+	/* Subscribe first: a change in between is then not missed. */
 	watch_begin(&watch);
 	if (!look(&goal, &watch)) {
 		do {
@@ -147,6 +147,6 @@ const struct command cmd_wait = {
 	.name = "wait",
 	.run = wait_for_goal,
 	.operands = "KEY [VALUE]",
-	.summary = "Wait until a key is there, or has a value, and print its value",
+	.summary = "Wait until a key exists, or has a value, and print its value",
 	.options = options,
 };

@@ -13,24 +13,24 @@ const char *reason(int error)
 {
 	switch (error) {
 	case EBUSY:
-		return "it belongs to another open file (--steal takes it)";
+		return "another open file owns the key; --steal overrides";
 	case EEXIST:
-		return "it exists already";
+		return "the key already exists";
 	case ESTALE:
-		return "it has another version";
+		return "the key has another version";
 	case ENOENT:
 		return "no such key";
 	case ENOSPC:
 		return "the store is full (see mstore info)";
 	case EMSGSIZE:
-		return "the value is longer than the store takes (see mstore info)";
+		return "the value is too long (see 'longest value' of mstore info)";
 	case ENOBUFS:
-		return "no more subscriptions, or no room in the queue (see mstore info)";
+		return "too many subscriptions, or no room in the queue (see mstore info)";
 	case EAGAIN:
 	case ETIMEDOUT:
-		return "no room in time with each lossless subscriber";
+		return "timed out: a lossless subscriber's queue is full";
 	case ENOTTY:
-		return "not a metastore, or its module is older than this command";
+		return "not a metastore, or the module is older than this command";
 	default:
 		return strerror(error);
 	}
@@ -55,7 +55,7 @@ int status_of(int error)
 	}
 }
 
-/* After anything but an answer it is no use to go on. */
+/* Only an answer, "no", lets the command go on with other keys. */
 int key_failed(struct bytes key, int error)
 {
 	int status = status_of(error);

@@ -22,10 +22,11 @@ static noreturn void queue_failed(int error)
 	switch (error) {
 	case EPERM:
 		die(STATUS_COULD_NOT, "queue",
-		    "more than %d times the store's needs CAP_SYS_RESOURCE (see mstore info)",
+		    "more than %d times the store's limit needs CAP_SYS_RESOURCE (see mstore info)",
 		    MSTORE_QUEUE_FACTOR);
 	case EINVAL:
-		die(STATUS_COULD_NOT, "queue", "no size that a queue can have");
+		die(STATUS_COULD_NOT, "queue",
+		    "--queue-len must be 1 to 1048576, --queue-bytes 4096 to 1073741824");
 	default:
 		call_failed("queue", error);
 	}
@@ -98,7 +99,7 @@ void subscriptions_flushed(const struct follow *follow, const struct mstore_even
 	    "flush --subscriptions removed %llu subscription%s", count, count == 1 ? "" : "s");
 }
 
-/* Likewise. */
+/* Returns a status to end with, or -1 to go on. */
 static int handle_event(struct follow *follow, const struct mstore_event *event)
 {
 	switch (mstore_event_type(event)) {

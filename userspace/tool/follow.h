@@ -10,28 +10,28 @@
 /* The options of both. */
 #define OPTION_COUNT		{ 'n', "count", "COUNT", "end after COUNT changes" }
 #define OPTION_ENOUGH \
-	{ OPT_TIMEOUT, "timeout", "SECONDS", "end then, with status 124 if too little happened" }
+	{ OPT_TIMEOUT, "timeout", "SECONDS", "end then; status 124 if too few changes came" }
 
 #define EVENTS_ALL	(MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED)
 
 /**
- * struct follow - what is followed, and how far it has come
+ * struct follow - followed keys, and the progress
  * @cmd:	subcommand that does it
  * @store:	open store, which is subscribed to @keys; cookies are indexes
  * @buffer:	events that were read last
  * @keys:	keys, or prefixes
- * @operands:	the same as they were typed
- * @count:	their number
- * @how:	how they are followed, and which changes
- * @queue:	what the store's queue is to become
- * @ready_fd:	descriptor to tell that all are subscribed to, -1: none
+ * @operands:	keys as they were typed
+ * @count:	number of @keys
+ * @how:	options of the subscriptions
+ * @queue:	new settings of the store's queue
+ * @ready_fd:	descriptor to notify once all are subscribed, -1: none
  * @print:	prints a change, or what the snapshot has
  * @tick:	called every second at least, or NULL
  * @format:	format of each line, or NULL
  * @command:	command to run for each change, or NULL
  * @strict:	end when changes were lost
  * @counted:	end after @wanted changes
- * @wanted:	see there
+ * @wanted:	number of changes, if @counted
  * @seen:	changes printed, or commands run
  * @lost:	changes lost
  */

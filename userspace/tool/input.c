@@ -17,7 +17,7 @@
 
 static const char standard_input[] = "standard input";
 
-/* Adds what comes next to @buf. Returns false at the end. */
+/* Appends the next bytes to @buf. Returns false at the end. */
 static bool read_chunk(struct buffer *buf, int fd, const char *name)
 {
 	for (;;) {
@@ -39,7 +39,7 @@ struct bytes read_to_end(int fd, const char *name, size_t most)
 
 	while (read_chunk(&buf, fd, name))
 		if (buf.len > most)
-			die(STATUS_COULD_NOT, name, "longer than the store takes, %zu bytes",
+			die(STATUS_COULD_NOT, name, "too long: the store takes at most %zu bytes",
 			    most);
 	return (struct bytes){ buf.data, buf.len };
 }
@@ -59,7 +59,7 @@ struct bytes read_value(struct mstore *store, const char *path)
 	return value;
 }
 
-/* The value that an operand, or the file that is there in its stead, holds. */
+/* The value from an operand, or from --file. */
 struct bytes operand_value(const struct command *cmd, struct mstore *store, const char *text)
 {
 	if (settings.file)
@@ -69,10 +69,10 @@ struct bytes operand_value(const struct command *cmd, struct mstore *store, cons
 
 /**
  * struct lines - standard input, a line at a time
- * @buf:	what has been read
- * @at:		where the next line starts in it
- * @searched:	how far there is no end of that line
- * @ended:	there is no more to read
+ * @buf:	bytes read so far
+ * @at:		offset of the next line in @buf
+ * @searched:	offset before which that line has no end
+ * @ended:	end of the input
  */
 static struct lines {
 	struct buffer buf;
@@ -108,9 +108,9 @@ static void read_more(void)
 }
 
 /*
- * Returns false when there are no more lines. The line is without its newline,
- * which the last one need not have, with a NUL behind it instead, and valid until
- * the next call of this or line_waits().
+ * Returns false at the end. A NUL replaces the newline of the line; the last line
+ * need not have one. The line is valid until the next call of this function or of
+ * line_waits().
  */
 bool next_line(struct bytes *line)
 {
@@ -132,7 +132,7 @@ bool next_line(struct bytes *line)
 	return true;
 }
 
-/* Whether next_line() would return without waiting for whoever writes. */
+/* Whether next_line() would return without waiting for the writer. */
 bool line_waits(void)
 {
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };

@@ -58,7 +58,7 @@ static void print_usage(void)
 		buffer_format(&out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	buffer_text(&out,
 		    "\nmstore COMMAND --help shows the options of a command.\n"
-		    "Status: 0 yes, 1 no or absent, 2 wrong usage, 3 failed, 124 timed out.\n");
+		    "Exit status: 0 yes, 1 no or absent, 2 wrong usage, 3 failed, 124 timed out.\n");
 }
 
 /*
@@ -128,7 +128,7 @@ static int run_command(int argc, char **argv)
 {
 	const struct command *command;
 
-	/* Not in the table: it is what people try who know no command yet. */
+	/* Not in the table: new users try it before they know a command. */
 	if (!strcmp(argv[0], "help") && argc == 1) {
 		print_usage();
 		return STATUS_YES;

@@ -18,11 +18,14 @@
 /* Where the help of options says what they do. */
 #define HELP_COLUMN	23
 
+/* Largest number that parse_seconds() reads: it stops after 10 digits. */
+#define SECONDS_MAX	9999999999
+
 /* The options of every command, and of the tool itself. */
 const struct tool_option common_options[] = {
 	{ OPT_STORE, "store", "PATH",
-	  "the store to use, rather than $METASTORE_STORE\nor /dev/metastore" },
-	{ 'h', "help", NULL, "show this" },
+	  "store to use, instead of $METASTORE_STORE\nor /dev/metastore" },
+	{ 'h', "help", NULL, "show this help" },
 	{ }
 };
 
@@ -148,7 +151,7 @@ static noreturn void print_help(const struct command *cmd)
 		buffer_text(&out, cmd->notes);
 	print_options_help(common_options);
 	buffer_text(&out,
-		    "\nOptions end at the first operand. The manual has more: man mstore\n");
+		    "\nOptions end at the first operand. See man mstore for more.\n");
 	out_finish();
 	exit(STATUS_YES);
 }
@@ -209,7 +212,8 @@ static uint64_t parse_seconds(const struct command *cmd, const char *option, con
 			fraction += unit * (*s - '0');
 		}
 	if (*s || s == text || !strcmp(text, "."))
-		die_usage(cmd, "%s takes seconds, such as 2 or 0.5, not '%s'", option, text);
+		die_usage(cmd, "%s '%s': must be 0 to %llu seconds, such as 2 or 0.5", option,
+			  text, (unsigned long long)SECONDS_MAX);
 	return seconds * NS_PER_SEC + fraction;
 }
 
@@ -307,14 +311,14 @@ void want_operands(const struct command *cmd, int argc, int least, int most)
 	if (count < least)
 		die_usage(cmd, "too few operands");
 	if (count > most)
-		die_usage(cmd, "too many operands (options come first; quote what has spaces)");
+		die_usage(cmd, "too many operands (put options first; quote operands with spaces)");
 }
 
 /* @forms: how many forms of output were asked for that exclude each other */
 void want_one_form(const struct command *cmd, int forms)
 {
 	if (forms > 1)
-		die_usage(cmd, "the options ask for different forms of output");
+		die_usage(cmd, "the options ask for different output formats; give one");
 }
 
 struct bytes operand_bytes(const struct command *cmd, const char *text)
@@ -324,7 +328,7 @@ struct bytes operand_bytes(const struct command *cmd, const char *text)
 	if (!settings.escaped)
 		return (struct bytes){ text, strlen(text) };
 	if (!unescape(&buf, text))
-		die_usage(cmd, "wrong escape in '%s'", text);
+		die_usage(cmd, "wrong escape in '%s': must be \\\\, \\n, \\t, \\r or \\xHH", text);
 	return (struct bytes){ buf.data, buf.len };
 }
 
@@ -333,8 +337,7 @@ struct bytes operand_prefix(const struct command *cmd, const char *text)
 	struct bytes key = operand_bytes(cmd, text);
 
 	if (key.len > MSTORE_KEY_MAX)
-		die_usage(cmd, "a key has at most %d bytes, this one has %zu", MSTORE_KEY_MAX,
-			  key.len);
+		die_usage(cmd, "key of %zu bytes: must be 1 to %d bytes", key.len, MSTORE_KEY_MAX);
 	return key;
 }
 
@@ -343,7 +346,7 @@ struct bytes operand_key(const struct command *cmd, const char *text)
 	struct bytes key = operand_prefix(cmd, text);
 
 	if (!key.len)
-		die_usage(cmd, "a key cannot be empty");
+		die_usage(cmd, "empty key: must be 1 to %d bytes", MSTORE_KEY_MAX);
 	return key;
 }
 
@@ -374,8 +377,8 @@ uint64_t parse_number(const struct command *cmd, const char *option, const char 
 	errno = 0;
 	number = strtoull(text, &end, 10);
 	if (!isdigit((unsigned char)*text) || *end || errno || number < least || number > most)
-		die_usage(cmd, "%s takes a number of at least %llu, not '%s'", option,
-			  (unsigned long long)least, text);
+		die_usage(cmd, "%s '%s': must be a number from %llu to %llu", option, text,
+			  (unsigned long long)least, (unsigned long long)most);
 	return number;
 }
 

@@ -12,7 +12,7 @@
  * @value:	its letter, or one of OPT_ where it has none
  * @name:	long name; NULL ends a table
  * @arg:	name of its value in the help, NULL: it takes none; "[=NAME]": it can have one
- * @help:	lines of the help, with newlines between them; NULL: it is not for people
+ * @help:	lines of the help, with newlines between them; NULL: left out of the help
  */
 struct tool_option {
 	int value;
@@ -23,9 +23,9 @@ struct tool_option {
 
 /**
  * struct command - a subcommand
- * @name:	what is typed
- * @run:	runs it: arguments from its own name on; returns an enum status
- * @operands:	what follows the options in the usage line
+ * @name:	name, as typed
+ * @run:	function: gets the arguments from the name on; returns an enum status
+ * @operands:	operands in the usage line
  * @summary:	one line for the list of subcommands
  * @options:	its own options, in the order of the help
  * @notes:	lines of the help after them, or NULL
@@ -56,21 +56,21 @@ enum {
 };
 
 /* Options that mean the same for several subcommands. */
-#define OPTION_JSON		{ OPT_JSON, "json", NULL, "print JSON, one object a line" }
+#define OPTION_JSON		{ OPT_JSON, "json", NULL, "print JSON, one object per line" }
 #define OPTION_ESCAPED \
-	{ 'e', "escaped", NULL, "operands have escapes, as this tool prints keys" }
-#define OPTION_NULL		{ '0', "null", NULL, "end fields by NUL, escape nothing" }
+	{ 'e', "escaped", NULL, "operands have escapes, as in this tool's output" }
+#define OPTION_NULL		{ '0', "null", NULL, "end fields with NUL, without escapes" }
 #define OPTION_FILE \
-	{ OPT_FILE, "file", "FILE", "take the value from FILE, - is standard input" }
+	{ OPT_FILE, "file", "FILE", "read the value from FILE; - is standard input" }
 #define OPTION_CREATE		{ OPT_CREATE, "create", NULL, "only if the key is absent" }
-#define OPTION_REPLACE		{ OPT_REPLACE, "replace", NULL, "only if it is there" }
+#define OPTION_REPLACE		{ OPT_REPLACE, "replace", NULL, "only if the key exists" }
 #define OPTION_IF_VERSION \
-	{ OPT_IF_VERSION, "if-version", "V", "only if its value has this version" }
+	{ OPT_IF_VERSION, "if-version", "V", "only if the value has version V" }
 #define OPTION_STEAL \
-	{ OPT_STEAL, "steal", NULL, "even if it belongs to another open file" }
+	{ OPT_STEAL, "steal", NULL, "even if another open file owns the key" }
 #define OPTION_TTL \
-	{ OPT_TTL, "ttl", "MS", "the value ends after so many milliseconds" }
-#define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of this bucket" }
+	{ OPT_TTL, "ttl", "MS", "the value expires after MS milliseconds" }
+#define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of bucket N" }
 
 PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char *why, ...);
 

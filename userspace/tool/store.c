@@ -33,16 +33,17 @@ static noreturn void die_denied(const char *path)
 	struct group *group;
 
 	if (is_inherited(path))
-		die(STATUS_COULD_NOT, path, "the descriptor is not open for that");
+		die(STATUS_COULD_NOT, path,
+		    "the descriptor lacks the access that this command needs");
 	if (stat(path, &st))
 		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
 	group = getgrgid(st.st_gid);
 	die(STATUS_COULD_NOT, path,
-	    "permission denied: owner %s, group %s, mode %04o; be one of these, or use sudo",
+	    "permission denied: owner %s, group %s, mode %04o; join the group, or use sudo",
 	    user_name(st.st_uid), group ? group->gr_name : "without a name", st.st_mode & 07777);
 }
 
-/* Ends with the reason rather than with whichever errno an older module would give. */
+/* Ends with the reason: the errno of an older module would mislead. */
 void want_feature(struct mstore *store, uint64_t feature)
 {
 	struct mstore_info info;
@@ -70,7 +71,7 @@ struct mstore *open_store(int flags)
 		die_denied(path);
 	case EBADF:
 		die(STATUS_COULD_NOT, path,
-		    "no such descriptor; some command on the way here has closed it");
+		    "no such descriptor; a command in between closed it");
 	case ENOTTY:
 		call_failed(path, errno);
 	default:
@@ -89,4 +90,14 @@ size_t longest_value(struct mstore *store)
 		call_failed(store_path(), errno);
 	longest = info.max_value;
 	return longest;
+}
+
+/* Ends after ERANGE, which does not say how many buckets the store has. */
+noreturn void no_such_bucket(const char *command, struct mstore *store, int bucket)
+{
+	struct mstore_info info;
+
+	if (mstore_info(store, MSTORE_ANY_BUCKET, &info))
+		call_failed(store_path(), errno);
+	die(STATUS_COULD_NOT, command, "--bucket %d: must be 0 to %u", bucket, info.buckets - 1);
 }

@@ -11,5 +11,6 @@ struct mstore *open_store(int flags);
 void want_feature(struct mstore *store, uint64_t feature);
 const char *store_path(void);
 size_t longest_value(struct mstore *store);
+noreturn void no_such_bucket(const char *command, struct mstore *store, int bucket);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mstore sub --exec: a command for each change, one at a time. Events
- * are read while it runs too, so that none is lost; of a key that changed several
- * times only the newest state is kept.
+ * mstore sub --exec: a command for each change, one at a time. Events are also read
+ * while a command runs, so that none is lost. Only the newest state of each key is
+ * kept.
  */
 #include <errno.h>
 #include <metastore.h>
@@ -27,12 +27,12 @@
 
 /**
  * struct state - the newest known state of a key
- * @turn:	when it came to wait for a command, 0: it does not wait
- * @lost:	changes were lost, and none that came later is known
- * @event:	what happened, as %e of --format
+ * @turn:	place among the states that wait for a command, 0: none
+ * @lost:	changes were lost, and no later one is known
+ * @event:	type of the event, as %e of --format
  * @version:	its version
  * @value:	the value
- * @why:	why it happened, as %w of --format
+ * @why:	cause, as %w of --format
  */
 struct state {
 	uint64_t turn;
@@ -45,11 +45,11 @@ struct state {
 
 /**
  * struct runner - the commands of sub --exec
- * @states:	one of each key
- * @turns:	how many states have waited
- * @pid:	command that runs, 0: none does
- * @pidfd:	the same as a descriptor
- * @key:	key that it runs for
+ * @states:	one state per key
+ * @turns:	number of turns given out
+ * @pid:	running command, 0: none
+ * @pidfd:	descriptor of @pid
+ * @key:	key of the running command
  * @lost:	some state is lost
  */
 struct runner {
@@ -78,7 +78,7 @@ static void note_event(struct runner *runner, const struct mstore_event *event)
 	int type = mstore_event_type(event);
 	struct bytes value;
 
-	/* After a loss the key was looked at: this may be what was found. */
+	/* look() may have found this version already. */
 	if (mstore_event_version(event) <= state->version)
 		return;
 	let_wait(runner, state, type, mstore_event_version(event));
@@ -116,7 +116,7 @@ static int note_events(struct follow *follow, struct runner *runner)
 	return status;
 }
 
-/* The newest state of a key was among what was lost: look at what it is. */
+/* The newest state of a key was lost: read it from the store. */
 static void look(struct follow *follow, struct runner *runner, int index)
 {
 	struct state *state = &runner->states[index];
@@ -197,7 +197,7 @@ static void finish_command(struct follow *follow, struct runner *runner)
 	runner->pid = 0;
 	follow->seen++;
 	if (status)
-		report_key(runner->key, "the command ended with status %d", status);
+		report_key(runner->key, "the --exec command ended with status %d", status);
 }
 
 /* Results of wait_for_either(), none of them when @timeout is over. */
