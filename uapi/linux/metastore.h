@@ -114,11 +114,10 @@
  *
  * Owners: METASTORE_F_OWNED makes the open file the owner, not the process.
  * Descriptors made by dup(), inherited over fork() or received over a socket keep
- * the same open file open. Only the owner can overwrite or
- * delete the value. Other open files get EBUSY unless they pass
- * METASTORE_F_STEAL. When the last descriptor of the owner is closed, for whatever
- * reason, the module deletes the value. Subscribers then read METASTORE_EVENT_DELETED
- * with METASTORE_EVENT_F_OWNER.
+ * it open. Only the owner can overwrite or delete the value. Other open files get
+ * EBUSY unless they pass METASTORE_F_STEAL. When the last descriptor of the owner
+ * is closed, for whatever reason, the module deletes the value. Subscribers then
+ * read METASTORE_EVENT_DELETED with METASTORE_EVENT_F_OWNER.
  *
  * METASTORE_F_STEAL takes the value from its owner, and the event of that change
  * has METASTORE_EVENT_F_STOLEN. If the former owner subscribed to the key, it gets

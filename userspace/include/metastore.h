@@ -17,8 +17,9 @@
  *		function writes nothing through pointers, unless its description says
  *		otherwise.
  * NULL		Any pointer through which a function writes a single number may be
- *		NULL. So may the argument of functions that release an object. Elsewhere it
- *		is an error of the caller, unless the description says what it means.
+ *		NULL. So may the argument of functions that release an object.
+ *		Elsewhere NULL is an error of the caller, unless the description says
+ *		what it means.
  * Threads	Any number of threads may use one struct mstore at once, without
  *		locks. Only mstore_close() must come last. An event buffer, list or
  *		batch belongs to one thread at a time. The library has no global
