@@ -783,7 +783,7 @@ FIXTURE_VARIANT_ADD(fault, queue) {
 	ARG(queue_info, .flags = METASTORE_QUEUE_SET_LEN, .max_len = QUEUE_LEN),
 	.changes_nothing = true,
 	.enomem = 1,
-	.efault = 1,
+	.efault = 2,
 	.out_end = sizeof(struct metastore_queue_info),
 };
 
@@ -831,7 +831,7 @@ FIXTURE_VARIANT_ADD(fault, stat) {
 	ARG(stat, KEY("small")),
 	.changes_nothing = true,
 	.returns = is_stat_of_small,
-	.efault = 2,
+	.efault = 3,
 	.out_end = sizeof(struct metastore_stat),
 };
 
@@ -949,7 +949,7 @@ FIXTURE_VARIANT_ADD(fault, info) {
 	ARG(info, .bucket = METASTORE_ANY_BUCKET),
 	.changes_nothing = true,
 	.returns = is_info,
-	.efault = 1,
+	.efault = 2,
 	.out_end = sizeof(struct metastore_info),
 };
 
@@ -1143,18 +1143,30 @@ static char crowd[CHAIN_MAX + 3][FLOOD_KEY_LEN];
 
 #define CROWD_KEY(i)	.key = PTR(crowd[i]), .key_len = FLOOD_KEY_LEN
 
+/* A hash of the first bucket such that no other key is in one slot of 16 or more with it */
+static uint32_t lonely_hash(uint32_t seed)
+{
+	uint32_t taken = 1U << flood_hash("spare", strlen("spare"), seed) % 16;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		taken |= 1U << flood_hash(keys[i], strlen(keys[i]), seed) % 16;
+	return __builtin_ctz(~taken);
+}
+
 static int choose_crowd(struct _test_data_fault *self)
 {
 	static bool chosen;
-	uint32_t seed;
+	uint32_t seed, hash;
 	size_t i;
 
 	if (chosen)
 		return 0;
 	if (!flood_find_seed(self->watch, &seed))
 		return -EBADMSG;
+	hash = lonely_hash(seed);
 	for (i = 0; i < ARRAY_SIZE(crowd); i++)
-		flood_key(crowd[i], FLOOD_KEY_LEN, seed, 1, i);
+		flood_key(crowd[i], FLOOD_KEY_LEN, seed, hash, i);
 	chosen = true;
 	return 0;
 }

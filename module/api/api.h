@@ -5,6 +5,7 @@
 #ifndef METASTORE_API_H
 #define METASTORE_API_H
 
+#include <linux/minmax.h>
 #include <linux/types.h>
 
 #include <linux/metastore.h>
@@ -43,6 +44,8 @@ union metastore_args {
  * @file:	open file
  * @uargs:	user address of the arguments
  * @size:	how many bytes of @args the caller has
+ * @result:	offset of the first result in @args
+ * @result_end:	offset behind the last one
  * @op:		METASTORE_OP_*, if it is one
  * @args:	the arguments as the structure is now; what the caller's lacks is zero
  */
@@ -50,6 +53,8 @@ struct metastore_call {
 	struct metastore_file *file;
 	void __user *uargs;
 	size_t size;
+	u16 result;
+	u16 result_end;
 	u32 op;
 	union metastore_args args;
 };
@@ -64,17 +69,25 @@ size_t metastore_read_size(struct metastore_queue *queue);
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 
 /**
- * metastore_ioctl_respond - copy the arguments of a command out, with its results
+ * metastore_ioctl_respond - copy the results of a command out
  * @call:	the command
  *
- * Only what the caller's structure has; it may be an older, shorter one.
+ * Only what the caller's structure has; it may be an older, shorter one. Where all of it
+ * is a result the command has changed nothing, and fault injection may let it fail; else
+ * it tells of something that is done.
  *
  * Context: may sleep.
  * Return: 0 or -EFAULT.
  */
 static inline int metastore_ioctl_respond(struct metastore_call *call)
 {
-	return metastore_copy_struct_out(call->uargs, &call->args, call->size);
+	size_t end = min_t(size_t, call->result_end, call->size);
+
+	if (!call->result)
+		return metastore_copy_out(call->uargs, &call->args, end);
+	return metastore_copy_struct_out(call->uargs + call->result,
+					 (const u8 *)&call->args + call->result,
+					 end - call->result);
 }
 
 int metastore_ioctl_subscribe(struct metastore_call *call);

@@ -2,7 +2,7 @@
 /*
  * The commands of uapi/linux/metastore.h. metastore_ioctl() finds a command in a table
  * and copies its arguments in; each has a function, which checks them, does it, and
- * lets metastore_ioctl_respond() copy them out with the results. The errors are
+ * lets metastore_ioctl_respond() copy the results out. The errors are
  * documented there. Those about subscriptions and the queue are in ioctl_events.c.
  */
 #include <linux/capability.h>
@@ -403,6 +403,8 @@ static int ioctl_open(struct metastore_call *call)
  * @cmd:	the command, with the size its structure has now
  * @min_size:	the size it had in the header's first version, which is the least
  *		that is accepted
+ * @result:	offset of the first result in its structure
+ * @result_end:	offset behind the last one
  * @op:		METASTORE_OP_*, if it is one
  * @mode:	what the descriptor must be open for
  * @run:	does it, with the arguments copied in
@@ -412,41 +414,62 @@ static int ioctl_open(struct metastore_call *call)
 struct ioctl_command {
 	unsigned int cmd;
 	u16 min_size;
+	u16 result;
+	u16 result_end;
 	u16 op;
 	fmode_t mode;
 	int (*run)(struct metastore_call *call);
 	int (*fast)(struct metastore_file *file, void __user *uargs, u32 op);
 };
 
-#define COMMAND(name, min_size, mode, run) \
-	[_IOC_NR(METASTORE_IOC_##name)] = { METASTORE_IOC_##name, min_size, 0, mode, run, NULL }
+/* Where in its arguments a command has its results, all that is between included */
+#define RESULTS(type, first, last) \
+	offsetof(struct metastore_##type, first), offsetofend(struct metastore_##type, last)
+#define ALL(type)	0, sizeof(struct metastore_##type)
+#define NONE		0, 0
 
-#define OPERATION(name, min_size, mode, run, fast) \
+/* Arguments are copied in by words, to a struct metastore_call. */
+#define COMMAND_OF(name) \
+	(METASTORE_IOC_##name + \
+	 BUILD_BUG_ON_ZERO(_IOC_SIZE(METASTORE_IOC_##name) % 8 || \
+			   _IOC_SIZE(METASTORE_IOC_##name) > sizeof(union metastore_args)))
+
+#define COMMAND(name, min_size, results, mode, run) \
 	[_IOC_NR(METASTORE_IOC_##name)] = { \
-		METASTORE_IOC_##name, min_size, METASTORE_OP_##name, mode, run, fast \
+		COMMAND_OF(name), min_size, results, 0, mode, run, NULL \
+	}
+
+#define OPERATION(name, min_size, results, mode, run, fast) \
+	[_IOC_NR(METASTORE_IOC_##name)] = { \
+		COMMAND_OF(name), min_size, results, METASTORE_OP_##name, mode, run, fast \
 	}
 
 /* A power of two: a number that is masked is in the table, speculation included. */
 #define NR_COMMANDS	32
 
 static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
-	COMMAND(INFO, 80, 0, ioctl_info),
-	OPERATION(GET, 40, FMODE_READ, ioctl_get, metastore_fastpath_get),
-	OPERATION(SET, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
-	OPERATION(DELETE, 24, FMODE_WRITE, ioctl_delete, NULL),
-	OPERATION(PUBLISH, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
-	COMMAND(SUBSCRIBE, 32, FMODE_READ, metastore_ioctl_subscribe),
-	COMMAND(UNSUBSCRIBE, 16, FMODE_READ, metastore_ioctl_unsubscribe),
-	COMMAND(SUBSCRIBERS, 24, FMODE_READ, metastore_ioctl_subscribers),
-	COMMAND(BUCKET, 24, 0, ioctl_bucket),
-	COMMAND(STAT, 56, FMODE_READ, ioctl_stat),
-	COMMAND(LIST, 48, FMODE_READ, ioctl_list),
-	COMMAND(FLUSH, 40, FMODE_WRITE, ioctl_flush),
-	COMMAND(BATCH, 24, 0, ioctl_batch),
-	COMMAND(CREATE, 40, FMODE_WRITE, ioctl_create),
-	COMMAND(OPEN, 8, 0, ioctl_open),
-	COMMAND(QUEUE, 80, FMODE_READ, metastore_ioctl_queue),
-	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
+	COMMAND(INFO, 80, ALL(info), 0, ioctl_info),
+	OPERATION(GET, 40, RESULTS(get, value_len, ttl), FMODE_READ, ioctl_get,
+		  metastore_fastpath_get),
+	OPERATION(SET, 40, RESULTS(set, queues, version), FMODE_WRITE, ioctl_store,
+		  metastore_fastpath_store),
+	OPERATION(DELETE, 24, RESULTS(delete, version, version), FMODE_WRITE, ioctl_delete, NULL),
+	OPERATION(PUBLISH, 40, RESULTS(set, queues, version), FMODE_WRITE, ioctl_store,
+		  metastore_fastpath_store),
+	COMMAND(SUBSCRIBE, 32, NONE, FMODE_READ, metastore_ioctl_subscribe),
+	COMMAND(UNSUBSCRIBE, 16, NONE, FMODE_READ, metastore_ioctl_unsubscribe),
+	COMMAND(SUBSCRIBERS, 24, RESULTS(subscribers, subscribers, subscribers), FMODE_READ,
+		metastore_ioctl_subscribers),
+	COMMAND(BUCKET, 24, RESULTS(key_bucket, bucket, buckets), 0, ioctl_bucket),
+	COMMAND(STAT, 56, ALL(stat), FMODE_READ, ioctl_stat),
+	COMMAND(LIST, 48, RESULTS(list, buffer_len, entries), FMODE_READ, ioctl_list),
+	COMMAND(FLUSH, 40, RESULTS(flush, values, subscriptions), FMODE_WRITE, ioctl_flush),
+	COMMAND(BATCH, 24, RESULTS(batch, failed, failed), 0, ioctl_batch),
+	COMMAND(CREATE, 40, NONE, FMODE_WRITE, ioctl_create),
+	COMMAND(OPEN, 8, NONE, 0, ioctl_open),
+	COMMAND(QUEUE, 80, ALL(queue_info), FMODE_READ, metastore_ioctl_queue),
+	COMMAND(SUBSCRIPTION, 72, ALL(subscription_info), FMODE_READ,
+		metastore_ioctl_subscription),
 };
 
 /* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
@@ -471,6 +494,8 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 	call.file = file;
 	call.uargs = uargs;
 	call.size = min(size, usize);
+	call.result = command->result;
+	call.result_end = command->result_end;
 	call.op = command->op;
 	return command->run(&call);
 }

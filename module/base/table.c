@@ -208,7 +208,10 @@ static struct metastore_tree *table_plant_tree(struct metastore_table *table,
  * @hash:	hash of the node's key, which the table does not have
  * @preload:	memory for it; NULL: none
  *
- * If not @preload->want says what it takes. To be asked before anything is done that
+ * Sets @preload->want to what a tree takes of it, 0 if the node goes to a chain; if there is
+ * not so much, the caller fills it up and asks again. The insertion follows this verdict,
+ * not what there is: of several nodes that a transaction adds to one chain, either all
+ * have memory for a tree or none makes one. To be asked before anything is done that
  * could not be undone, since a tree's nodes cannot be allocated under the lock.
  *
  * Context: with the table's lock held.
@@ -220,6 +223,8 @@ bool metastore_table_has_room(struct metastore_table *table, u32 hash,
 	struct metastore_tree *tree;
 	unsigned int want;
 
+	if (preload)
+		preload->want = 0;
 	if (!slot)
 		return true;
 	tree = table_tree_of(slot);
@@ -269,7 +274,7 @@ void metastore_table_insert(struct metastore_table *table, struct metastore_node
 		WRITE_ONCE(table->nr_slots, 1);
 	slot = metastore_slot_of(table, node->hash);
 	tree = table_settle_slot(slot);
-	if (unlikely(!tree && preload && preload->tree)) {
+	if (unlikely(!tree && preload && preload->want > 1)) {
 		length = table_chain_length(slot);
 		if (length >= METASTORE_CHAIN_MAX && length < preload->nr)
 			tree = table_plant_tree(table, slot, preload);

@@ -61,8 +61,8 @@ struct metastore_tree {
  * @tree:	a tree, or NULL
  * @nodes:	nodes, linked by rb.rb_right
  * @nr:		number of @nodes
- * @want:	how many nodes metastore_preload_fill() shall see to; if more than
- *		one, a tree as well
+ * @want:	how many nodes metastore_preload_fill() shall see to, by the last verdict of
+ *		metastore_table_has_room(); if more than one, a tree as well
  *
  * All 0 in the beginning.
  */

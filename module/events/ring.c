@@ -7,6 +7,7 @@
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -29,6 +30,7 @@ int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed
 	*ring = (struct metastore_ring) { .max_len = max_len, .mask = places - 1 };
 	ring->records = kvcalloc(places, sizeof(*ring->records), METASTORE_GFP);
 	if (indexed) {
+		get_random_bytes(&ring->secret, sizeof(ring->secret));
 		ring->bits = max(1, order_base_2(places));
 		ring->index = kvcalloc(BIT(ring->bits), sizeof(*ring->index), METASTORE_GFP);
 		ring->nodes = kvcalloc(places, sizeof(*ring->nodes), METASTORE_GFP);
@@ -52,11 +54,17 @@ void metastore_ring_free(struct metastore_ring *ring)
 	kvfree(ring->records);
 }
 
+/*
+ * Not by the node's hash: keys of one can be made by the thousand, and all of them would
+ * be in one chain, which is walked with locks held.
+ */
 static struct hlist_head *ring_chain(const struct metastore_ring *ring,
 				     const struct metastore_subscription *sub,
 				     const struct metastore_value *value)
 {
-	return &ring->index[hash_64((u64)(unsigned long)sub ^ value->node.hash, ring->bits)];
+	u32 hash = hsiphash(value->node.key, value->node.key_len, &ring->secret);
+
+	return &ring->index[hash_64((u64)(unsigned long)sub ^ hash, ring->bits)];
 }
 
 /**

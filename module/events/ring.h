@@ -4,6 +4,7 @@
 
 #include <linux/align.h>
 #include <linux/list.h>
+#include <linux/siphash.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 
@@ -47,6 +48,7 @@ struct metastore_record {
  * @index:	chains of those that can be found, by subscription and key; NULL: there is
  *		no index
  * @bits:	number of chains is 2 to this
+ * @secret:	of the hash that places records in them; told to nobody
  * @nodes:	one for each place, in a chain while the place has a record that can be found
  *
  * An index is only for subscriptions of which one event of a key may wait. Changed with
@@ -60,6 +62,7 @@ struct metastore_ring {
 	u32 len;
 	struct hlist_head *index;
 	u32 bits;
+	hsiphash_key_t secret;
 	struct hlist_node *nodes;
 };
 

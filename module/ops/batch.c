@@ -339,6 +339,8 @@ static int txn_lock_ready(struct txn *txn)
 		err = metastore_preload_fill(&top->preload);
 		if (err)
 			return txn_refuse(txn, top, err);
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 }
 
