@@ -40,12 +40,21 @@ union metastore_args {
 };
 
 /**
+ * struct metastore_result - where in its arguments a command has its results
+ * @begin:	offset of the first one
+ * @end:	offset behind the last one, all that is between included
+ */
+struct metastore_result {
+	u16 begin;
+	u16 end;
+};
+
+/**
  * struct metastore_call - a command on its way
  * @file:	open file
  * @uargs:	user address of the arguments
  * @size:	how many bytes of @args the caller has
- * @result:	offset of the first result in @args
- * @result_end:	offset behind the last one
+ * @result:	where in @args the results are
  * @op:		METASTORE_OP_*, if it is one
  * @args:	the arguments as the structure is now; what the caller's lacks is zero
  */
@@ -53,8 +62,7 @@ struct metastore_call {
 	struct metastore_file *file;
 	void __user *uargs;
 	size_t size;
-	u16 result;
-	u16 result_end;
+	struct metastore_result result;
 	u32 op;
 	union metastore_args args;
 };
@@ -81,13 +89,12 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
  */
 static inline int metastore_ioctl_respond(struct metastore_call *call)
 {
-	size_t end = min_t(size_t, call->result_end, call->size);
+	size_t begin = call->result.begin, end = min_t(size_t, call->result.end, call->size);
 
-	if (!call->result)
+	if (!begin)
 		return metastore_copy_out(call->uargs, &call->args, end);
-	return metastore_copy_struct_out(call->uargs + call->result,
-					 (const u8 *)&call->args + call->result,
-					 end - call->result);
+	return metastore_copy_struct_out(call->uargs + begin, (const u8 *)&call->args + begin,
+					 end - begin);
 }
 
 int metastore_ioctl_subscribe(struct metastore_call *call);

@@ -403,8 +403,7 @@ static int ioctl_open(struct metastore_call *call)
  * @cmd:	the command, with the size its structure has now
  * @min_size:	the size it had in the header's first version, which is the least
  *		that is accepted
- * @result:	offset of the first result in its structure
- * @result_end:	offset behind the last one
+ * @result:	where in its structure the results are
  * @op:		METASTORE_OP_*, if it is one
  * @mode:	what the descriptor must be open for
  * @run:	does it, with the arguments copied in
@@ -414,8 +413,7 @@ static int ioctl_open(struct metastore_call *call)
 struct ioctl_command {
 	unsigned int cmd;
 	u16 min_size;
-	u16 result;
-	u16 result_end;
+	struct metastore_result result;
 	u16 op;
 	fmode_t mode;
 	int (*run)(struct metastore_call *call);
@@ -424,9 +422,9 @@ struct ioctl_command {
 
 /* Where in its arguments a command has its results, all that is between included */
 #define RESULTS(type, first, last) \
-	offsetof(struct metastore_##type, first), offsetofend(struct metastore_##type, last)
-#define ALL(type)	0, sizeof(struct metastore_##type)
-#define NONE		0, 0
+	{ offsetof(struct metastore_##type, first), offsetofend(struct metastore_##type, last) }
+#define ALL(type)	{ 0, sizeof(struct metastore_##type) }
+#define NONE		{ 0, 0 }
 
 /* Arguments are copied in by words, to a struct metastore_call. */
 #define COMMAND_OF(name) \
@@ -495,7 +493,6 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 	call.uargs = uargs;
 	call.size = min(size, usize);
 	call.result = command->result;
-	call.result_end = command->result_end;
 	call.op = command->op;
 	return command->run(&call);
 }

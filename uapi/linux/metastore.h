@@ -60,8 +60,8 @@
 
 /*
  * Flags of commands that change a key. The first three are conditions; at most
- * one may be given. The module checks it against the present value before
- * anything else.
+ * one may be given. The module checks it against the present value before it
+ * looks at the owner and the limits of the store.
  */
 #define METASTORE_F_CREATE	0x0001	/* fail with EEXIST if a value exists */
 #define METASTORE_F_REPLACE	0x0002	/* fail with ENOENT if none exists */
@@ -265,7 +265,7 @@ struct metastore_stat {
  * Return: 0. Errors, besides those of every command:
  *
  * - ENOENT: no such key
- * - ESTALE: the value has another version
+ * - ESTALE: the value has another version than @version, or there is none
  * - EBUSY: another open file owns the value
  */
 struct metastore_delete {
@@ -561,12 +561,13 @@ struct metastore_list {
  * @max_value:	[out] longest value in bytes
  * @queue_len:	[out] capacity of an open file's queue in events
  * @queue_bytes: [out] capacity of an open file's queue in bytes. An event counts
- *		its key, its value and METASTORE_VALUE_OVERHEAD; while it waits it
+ *		its key, its value and METASTORE_VALUE_OVERHEAD, and with an owner or
+ *		a time to live METASTORE_TIE_OVERHEAD; while it waits it
  *		counts at least @queue_bytes / (@queue_len + 1)
  * @max_subscriptions: [out] most subscriptions of an open file
  * @max_keys:	[out] most keys of the store
  * @max_bytes:	[out] most bytes of the store. A key counts itself, its value and
- *		METASTORE_VALUE_OVERHEAD
+ *		METASTORE_VALUE_OVERHEAD, and METASTORE_TIE_OVERHEAD as above
  * @keys:	[out] present number of keys
  * @bytes:	[out] bytes of these keys, counted as in @max_bytes
  * @subscriptions: [out] present number of subscriptions
@@ -930,7 +931,7 @@ struct metastore_owner_end {
  * - EPERM: a limit is above METASTORE_QUEUE_FACTOR times the store's, without
  *   CAP_SYS_RESOURCE
  * - EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, which would all be moved
- *   under a lock; or the queue is or becomes lossless, and holds more events than
+ *   under a lock; or the queue stays or becomes lossless, and holds more events than
  *   it would have room for
  * - ENOBUFS: @max_bytes is less than twice what METASTORE_SUBSCRIBE_LATEST reserved
  */
