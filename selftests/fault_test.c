@@ -1277,7 +1277,7 @@ static bool is_all_or_none(struct _test_data_fault *self, int ret)
 	return !ret ? done : undone || (ret == -EFAULT && done);
 }
 
-/* What has both, and of each that it could be the one that makes the tree */
+/* The array that has both; either of them could be the one that makes the tree */
 FIXTURE_VARIANT_ADD(fault, atomic_batch_that_makes_a_tree) {
 	.call = set_two_at_once,
 	.prepare = fill_chain,

@@ -78,7 +78,7 @@ static inline void flood_unfinal(uint32_t s[3])
 	}
 }
 
-/* What jhash() begins with */
+/* The state that jhash() begins with */
 static inline uint32_t flood_start(uint32_t seed, uint32_t len)
 {
 	return 0xdeadbeef + len + seed;

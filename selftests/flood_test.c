@@ -225,7 +225,7 @@ static bool is_exact(struct _test_data_flood *self)
 	       !list_all(self, prefix, 2, METASTORE_LIST_MIN);
 }
 
-/* What the other tests build upon: hashes are as they are computed here */
+/* The other tests build upon this: hashes are as they are computed here */
 TEST_F(flood, hashes_are_known)
 {
 	__u8 key[METASTORE_KEY_MAX];

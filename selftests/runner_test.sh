@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What runs these tests: a process that a test leaves behind is one failure, of that
+# The runner of these tests: a process that a test leaves behind is one failure, of that
 # test, and the next one starts with a module that was loaded anew.
 #
 # module: none

@@ -116,7 +116,7 @@ static void fdinfo_show_subscriptions(struct seq_file *m, struct metastore_file 
 	}
 }
 
-/* What /proc/PID/fdinfo/FD says of an open file. */
+/* Show an open file in /proc/PID/fdinfo/FD. */
 static void metastore_fdinfo_show(struct seq_file *m, struct file *filp)
 {
 	struct metastore_file *file = filp->private_data;

@@ -105,7 +105,7 @@ static int ioctl_get(struct metastore_call *call)
 	return metastore_ioctl_respond(call) ?: err;
 }
 
-/* How long to wait, in ms: who does not want to wait for events does not at all. */
+/* How long to wait, in ms: a non-blocking file does not wait at all. */
 static u32 ioctl_patience(const struct metastore_file *file, u32 timeout)
 {
 	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
@@ -349,7 +349,7 @@ static int ioctl_check_open_flags(u32 flags)
 	return 0;
 }
 
-/* Who may make a store anew cannot thereby have more than the one there is gives. */
+/* The right to make a store gives no more than the store there is. */
 static bool ioctl_is_wider(const struct metastore_limits *limits,
 			   const struct metastore_limits *than)
 {

@@ -93,7 +93,7 @@ int metastore_ioctl_subscription(struct metastore_call *call)
 	return metastore_ioctl_respond(call);
 }
 
-/* Who may not use more of the machine may have only so much more than is usual. */
+/* Without CAP_SYS_RESOURCE a user gets only so much more than is usual. */
 static int ioctl_check_queue(const struct metastore_limits *limits,
 			     const struct metastore_queue_info *args)
 {

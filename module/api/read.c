@@ -96,7 +96,7 @@ static bool read_is_simple(const struct metastore_record *record)
 
 /*
  * Copies a simple event to a plain buffer, between user_write_access_begin() and _end().
- * What is read is within the value's piece: it is as long as key and value. Returns how
+ * All reads are within the value's piece: it is as long as key and value. Returns how
  * many bytes that was, 0 at a fault.
  */
 static __always_inline size_t read_copy_simple_unsafe(const struct metastore_record *record,

@@ -106,7 +106,7 @@ metastore_tree_of(const struct metastore_node *first)
 	return (struct metastore_tree *)(address - METASTORE_IS_TREE);
 }
 
-/* What a slot has that has a tree. */
+/* The tagged pointer of a slot that has a tree. */
 static inline struct metastore_node *metastore_tree_as_first(struct metastore_tree *tree)
 {
 	return (struct metastore_node *)((unsigned long)tree | METASTORE_IS_TREE);

@@ -58,7 +58,7 @@ void metastore_queue_init(struct metastore_queue *queue,
 			     METASTORE_KEY_MAX + limits->max_value;
 }
 
-/* What a queue's ring is like, for who is about to allocate another one. */
+/* Tell the shape of a queue's ring, before another one is allocated. */
 struct queue_shape {
 	u32 max_len;
 	bool allocated;
@@ -157,7 +157,7 @@ int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 	}
 }
 
-/* What the ring's events would count with another limit. */
+/* The bytes that the ring's events would count with another limit. */
 static u64 queue_bytes_with(struct metastore_queue *queue, u32 charge)
 {
 	u64 bytes = queue->in_flight;

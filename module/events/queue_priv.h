@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files about queues share: queue.c (the whole, and its subscriptions),
+ * Shared by the files about queues: queue.c (the whole, and its subscriptions),
  * queue_push.c (events come), queue_take.c (events go).
  */
 #ifndef METASTORE_QUEUE_PRIV_H
@@ -96,7 +96,7 @@ static inline u64 queue_pending(const struct metastore_queue *queue)
 	return (u64)queue->ring.len + queue->nr_latest + queue->nr_in_flight;
 }
 
-/* What an event counts while it waits; with a reader it is its true size. */
+/* The bytes that an event counts while it waits; with a reader it is its true size. */
 static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 {
 	lockdep_assert_held(&queue->lock);

@@ -50,7 +50,7 @@ bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 ch
 	if (queue->lossless)
 		return queue->ring.len + queue->reserved_len <= max_len &&
 		       queue_has_room(queue, charge, 0);
-	/* What is with readers cannot be dropped. */
+	/* Events with readers cannot be dropped. */
 	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
 		return false;
 	while (queue->ring.len > max_len || !queue_has_room(queue, charge, 0))

@@ -321,7 +321,7 @@ static int txn_lock_keys(struct txn *txn)
 	return 0;
 }
 
-/* The same, with memory for all new keys. What is allocated stays, so that this ends. */
+/* The same, with memory for all new keys. Memory once allocated stays, so this ends. */
 static int txn_lock_ready(struct txn *txn)
 {
 	struct txn_op *top;

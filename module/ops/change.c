@@ -88,7 +88,7 @@ static inline int change_charge(struct metastore_change *change,
 				      metastore_change_bytes(change, old));
 }
 
-/* What a subscriber can have asked for in order to hear of a change. */
+/* The mask of events by which a subscriber can ask for a change. */
 static u32 change_mask_of(u16 type, u16 flags)
 {
 	if (type != METASTORE_EVENT_DELETED)
@@ -381,7 +381,7 @@ void metastore_change_expire_all(struct work_struct *work)
 
 /*
  * How the process ended that is now closing the file. If it is not about to, it
- * closed the file, or replaced its program. What was on its way in a socket, or in
+ * closed the file, or replaced its program. A file on its way in a socket, or in
  * use by io_uring when the process ended, a worker of the kernel closes.
  */
 static struct metastore_owner_end change_how_it_ends(void)

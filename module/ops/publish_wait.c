@@ -57,7 +57,7 @@ static int publish_wait_try(struct metastore_change *change)
 	int section = srcu_read_lock(&metastore_srcu);
 	int err;
 
-	/* What is refused is not waited for. */
+	/* A publish that is refused does not wait. */
 	err = metastore_change_check(change) ?: publish_wait_reserve(change) ?:
 	      metastore_change_make(change);
 	metastore_reservations_release(change->reserved);

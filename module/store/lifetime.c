@@ -7,7 +7,7 @@
  * that lock and finds a value in the table knows that its owner is there still: the
  * owner's release would have to take the lock to remove the value.
  *
- * Whoever looks a value up looks at the time too, so that none is seen once it
+ * Each look-up of a value looks at the time too, so that none is seen once it
  * is over. The rest is only about when its subscribers are told: one timer a
  * store kicks a worker, which removes what is over, value after value.
  *
@@ -21,7 +21,7 @@
 #include "base/compat.h"
 #include "store/lifetime.h"
 
-/* What the timer may be late, so that values that end together wake once. */
+/* The slack of the timer, so that values that end together wake it once. */
 #define SLACK_NS	NSEC_PER_MSEC
 
 static struct metastore_value *tie_value(struct metastore_tie *tie)
@@ -116,7 +116,7 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry)
 		if (node->expires > ktime_get_boottime()) {
 			expiry_start_timer(expiry, node->expires);
 		} else {
-			/* What is in the queue is in a table, which has one. */
+			/* A value in the queue is in a table, which has a reference. */
 			value = expiry_value_of(node);
 			metastore_value_get(value);
 		}

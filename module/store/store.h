@@ -33,7 +33,7 @@ struct metastore_value;
  *	is one, so 56 MB a file.
  * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
  * KEYS: hashes have 32 bits.
- * BYTES: of values alone. What a key takes in a table, 8 bytes for a slot and 64 if it is
+ * BYTES: of values alone. The memory of a key in a table, 8 bytes for a slot and 64 if it is
  *	in a tree, is charged to the memory cgroup of the writer whose key it is, and is a
  *	constant share of what a key counts.
  * SUBSCRIPTIONS: one takes some 500 bytes, so 32 MB a file.

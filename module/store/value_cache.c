@@ -2,7 +2,7 @@
 /*
  * Memory of small values that are gone, kept for the next ones.
  *
- * Whoever changes a key again and again would otherwise allocate memory for each value,
+ * A writer that changes a key again and again would otherwise allocate for each value,
  * be charged for it, and have it freed after a grace period, which together costs more
  * than all the rest. So each CPU keeps the memory of values whose last reference went
  * there. Readers of a table may still be on it: it is used again when the grace period is
@@ -404,7 +404,7 @@ static void value_cache_trim(struct work_struct *work)
 /**
  * metastore_value_cache_shrink - free what this CPU keeps for the current task's memory cgroup
  *
- * For when that is full. What readers may still be on is left: that can take long.
+ * For when that is full. Memory that readers may still be on is left: that can take long.
  *
  * Context: may sleep.
  * Return: whether there was any.
@@ -440,7 +440,7 @@ static void value_cache_free_all(struct value_cache *its)
 		value_cache_free_list(its, &its->lists[nr / GROUPS][nr % GROUPS]);
 }
 
-/* What waits for a CPU's next turn would wait for ever. May sleep. */
+/* Free the memory that waits for a CPU's next turn, which never comes. May sleep. */
 static int value_cache_cpu_dead(unsigned int cpu)
 {
 	struct value_cache *its = per_cpu_ptr(&value_cache, cpu);

@@ -177,7 +177,7 @@ void key_rows(void)
 /**
  * flood_rows - rows of one of a million keys that somebody chose to be in one chain
  *
- * Of one hash all of them, or only in one slot of the table. What the same costs
+ * Of one hash all of them, or only in one slot of the table. The cost of the same
  * elsewhere is in the rows that they are compared to.
  */
 void flood_rows(void)

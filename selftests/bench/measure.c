@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How a row is measured: BATCHES batches, each from rest. What the kernel puts
+ * How a row is measured: BATCHES batches, each from rest. Work that the kernel puts
  * off, such as freeing memory after a grace period, is waited for after each batch
  * and belongs to it. The time the machine idles meanwhile does not, nor what it
  * does when it only waits. The minimum is that of the operations alone, the mean
@@ -110,7 +110,7 @@ static double settle_span(void)
 	return span_end(&span);
 }
 
-/* What the machine does by itself in SETTLE: timers, and what servers do at rest. */
+/* The machine's own work in SETTLE: timers, and what servers do at rest. */
 static double background(void)
 {
 	double sum = 0;
@@ -124,7 +124,7 @@ static double background(void)
 
 /*
  * A CPU pays for kernel memory ahead, a page at a time, and hands back what it has
- * above a page. What frees as much as it allocates, as a socket does with each
+ * above a page. A kernel path that frees as much as it allocates, as a socket does with each
  * message, may by bad luck pay and hand back each time, which costs 500
  * instructions, depending on how far the page is used up. So each batch begins at
  * another point of the page, and the mean is that of all.
