@@ -486,7 +486,9 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 		return -EBADF;
 	if (usize < command->min_size)
 		return -EINVAL;
-	err = metastore_copy_args(&call.args, size, uargs, usize);
+	/* There is room for it, see COMMAND_OF(). */
+	err = usize == size ? metastore_copy_in(&call.args, uargs, size) :
+			      copy_struct_from_user(&call.args, size, uargs, usize);
 	if (err)
 		return err;
 	call.file = file;

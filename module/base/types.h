@@ -32,6 +32,11 @@ struct metastore_word {
 	u64 value;
 } __packed;
 
+/* Four bytes at any address. */
+struct metastore_half {
+	u32 value;
+} __packed;
+
 /* Are two keys' bytes the same? Inlined, since most are short. */
 static __always_inline bool metastore_bytes_equal(const u8 *a, const u8 *b, u32 len)
 {

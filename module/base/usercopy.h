@@ -82,6 +82,11 @@ static __always_inline bool metastore_unsafe_copy_out(u8 __user *to, const u8 *f
 	for (; i < len / 8; i++)
 		unsafe_put_user(words[i].value, uwords + i, fault);
 	i *= 8;
+	if (len & 4) {
+		unsafe_put_user(((const struct metastore_half *)(from + i))->value,
+				(u32 __user *)(to + i), fault);
+		i += 4;
+	}
 	for (; i < len; i++)
 		unsafe_put_user(from[i], to + i, fault);
 	return true;

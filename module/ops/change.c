@@ -26,7 +26,7 @@
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int metastore_change_prepare(const struct metastore_change *change)
+inline int metastore_change_prepare(const struct metastore_change *change)
 {
 	if (!change->value)
 		return 0;

@@ -2,6 +2,8 @@
 /*
  * What is done with one key, by a command or by a batch: what can be checked and
  * copied before a lock is taken, then the thing itself.
+ *
+ * Functions that batch.c calls as well are inline all the same: most calls are here.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -39,7 +41,7 @@ static int op_check_key_len(u32 len)
  * Context: may sleep.
  * Return: 0, -EINVAL or -EFAULT.
  */
-int metastore_copy_key(struct metastore_file *file,
+inline int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len)
 {
 	if (op_check_key_len(len))
@@ -75,7 +77,7 @@ static int op_check_flags(u32 flags, u32 known)
  *
  * Return: 0; -EINVAL; -EBADF: the file is not open for it; -EMSGSIZE.
  */
-int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
+inline int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
 {
 	int err = op_check_key_len(op->key_len);
 
@@ -140,7 +142,7 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
  * Context: may sleep.
  * Return: 0, -ENOMEM or -EFAULT.
  */
-int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
+inline int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
 			 struct metastore_key_buffer *buffer,
 			 struct metastore_change *change)
 {
@@ -170,7 +172,7 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
  * @change:	the change, made or refused
  * @refused:	which of the two; then there is no more to tell than a version
  */
-void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
+inline void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
 		       bool refused)
 {
 	op->version = change->version;
@@ -187,7 +189,7 @@ void metastore_op_tell(struct metastore_op *op, const struct metastore_change *c
  * Context: may sleep.
  * Return: 0; -ERANGE: its buffer is too small; -EFAULT.
  */
-int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
+inline int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value)
 {
 	u32 room = op->value_len;
@@ -223,7 +225,7 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 		     const u32 *timeout)
 {
 	struct metastore_key_buffer buffer __uninitialized;
-	struct metastore_change change;
+	struct metastore_change change __uninitialized;
 	int err;
 
 	err = metastore_op_prepare(file, op, &buffer, &change);
