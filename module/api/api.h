@@ -40,21 +40,10 @@ union metastore_args {
 };
 
 /**
- * struct metastore_result - where in its arguments a command has its results
- * @begin:	offset of the first one
- * @end:	offset behind the last one, all that is between included
- */
-struct metastore_result {
-	u16 begin;
-	u16 end;
-};
-
-/**
  * struct metastore_call - a command on its way
  * @file:	open file
  * @uargs:	user address of the arguments
  * @size:	how many bytes of @args the caller has
- * @result:	where in @args the results are
  * @op:		METASTORE_OP_*, if it is one
  * @args:	the arguments as the structure is now; what the caller's lacks is zero
  */
@@ -62,7 +51,6 @@ struct metastore_call {
 	struct metastore_file *file;
 	void __user *uargs;
 	size_t size;
-	struct metastore_result result;
 	u32 op;
 	union metastore_args args;
 };
@@ -76,26 +64,37 @@ size_t metastore_read_size(struct metastore_queue *queue);
 
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 
+/* See metastore_ioctl_respond(). */
+static __always_inline int metastore_ioctl_put(struct metastore_call *call, size_t begin,
+					       size_t end)
+{
+	const u8 *args = (const u8 *)&call->args;
+
+	if (!begin)
+		return metastore_copy_out(call->uargs, args, min(end, call->size));
+	if (unlikely(end > call->size))
+		return metastore_copy_struct_out(call->uargs + begin, args + begin,
+						 call->size - begin);
+	return metastore_copy_struct_out(call->uargs + begin, args + begin, end - begin);
+}
+
 /**
  * metastore_ioctl_respond - copy the results of a command out
  * @call:	the command
+ * @type:	its structure is struct metastore_@type
+ * @first:	its first result
+ * @last:	its last result; all that is between goes with them
  *
- * Only what the caller's structure has; it may be an older, shorter one. Where all of it
- * is a result the command has changed nothing, and fault injection may let it fail; else
- * it tells of something that is done.
+ * Only what the caller's structure has; it may be an older, shorter one, but has @first.
+ * Where all of it is a result the command has changed nothing, and fault injection may let
+ * this fail; else it tells of something that is done.
  *
  * Context: may sleep.
  * Return: 0 or -EFAULT.
  */
-static inline int metastore_ioctl_respond(struct metastore_call *call)
-{
-	size_t begin = call->result.begin, end = min_t(size_t, call->result.end, call->size);
-
-	if (!begin)
-		return metastore_copy_out(call->uargs, &call->args, end);
-	return metastore_copy_struct_out(call->uargs + begin, (const u8 *)&call->args + begin,
-					 end - begin);
-}
+#define metastore_ioctl_respond(call, type, first, last) \
+	metastore_ioctl_put(call, offsetof(struct metastore_##type, first), \
+			    offsetofend(struct metastore_##type, last))
 
 int metastore_ioctl_subscribe(struct metastore_call *call);
 int metastore_ioctl_unsubscribe(struct metastore_call *call);

@@ -102,7 +102,7 @@ static int ioctl_get(struct metastore_call *call)
 		args->owner = op.owner;
 		args->ttl = op.ttl;
 	}
-	return metastore_ioctl_respond(call) ?: err;
+	return metastore_ioctl_respond(call, get, value_len, ttl) ?: err;
 }
 
 /* How long to wait, in ms: a non-blocking file does not wait at all. */
@@ -136,7 +136,7 @@ static int ioctl_store(struct metastore_call *call)
 	args->version = op.version;
 	if (!err)
 		args->queues = op.queues;
-	return metastore_ioctl_respond(call) ?: err;
+	return metastore_ioctl_respond(call, set, queues, version) ?: err;
 }
 
 static int ioctl_delete(struct metastore_call *call)
@@ -155,7 +155,7 @@ static int ioctl_delete(struct metastore_call *call)
 	if (err && err != -ESTALE)
 		return err;
 	args->version = op.version;
-	return metastore_ioctl_respond(call) ?: err;
+	return metastore_ioctl_respond(call, delete, version, version) ?: err;
 }
 
 static int ioctl_batch(struct metastore_call *call)
@@ -164,7 +164,7 @@ static int ioctl_batch(struct metastore_call *call)
 
 	if (err && err != -ECANCELED)
 		return err;
-	return metastore_ioctl_respond(call) ?: err;
+	return metastore_ioctl_respond(call, batch, failed, failed) ?: err;
 }
 
 static int ioctl_flush(struct metastore_call *call)
@@ -190,7 +190,7 @@ static int ioctl_flush(struct metastore_call *call)
 				    &args->values);
 	if (!err && args->flags & METASTORE_FLUSH_SUBSCRIPTIONS)
 		err = metastore_store_flush_subscriptions(store, &range, &args->subscriptions);
-	return err ?: metastore_ioctl_respond(call);
+	return err ?: metastore_ioctl_respond(call, flush, values, subscriptions);
 }
 
 static int ioctl_bucket(struct metastore_call *call)
@@ -207,7 +207,7 @@ static int ioctl_bucket(struct metastore_call *call)
 		return err;
 	args->bucket = metastore_store_bucket_index(store, &buffer.key);
 	args->buckets = store->limits.buckets;
-	return metastore_ioctl_respond(call);
+	return metastore_ioctl_respond(call, key_bucket, bucket, buckets);
 }
 
 static int ioctl_stat(struct metastore_call *call)
@@ -223,7 +223,7 @@ static int ioctl_stat(struct metastore_call *call)
 	if (err)
 		return err;
 	args->bucket = metastore_store_bucket_index(call->file->store, &buffer.key);
-	return metastore_ioctl_respond(call);
+	return metastore_ioctl_respond(call, stat, key, reserved2);
 }
 
 /* Appends an entry; returns its length, or 0 if there is no room. */
@@ -306,7 +306,7 @@ static int ioctl_list(struct metastore_call *call)
 		goto free;
 	args->buffer_len = used;
 	err = copy_to_user(u64_to_user_ptr(args->buffer), buffer, used) ? -EFAULT :
-	      metastore_ioctl_respond(call);
+	      metastore_ioctl_respond(call, list, buffer_len, entries);
 free:
 	kvfree(buffer);
 	kfree(cursor);
@@ -338,7 +338,7 @@ static int ioctl_info(struct metastore_call *call)
 	args->max_bytes = limits->max_bytes;
 	args->private_bytes = metastore_private_bytes();
 	metastore_store_count(store, &range, args);
-	return metastore_ioctl_respond(call);
+	return metastore_ioctl_respond(call, info, bucket, private_bytes);
 }
 
 static int ioctl_check_open_flags(u32 flags)
@@ -403,7 +403,6 @@ static int ioctl_open(struct metastore_call *call)
  * @cmd:	the command, with the size its structure has now
  * @min_size:	the size it had in the header's first version, which is the least
  *		that is accepted
- * @result:	where in its structure the results are
  * @op:		METASTORE_OP_*, if it is one
  * @mode:	what the descriptor must be open for
  * @run:	does it, with the arguments copied in
@@ -413,18 +412,11 @@ static int ioctl_open(struct metastore_call *call)
 struct ioctl_command {
 	unsigned int cmd;
 	u16 min_size;
-	struct metastore_result result;
 	u16 op;
 	fmode_t mode;
 	int (*run)(struct metastore_call *call);
 	int (*fast)(struct metastore_file *file, void __user *uargs, u32 op);
 };
-
-/* Where in its arguments a command has its results, all that is between included */
-#define RESULTS(type, first, last) \
-	{ offsetof(struct metastore_##type, first), offsetofend(struct metastore_##type, last) }
-#define ALL(type)	{ 0, sizeof(struct metastore_##type) }
-#define NONE		{ 0, 0 }
 
 /* Arguments are copied in by words, to a struct metastore_call. */
 #define COMMAND_OF(name) \
@@ -432,42 +424,37 @@ struct ioctl_command {
 	 BUILD_BUG_ON_ZERO(_IOC_SIZE(METASTORE_IOC_##name) % 8 || \
 			   _IOC_SIZE(METASTORE_IOC_##name) > sizeof(union metastore_args)))
 
-#define COMMAND(name, min_size, results, mode, run) \
+#define COMMAND(name, min_size, mode, run) \
 	[_IOC_NR(METASTORE_IOC_##name)] = { \
-		COMMAND_OF(name), min_size, results, 0, mode, run, NULL \
+		COMMAND_OF(name), min_size, 0, mode, run, NULL \
 	}
 
-#define OPERATION(name, min_size, results, mode, run, fast) \
+#define OPERATION(name, min_size, mode, run, fast) \
 	[_IOC_NR(METASTORE_IOC_##name)] = { \
-		COMMAND_OF(name), min_size, results, METASTORE_OP_##name, mode, run, fast \
+		COMMAND_OF(name), min_size, METASTORE_OP_##name, mode, run, fast \
 	}
 
 /* A power of two: a number that is masked is in the table, speculation included. */
 #define NR_COMMANDS	32
 
 static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
-	COMMAND(INFO, 80, ALL(info), 0, ioctl_info),
-	OPERATION(GET, 40, RESULTS(get, value_len, ttl), FMODE_READ, ioctl_get,
-		  metastore_fastpath_get),
-	OPERATION(SET, 40, RESULTS(set, queues, version), FMODE_WRITE, ioctl_store,
-		  metastore_fastpath_store),
-	OPERATION(DELETE, 24, RESULTS(delete, version, version), FMODE_WRITE, ioctl_delete, NULL),
-	OPERATION(PUBLISH, 40, RESULTS(set, queues, version), FMODE_WRITE, ioctl_store,
-		  metastore_fastpath_store),
-	COMMAND(SUBSCRIBE, 32, NONE, FMODE_READ, metastore_ioctl_subscribe),
-	COMMAND(UNSUBSCRIBE, 16, NONE, FMODE_READ, metastore_ioctl_unsubscribe),
-	COMMAND(SUBSCRIBERS, 24, RESULTS(subscribers, subscribers, subscribers), FMODE_READ,
-		metastore_ioctl_subscribers),
-	COMMAND(BUCKET, 24, RESULTS(key_bucket, bucket, buckets), 0, ioctl_bucket),
-	COMMAND(STAT, 56, ALL(stat), FMODE_READ, ioctl_stat),
-	COMMAND(LIST, 48, RESULTS(list, buffer_len, entries), FMODE_READ, ioctl_list),
-	COMMAND(FLUSH, 40, RESULTS(flush, values, subscriptions), FMODE_WRITE, ioctl_flush),
-	COMMAND(BATCH, 24, RESULTS(batch, failed, failed), 0, ioctl_batch),
-	COMMAND(CREATE, 40, NONE, FMODE_WRITE, ioctl_create),
-	COMMAND(OPEN, 8, NONE, 0, ioctl_open),
-	COMMAND(QUEUE, 80, ALL(queue_info), FMODE_READ, metastore_ioctl_queue),
-	COMMAND(SUBSCRIPTION, 72, ALL(subscription_info), FMODE_READ,
-		metastore_ioctl_subscription),
+	COMMAND(INFO, 80, 0, ioctl_info),
+	OPERATION(GET, 40, FMODE_READ, ioctl_get, metastore_fastpath_get),
+	OPERATION(SET, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
+	OPERATION(DELETE, 24, FMODE_WRITE, ioctl_delete, NULL),
+	OPERATION(PUBLISH, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
+	COMMAND(SUBSCRIBE, 32, FMODE_READ, metastore_ioctl_subscribe),
+	COMMAND(UNSUBSCRIBE, 16, FMODE_READ, metastore_ioctl_unsubscribe),
+	COMMAND(SUBSCRIBERS, 24, FMODE_READ, metastore_ioctl_subscribers),
+	COMMAND(BUCKET, 24, 0, ioctl_bucket),
+	COMMAND(STAT, 56, FMODE_READ, ioctl_stat),
+	COMMAND(LIST, 48, FMODE_READ, ioctl_list),
+	COMMAND(FLUSH, 40, FMODE_WRITE, ioctl_flush),
+	COMMAND(BATCH, 24, 0, ioctl_batch),
+	COMMAND(CREATE, 40, FMODE_WRITE, ioctl_create),
+	COMMAND(OPEN, 8, 0, ioctl_open),
+	COMMAND(QUEUE, 80, FMODE_READ, metastore_ioctl_queue),
+	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
 };
 
 /* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
@@ -494,7 +481,6 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 	call.file = file;
 	call.uargs = uargs;
 	call.size = min(size, usize);
-	call.result = command->result;
 	call.op = command->op;
 	return command->run(&call);
 }

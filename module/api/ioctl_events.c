@@ -90,7 +90,7 @@ int metastore_ioctl_subscription(struct metastore_call *call)
 	      metastore_subscription_tell(&call->file->subs, &buffer.key, args);
 	if (err)
 		return err;
-	return metastore_ioctl_respond(call);
+	return metastore_ioctl_respond(call, subscription_info, key, pending);
 }
 
 /* Without CAP_SYS_RESOURCE a user gets only so much more than is usual. */
@@ -129,7 +129,7 @@ int metastore_ioctl_queue(struct metastore_call *call)
 		return err;
 	metastore_queue_tell(&call->file->queue, args);
 	args->subscriptions = READ_ONCE(call->file->subs.nr);
-	return metastore_ioctl_respond(call);
+	return metastore_ioctl_respond(call, queue_info, flags, oldest);
 }
 
 int metastore_ioctl_subscribers(struct metastore_call *call)
@@ -146,5 +146,5 @@ int metastore_ioctl_subscribers(struct metastore_call *call)
 	spin_lock(&buffer.key.bucket->lock);
 	args->subscribers = metastore_subscribers(&buffer.key);
 	spin_unlock(&buffer.key.bucket->lock);
-	return metastore_ioctl_respond(call);
+	return metastore_ioctl_respond(call, subscribers, subscribers, subscribers);
 }

@@ -41,8 +41,8 @@ static int op_check_key_len(u32 len)
  * Context: may sleep.
  * Return: 0, -EINVAL or -EFAULT.
  */
-inline int metastore_copy_key(struct metastore_file *file,
-		       struct metastore_key_buffer *buffer, u64 key, u32 len)
+inline int metastore_copy_key(struct metastore_file *file, struct metastore_key_buffer *buffer,
+			      u64 key, u32 len)
 {
 	if (op_check_key_len(len))
 		return -EINVAL;
@@ -143,8 +143,8 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
  * Return: 0, -ENOMEM or -EFAULT.
  */
 inline int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
-			 struct metastore_key_buffer *buffer,
-			 struct metastore_change *change)
+				struct metastore_key_buffer *buffer,
+				struct metastore_change *change)
 {
 	struct metastore_value *value;
 
@@ -173,7 +173,7 @@ inline int metastore_op_prepare(struct metastore_file *file, const struct metast
  * @refused:	which of the two; then there is no more to tell than a version
  */
 inline void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
-		       bool refused)
+			      bool refused)
 {
 	op->version = change->version;
 	if (!refused)
@@ -190,7 +190,7 @@ inline void metastore_op_tell(struct metastore_op *op, const struct metastore_ch
  * Return: 0; -ERANGE: its buffer is too small; -EFAULT.
  */
 inline int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
-		      const struct metastore_value *value)
+			     const struct metastore_value *value)
 {
 	u32 room = op->value_len;
 
