@@ -320,8 +320,8 @@ struct metastore_flush {
 };
 
 /*
- * Types of events. SUBSCRIBE asks for the first three in its mask of events. The
- * others come unasked.
+ * Types of events. A subscriber asks for the first three in the mask of SUBSCRIBE.
+ * It gets the others in any case.
  */
 #define METASTORE_EVENT_PUBLISHED	0x0001	/* stored by PUBLISH */
 #define METASTORE_EVENT_SET		0x0002	/* stored by SET */
@@ -386,7 +386,7 @@ struct metastore_flush {
  *
  * - For an exact key the queue reserves that place: the longest key and value, plus
  *   METASTORE_VALUE_OVERHEAD and METASTORE_TIE_OVERHEAD. These places may take half of
- *   the queue's bytes. The subscription never loses an event.
+ *   the queue's bytes. The subscription never loses the newest event of its key.
  * - For a prefix events are lost only if more keys have pending events than the
  *   queue holds.
  * - Conflated events ignore METASTORE_EVENT_F_MORE.

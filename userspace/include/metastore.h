@@ -933,8 +933,8 @@ void mstore_list_free(struct mstore_list *list);
  * @MSTORE_EVENT_DELETED: value removed
  * @MSTORE_EVENT_SNAPSHOT: value of a snapshot (MSTORE_SUBSCRIBE_SNAPSHOT)
  * @MSTORE_EVENT_SNAPSHOT_END: end of a snapshot
- * @MSTORE_EVENT_LOST:	events of a subscription were lost. Comes unasked
- * @MSTORE_EVENT_FLUSHED: subscriptions were removed. Comes unasked
+ * @MSTORE_EVENT_LOST:	events of a subscription were lost. Needs no mask
+ * @MSTORE_EVENT_FLUSHED: subscriptions were removed. Needs no mask
  */
 enum mstore_event_type {
 	MSTORE_EVENT_PUBLISHED	= 1 << 0,
