@@ -46,27 +46,6 @@ FIXTURE_TEARDOWN(fanout)
 	close(self->fd);
 }
 
-static int open_many(int *fds, int count, const char *key, __u32 events)
-{
-	int i, ret;
-
-	for (i = 0; i < count; i++) {
-		fds[i] = ms_open(O_RDONLY | O_NONBLOCK);
-		if (fds[i] < 0)
-			return fds[i];
-		ret = ms_subscribe(fds[i], key, events, i);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static void close_many(int *fds, int count)
-{
-	while (count--)
-		close(fds[count]);
-}
-
 /* Each file's events, all of subscription number i, into *books */
 static int drain_of(struct _test_data_fanout *self, int i, struct ms_books *books)
 {
@@ -131,7 +110,7 @@ TEST_F(fanout, each_gets_each)
 	int i;
 
 	for (c = 0; c < ARRAY_SIZE(counts); c++) {
-		ASSERT_EQ(0, open_many(self->fds, counts[c], "k", EVENTS_ALL));
+		ASSERT_EQ(0, ms_open_many(self->fds, counts[c], "k", EVENTS_ALL));
 		ASSERT_EQ(counts[c], ms_subscribers(self->fd, "k"));
 		ASSERT_EQ(0, ms_set(self->fd, "k", "1", NULL));
 		ASSERT_EQ(counts[c], ms_publish(self->fd, "k", "2", NULL));
@@ -144,7 +123,7 @@ TEST_F(fanout, each_gets_each)
 			ASSERT_EQ(0, books.disorder);
 			ASSERT_EQ(version, books.last);
 		}
-		close_many(self->fds, counts[c]);
+		ms_close_many(self->fds, counts[c]);
 		ASSERT_EQ(0, ms_subscribers(self->fd, "k"));
 	}
 }
@@ -155,7 +134,7 @@ TEST_F(fanout, thousand)
 	__u64 version;
 	int i;
 
-	ASSERT_EQ(0, open_many(self->fds, VERY_MANY, "k", 0));
+	ASSERT_EQ(0, ms_open_many(self->fds, VERY_MANY, "k", 0));
 	for (i = 0; i < 10; i++)
 		ASSERT_EQ(VERY_MANY, ms_publish(self->fd, "k", "v", &version));
 	for (i = 0; i < VERY_MANY; i++) {
@@ -278,7 +257,7 @@ TEST_F(fanout, flush)
 	struct ms_books books;
 	int i;
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", METASTORE_EVENT_DELETED));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", METASTORE_EVENT_DELETED));
 	ASSERT_EQ(0, ms_set(self->fd, "k", "v", NULL));
 	ASSERT_EQ(0, ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET, METASTORE_FLUSH_SUBSCRIPTIONS,
 			      &arg));
@@ -368,7 +347,7 @@ TEST_F(fanout, concurrent_publishers)
 	struct ms_books books;
 	__u64 last;
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", times, MANY);
 	for (i = 0; i < PUBLISHERS; i++)
@@ -394,7 +373,7 @@ TEST_F(fanout, order_with_get)
 	struct ms_books books;
 	__u64 before, after;
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", 0));
 	ASSERT_LE(0, ms_publish(self->fd, "k", "value", NULL));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", 0, MANY);
@@ -420,7 +399,7 @@ TEST_F(fanout, come_and_go)
 	pid_t pids[PUBLISHERS + 2];
 	struct ms_books books;
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", times, MANY);
 	for (; i < PUBLISHERS + 2; i++) {
@@ -428,9 +407,9 @@ TEST_F(fanout, come_and_go)
 		if (pids[i])
 			continue;
 		while (!done(self->shared)) {
-			if (open_many(fds, 100, "k", 0))
+			if (ms_open_many(fds, 100, "k", 0))
 				_exit(1);
-			close_many(fds, 100);
+			ms_close_many(fds, 100);
 		}
 		_exit(0);
 	}
@@ -445,7 +424,7 @@ TEST_F(fanout, come_and_go)
 		wrong += books.received != want || books.disorder;
 	}
 	EXPECT_EQ(0, wrong);
-	close_many(self->fds, MANY);
+	ms_close_many(self->fds, MANY);
 	EXPECT_EQ(0, ms_subscribers(self->fd, "k"));
 }
 
@@ -456,7 +435,7 @@ TEST_F(fanout, unsubscribed_is_unsubscribed)
 	pid_t pids[PUBLISHERS];
 	struct ms_books books;
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", 0, 0);
 	for (round = 0; more_rounds(self, round, times); round++) {
@@ -484,7 +463,7 @@ TEST_F(fanout, new_ones_hear_the_new)
 	const struct metastore_event *ev;
 	__u64 before;
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", 0));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", 0));
 	for (i = 0; i < PUBLISHERS; i++)
 		pids[i] = publish_in_child(self, "k", 0, MANY);
 	for (round = 0; more_rounds(self, round, times); round++) {
@@ -517,7 +496,7 @@ TEST_F(fanout, all_at_once)
 	int i, n, times = ms_times(300), fds[80];
 	pid_t pids[8];
 
-	ASSERT_EQ(0, open_many(self->fds, MANY, "k", EVENTS_ALL));
+	ASSERT_EQ(0, ms_open_many(self->fds, MANY, "k", EVENTS_ALL));
 	for (i = 0; i < MANY; i++)
 		ASSERT_EQ(0, ms_subscribe(self->fds[i], "l", EVENTS_ALL, i));
 	pids[0] = publish_in_child(self, "k", times, 0);
@@ -539,9 +518,9 @@ TEST_F(fanout, all_at_once)
 					_exit(2);
 				break;
 			case 4:
-				if (open_many(fds, 80, key, EVENTS_ALL))
+				if (ms_open_many(fds, 80, key, EVENTS_ALL))
 					_exit(3);
-				close_many(fds, 80);
+				ms_close_many(fds, 80);
 				break;
 			case 5:
 				if (ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET,
@@ -557,7 +536,7 @@ TEST_F(fanout, all_at_once)
 	finish(self->shared);
 	for (; i < 6; i++)
 		EXPECT_EQ(0, ms_join(pids[i]));
-	close_many(self->fds, MANY);
+	ms_close_many(self->fds, MANY);
 	EXPECT_EQ(0, ms_subscribers(self->fd, "k"));
 	EXPECT_EQ(0, ms_subscribers(self->fd, "l"));
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));

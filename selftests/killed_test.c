@@ -214,7 +214,10 @@ TEST_F_TIMEOUT(killed, flush, 170)
 }
 
 /* A file has lost those of which it is told, and has the others still */
-TEST_F_TIMEOUT(killed, flush_subscriptions, 170)
+static void flush_those_of_a_file(struct __test_metadata *_metadata,
+				  struct _test_data_killed *self,
+				  int (*subscribe)(int fd, const void *key, __u32 len,
+						   __u32 events, __u64 cookie))
 {
 	struct ms_reader r = ms_reader(ms_open(O_RDONLY | O_NONBLOCK), MS_READER_SIZE);
 	struct ms_books books = {};
@@ -224,7 +227,7 @@ TEST_F_TIMEOUT(killed, flush_subscriptions, 170)
 
 	for (i = 0; i < ATTEMPTS && !left; i++) {
 		for (key = 0; key < KEYS; key++)
-			ASSERT_EQ(0, ms_subscriben(r.fd, &key, sizeof(key), 0, key));
+			ASSERT_EQ(0, subscribe(r.fd, &key, sizeof(key), 0, key));
 		ASSERT_EQ(0, flush_until(self, subscriptions_left, KEYS));
 		left = subscriptions_left(self->fd);
 	}
@@ -233,6 +236,16 @@ TEST_F_TIMEOUT(killed, flush_subscriptions, 170)
 	EXPECT_EQ(left, ms_fdinfo(r.fd, "subscriptions"));
 	EXPECT_EQ(0, ms_drain(&r, &books));
 	EXPECT_EQ((__u64)i * KEYS - left, books.flushed);
+}
+
+TEST_F_TIMEOUT(killed, flush_subscriptions, 170)
+{
+	flush_those_of_a_file(_metadata, self, ms_subscriben);
+}
+
+TEST_F_TIMEOUT(killed, flush_prefixes, 170)
+{
+	flush_those_of_a_file(_metadata, self, ms_subscribe_prefixn);
 }
 
 /* The same of files that are subscribed to one key */
@@ -261,28 +274,6 @@ TEST_F_TIMEOUT(killed, flush_subscribers, 170)
 			flushed += event.count;
 	EXPECT_EQ((__u64)i * FILES - left, flushed);
 	EXPECT_EQ(left, ms_publish(self->fd, "k", "v", NULL));
-}
-
-/* The same of files that are subscribed to prefixes */
-TEST_F_TIMEOUT(killed, flush_prefixes, 170)
-{
-	struct ms_reader r = ms_reader(ms_open(O_RDONLY | O_NONBLOCK), MS_READER_SIZE);
-	struct ms_books books = {};
-	__u64 left = 0;
-	__u32 key;
-	int i;
-
-	for (i = 0; i < ATTEMPTS && !left; i++) {
-		for (key = 0; key < KEYS; key++)
-			ASSERT_EQ(0, ms_subscribe_prefixn(r.fd, &key, sizeof(key), 0, key));
-		ASSERT_EQ(0, flush_until(self, subscriptions_left, KEYS));
-		left = subscriptions_left(self->fd);
-	}
-	EXPECT_LT(0, left);
-	EXPECT_GT(KEYS, left);
-	EXPECT_EQ(left, ms_fdinfo(r.fd, "subscriptions"));
-	EXPECT_EQ(0, ms_drain(&r, &books));
-	EXPECT_EQ((__u64)i * KEYS - left, books.flushed);
 }
 
 /* Events that came to a file */

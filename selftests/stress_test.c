@@ -2,31 +2,24 @@
 /* Many processes at once: order, complete values, and books that balance */
 #include <sys/resource.h>
 
-#include "metastore_test.h"
+#include "crew.h"
 
 #define KEYS		8
 #define PUBLISHERS	4
 #define SUBSCRIBERS	6
-#define CHILDREN	16
 #define FIRSTS		300
 
 /* What all processes of a test share */
 struct shared {
-	__u32 done;
 	__u64 made[PUBLISHERS][KEYS];		/* events */
 	__u64 queues[PUBLISHERS];		/* sum of what PUBLISH returned */
 	struct ms_books books[SUBSCRIBERS][KEYS];
-	__u64 counts[CHILDREN];
-	char error[256];			/* the first one */
 };
 
 FIXTURE(stress)
 {
 	int fd;
-	int gate[2];
 	struct shared *shared;
-	pid_t pids[CHILDREN];
-	int children;
 };
 
 FIXTURE_SETUP(stress)
@@ -36,70 +29,12 @@ FIXTURE_SETUP(stress)
 	ASSERT_EQ(0, ms_reset(self->fd));
 	self->shared = ms_shared(sizeof(*self->shared));
 	ASSERT_TRUE(!!self->shared);
-	ASSERT_EQ(0, pipe(self->gate));
+	ASSERT_TRUE(crew_init());
 }
 
 FIXTURE_TEARDOWN(stress)
 {
 	close(self->fd);
-}
-
-/* Children report what is wrong here and end: harness and fork do not mix */
-static void fail(struct shared *shared, int line, const char *condition)
-{
-	if (!shared->error[0])
-		snprintf(shared->error, sizeof(shared->error), "line %d: %s (%s)", line, condition,
-			 strerrorname_np(errno));
-	_exit(1);
-}
-
-#define CHECK(condition) \
-	do { \
-		if (!(condition)) \
-			fail(shared, __LINE__, #condition); \
-	} while (0)
-
-/* All children start together, when the test closes its end of the gate */
-static bool child(struct _test_data_stress *self)
-{
-	pid_t pid = ms_fork();
-	char c;
-
-	if (pid) {
-		self->pids[self->children++] = pid;
-		return false;
-	}
-	close(self->gate[1]);
-	if (read(self->gate[0], &c, 1))
-		_exit(1);
-	srand(self->children * 7919 + 1);
-	return true;
-}
-
-static void start(struct _test_data_stress *self)
-{
-	close(self->gate[0]);
-	close(self->gate[1]);
-}
-
-static bool done(struct shared *shared)
-{
-	return __atomic_load_n(&shared->done, __ATOMIC_ACQUIRE);
-}
-
-static void finish(struct shared *shared)
-{
-	__atomic_store_n(&shared->done, 1, __ATOMIC_RELEASE);
-}
-
-/* Joins children from number @from to before @to; true if all were content */
-static bool join(struct _test_data_stress *self, int from, int to)
-{
-	bool good = true;
-
-	while (from < to)
-		good &= ms_join(self->pids[from++]) == 0;
-	return good;
 }
 
 /*
@@ -158,7 +93,7 @@ TEST_F(stress, order_of_two_publishers)
 	char value[64];
 
 	for (i = 0; i < 2; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			make_value(value, i, n, 40);
@@ -174,12 +109,12 @@ TEST_F(stress, order_of_two_publishers)
 		bool last_round;
 
 		ASSERT_EQ(0, ms_subscribe(fd, "k", 0, 0));
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		last[0] = 0;
 		last[1] = 0;
 		do {
-			last_round = done(shared);
+			last_round = crew_done();
 			while ((ev = ms_next(&r))) {
 				if (ev->type == METASTORE_EVENT_LOST) {
 					books->lost += ev->count;
@@ -197,12 +132,12 @@ TEST_F(stress, order_of_two_publishers)
 		} while (!last_round);
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 2));
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 2));
 	stored = ms_version(self->fd, "k");
-	finish(shared);
-	EXPECT_TRUE(join(self, 2, 5));
-	EXPECT_STREQ("", shared->error);
+	crew_finish();
+	EXPECT_TRUE(crew_join(2, 5));
+	EXPECT_STREQ("", crew.board->error);
 	for (i = 0; i < 3; i++) {
 		total = shared->books[i][0];
 		EXPECT_EQ(stored, total.last);
@@ -221,7 +156,7 @@ TEST_F(stress, order_of_all_changes)
 
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", EVENTS_ALL, 0));
 	for (i = 0; i < 3; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			__u64 version;
@@ -244,11 +179,11 @@ TEST_F(stress, order_of_all_changes)
 		}
 		_exit(0);
 	}
-	start(self);
-	while (waitpid(self->pids[0], NULL, WNOHANG) == 0)
+	crew_start();
+	while (waitpid(crew.pids[0], NULL, WNOHANG) == 0)
 		ASSERT_EQ(0, ms_drain(&r, &books));
-	EXPECT_TRUE(join(self, 1, 3));
-	EXPECT_STREQ("", shared->error);
+	EXPECT_TRUE(crew_join(1, 3));
+	EXPECT_STREQ("", crew.board->error);
 	ASSERT_EQ(0, ms_drain(&r, &books));
 	for (i = 0; i < 3; i++)
 		made += shared->made[i][0];
@@ -273,7 +208,7 @@ static void read_as(struct shared *shared, int fd, int nr)
 	bool last_round;
 
 	do {
-		last_round = done(shared);
+		last_round = crew_done();
 		if (nr == 0 && !last_round) {
 			ms_sleep(SECOND / 100);
 			continue;
@@ -320,12 +255,12 @@ TEST_F(stress, books_balance)
 			ASSERT_EQ(0, ms_subscribe(fd, key, 0, k));
 			subscribers[k]++;
 		}
-		if (child(self))
+		if (crew_child())
 			read_as(shared, fd, s);
 		close(fd);
 	}
 	for (p = 0; p < PUBLISHERS; p++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			int ret;
@@ -341,11 +276,11 @@ TEST_F(stress, books_balance)
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, SUBSCRIBERS, SUBSCRIBERS + PUBLISHERS));
-	finish(shared);
-	EXPECT_TRUE(join(self, 0, SUBSCRIBERS));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(SUBSCRIBERS, SUBSCRIBERS + PUBLISHERS));
+	crew_finish();
+	EXPECT_TRUE(crew_join(0, SUBSCRIBERS));
+	EXPECT_STREQ("", crew.board->error);
 
 	for (p = 0; p < PUBLISHERS; p++) {
 		queues += shared->queues[p];
@@ -370,7 +305,6 @@ TEST_F(stress, books_balance)
 /* Values are seen whole or not at all, and never older ones after newer ones */
 TEST_F(stress, no_torn_values)
 {
-	struct shared *shared = self->shared;
 	char key[16], value[VALUE_MAX];
 	__u64 version, last[KEYS] = {};
 	__u32 i, n, k, lasts[KEYS] = {}, times = ms_times(2500);
@@ -378,7 +312,7 @@ TEST_F(stress, no_torn_values)
 	int len;
 
 	for (i = 0; i < 3; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 1; n < times; n++) {
 			/* Keys 0 and 1 have one writer, whose numbers rise with the version */
@@ -396,9 +330,9 @@ TEST_F(stress, no_torn_values)
 		_exit(0);
 	}
 	for (i = 0; i < 3; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
-		while (!done(shared)) {
+		while (!crew_done()) {
 			k = rand() % 4;
 			key_name(key, k);
 			len = ms_get(self->fd, key, value, sizeof(value), &version);
@@ -413,17 +347,17 @@ TEST_F(stress, no_torn_values)
 				lasts[k] = stamp.number;
 			}
 			last[k] = version;
-			shared->counts[i]++;
+			crew.board->counts[i]++;
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 3));
-	finish(shared);
-	EXPECT_TRUE(join(self, 3, 6));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 3));
+	crew_finish();
+	EXPECT_TRUE(crew_join(3, 6));
+	EXPECT_STREQ("", crew.board->error);
 	for (i = 0; i < 3; i++)
-		EXPECT_LT(0, shared->counts[i]);
+		EXPECT_LT(0, crew.board->counts[i]);
 }
 
 /*
@@ -432,44 +366,43 @@ TEST_F(stress, no_torn_values)
  */
 TEST_F(stress, no_torn_small_values)
 {
-	struct shared *shared = self->shared;
 	struct stamp stamp;
 	char value[440];
 	__u32 n;
 	int len;
 
-	if (child(self)) {
+	if (crew_child()) {
 		ms_on_cpu(0);
-		for (n = 0; !done(shared); n++) {
+		for (n = 0; !crew_done(); n++) {
 			make_value(value, 0, n, sizeof(value));
 			CHECK(!ms_setn(self->fd, "k", 1, value, sizeof(value), NULL));
 		}
 		_exit(0);
 	}
-	if (child(self)) {
+	if (crew_child()) {
 		/* If there is another one */
 		ms_on_cpu(1);
-		while (!done(shared)) {
+		while (!crew_done()) {
 			len = ms_get(self->fd, "k", value, sizeof(value), NULL);
 			CHECK(len == -ENOENT || value_is_whole(value, len, &stamp));
-			shared->counts[0] += len > 0;
+			crew.board->counts[0] += len > 0;
 		}
 		_exit(0);
 	}
-	start(self);
+	crew_start();
 	ms_sleep(ms_full() ? 20 * SECOND : 3 * SECOND);
-	finish(shared);
-	EXPECT_TRUE(join(self, 0, 2));
-	EXPECT_STREQ("", shared->error);
-	EXPECT_LT(0, shared->counts[0]);
-	TH_LOG("%llu values read", shared->counts[0]);
+	crew_finish();
+	EXPECT_TRUE(crew_join(0, 2));
+	EXPECT_STREQ("", crew.board->error);
+	EXPECT_LT(0, crew.board->counts[0]);
+	TH_LOG("%llu values read", crew.board->counts[0]);
 }
 
 #define STABLE	1500
 #define MOVING	3000
 
 /* Lists all, checks that what is there all the time is there once */
-static void list_once(struct shared *shared, int fd, __u8 *seen)
+static void list_once(int fd, __u8 *seen)
 {
 	char buf[8192];
 	struct metastore_list arg;
@@ -500,16 +433,15 @@ static void list_once(struct shared *shared, int fd, __u8 *seen)
 		CHECK(seen[i]);
 }
 
-static bool listed_enough(struct shared *shared)
+static bool listed_enough(void)
 {
-	return shared->error[0] ||
-	       (__atomic_load_n(&shared->counts[0], __ATOMIC_RELAXED) > 4 &&
-		__atomic_load_n(&shared->counts[1], __ATOMIC_RELAXED) > 4);
+	return crew.board->error[0] ||
+	       (__atomic_load_n(&crew.board->counts[0], __ATOMIC_RELAXED) > 4 &&
+		__atomic_load_n(&crew.board->counts[1], __ATOMIC_RELAXED) > 4);
 }
 
 TEST_F(stress, list_while_tables_grow)
 {
-	struct shared *shared = self->shared;
 	__u32 i, n, k, round;
 	char value[64];
 	struct metastore_info info;
@@ -520,10 +452,10 @@ TEST_F(stress, list_while_tables_grow)
 		ASSERT_EQ(0, ms_setn(self->fd, &k, sizeof(k), value, 20, NULL));
 	}
 	for (i = 0; i < 2; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		/* As long as it takes to be listed some times, however slow the machine */
-		for (round = 0; round < 3 || !listed_enough(shared); round++) {
+		for (round = 0; round < 3 || !listed_enough(); round++) {
 			for (n = 0; n < MOVING; n++) {
 				k = STABLE + i * MOVING + n;
 				make_value(value, i, k, 20 + n % 40);
@@ -537,16 +469,16 @@ TEST_F(stress, list_while_tables_grow)
 		_exit(0);
 	}
 	for (i = 0; i < 2; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
-		while (!done(shared)) {
-			list_once(shared, self->fd, seen);
-			__atomic_add_fetch(&shared->counts[i], 1, __ATOMIC_RELAXED);
+		while (!crew_done()) {
+			list_once(self->fd, seen);
+			__atomic_add_fetch(&crew.board->counts[i], 1, __ATOMIC_RELAXED);
 		}
 		_exit(0);
 	}
-	if (child(self)) {
-		while (!done(shared)) {
+	if (crew_child()) {
+		while (!crew_done()) {
 			struct stamp stamp;
 			int len;
 
@@ -557,16 +489,16 @@ TEST_F(stress, list_while_tables_grow)
 			CHECK(len > 0);
 			CHECK(value_is_whole(value, len, &stamp));
 			CHECK(stamp.number == k);
-			shared->counts[2]++;
+			crew.board->counts[2]++;
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 2));
-	finish(shared);
-	EXPECT_TRUE(join(self, 2, 5));
-	EXPECT_STREQ("", shared->error);
-	EXPECT_LT(0, shared->counts[2]);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 2));
+	crew_finish();
+	EXPECT_TRUE(crew_join(2, 5));
+	EXPECT_STREQ("", crew.board->error);
+	EXPECT_LT(0, crew.board->counts[2]);
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
 	EXPECT_EQ(STABLE, info.keys);
 	EXPECT_EQ(STABLE * (4 + 20 + METASTORE_VALUE_OVERHEAD), info.bytes);
@@ -583,7 +515,7 @@ TEST_F(stress, list_while_tables_grow)
 #define SOME	60
 
 /* Of the bucket in which there are FEW keys and up to SOME more, and one subscription or none */
-static void ask_all(struct shared *shared, int fd, const char *key, __u32 bucket)
+static void ask_all(int fd, const char *key, __u32 bucket)
 {
 	struct metastore_flush flush;
 	struct metastore_info info;
@@ -605,7 +537,6 @@ static void ask_all(struct shared *shared, int fd, const char *key, __u32 bucket
 
 TEST_F(stress, small_table_breathes)
 {
-	struct shared *shared = self->shared;
 	char keys[FEW + SOME + 1][8], buf[1024];
 	__u32 n, i, pos, found, times = ms_times(2500);
 	int bucket = ms_bucket(self->fd, "here");
@@ -619,7 +550,7 @@ TEST_F(stress, small_table_breathes)
 	}
 	for (n = 0; n < FEW; n++)
 		ASSERT_EQ(0, ms_set(self->fd, keys[n], "v", NULL));
-	if (child(self)) {
+	if (crew_child()) {
 		for (i = 0; i < times; i++) {
 			for (n = FEW; n < FEW + SOME; n++)
 				CHECK(!ms_set(self->fd, keys[n], "v", NULL));
@@ -630,8 +561,8 @@ TEST_F(stress, small_table_breathes)
 		}
 		_exit(0);
 	}
-	if (child(self)) {
-		while (!done(shared)) {
+	if (crew_child()) {
+		while (!crew_done()) {
 			arg = (struct metastore_list) {
 				.prefix = ms_ptr("s"),
 				.prefix_len = 1,
@@ -651,37 +582,36 @@ TEST_F(stress, small_table_breathes)
 				arg.buffer_len = sizeof(buf);
 			} while (arg.entries);
 			CHECK(found == FEW);
-			shared->counts[0]++;
+			crew.board->counts[0]++;
 		}
 		_exit(0);
 	}
-	if (child(self)) {
-		for (n = 0; !done(shared); n++) {
+	if (crew_child()) {
+		for (n = 0; !crew_done(); n++) {
 			CHECK(ms_get(self->fd, keys[n % FEW], buf, 8, NULL) == 1);
 			/* What is not there may be where a chain is being cut */
 			CHECK(ms_get(self->fd, keys[FEW + SOME], buf, 8, NULL) == -ENOENT);
-			shared->counts[1]++;
+			crew.board->counts[1]++;
 		}
 		_exit(0);
 	}
-	if (child(self)) {
-		for (; !done(shared); shared->counts[2]++)
-			ask_all(shared, self->fd, keys[0], bucket);
+	if (crew_child()) {
+		for (; !crew_done(); crew.board->counts[2]++)
+			ask_all(self->fd, keys[0], bucket);
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 1));
-	finish(shared);
-	EXPECT_TRUE(join(self, 1, 4));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 1));
+	crew_finish();
+	EXPECT_TRUE(crew_join(1, 4));
+	EXPECT_STREQ("", crew.board->error);
 	for (i = 0; i < 3; i++)
-		EXPECT_LT(0, shared->counts[i]);
+		EXPECT_LT(0, crew.board->counts[i]);
 }
 
 /* The store's own books after everything has happened to it at once */
 TEST_F(stress, counters_balance)
 {
-	struct shared *shared = self->shared;
 	struct metastore_info info;
 	struct metastore_flush flush;
 	__u64 keys = 0, bytes = 0;
@@ -689,7 +619,7 @@ TEST_F(stress, counters_balance)
 	char value[VALUE_MAX];
 
 	for (i = 0; i < 4; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			__u32 len = random_len();
@@ -709,9 +639,9 @@ TEST_F(stress, counters_balance)
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 4));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 4));
+	EXPECT_STREQ("", crew.board->error);
 	for (k = 0; k < 500; k++) {
 		int len = ms_getn(self->fd, &k, sizeof(k), value, sizeof(value), NULL);
 
@@ -734,57 +664,57 @@ TEST_F(stress, counters_balance)
 /* Of those that do the same to the same file at the same time, one succeeds */
 TEST_F(stress, one_subscribes)
 {
-	struct shared *shared = self->shared;
 	__u32 i, n, times = ms_times(1500);
 	int ret;
 
 	for (i = 0; i < 4; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			ret = ms_subscribe(self->fd, "k", 0, i);
 			CHECK(!ret || ret == -EEXIST);
-			shared->counts[i] += !ret;
+			crew.board->counts[i] += !ret;
 			ret = ms_unsubscribe(self->fd, "k");
 			CHECK(!ret || ret == -ENOENT);
-			shared->counts[4 + i] += !ret;
+			crew.board->counts[4 + i] += !ret;
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 4));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 4));
+	EXPECT_STREQ("", crew.board->error);
 	for (i = 1; i < 4; i++) {
-		shared->counts[0] += shared->counts[i];
-		shared->counts[4] += shared->counts[4 + i];
+		crew.board->counts[0] += crew.board->counts[i];
+		crew.board->counts[4] += crew.board->counts[4 + i];
 	}
-	EXPECT_EQ(shared->counts[0] - shared->counts[4], ms_subscribers(self->fd, "k"));
-	EXPECT_LE(times, shared->counts[0]);
+	EXPECT_EQ(crew.board->counts[0] - crew.board->counts[4], ms_subscribers(self->fd, "k"));
+	EXPECT_LE(times, crew.board->counts[0]);
 }
 
 /* Two subscribe a file for the first time, at the same time: it gets one queue for both */
 TEST_F(stress, two_first_subscriptions)
 {
-	struct shared *shared = self->shared;
 	int fds[FIRSTS];
 	__u64 i, n;
 
 	for (n = 0; n < FIRSTS; n++)
 		fds[n] = ms_open(O_RDONLY | O_NONBLOCK);
 	for (i = 0; i < 2; i++) {
-		if (!child(self))
+		__u64 *count = &crew.board->counts[0];
+
+		if (!crew_child())
 			continue;
 		for (n = 0; n < FIRSTS; n++) {
-			__atomic_add_fetch(&shared->counts[0], 1, __ATOMIC_RELAXED);
-			while (__atomic_load_n(&shared->counts[0], __ATOMIC_RELAXED) < 2 * (n + 1))
+			__atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+			while (__atomic_load_n(count, __ATOMIC_RELAXED) < 2 * (n + 1))
 				sched_yield();
 			CHECK(!ms_subscribe(fds[n], i ? "a" : "b", 0, i));
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 2));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 2));
+	EXPECT_STREQ("", crew.board->error);
 	EXPECT_EQ(FIRSTS, ms_publish(self->fd, "a", "v", NULL));
 	EXPECT_EQ(FIRSTS, ms_publish(self->fd, "b", "v", NULL));
 	for (n = 0; n < FIRSTS; n++) {
@@ -801,14 +731,13 @@ TEST_F(stress, two_first_subscriptions)
 /* Subscriptions come and go, by each way, while their keys are published */
 TEST_F(stress, subscriptions_come_and_go)
 {
-	struct shared *shared = self->shared;
 	struct metastore_info info;
 	struct metastore_flush flush;
 	char key[16], value[VALUE_MAX], buf[VALUE_MAX + 100];
 	__u32 i, n, k, len, times = ms_times(400);
 
 	for (i = 0; i < 3; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			int fd = ms_open(O_RDONLY | O_NONBLOCK);
@@ -844,9 +773,9 @@ TEST_F(stress, subscriptions_come_and_go)
 		_exit(0);
 	}
 	for (i = 0; i < 2; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
-		for (n = 0; !done(shared); n++) {
+		for (n = 0; !crew_done(); n++) {
 			key_name(key, rand() % KEYS);
 			len = random_len();
 			make_value(value, i, n, len);
@@ -858,19 +787,19 @@ TEST_F(stress, subscriptions_come_and_go)
 		}
 		_exit(0);
 	}
-	if (child(self)) {
-		while (!done(shared)) {
+	if (crew_child()) {
+		while (!crew_done()) {
 			CHECK(!ms_flush(self->fd, NULL, METASTORE_ANY_BUCKET,
 					METASTORE_FLUSH_SUBSCRIPTIONS, &flush));
 			ms_sleep(SECOND / 100);
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 0, 3));
-	finish(shared);
-	EXPECT_TRUE(join(self, 3, 6));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 3));
+	crew_finish();
+	EXPECT_TRUE(crew_join(3, 6));
+	EXPECT_STREQ("", crew.board->error);
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
 	EXPECT_EQ(0, info.subscriptions);
 	for (k = 0; k < KEYS; k++) {
@@ -891,11 +820,11 @@ TEST_F(stress, readers_of_one_file)
 
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
 	for (i = 0; i < 3; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		r.size = i ? MS_READER_SIZE : 200;
 		/* What it took is not to be thrown away when it ends */
-		while (!done(shared) || r.pos < r.len) {
+		while (!crew_done() || r.pos < r.len) {
 			struct ms_books *books = &shared->books[i][0];
 			const struct metastore_event *ev;
 			struct stamp stamp;
@@ -920,7 +849,7 @@ TEST_F(stress, readers_of_one_file)
 		_exit(0);
 	}
 	for (i = 0; i < 2; i++) {
-		if (!child(self))
+		if (!crew_child())
 			continue;
 		for (n = 0; n < times; n++) {
 			__u32 len = random_len();
@@ -931,11 +860,11 @@ TEST_F(stress, readers_of_one_file)
 		}
 		_exit(0);
 	}
-	start(self);
-	EXPECT_TRUE(join(self, 3, 5));
-	finish(shared);
-	EXPECT_TRUE(join(self, 0, 3));
-	EXPECT_STREQ("", shared->error);
+	crew_start();
+	EXPECT_TRUE(crew_join(3, 5));
+	crew_finish();
+	EXPECT_TRUE(crew_join(0, 3));
+	EXPECT_STREQ("", crew.board->error);
 	ASSERT_EQ(0, ms_drain(&r, &rest));
 	for (i = 0; i < 3; i++) {
 		total.received += shared->books[i][0].received;
