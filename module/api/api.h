@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Shared by the files of this folder.
+ * Declarations shared by the files of api/.
  */
 #ifndef METASTORE_API_H
 #define METASTORE_API_H
@@ -19,7 +19,7 @@ struct metastore_file;
 struct metastore_queue;
 struct metastore_store;
 
-/** union metastore_args - the arguments of any command */
+/** union metastore_args - arguments of any command */
 union metastore_args {
 	struct metastore_info info;
 	struct metastore_get get;
@@ -40,12 +40,12 @@ union metastore_args {
 };
 
 /**
- * struct metastore_call - a command on its way
+ * struct metastore_call - command in progress
  * @file:	open file
  * @uargs:	user address of the arguments
- * @size:	how many bytes of @args the caller has
- * @op:		METASTORE_OP_*, if it is one
- * @args:	the arguments as the structure is now; what the caller's lacks is zero
+ * @size:	number of bytes of @args that the caller's structure has
+ * @op:		METASTORE_OP_*; 0: the command is not an operation
+ * @args:	arguments; fields that the caller's older structure lacks are zero
  */
 struct metastore_call {
 	struct metastore_file *file;
@@ -64,7 +64,7 @@ size_t metastore_read_size(struct metastore_queue *queue);
 
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 
-/* See metastore_ioctl_respond(). */
+/* Helper of metastore_ioctl_respond(): copy bytes @begin to @end of the arguments out. */
 static __always_inline int metastore_ioctl_put(struct metastore_call *call, size_t begin,
 					       size_t end)
 {
@@ -79,17 +79,17 @@ static __always_inline int metastore_ioctl_put(struct metastore_call *call, size
 }
 
 /**
- * metastore_ioctl_respond - copy the results of a command out
+ * metastore_ioctl_respond() - Copy the results of a command out
  * @call:	the command
- * @type:	its structure is struct metastore_@type
- * @first:	its first result
- * @last:	its last result; all that is between goes with them
+ * @type:	suffix of its structure, struct metastore_@type
+ * @first:	first field to copy
+ * @last:	last field to copy; all fields in between are copied too
  *
- * Only what the caller's structure has; it may be an older, shorter one, but has @first.
- * Where all of it is a result the command has changed nothing, and fault injection may let
- * this fail; else it tells of something that is done.
+ * Copy only fields that the caller's structure has. It may be older and shorter, but it
+ * has @first. Fault injection applies only if @first is the structure's first field: INFO,
+ * STAT, SUBSCRIPTION and QUEUE. Most other commands report a change that is already made.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -EFAULT.
  */
 #define metastore_ioctl_respond(call, type, first, last) \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/metastore: the life of an open file.
+ * /dev/metastore: creation and release of open files, poll() and fdinfo.
  */
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
@@ -19,13 +19,13 @@
 #include "ops/file.h"
 #include "api/api.h"
 
-/* What the device's open files mean. Set before it is registered. */
+/* Store of the device's open files. Set before the device is registered. */
 static struct metastore_store *default_store;
 
-/* Open files that there ever were. */
+/* Number of open files ever created. Source of their ids. */
 static atomic64_t files;
 
-/* What an open file has beyond struct file. */
+/* Allocate the module's part of an open file. Returns NULL without memory. */
 static struct metastore_file *file_create(struct metastore_store *store, fmode_t mode)
 {
 	struct metastore_file *file;
@@ -49,7 +49,7 @@ static void file_free(struct rcu_head *rcu)
 
 static void file_destroy(struct metastore_file *file)
 {
-	/* Nothing is pushed any more, not even the end of what belongs to it. */
+	/* First: nothing is enqueued after that, not even this file's own deletions. */
 	metastore_subscriptions_destroy(&file->subs);
 	metastore_change_end(file);
 	metastore_queue_destroy(&file->queue);
@@ -97,8 +97,8 @@ static void fdinfo_show_key(struct seq_file *m, const struct metastore_key *key)
 }
 
 /*
- * One after the other, since they are many and each is behind a lock; and no further
- * than the buffer reaches, since then all of it is done again with a larger one.
+ * Retake the lock for each subscription, since there may be many. Stop once the buffer is
+ * full: seq_file then calls again with a larger one.
  */
 static void fdinfo_show_subscriptions(struct seq_file *m, struct metastore_file *file)
 {
@@ -150,6 +150,7 @@ static __poll_t metastore_poll(struct file *filp, poll_table *wait)
 {
 	struct metastore_file *file = filp->private_data;
 
+	/* Enter @readers before looking for a record. Pairs with queue_wake(). */
 	poll_wait(filp, &file->queue.readers, wait);
 	return metastore_queue_has_record(&file->queue) ? EPOLLIN | EPOLLRDNORM : 0;
 }
@@ -173,11 +174,11 @@ static struct miscdevice metastore_device = {
 };
 
 /**
- * metastore_device_register - make /dev/metastore
- * @store:	the store that its open files mean
+ * metastore_device_register() - Register /dev/metastore
+ * @store:	store of its open files
  *
- * Context: may sleep.
- * Return: 0 or what misc_register() says.
+ * Context: Process context, may sleep.
+ * Return: 0, or an error of misc_register().
  */
 int metastore_device_register(struct metastore_store *store)
 {
@@ -186,11 +187,11 @@ int metastore_device_register(struct metastore_store *store)
 }
 
 /**
- * metastore_device_unregister - remove /dev/metastore
+ * metastore_device_unregister() - Unregister /dev/metastore
  *
- * There are no open files: they hold references to the module.
+ * No open file is left, since each holds a reference to the module.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_device_unregister(void)
 {
@@ -198,12 +199,12 @@ void metastore_device_unregister(void)
 }
 
 /**
- * metastore_device_open_fd - open a store as /dev/metastore is opened
- * @store:	the store; the open file takes a reference of its own
+ * metastore_device_open_fd() - Open a store, as an open of /dev/metastore does
+ * @store:	the store; the open file takes its own reference
  * @flags:	O_RDONLY, O_WRONLY or O_RDWR, O_NONBLOCK and O_CLOEXEC
  *
- * Context: may sleep.
- * Return: a descriptor of the current task; -ENOMEM, -EMFILE or -ENFILE.
+ * Context: Process context, may sleep.
+ * Return: a descriptor of the current task, -ENOMEM, -EMFILE or -ENFILE.
  */
 int metastore_device_open_fd(struct metastore_store *store, u32 flags)
 {

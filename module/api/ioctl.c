@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The commands of uapi/linux/metastore.h. metastore_ioctl() finds a command in a table
- * and copies its arguments in; each has a function, which checks them, does it, and
- * lets metastore_ioctl_respond() copy the results out. The errors are
- * documented there. Those about subscriptions and the queue are in ioctl_events.c.
+ * The commands of uapi/linux/metastore.h, which documents their errors.
+ *
+ * metastore_ioctl() finds a command in a table and copies its arguments in. Each command
+ * has a function that checks the arguments, runs the command, and copies the results out
+ * with metastore_ioctl_respond(). Commands of subscriptions and the queue are in
+ * ioctl_events.c.
  */
 #include <linux/capability.h>
 #include <linux/err.h>
@@ -21,7 +23,7 @@
 #include "ops/ops.h"
 #include "api/api.h"
 
-/* Most that LIST fills in one call, so that its buffer is easily allocated. */
+/* Most bytes that LIST fills in one call, so that its buffer is easy to allocate. */
 #define LIST_MAX	(64 << 10)
 
 #define FLUSH_FLAGS	(METASTORE_FLUSH_SUBSCRIPTIONS | METASTORE_FLUSH_STEAL)
@@ -31,7 +33,7 @@
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
 	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT)
 
-/* The same for every compiler and every kernel, 32-bit programs included. */
+/* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 56);
 static_assert(offsetof(struct metastore_set, version) == 32);
 static_assert(sizeof(struct metastore_get) == 48);
@@ -63,7 +65,7 @@ static_assert(offsetof(struct metastore_event, value_len) == 32);
 static_assert(METASTORE_LIST_MIN >=
 	      sizeof(struct metastore_list_entry) + METASTORE_KEY_MAX);
 
-/* Copies a prefix in and finds out which buckets are meant. */
+/* Copy a prefix in and set a range. Returns 0, -EINVAL, -EFAULT or -ERANGE. */
 static int ioctl_copy_range(struct metastore_store *store, struct metastore_range *range,
 			    u8 *bytes, u64 prefix, u32 len, u32 bucket)
 {
@@ -90,7 +92,7 @@ static int ioctl_get(struct metastore_call *call)
 	};
 	int err;
 
-	/* The field was reserved when the structure had no ttl. */
+	/* In a structure without @ttl the field is reserved. */
 	if (!has_ttl && args->owner)
 		return -EINVAL;
 	err = metastore_op_run(call->file, &op, NULL);
@@ -105,7 +107,7 @@ static int ioctl_get(struct metastore_call *call)
 	return metastore_ioctl_respond(call, get, value_len, ttl) ?: err;
 }
 
-/* How long to wait, in ms: a non-blocking file does not wait at all. */
+/* Tell the longest wait in ms; 0 if the file is non-blocking. */
 static u32 ioctl_patience(const struct metastore_file *file, u32 timeout)
 {
 	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
@@ -226,7 +228,7 @@ static int ioctl_stat(struct metastore_call *call)
 	return metastore_ioctl_respond(call, stat, key, reserved2);
 }
 
-/* Appends an entry; returns its length, or 0 if there is no room. */
+/* Append an entry. Returns its length, or 0 if there is no room. */
 static size_t ioctl_put_entry(void *buffer, size_t room, const struct metastore_iter *iter)
 {
 	struct metastore_list_entry *entry = buffer;
@@ -247,7 +249,7 @@ static size_t ioctl_put_entry(void *buffer, size_t room, const struct metastore_
 	return len;
 }
 
-/* Fills a buffer; sets how much of it and with how many. */
+/* Fill a buffer with entries. Sets @used, in bytes, and @entries. Returns 0 or -EINTR. */
 static int ioctl_fill_list(struct metastore_iter *iter, void *buffer, size_t room,
 			   size_t *used, u32 *entries)
 {
@@ -349,7 +351,7 @@ static int ioctl_check_open_flags(u32 flags)
 	return 0;
 }
 
-/* The right to make a store gives no more than the store there is. */
+/* A new store with wider limits than the caller's store needs CAP_SYS_RESOURCE. */
 static bool ioctl_is_wider(const struct metastore_limits *limits,
 			   const struct metastore_limits *than)
 {
@@ -399,15 +401,16 @@ static int ioctl_open(struct metastore_call *call)
 	return metastore_device_open_fd(call->file->store, args->open_flags);
 }
 
-/*
- * @cmd:	the command, with the size its structure has now
- * @min_size:	the size it had in the header's first version, which is the least
+/**
+ * struct ioctl_command - table entry of a command
+ * @cmd:	command number, with the current size of its structure
+ * @min_size:	size of the structure in the first version of the header; the smallest
  *		that is accepted
- * @op:		METASTORE_OP_*, if it is one
- * @mode:	what the descriptor must be open for
- * @run:	does it, with the arguments copied in
- * @fast:	does it with arguments of that size, if it is simple; else -EAGAIN, and
- *		nothing is done. NULL: it is not worth it
+ * @op:		METASTORE_OP_*; 0: the command is not an operation
+ * @mode:	FMODE_* that the descriptor must be open for
+ * @run:	slow path: runs the command with the arguments copied in
+ * @fast:	fast path for arguments of the current size, or NULL. Returns -EAGAIN,
+ *		with nothing done, if the slow path must run the command
  */
 struct ioctl_command {
 	unsigned int cmd;
@@ -418,7 +421,7 @@ struct ioctl_command {
 	int (*fast)(struct metastore_file *file, void __user *uargs, u32 op);
 };
 
-/* Arguments are copied in by words, to a struct metastore_call. */
+/* Arguments are copied in 8-byte words to a union metastore_args. */
 #define COMMAND_OF(name) \
 	(METASTORE_IOC_##name + \
 	 BUILD_BUG_ON_ZERO(_IOC_SIZE(METASTORE_IOC_##name) % 8 || \
@@ -434,7 +437,7 @@ struct ioctl_command {
 		COMMAND_OF(name), min_size, METASTORE_OP_##name, mode, run, fast \
 	}
 
-/* A power of two: a number that is masked is in the table, speculation included. */
+/* A power of two, so a masked number stays in the table even under speculation. */
 #define NR_COMMANDS	32
 
 static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
@@ -457,7 +460,7 @@ static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
 	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
 };
 
-/* Apart from metastore_ioctl(), so that this one has nothing to save for it. */
+/* Slow path. Separate, so that metastore_ioctl() need not save registers for it. */
 static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, void __user *uargs,
 			      const struct ioctl_command *command)
 {
@@ -465,7 +468,7 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 	struct metastore_call call __uninitialized;
 	int err;
 
-	/* The same command, whatever the size of its structure? */
+	/* Compare all but the size of the structure. */
 	if ((command->cmd ^ cmd) & ~IOCSIZE_MASK)
 		return cmd == FIONREAD ? put_user((int)metastore_read_size(&file->queue),
 						  (int __user *)uargs) : -ENOTTY;
@@ -473,7 +476,7 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 		return -EBADF;
 	if (usize < command->min_size)
 		return -EINVAL;
-	/* There is room for it, see COMMAND_OF(). */
+	/* COMMAND_OF() checks that @size fits into call.args. */
 	err = usize == size ? metastore_copy_in(&call.args, uargs, size) :
 			      copy_struct_from_user(&call.args, size, uargs, usize);
 	if (err)
@@ -486,13 +489,14 @@ static noinline int ioctl_run(struct metastore_file *file, unsigned int cmd, voi
 }
 
 /**
- * metastore_ioctl - the device's unlocked_ioctl
- * @filp:	its open file
+ * metastore_ioctl() - Implement unlocked_ioctl of the device
+ * @filp:	open file of the device
  * @cmd:	METASTORE_IOC_* or FIONREAD
  * @arg:	user address of the arguments
  *
- * Context: may sleep.
- * Return: 0 or what uapi/linux/metastore.h says.
+ * Context: Process context, may sleep.
+ * Return: 0, a descriptor if the command makes one, or an error listed in
+ * uapi/linux/metastore.h.
  */
 long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {

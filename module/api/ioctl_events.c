@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The commands about subscriptions and the queue of an open file, as in ioctl.c.
+ * The commands of an open file's subscriptions and queue. The table in ioctl.c has them.
  */
 #include <linux/capability.h>
 #include <linux/err.h>
@@ -23,7 +23,7 @@
 #define QUEUE_FLAGS \
 	(METASTORE_QUEUE_SET_LEN | METASTORE_QUEUE_SET_BYTES | METASTORE_QUEUE_SET_POLICY)
 
-/* Copies in what a subscription is to: a key, or a prefix, which may be empty. */
+/* Copy the key of a subscription in, or its prefix, which may be empty. */
 static int ioctl_copy_topic(struct metastore_file *file, struct metastore_key_buffer *buffer,
 			    u64 key, u32 len, u32 flags)
 {
@@ -93,7 +93,10 @@ int metastore_ioctl_subscription(struct metastore_call *call)
 	return metastore_ioctl_respond(call, subscription_info, key, pending);
 }
 
-/* Without CAP_SYS_RESOURCE a user gets only so much more than is usual. */
+/*
+ * Check the arguments of QUEUE. Limits above METASTORE_QUEUE_FACTOR times those of the
+ * store need CAP_SYS_RESOURCE. Returns 0, -EINVAL or -EPERM.
+ */
 static int ioctl_check_queue(const struct metastore_limits *limits,
 			     const struct metastore_queue_info *args)
 {

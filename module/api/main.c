@@ -2,7 +2,7 @@
 /*
  * metastore: a string map with publish/subscribe for the whole machine.
  *
- * Loading and unloading.
+ * Module parameters, loading and unloading.
  */
 #include <linux/err.h>
 #include <linux/minmax.h>
@@ -18,7 +18,7 @@
 #include "ops/change.h"
 #include "api/api.h"
 
-/* Of the RAM, what the values may take by default: 1 / RAM_SHARE. */
+/* By default values may take 1 / RAM_SHARE of the RAM. */
 #define RAM_SHARE	8
 
 static struct metastore_store *store;
@@ -99,9 +99,9 @@ static void __exit metastore_exit(void)
 	metastore_device_unregister();
 	metastore_store_put(store);
 	metastore_value_cache_exit();
-	/* Callbacks of our own, which need the module. */
+	/* Wait for callbacks of call_srcu(), which are code of this module. */
 	srcu_barrier(&metastore_srcu);
-	/* What kfree_rcu() has to free needs nothing of it; in case others do. */
+	/* kfree_rcu() needs no code of this module. This is for any other RCU callback. */
 	rcu_barrier();
 }
 

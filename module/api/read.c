@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * read(): what waits in a queue, as a reader gets it.
+ * read(): copy the records of a queue to a reader.
+ *
+ * Records are taken from the queue in batches and copied without its lock. Events that
+ * the reader did not get count as lost.
  */
 #include <linux/align.h>
 #include <linux/cred.h>
@@ -16,7 +19,7 @@
 #include "ops/ops.h"
 #include "api/api.h"
 
-/* Records taken from the queue under one hold of its lock: 512 B of stack. */
+/* Records taken from the queue in one critical section: 512 bytes of stack. */
 #define READ_BATCH	16
 
 static void read_fill_header(struct metastore_event *event,
@@ -74,7 +77,7 @@ static bool read_put_any(const struct metastore_record *record,
 		read_put_bytes(zeros, rest, to));
 }
 
-/* Any record, to anywhere; nothing of it if not all. */
+/* Copy any record to any buffer. After a fault @to is reverted. */
 static bool read_copy_any(const struct metastore_record *record, struct iov_iter *to)
 {
 	size_t room = iov_iter_count(to);
@@ -87,7 +90,7 @@ static bool read_copy_any(const struct metastore_record *record, struct iov_iter
 	return false;
 }
 
-/* Is it an event of a value in one piece, with nothing that few have? */
+/* Check that a record is an event of an inline value and needs no special treatment. */
 static bool read_is_simple(const struct metastore_record *record)
 {
 	return !(record->flags & (METASTORE_EVENT_F_OWNER | METASTORE_EVENT_F_NO_VALUE)) &&
@@ -95,9 +98,9 @@ static bool read_is_simple(const struct metastore_record *record)
 }
 
 /*
- * Copies a simple event to a plain buffer, between user_write_access_begin() and _end().
- * All reads are within the value's piece: it is as long as key and value. Returns how
- * many bytes that was, 0 at a fault.
+ * Copy a simple event to a plain buffer, between user_write_access_begin() and _end().
+ * Key and value are contiguous, so all reads stay within the value's allocation. Returns
+ * the number of bytes, 0 after a fault.
  */
 static __always_inline size_t read_copy_simple_unsafe(const struct metastore_record *record,
 						      u8 __user *to)
@@ -135,8 +138,8 @@ fault:
 }
 
 /*
- * Copies the simple ones that are next, to a buffer of @room bytes. Returns how many;
- * adds up their sizes.
+ * Copy the simple events at the start of @records to a buffer of @room bytes. Returns
+ * their number and sets @copied to their bytes.
  */
 static int read_copy_simple(const struct metastore_record *records, int nr, u8 __user *to,
 			    size_t room, size_t *copied)
@@ -158,11 +161,11 @@ static int read_copy_simple(const struct metastore_record *records, int nr, u8 _
 	return i;
 }
 
-/* Copies records out. Returns how many before the buffer turned out to be bad. */
+/* Copy records out. Returns the number copied before a fault. */
 static int read_copy_records(const struct metastore_record *records, int nr,
 			     struct iov_iter *to)
 {
-	/* In that one users are known as they are to the kernel. */
+	/* In init_user_ns a uid needs no translation. */
 	bool simple = iter_is_ubuf(to) && current_user_ns() == &init_user_ns;
 	size_t copied;
 	int i = 0;
@@ -185,8 +188,8 @@ static int read_copy_records(const struct metastore_record *records, int nr,
 }
 
 /*
- * Reads up to a batch of records. Returns how many; 0: none; or an error, which
- * may come after some were read. Sets @more, if any were, to whether there are more.
+ * Read up to a batch of records. Returns their number, 0 if none waits, or an error.
+ * -EFAULT may follow a partial copy. If records were taken, sets @more to whether more wait.
  */
 static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *more)
 {
@@ -202,7 +205,7 @@ static int read_batch(struct metastore_queue *queue, struct iov_iter *to, bool *
 	return copied == nr ? nr : -EFAULT;
 }
 
-/* Returns bytes copied; 0: nothing there; or an error if nothing was copied. */
+/* Returns the bytes copied; if there are none, 0 if no record waits, or an error. */
 static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 {
 	size_t count = iov_iter_count(to), copied;
@@ -217,6 +220,7 @@ static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 	return copied ?: ret;
 }
 
+/* Enters @readers before it looks for a record. Pairs with queue_wake(). */
 static int read_wait_for_record(struct metastore_queue *queue)
 {
 	return wait_event_interruptible_exclusive(queue->readers,
@@ -224,12 +228,12 @@ static int read_wait_for_record(struct metastore_queue *queue)
 }
 
 /**
- * metastore_read_iter - the device's read_iter
- * @iocb:	says which open file, and whether it may be waited
- * @to:		where to
+ * metastore_read_iter() - Implement read_iter of the device
+ * @iocb:	names the open file, and tells with IOCB_NOWAIT not to wait
+ * @to:		destination
  *
- * Context: may sleep.
- * Return: bytes, or what uapi/linux/metastore.h says of read().
+ * Context: Process context, may sleep.
+ * Return: number of bytes, or an error of read() in uapi/linux/metastore.h.
  */
 ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
@@ -248,7 +252,7 @@ ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		if (copied)
 			break;
 		if (!may_wait) {
-			/* A snapshot may have ended whose turn it was. */
+			/* The snapshot that was next may have ended: look again. */
 			if (metastore_queue_has_record(queue) && !signal_pending(current))
 				continue;
 			return -EAGAIN;
@@ -257,17 +261,17 @@ ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		if (err)
 			return err;
 	}
-	/* This reader may have been woken for what it leaves. */
+	/* It may have consumed the wake-up for the records it leaves. */
 	metastore_queue_pass_on(queue);
 	return copied;
 }
 
 /**
- * metastore_read_size - length of the next record
+ * metastore_read_size() - Tell the length of the next record
  * @queue:	the queue
  *
- * Context: may sleep.
- * Return: bytes; 0 if there is none.
+ * Context: Process context, may sleep.
+ * Return: bytes; 0 if no record waits.
  */
 size_t metastore_read_size(struct metastore_queue *queue)
 {

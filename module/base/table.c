@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A hash table that grows and shrinks one slot at a time and is read without a
- * lock.
+ * Hash table with lockless lookups that grows and shrinks one slot at a time.
+ *
+ * See struct metastore_table for its structure and its concurrency rules.
  */
 #include <linux/bitrev.h>
 #include <linux/log2.h>
@@ -13,16 +14,16 @@
 #include "base/types.h"
 
 /*
- * Slots that one insertion or removal adds or takes away at most. More than one,
- * so that growth catches up after slots could not be allocated, and so that a
- * table of which everything is removed ends with few.
+ * Slots that one insertion adds, or one removal gives up, at most. More than one, so that
+ * growth catches up after failed allocations of slots, and so that a table that is
+ * emptied ends with few slots.
  */
 #define STEPS_AT_ONCE	4
 
 /**
- * metastore_table_init - make an empty table
+ * metastore_table_init() - Initialize an empty table
  * @table:	the table
- * @lock:	the spinlock its writers hold
+ * @lock:	spinlock that serializes its writers
  */
 void metastore_table_init(struct metastore_table *table, spinlock_t *lock)
 {
@@ -33,13 +34,13 @@ void metastore_table_init(struct metastore_table *table, spinlock_t *lock)
 	table->nr_nodes = 0;
 }
 
-/* The tree of a slot that has one, or NULL. With the lock held. */
+/* Return the tree of a slot, or NULL. The caller holds the table's lock. */
 static struct metastore_tree *table_tree_of(const struct metastore_slot *slot)
 {
 	return metastore_tree_of(rcu_dereference_raw(slot->first));
 }
 
-/* A slot whose tree is empty lets it go. Returns the tree that it has after that. */
+/* Drop a slot's tree if it is empty. Return the tree that the slot keeps, or NULL. */
 static struct metastore_tree *table_settle_slot(struct metastore_slot *slot)
 {
 	struct metastore_tree *tree = table_tree_of(slot);
@@ -52,10 +53,10 @@ static struct metastore_tree *table_settle_slot(struct metastore_slot *slot)
 }
 
 /**
- * metastore_table_destroy - free the slots of a table
- * @table:	the table, without nodes, which nobody else uses any more
+ * metastore_table_destroy() - Free the slots of a table
+ * @table:	the table, without nodes and without other users
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_table_destroy(struct metastore_table *table)
 {
@@ -74,22 +75,22 @@ int metastore_table_allocate(struct metastore_table *table)
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
 
 	if (genradix_ptr_alloc(&table->slots, nr_slots, METASTORE_GFP))
-		/* Pairs with metastore_table_prepare(). */
+		/* Pairs with smp_load_acquire() in metastore_table_prepare(). */
 		smp_store_release(&table->nr_ready, nr_slots + 1);
 	else if (!nr_slots)
 		return -ENOMEM;
 	return 0;
 }
 
-/* The slot whose range was cut when slot @index came into use. */
+/* Return the slot whose range was cut when slot @index came into use. */
 static struct metastore_slot *table_parent_of(struct metastore_table *table, unsigned int index)
 {
 	return genradix_ptr(&table->slots, index - rounddown_pow_of_two(index));
 }
 
 /*
- * Takes the next slot into use: cuts the parent's chain where its range begins, or
- * shares the parent's tree.
+ * Take the next slot into use: cut its parent's chain where the slot's range begins, or
+ * share the parent's tree.
  */
 static void table_split_slot(struct metastore_table *table, struct metastore_slot *slot)
 {
@@ -126,8 +127,8 @@ static unsigned int table_chain_length(const struct metastore_slot *slot)
 }
 
 /*
- * Can one slot have what two have? With the same tree, or if one is empty; else they
- * must be chains and make one that is no longer than it may be.
+ * Check whether one slot can hold what two hold. It can if both have the same tree, or if
+ * one is empty. Else both must be chains, short enough to be one.
  */
 static bool table_slots_fit(const struct metastore_slot *a, const struct metastore_slot *b)
 {
@@ -139,8 +140,9 @@ static bool table_slots_fit(const struct metastore_slot *a, const struct metasto
 }
 
 /*
- * Gives the last slot up: its chain goes to the end of its parent's, its tree too, if
- * that is another one. Returns false if the parent has no room for it.
+ * Give the last slot up. Its chain is appended to its parent's, or its tree moves to the
+ * empty parent. If both share one tree, a reference to that is dropped. Return false if
+ * the parent has no room.
  */
 static bool table_merge_slot(struct metastore_table *table)
 {
@@ -183,7 +185,7 @@ static void table_grow(struct metastore_table *table)
 	}
 }
 
-/* Makes a tree of a slot's chain. */
+/* Turn a slot's chain into a tree. */
 static struct metastore_tree *table_plant_tree(struct metastore_table *table,
 					       struct metastore_slot *slot,
 					       struct metastore_preload *preload)
@@ -193,7 +195,7 @@ static struct metastore_tree *table_plant_tree(struct metastore_table *table,
 
 	write_seqcount_begin(&table->seq);
 	rcu_assign_pointer(slot->first, metastore_tree_as_first(tree));
-	/* Readers that are on the chain end there, and look again. */
+	/* Readers on the chain reach its end early, and retry. */
 	for (; node; node = next) {
 		next = rcu_dereference_raw(node->next);
 		RCU_INIT_POINTER(node->next, NULL);
@@ -203,18 +205,21 @@ static struct metastore_tree *table_plant_tree(struct metastore_table *table,
 }
 
 /**
- * metastore_table_has_room - can a node be inserted with the memory at hand?
+ * metastore_table_has_room() - Check whether preallocated memory suffices for a node
  * @table:	the table, after metastore_table_prepare()
- * @hash:	hash of the node's key, which the table does not have
- * @preload:	memory for it; NULL: none
+ * @hash:	hash of the node's key, which is not in the table
+ * @preload:	memory for the insertion, or NULL if there is none
  *
- * Sets @preload->want to what a tree takes of it, 0 if the node goes to a chain; if there is
- * not so much, the caller fills it up and asks again. The insertion follows this verdict,
- * not what there is: of several nodes that a transaction adds to one chain, either all
- * have memory for a tree or none makes one. To be asked before anything is done that
- * could not be undone, since a tree's nodes cannot be allocated under the lock.
+ * Sets @preload->want to the number of tree nodes needed, 0 if the node goes to a chain.
+ * If @preload has fewer, the caller calls metastore_preload_fill() and checks again.
  *
- * Context: with the table's lock held.
+ * metastore_table_insert() follows this verdict, not the memory at hand. So if a
+ * transaction adds several nodes to one chain, either all have memory for a tree or none
+ * makes one. Callers check before they do anything that cannot be undone, since tree
+ * nodes cannot be allocated under the lock.
+ *
+ * Context: Caller holds the table's lock.
+ * Return: true if the node can be inserted.
  */
 bool metastore_table_has_room(struct metastore_table *table, u32 hash,
 			      struct metastore_preload *preload)
@@ -256,12 +261,12 @@ static void table_insert_in_chain(struct metastore_slot *slot, struct metastore_
 }
 
 /**
- * metastore_table_insert - add a node
- * @table:	the table, which has room, see metastore_table_has_room()
- * @node:	the node, whose key the table does not have
- * @preload:	what was asked about; what is left of it is the caller's to free
+ * metastore_table_insert() - Add a node
+ * @table:	the table, after metastore_table_has_room() returned true
+ * @node:	the node, whose key is not in the table
+ * @preload:	as in metastore_table_has_room(); the caller frees the rest
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 void metastore_table_insert(struct metastore_table *table, struct metastore_node *node,
 			    struct metastore_preload *preload)
@@ -301,13 +306,12 @@ static struct metastore_node __rcu **table_link_to(struct metastore_slot *slot,
 }
 
 /**
- * metastore_table_replace - put a node in another's place
+ * metastore_table_replace() - Replace a node by one with the same key
  * @table:	the table
- * @old:	a node of it; readers may still be on it until they are done with
- *		their RCU section
- * @new:	a node with the same key
+ * @old:	a node of the table; readers may use it until their RCU section ends
+ * @new:	the new node
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
@@ -317,16 +321,15 @@ void metastore_table_replace(struct metastore_table *table,
 }
 
 /**
- * metastore_table_remove - take a node out
+ * metastore_table_remove() - Remove a node
  * @table:	the table
- * @node:	a node of it; readers may still be on it until they are done with
- *		their RCU section
- * @link:	what leads to it, if that is known
+ * @node:	a node of the table; readers may use it until their RCU section ends
+ * @link:	link to the node, or NULL if the caller does not know it
  *
- * metastore_table_shrink() is to follow, at the latest before the lock is released,
- * unless the table goes too.
+ * The caller then calls metastore_table_shrink(), at the latest before it releases the
+ * lock, unless it destroys the table.
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 void metastore_table_remove(struct metastore_table *table, struct metastore_node *node,
 			    struct metastore_node __rcu **link)
@@ -356,11 +359,11 @@ void metastore_table_merge(struct metastore_table *table)
 }
 
 /**
- * metastore_position_set - a place right behind a key, or at the start
- * @pos:	is set
+ * metastore_position_set() - Set a position to right behind a key, or to the start
+ * @pos:	the position
  * @hash:	hash of the key; 0 for the start
  * @key:	bytes of the key
- * @key_len:	their number; 0 for the start
+ * @key_len:	number of bytes; 0 for the start
  */
 void metastore_position_set(struct metastore_position *pos, u32 hash,
 			    const u8 *key, u8 key_len)
@@ -371,9 +374,11 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 }
 
 /**
- * metastore_position_is_behind - is a key, if it is there, before a place?
- * @pos:	the place
- * @key:	the key
+ * metastore_position_is_behind() - Check whether a position is past a key
+ * @pos:	the position
+ * @key:	the key; it need not exist
+ *
+ * Return: true if the key's place is before @pos.
  */
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key)
@@ -387,12 +392,12 @@ bool metastore_position_is_behind(const struct metastore_position *pos,
 	return memcmp(key->bytes, pos->key, key->len) <= 0;
 }
 
-/* Where the range of the slot that covers @order ends. */
+/* Return the order at which the range of the slot that covers @order ends. */
 static u64 table_end_of_slot(u64 order, unsigned int nr_slots)
 {
 	unsigned int bits = order_base_2(nr_slots);
 
-	/* A slot that is not split yet covers what its other half will. */
+	/* A slot that is not split yet also covers the range of its future half. */
 	if (bits && metastore_slot_index(bitrev32(order) | BIT(bits - 1), nr_slots) < BIT(bits - 1))
 		bits--;
 	return ((order >> (32 - bits)) + 1) << (32 - bits);
@@ -417,19 +422,20 @@ static struct metastore_node *table_next_in_chain(struct metastore_node *node,
 }
 
 /**
- * metastore_table_next - the next node in the table's order
+ * metastore_table_next() - Find the next node in the table's order
  * @table:	the table
- * @pos:	where to go on; it is not moved behind a node that is returned,
- *		but else to where the search ended
- * @prefix:	what the node's key shall begin with
- * @prefix_len:	its length in bytes; 0: any key will do
+ * @pos:	position to search from. Left alone if a node is returned; else moved to
+ *		where the search ended.
+ * @prefix:	bytes that the node's key begins with
+ * @prefix_len:	number of those bytes; 0: any key matches
  *
- * Looks at one slot, or where that has a tree at one node. A caller that wants all nodes
- * calls it until @pos is at METASTORE_ORDER_END, and can leave its RCU section or lock in
- * between.
+ * Looks at one slot, or at one node if the slot has a tree. To find all nodes, the caller
+ * repeats the call until @pos is at METASTORE_ORDER_END. It can leave its RCU section or
+ * release the lock in between.
  *
- * Context: under rcu_read_lock(), or with the table's lock held.
- * Return: the node, or NULL if there was none in that slot or it has another prefix.
+ * Context: RCU read section, or caller holds the table's lock.
+ * Return: the node, or NULL if the slot has no further match, or the tree's node has
+ * another prefix.
  */
 struct metastore_node *metastore_table_next(struct metastore_table *table,
 					    struct metastore_position *pos,
@@ -450,7 +456,7 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 		if (slot) {
 			node = rcu_dereference_raw(slot->first);
 			tree = metastore_tree_of(node);
-			/* A tree's may be of another slot that shares it. */
+			/* A tree's node may be in another slot's range. */
 			node = tree ? metastore_tree_behind(tree, pos) :
 				      table_next_in_chain(node, pos, prefix, prefix_len);
 			end = table_end_of_slot(pos->order, READ_ONCE(table->nr_slots));

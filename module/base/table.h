@@ -18,11 +18,11 @@
 struct metastore_bucket;
 
 /**
- * struct metastore_key - a key to be looked up
- * @bytes:	its bytes, owned by whoever made this
- * @len:	their number, 1 to METASTORE_KEY_MAX
- * @hash:	picks the slot in the tables of @bucket; others can choose it
- * @bucket:	the bucket it falls in
+ * struct metastore_key - key to look up
+ * @bytes:	bytes of the key, owned by the creator of this structure
+ * @len:	number of @bytes, 1 to METASTORE_KEY_MAX, for a prefix also 0
+ * @hash:	selects the slot in the tables of @bucket; users can choose it
+ * @bucket:	bucket of the key; NULL if this is a prefix
  */
 struct metastore_key {
 	const u8 *bytes;
@@ -32,9 +32,9 @@ struct metastore_key {
 };
 
 /**
- * struct metastore_key_buffer - a key with its bytes
- * @key:	the key; its bytes are in @bytes, or in a value made of it
- * @bytes:	room for them
+ * struct metastore_key_buffer - key with room for its bytes
+ * @key:	the key; its bytes are in @bytes, or in a value made from it
+ * @bytes:	room for the bytes
  */
 struct metastore_key_buffer {
 	struct metastore_key key;
@@ -42,15 +42,15 @@ struct metastore_key_buffer {
 };
 
 /**
- * struct metastore_node - what a table holds, at the end of a larger object
- * @next:	next node of the chain
- * @hash:	as in struct metastore_key
- * @group:	the larger object's; here, where there is room
+ * struct metastore_node - node of a table, the last member of a larger object
+ * @next:	next node of the chain. Written under the table's lock.
+ * @hash:	as in &struct metastore_key
+ * @group:	for the larger object's use; placed here to fill a hole
  * @class:	likewise
  * @key_len:	length of @key in bytes
  * @key:	bytes of the key
  *
- * All but @next never change.
+ * All but @next are immutable.
  */
 struct metastore_node {
 	struct metastore_node __rcu *next;
@@ -62,54 +62,56 @@ struct metastore_node {
 };
 
 /**
- * struct metastore_slot - the nodes of one range of a table's order
- * @first:	first node of a chain; or a struct metastore_tree, see
- *		metastore_tree_of()
+ * struct metastore_slot - nodes of one range of a table's order
+ * @first:	first node of a chain, or a tagged &struct metastore_tree, see
+ *		metastore_tree_of(). Written under the table's lock.
  */
 struct metastore_slot {
 	struct metastore_node __rcu *first;
 };
 
 /**
- * METASTORE_CHAIN_MAX - nodes of the longest chain
+ * METASTORE_CHAIN_MAX - greatest length of a chain
  *
- * With one more it becomes a tree. Only a transaction, which allocates before it knows
- * what it adds to a chain, may leave it longer by what that is; the next node that comes
- * makes a tree of it.
+ * One more node turns the chain into a tree. Only a transaction can exceed the limit,
+ * since it preallocates before it knows how many nodes it adds to one chain. The next
+ * insertion turns such a chain into a tree.
  */
 #define METASTORE_CHAIN_MAX	16
 
 /**
  * struct metastore_table - hash table that grows and shrinks slot by slot
  * @slots:	chains and trees; the first @nr_slots are in use
- * @seq:	changes while a chain is cut or joined or becomes a tree, and while a tree
- *		changes
- * @nr_ready:	how many there is memory for
- * @nr_slots:	number of slots, 0 before the first insertion
- * @nr_nodes:	number of nodes
+ * @seq:	sequence count; changes while a chain is cut, joined or turned into a tree,
+ *		and while a tree changes
+ * @nr_ready:	number of slots known to have memory. Written without a lock, see
+ *		metastore_table_allocate().
+ * @nr_slots:	number of slots; 0 before the first insertion. Written under the table's
+ *		lock.
+ * @nr_nodes:	number of nodes. Written under the table's lock.
  *
- * Nodes have an order that never changes: by the reversed bits of their hash,
- * then by key. In it each slot is one range, and its chain is sorted.
+ * Nodes have a fixed order: by the reversed bits of their hash, then by key length and
+ * bytes. Each slot is one range of that order, and its chain is sorted.
  *
- * Linear hashing: when there are more nodes than slots, one more slot comes into
- * use, with the second half of an earlier one's range: that chain is cut in two.
- * When there are few, the last slot's chain goes back to the end of the one it
- * was cut from; its memory stays with the table for when it grows again. So no
- * change does more than a few chains' worth of work however
- * large the table is.
+ * Linear hashing: when there are more nodes than slots, one more slot comes into use. It
+ * takes the second half of an earlier slot's range, so that slot's chain is cut in two.
+ * When there are few nodes, the last slot's chain is appended to the one it was cut from.
+ * The slot's memory stays with the table for the next growth. So a change costs at most a
+ * few chains' work, however large the table is.
  *
- * Hashes can be chosen: BUCKET shows bits of them, from which the seed is found. So a
- * chain with more than METASTORE_CHAIN_MAX nodes becomes a tree. That is not cut: the
- * new slot shares it with the earlier one. All slots of a tree's range have that tree,
- * until it is empty. Then it is empty for good: each of them lets it go, and has a
- * chain again, when it is next to change.
+ * Users can choose hashes: BUCKET shows bits of them, which give the seed away. So a
+ * chain of more than METASTORE_CHAIN_MAX nodes becomes a tree. A tree is not cut: the new
+ * slot shares it with the earlier one. All slots in a tree's range refer to it until it
+ * is empty. An empty tree stays empty: each slot drops it on its next change, and has a
+ * chain again.
  *
- * Two slots do not become one if that took a tree, for whose memory nobody can be asked
- * then: the table keeps its slots. Their memory it would keep anyway. So a writer that
- * leaves 17 keys there makes LIST look at as many empty slots as there once were keys.
+ * Two slots are not merged if that would need memory for a tree: removals allocate
+ * nothing. The table keeps its slots instead, whose memory it would keep anyway. So a
+ * writer that leaves 17 keys there makes LIST look at as many empty slots as there once
+ * were keys.
  *
- * Look-ups need no lock. One that meets a cut, or a change of a tree, may end without
- * the node it wanted, so what was not found counts only if @seq did not change.
+ * Lookups need no lock. One that races with a cut or with a change of a tree may miss its
+ * node. So a miss counts only if @seq did not change.
  */
 struct metastore_table {
 	GENRADIX(struct metastore_slot)
@@ -124,10 +126,10 @@ struct metastore_table {
 #define METASTORE_ORDER_END	BIT_ULL(32)
 
 /**
- * struct metastore_position - a place between two nodes in a table's order
+ * struct metastore_position - place between two nodes in a table's order
  * @order:	reversed bits of the hash; METASTORE_ORDER_END: behind all nodes
  * @key_len:	length of @key in bytes; 0: before all nodes of that order
- * @key:	the node of that order and this key is before the place
+ * @key:	bytes of a key; a node of that order with this key is before the place
  */
 struct metastore_position {
 	u64 order;
@@ -135,7 +137,7 @@ struct metastore_position {
 	u8 key[METASTORE_KEY_MAX];
 };
 
-/* Are two keys of a store, after metastore_store_locate(), the same? */
+/* Compare two keys of one store for equality, after metastore_store_locate(). */
 static inline bool metastore_key_equal(const struct metastore_key *a,
 				       const struct metastore_key *b)
 {
@@ -164,7 +166,7 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key);
 
-/* A table has up to this many times as many slots as nodes before it shrinks. */
+/* A table shrinks when it has more than this many times as many slots as nodes. */
 #define METASTORE_SPARSE	4
 
 static inline bool metastore_table_is_sparse(const struct metastore_table *table)
@@ -173,13 +175,13 @@ static inline bool metastore_table_is_sparse(const struct metastore_table *table
 }
 
 /**
- * metastore_table_shrink - give slots up that the table does not need any more
+ * metastore_table_shrink() - Give up slots that the table no longer needs
  * @table:	the table
  *
- * Not done by metastore_table_remove(): where there is room for a node there may be
- * none once slots became one.
+ * Separate from metastore_table_remove(): merging slots can take away the room that
+ * metastore_table_has_room() found for a node.
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 static inline void metastore_table_shrink(struct metastore_table *table)
 {
@@ -187,7 +189,7 @@ static inline void metastore_table_shrink(struct metastore_table *table)
 		metastore_table_merge(table);
 }
 
-/* Low bits of the hash pick the slot; where that one is not yet, one bit less. */
+/* Low bits of the hash select the slot. If it is not in use yet, use one bit less. */
 static __always_inline unsigned int metastore_slot_index(u32 hash, unsigned int nr_slots)
 {
 	unsigned int mask = (2UL << __fls(nr_slots)) - 1;
@@ -207,21 +209,24 @@ metastore_slot_of(struct metastore_table *table, u32 hash)
 }
 
 /**
- * metastore_table_prepare - allocate what the next insertion may need
+ * metastore_table_prepare() - Preallocate what the next insertion may need
  * @table:	the table
  *
- * To be called without the lock before metastore_table_insert().
- * Only the very first slot must be had; without a further one the table stays
- * as it is, and its chains grow longer.
+ * To be called without the lock before metastore_table_insert(). Only the first slot is
+ * essential. If there is no memory for a further one, the table keeps its size and its
+ * chains grow longer.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -ENOMEM.
  */
 static inline int metastore_table_prepare(struct metastore_table *table)
 {
 	unsigned int nr_slots = READ_ONCE(table->nr_slots);
 
-	/* What was allocated is seen by who sees that it was. */
+	/*
+	 * Pairs with smp_store_release() in metastore_table_allocate(): the memory of the
+	 * slots counted is visible.
+	 */
 	if (likely(nr_slots < smp_load_acquire(&table->nr_ready)) ||
 	    (nr_slots && READ_ONCE(table->nr_nodes) < nr_slots))
 		return 0;
@@ -236,8 +241,8 @@ static __always_inline bool metastore_node_has_key(const struct metastore_node *
 }
 
 /*
- * Less than, equal to or greater than 0, as a node is before, at or behind that key in
- * the order of tables. The lowest bit in which two hashes differ is the first one of
+ * Return less than, equal to or greater than 0 if a node is before, at or behind a key in
+ * the order of tables. The lowest bit in which two hashes differ is the highest one of
  * their reversed bits.
  */
 static inline int metastore_node_compare(const struct metastore_node *node, u32 hash,
@@ -272,12 +277,12 @@ metastore_find_in_slot(struct metastore_table *table, const struct metastore_key
 }
 
 /**
- * metastore_table_find - look a key up
+ * metastore_table_find() - Look a key up
  * @table:	the table
  * @key:	the key
  *
- * Context: under rcu_read_lock(), or with the table's lock held.
- * Return: the node, which stays for as long as that context does, or NULL.
+ * Context: RCU read section, or caller holds the table's lock.
+ * Return: the node, valid as long as that context lasts, or NULL.
  */
 static __always_inline struct metastore_node *
 metastore_table_find(struct metastore_table *table, const struct metastore_key *key)
@@ -293,12 +298,12 @@ metastore_table_find(struct metastore_table *table, const struct metastore_key *
 }
 
 /**
- * metastore_table_link - look up what leads to a key's node
+ * metastore_table_link() - Look up the link to a key's node
  * @table:	the table
  * @key:	the key
  *
- * Context: with the table's lock held.
- * Return: the link, good until the table is changed, or NULL if there is no such node.
+ * Context: Caller holds the table's lock.
+ * Return: the link, valid until the table changes, or NULL if there is no such node.
  */
 static __always_inline struct metastore_node __rcu **
 metastore_table_link(struct metastore_table *table, const struct metastore_key *key)
@@ -322,17 +327,16 @@ metastore_table_link(struct metastore_table *table, const struct metastore_key *
 }
 
 /**
- * metastore_table_replace_at - put a node in another's place
- * @link:	leads to the other one, which has the same key; readers may still be on
- *		that until they are done with their RCU section
- * @new:	the node
+ * metastore_table_replace_at() - Replace a node by one with the same key
+ * @link:	link to the old node; readers may use that until their RCU section ends
+ * @new:	the new node
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 static inline void metastore_table_replace_at(struct metastore_node __rcu **link,
 					      struct metastore_node *new)
 {
-	/* Of a tree's node that is NULL. */
+	/* NULL for a node in a tree. */
 	RCU_INIT_POINTER(new->next, rcu_dereference_raw(rcu_dereference_raw(*link)->next));
 	rcu_assign_pointer(*link, new);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Trees in place of long chains: any number of keys can be chosen that fall into one
- * chain, even that have one hash, and users of other keys there shall not walk it.
+ * Red-black trees in place of long chains.
+ *
+ * Users can choose any number of keys that fall into one chain, even keys with equal
+ * hashes. Other users' keys in that chain must not pay for the length of it.
  */
 #include <asm/byteorder.h>
 #include <linux/bitrev.h>
@@ -22,10 +24,10 @@ static struct metastore_tree_node *tree_node(const struct rb_node *rb)
 }
 
 /**
- * metastore_preload_fill - allocate what an insertion was found to need
- * @preload:	the memory; what is there already stays
+ * metastore_preload_fill() - Allocate what an insertion needs
+ * @preload:	the memory, after metastore_table_has_room(); what it has is kept
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -ENOMEM.
  */
 int metastore_preload_fill(struct metastore_preload *preload)
@@ -55,7 +57,7 @@ static struct metastore_tree_node *tree_take_node(struct metastore_preload *prel
 }
 
 /**
- * metastore_preload_free - free what the insertion did not need
+ * metastore_preload_free() - Free what an insertion did not need
  * @preload:	the memory
  */
 void metastore_preload_free(struct metastore_preload *preload)
@@ -66,12 +68,12 @@ void metastore_preload_free(struct metastore_preload *preload)
 	preload->tree = NULL;
 }
 
-/* Bytes of a key that are in its rank */
+/* Bytes of a key that its rank includes */
 #define RANKED	sizeof(u64)
 
 static_assert(sizeof(struct metastore_tree_node) <= 64);
 
-/* @order: the reversed bits of its hash */
+/* Return the rank of a key. @order is the reversed bits of its hash. */
 static struct metastore_rank tree_rank_of(u32 order, const u8 *key, u8 key_len)
 {
 	__be64 bytes = 0;
@@ -83,7 +85,7 @@ static struct metastore_rank tree_rank_of(u32 order, const u8 *key, u8 key_len)
 	};
 }
 
-/* As metastore_node_compare(); mostly without a look at the table's node. */
+/* Like metastore_node_compare(), but rarely dereferences the table's node. */
 static __always_inline int tree_compare(const struct metastore_tree_node *at,
 					struct metastore_rank rank, const u8 *key, u8 key_len)
 {
@@ -103,7 +105,7 @@ static void tree_fill_node(struct metastore_tree_node *new, struct metastore_nod
 	RCU_INIT_POINTER(new->node, node);
 }
 
-/* Where a node with a key that the tree does not have belongs. */
+/* Find the place to insert a node whose key is not in the tree. */
 static struct rb_node **tree_place_of(struct metastore_tree *tree,
 				      const struct metastore_tree_node *new,
 				      const struct metastore_node *node, struct rb_node **parent)
@@ -120,12 +122,13 @@ static struct rb_node **tree_place_of(struct metastore_tree *tree,
 }
 
 /**
- * metastore_tree_make - make a tree of a chain
+ * metastore_tree_make() - Make a tree of a chain
  * @preload:	has a tree and enough nodes
- * @first:	first node of the chain, which stays as it is
+ * @first:	first node of the chain, which stays intact
  *
- * Context: any, nobody sees the tree yet.
- * Return: the tree, for one slot.
+ * Context: Caller holds the table's lock, which keeps the chain as it is. Readers do not
+ * see the tree yet.
+ * Return: the tree, with one slot's reference.
  */
 struct metastore_tree *metastore_tree_make(struct metastore_preload *preload,
 					   struct metastore_node *first)
@@ -141,7 +144,7 @@ struct metastore_tree *metastore_tree_make(struct metastore_preload *preload,
 	for (node = first; node; node = rcu_dereference_raw(node->next)) {
 		new = tree_take_node(preload);
 		tree_fill_node(new, node);
-		/* They are sorted: each belongs behind the one before. */
+		/* The chain is sorted: each node goes to the right of the previous one. */
 		place = last ? &last->rb_right : &tree->root.rb_node;
 		rb_link_node(&new->rb, last, place);
 		rb_insert_color(&new->rb, &tree->root);
@@ -151,10 +154,10 @@ struct metastore_tree *metastore_tree_make(struct metastore_preload *preload,
 }
 
 /**
- * metastore_tree_put - a slot does not refer to a tree any more
- * @tree:	the tree; with its last slot it is freed, and then it must be empty
+ * metastore_tree_put() - Drop a slot's reference to a tree
+ * @tree:	the tree; must be empty when its last slot drops it, which frees it
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 void metastore_tree_put(struct metastore_tree *tree)
 {
@@ -165,13 +168,13 @@ void metastore_tree_put(struct metastore_tree *tree)
 }
 
 /**
- * metastore_tree_insert - add a node
+ * metastore_tree_insert() - Add a node
  * @tree:	the tree
- * @seq:	the table's
- * @node:	the node, whose key the tree does not have
- * @preload:	has a node for it
+ * @seq:	sequence count of the table
+ * @node:	the node, whose key is not in the tree
+ * @preload:	has a tree node for it
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 void metastore_tree_insert(struct metastore_tree *tree, seqcount_spinlock_t *seq,
 			   struct metastore_node *node, struct metastore_preload *preload)
@@ -182,7 +185,11 @@ void metastore_tree_insert(struct metastore_tree *tree, seqcount_spinlock_t *seq
 	RCU_INIT_POINTER(node->next, NULL);
 	tree_fill_node(new, node);
 	place = tree_place_of(tree, new, node, &parent);
-	/* Ahead of the section, whose beginning orders it before all that links to it. */
+	/*
+	 * Initialize the node before the write section: write_seqcount_begin() orders that
+	 * before any link to the node. Pairs with the dependent loads of metastore_tree_link()
+	 * and metastore_tree_behind().
+	 */
 	rb_link_node(&new->rb, parent, &linked);
 	write_seqcount_begin(seq);
 	WRITE_ONCE(*place, linked);
@@ -191,12 +198,12 @@ void metastore_tree_insert(struct metastore_tree *tree, seqcount_spinlock_t *seq
 }
 
 /**
- * metastore_tree_remove - take a node out
+ * metastore_tree_remove() - Remove a node
  * @tree:	the tree
- * @seq:	the table's
- * @link:	what metastore_tree_link() returned for the node
+ * @seq:	sequence count of the table
+ * @link:	link to the node, from metastore_tree_link()
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  */
 void metastore_tree_remove(struct metastore_tree *tree, seqcount_spinlock_t *seq,
 			   struct metastore_node __rcu **link)
@@ -210,11 +217,12 @@ void metastore_tree_remove(struct metastore_tree *tree, seqcount_spinlock_t *seq
 }
 
 /**
- * metastore_tree_link - look up what leads to a key's node
+ * metastore_tree_link() - Look up the link to a key's node
  * @tree:	the tree
  * @key:	the key
  *
- * Context: under rcu_read_lock(), or with the table's lock held.
+ * Context: RCU read section, or caller holds the table's lock. Without the lock a miss
+ * counts only if the table's sequence count did not change.
  * Return: the link, or NULL.
  */
 struct metastore_node __rcu **metastore_tree_link(const struct metastore_tree *tree,
@@ -236,11 +244,11 @@ struct metastore_node __rcu **metastore_tree_link(const struct metastore_tree *t
 }
 
 /**
- * metastore_tree_link_to - find out what leads to a node
+ * metastore_tree_link_to() - Find the link to a node
  * @tree:	the tree
- * @node:	a node of it
+ * @node:	a node of the tree
  *
- * Context: with the table's lock held.
+ * Context: Caller holds the table's lock.
  * Return: the link.
  */
 struct metastore_node __rcu **metastore_tree_link_to(const struct metastore_tree *tree,
@@ -256,12 +264,12 @@ struct metastore_node __rcu **metastore_tree_link_to(const struct metastore_tree
 }
 
 /**
- * metastore_tree_find - look a key up
+ * metastore_tree_find() - Look a key up
  * @tree:	the tree
  * @key:	the key
  *
- * Context: under rcu_read_lock(), or with the table's lock held. In the first case
- * what is not found may be there all the same, if the table's seqcount changed.
+ * Context: RCU read section, or caller holds the table's lock. Without the lock a miss
+ * counts only if the table's sequence count did not change.
  * Return: the node, or NULL.
  */
 struct metastore_node *metastore_tree_find(const struct metastore_tree *tree,
@@ -273,14 +281,15 @@ struct metastore_node *metastore_tree_find(const struct metastore_tree *tree,
 }
 
 /**
- * metastore_tree_behind - the first node behind a place
+ * metastore_tree_behind() - Find the first node behind a position
  * @tree:	the tree
- * @pos:	the place, not METASTORE_ORDER_END
+ * @pos:	the position, not METASTORE_ORDER_END
  *
- * A descent for each: to go on from a node to the next takes its parents, which are
- * not for readers without the lock.
+ * Each call descends from the root: stepping from node to node uses parent pointers,
+ * which lockless readers must not follow.
  *
- * Context: as metastore_tree_find(), whatever it finds.
+ * Context: RCU read section, or caller holds the table's lock. Without the lock the
+ * result counts only if the table's sequence count did not change.
  * Return: the node, or NULL.
  */
 struct metastore_node *metastore_tree_behind(const struct metastore_tree *tree,

@@ -12,9 +12,11 @@ struct metastore_node;
 struct metastore_position;
 
 /**
- * struct metastore_rank - a key's place in the table's order, as far as two numbers tell
- * @first:	reversed hash, and length
- * @then:	the first bytes
+ * struct metastore_rank - start of a key's sort key in the table's order
+ * @first:	reversed hash, then the key's length
+ * @then:	first bytes of the key, big-endian
+ *
+ * Keys of equal rank may still differ in their further bytes.
  */
 struct metastore_rank {
 	u64 first;
@@ -22,14 +24,16 @@ struct metastore_rank {
 };
 
 /**
- * struct metastore_tree_node - what holds a table's node in a tree
- * @rb:		in the tree
- * @rank:	of the key, so that a descent needs to look at few keys; never changes
- * @node:	the table's node; one with the same key may take its place
+ * struct metastore_tree_node - tree node that refers to a table's node
+ * @rb:		links in the tree. Written under the table's lock, in a write section of
+ *		its seqcount.
+ * @rank:	rank of the key; spares a descent most looks at @node. Immutable.
+ * @node:	the table's node; can be replaced by one with the same key. Written under
+ *		the table's lock.
  * @rcu:	for freeing
  *
- * Apart from the table's node, so that values have no room for links that
- * next to none of them ever needs. It fills the 64 bytes that kmalloc() has for it.
+ * Separate from the table's node, since almost no value ever needs these links. It fills
+ * kmalloc()'s 64-byte size class.
  */
 struct metastore_tree_node {
 	struct rb_node rb;
@@ -39,16 +43,16 @@ struct metastore_tree_node {
 };
 
 /**
- * struct metastore_tree - nodes of a table in place of a chain, in the table's order
- * @root:	struct metastore_tree_node
- * @nr_slots:	how many slots refer to it; with the last one it goes
+ * struct metastore_tree - red-black tree in place of a long chain, in the table's order
+ * @root:	root of the &struct metastore_tree_node
+ * @nr_slots:	number of slots that refer to the tree; the last one to drop it frees it.
+ *		Protected by the table's lock.
  * @rcu:	for freeing
  *
- * Changes are made with the table's lock held. Readers need none, see the notes
- * on lockless lookups in the kernel's lib/rbtree.c: a descent ends, and what it
- * finds is right, but beside a rotation it may miss a node. So changes are made
- * in a write section of the table's seqcount, and a reader that missed looks
- * again, as where a chain is cut.
+ * Writers hold the table's lock. Readers need no lock, see the notes on lockless lookups
+ * in the kernel's lib/rbtree.c: a descent terminates and a match is right, but a
+ * concurrent rotation can make it miss a node. So writers change the tree in a write
+ * section of the table's seqcount, and a reader retries a miss, as with a chain.
  */
 struct metastore_tree {
 	struct rb_root root;
@@ -57,14 +61,14 @@ struct metastore_tree {
 };
 
 /**
- * struct metastore_preload - memory for one insertion, allocated without the lock
+ * struct metastore_preload - memory for one insertion, preallocated without the lock
  * @tree:	a tree, or NULL
- * @nodes:	nodes, linked by rb.rb_right
+ * @nodes:	tree nodes, linked by rb.rb_right
  * @nr:		number of @nodes
- * @want:	how many nodes metastore_preload_fill() shall see to, by the last verdict of
- *		metastore_table_has_room(); if more than one, a tree as well
+ * @want:	number of nodes that metastore_preload_fill() provides. Set by
+ *		metastore_table_has_room(). If it is above 1, a tree is needed as well.
  *
- * All 0 in the beginning.
+ * Zeroed initially.
  */
 struct metastore_preload {
 	struct metastore_tree *tree;
@@ -92,10 +96,10 @@ struct metastore_node *metastore_tree_find(const struct metastore_tree *tree,
 struct metastore_node *metastore_tree_behind(const struct metastore_tree *tree,
 					     const struct metastore_position *pos);
 
-/* Nodes and trees are at even addresses: bit 0 of a slot says which of them it has. */
+/* Nodes and trees have even addresses: bit 0 of a slot's pointer marks a tree. */
 #define METASTORE_IS_TREE	1UL
 
-/* The tree of a slot, if it has one and no chain, or NULL. */
+/* Return the tree of a slot's pointer, or NULL if that is a chain or empty. */
 static __always_inline struct metastore_tree *
 metastore_tree_of(const struct metastore_node *first)
 {
@@ -106,7 +110,7 @@ metastore_tree_of(const struct metastore_node *first)
 	return (struct metastore_tree *)(address - METASTORE_IS_TREE);
 }
 
-/* The tagged pointer of a slot that has a tree. */
+/* Return a slot's tagged pointer to a tree. */
 static inline struct metastore_node *metastore_tree_as_first(struct metastore_tree *tree)
 {
 	return (struct metastore_node *)((unsigned long)tree | METASTORE_IS_TREE);

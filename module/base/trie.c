@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A set of strings in which all that begin a given one are found fast.
+ * A set of strings that finds all members that are a prefix of a given string.
+ *
+ * See struct metastore_trie for its structure and its concurrency rules.
  */
 #include <linux/math.h>
 #include <linux/minmax.h>
@@ -14,13 +16,13 @@ static u32 trie_bit_at(const u8 *bytes, u32 nth)
 	return bytes[nth / 8] >> (7 - nth % 8) & 1;
 }
 
-/* Readers are protected by the user, see struct metastore_trie. */
+/* The trie's user protects readers, see struct metastore_trie. */
 static struct metastore_trie_node *trie_follow(struct metastore_trie_node __rcu *const *link)
 {
 	return rcu_dereference_raw(*link);
 }
 
-/* How many bits, up to @max, two strings begin with alike. */
+/* Return the length in bits, up to @max, of the common start of two strings. */
 static u32 trie_common_bits(const u8 *a, const u8 *b, u32 max)
 {
 	u32 bits = 0;
@@ -40,9 +42,9 @@ static void trie_set_bits(struct metastore_trie_node *node, u32 bits)
 }
 
 /**
- * metastore_trie_node_init - make a node that is in no trie yet
+ * metastore_trie_node_init() - Initialize a node that is in no trie yet
  * @node:	the node, with room for @len bytes
- * @bytes:	its string
+ * @bytes:	the string
  * @len:	its length in bytes, at most 255
  */
 void metastore_trie_node_init(struct metastore_trie_node *node, const u8 *bytes,
@@ -56,12 +58,13 @@ void metastore_trie_node_init(struct metastore_trie_node *node, const u8 *bytes,
 }
 
 /**
- * metastore_trie_find - look a string up
+ * metastore_trie_find() - Look a string up
  * @trie:	the trie
  * @bytes:	the string
  * @len:	its length in bytes
  *
- * Return: the member that has exactly it, or NULL.
+ * Context: Caller holds the writers' lock.
+ * Return: the member that equals the string, or NULL.
  */
 struct metastore_trie_node *metastore_trie_find(const struct metastore_trie *trie,
 						const u8 *bytes, u32 len)
@@ -77,8 +80,8 @@ struct metastore_trie_node *metastore_trie_find(const struct metastore_trie *tri
 }
 
 /*
- * The bits that a string has in common with what there is: with the node at which
- * a search for it ends, and so with each one on the way.
+ * Return how many bits a new string has in common with the trie. Its common start with
+ * the node at which a search ends covers every node on the path there.
  */
 static u32 trie_common_with(const struct metastore_trie *trie,
 			    const struct metastore_trie_node *new)
@@ -108,15 +111,13 @@ static void trie_adopt(struct metastore_trie_node *parent, struct metastore_trie
 }
 
 /**
- * metastore_trie_insert - add a string
- * @trie:	the trie, which has no member of that string
- * @new:	after metastore_trie_node_init()
- * @fork:	memory for one more node, with room for as many bytes; is set to NULL
- *		if it was needed
+ * metastore_trie_insert() - Add a string
+ * @trie:	the trie, which does not have the string as a member
+ * @new:	node with the string, after metastore_trie_node_init()
+ * @fork:	preallocated node with room for as many bytes; set to NULL if it was used
  *
- * Context: with the writers' lock held.
- * Return: a node that @new has replaced, to be freed once no reader can be on it,
- * or NULL.
+ * Context: Caller holds the writers' lock.
+ * Return: the node that @new replaced, to be freed once no reader can use it, or NULL.
  */
 struct metastore_trie_node *metastore_trie_insert(struct metastore_trie *trie,
 						  struct metastore_trie_node *new,
@@ -130,7 +131,7 @@ struct metastore_trie_node *metastore_trie_insert(struct metastore_trie *trie,
 		link = &node->child[trie_bit_at(new->bytes, node->bits)];
 
 	if (node && node->bits == common && common == new->bits) {
-		/* It stands where a fork was. */
+		/* Replace a fork at the same place. */
 		RCU_INIT_POINTER(new->child[0], trie_follow(&node->child[0]));
 		RCU_INIT_POINTER(new->child[1], trie_follow(&node->child[1]));
 		rcu_assign_pointer(*link, new);
@@ -149,20 +150,20 @@ struct metastore_trie_node *metastore_trie_insert(struct metastore_trie *trie,
 	return NULL;
 }
 
-/* The child of a node that has only one; NULL if it has none. */
+/* Return the child of a node that has at most one, or NULL. */
 static struct metastore_trie_node *trie_only_child(const struct metastore_trie_node *node)
 {
 	return trie_follow(&node->child[0]) ?: trie_follow(&node->child[1]);
 }
 
 /**
- * metastore_trie_remove - take a member out
+ * metastore_trie_remove() - Remove a member
  * @trie:	the trie
- * @node:	the member; as long as strings part there it stays, as a fork
- * @gone:	is set to the nodes, up to two, to be freed once no reader can be on
- *		them; the others are NULL
+ * @node:	the member; stays as a fork if two children need it
+ * @gone:	set to the removed nodes, at most two, to be freed once no reader can use
+ *		them; unused entries are NULL
  *
- * Context: with the writers' lock held.
+ * Context: Caller holds the writers' lock.
  */
 void metastore_trie_remove(struct metastore_trie *trie,
 			   struct metastore_trie_node *node,
@@ -192,11 +193,11 @@ void metastore_trie_remove(struct metastore_trie *trie,
 }
 
 /**
- * metastore_trie_match - begin to search for all members that begin a string
+ * metastore_trie_match() - Start a search for all members that are a prefix of a string
  * @trie:	the trie
- * @bytes:	the string, which must stay as long as @match
+ * @bytes:	the string, which must stay valid as long as @match
  * @len:	its length in bytes
- * @match:	is set
+ * @match:	set to the search
  */
 void metastore_trie_match(const struct metastore_trie *trie, const u8 *bytes, u32 len,
 			  struct metastore_trie_match *match)
@@ -207,10 +208,10 @@ void metastore_trie_match(const struct metastore_trie *trie, const u8 *bytes, u3
 }
 
 /**
- * metastore_trie_next - go on with a search
+ * metastore_trie_next() - Continue a search
  * @match:	the search
  *
- * Members that are there from its beginning to its end are found, the shortest
+ * The search finds every member that is present from its start to its end, the shortest
  * first.
  *
  * Return: the next member, or NULL.
@@ -224,7 +225,7 @@ struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *mat
 		node = node->byte < match->len ?
 		       trie_follow(&node->child[bytes[node->byte] >> node->shift & 1]) : NULL;
 	match->next = NULL;
-	/* If it differs so does all that lies behind it. */
+	/* If the node's string differs, so do those of all nodes below it. */
 	if (!node || node->byte > match->len || memcmp(node->bytes, bytes, node->byte))
 		return NULL;
 	if (node->byte < match->len)
@@ -233,12 +234,12 @@ struct metastore_trie_node *metastore_trie_next(struct metastore_trie_match *mat
 }
 
 /**
- * metastore_trie_under - find some member that a string begins
+ * metastore_trie_under() - Find any member that begins with a string
  * @trie:	the trie
  * @bytes:	the string
  * @len:	its length in bytes
  *
- * Context: with the writers' lock held.
+ * Context: Caller holds the writers' lock.
  * Return: the member, or NULL if there is none.
  */
 struct metastore_trie_node *metastore_trie_under(const struct metastore_trie *trie,

@@ -5,15 +5,17 @@
 #include <linux/types.h>
 
 /**
- * struct metastore_trie_node - what a trie holds, at the end of a larger object
- * @child:	nodes whose strings go on with a bit that is 0, and 1
- * @bits:	length of @bytes in bits; of a member a multiple of 8
- * @byte:	where the bit is by which to go on: in which byte,
- * @shift:	and how many bits are below it
- * @fork:	no member, only there because strings part here
- * @bytes:	the string, the last byte filled up with anything
+ * struct metastore_trie_node - node of a trie, the last member of a larger object
+ * @child:	nodes whose strings continue with bit 0 and with bit 1. Written under the
+ *		writers' lock.
+ * @bits:	length of @bytes in bits; a multiple of 8 unless @fork
+ * @byte:	index of the byte with the bit that selects the child
+ * @shift:	number of bits below it in that byte
+ * @fork:	whether the node is no member, but only the place where strings part.
+ *		Written under the writers' lock.
+ * @bytes:	the string; in the last byte, bits beyond @bits are undefined
  *
- * All but @child and @fork never change.
+ * All but @child and @fork are immutable.
  */
 struct metastore_trie_node {
 	struct metastore_trie_node __rcu *child[2];
@@ -25,26 +27,26 @@ struct metastore_trie_node {
 };
 
 /**
- * struct metastore_trie - a set of strings, for finding all that begin another
- * @root:	its shortest node, or NULL
+ * struct metastore_trie - set of strings, searched for all prefixes of a string
+ * @root:	node with the shortest string, or NULL. Written under the writers' lock.
  *
- * A Patricia trie: the way from the root to a node passes all nodes whose strings
- * begin that node's, and only the bits at which strings part are looked at. So a
- * search costs by what it finds and by the forks on the way, not by how many
- * strings there are, nor by how many lengths they have.
+ * A Patricia trie. The path from the root to a node passes every node whose string is a
+ * prefix of that node's. A search looks only at the bits at which strings part. So its
+ * cost depends on its matches and the forks on its path, not on the number of strings
+ * or of their lengths.
  *
- * Writers take turns by a lock of the user's. Readers need none, as long as the
- * user sees to it that nodes taken out stay until they are done.
+ * The trie's user serializes writers with a lock. Readers need none, but the user must
+ * keep removed nodes allocated until readers are done.
  */
 struct metastore_trie {
 	struct metastore_trie_node __rcu *root;
 };
 
 /**
- * struct metastore_trie_match - a search for all members that begin a string
+ * struct metastore_trie_match - search for all members that are a prefix of a string
  * @bytes:	the string
  * @len:	its length in bytes
- * @next:	the node to look at next, or NULL
+ * @next:	next node to look at, or NULL
  */
 struct metastore_trie_match {
 	const u8 *bytes;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lock order of the module:
+ * Types and helpers that all files share, and the lock order of the module:
  *
  *	store.txn_lock > bucket.lock > file.owner.lock, expiry.lock
  *				   > file.subs.lock > queue.lock > queue.readers
  *	store.prefixes.lock > file.subs.lock
  *	queue.lock > store.room.waiters
  *
- * A section of metastore_srcu may begin under any of them.
- * All are taken in process context only. Nobody holds two of a kind, but a
- * transaction, which holds many buckets' locks, in the order of their addresses.
+ * A section of metastore_srcu may begin under any of them. All are taken in process
+ * context only. No task holds two locks of one kind, except in a transaction: it locks
+ * its buckets in ascending order of their addresses.
  */
 #ifndef METASTORE_TYPES_H
 #define METASTORE_TYPES_H
@@ -20,24 +20,24 @@
 #include <linux/types.h>
 
 /**
- * METASTORE_GFP - how memory that users cause is allocated
+ * METASTORE_GFP - flags for allocations that users cause
  *
- * It is charged to the caller's memory cgroup. One that is full gets -ENOMEM;
- * the OOM killer is not called for it.
+ * The memory is charged to the caller's memory cgroup. If that is full, the allocation
+ * fails with -ENOMEM instead of invoking the OOM killer.
  */
 #define METASTORE_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* Eight bytes at any address. */
+/* Eight bytes at any alignment. */
 struct metastore_word {
 	u64 value;
 } __packed;
 
-/* Four bytes at any address. */
+/* Four bytes at any alignment. */
 struct metastore_half {
 	u32 value;
 } __packed;
 
-/* Are two keys' bytes the same? Inlined, since most are short. */
+/* Check the bytes of two keys for equality. Inlined, since most keys are short. */
 static __always_inline bool metastore_bytes_equal(const u8 *a, const u8 *b, u32 len)
 {
 	const struct metastore_word *x = (const struct metastore_word *)a;
@@ -49,7 +49,7 @@ static __always_inline bool metastore_bytes_equal(const u8 *a, const u8 *b, u32 
 	return !len || !memcmp(x, y, len);
 }
 
-/* As memcmp(), for bytes that mostly differ, if at all, among the first eight. */
+/* Like memcmp(), but fast for bytes that usually differ, if at all, in the first eight. */
 static inline int metastore_bytes_compare(const u8 *a, const u8 *b, u32 len)
 {
 	const struct metastore_word *x = (const struct metastore_word *)a;

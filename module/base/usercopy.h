@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Copies of few bytes from and to user space, inlined. A copy of a size that is not known
- * when this is compiled otherwise costs some 120 instructions beyond the copy itself, to
- * check that the kernel's side is one object. Here the caller knows it by the length that
- * he checked against the object's size; each use says how.
+ * Inlined copies of few bytes from and to user space.
+ *
+ * copy_from_user() and copy_to_user() with a size unknown at compile time cost some 120
+ * instructions besides the copy, to check that the kernel buffer lies within one object.
+ * Here the caller has checked the length against the object's size instead. Each call
+ * site says how.
  */
 #ifndef METASTORE_USERCOPY_H
 #define METASTORE_USERCOPY_H
@@ -14,10 +16,13 @@
 
 #include "base/types.h"
 
-/* Beyond that the processor's string instructions win. */
+/* Above this size, the processor's string instructions are faster. */
 #define METASTORE_FEW_BYTES	512
 
-/* Between user_read_access_begin() and _end(). Return false at a fault. */
+/*
+ * Copy in between user_read_access_begin() and user_read_access_end(). Return false on a
+ * fault.
+ */
 static __always_inline bool metastore_unsafe_copy_words_in(u64 *to, const u64 __user *from,
 							   size_t words)
 {
@@ -53,7 +58,10 @@ fault:
 	return false;
 }
 
-/* Likewise, for writing. */
+/*
+ * Copy out between user_write_access_begin() and user_write_access_end(). Return false on
+ * a fault.
+ */
 static __always_inline bool metastore_unsafe_copy_words_out(u64 __user *to, const u64 *from,
 							    size_t words)
 {
@@ -95,12 +103,12 @@ fault:
 }
 
 /**
- * metastore_copy_struct_in - copy a structure of the ABI in
+ * metastore_copy_struct_in() - Copy a structure of the ABI in
  * @to:		the structure
  * @from:	user address
- * @size:	its size in bytes, constant, a multiple of 8
+ * @size:	its size in bytes, a compile-time constant and a multiple of 8
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -EFAULT.
  */
 static __always_inline int metastore_copy_struct_in(void *to, const void __user *from,
@@ -117,14 +125,14 @@ static __always_inline int metastore_copy_struct_in(void *to, const void __user 
 }
 
 /**
- * metastore_copy_struct_out - copy a structure of the ABI out
+ * metastore_copy_struct_out() - Copy a structure of the ABI out
  * @to:		user address
  * @from:	the structure
- * @size:	its size in bytes, or what of it the user has
+ * @size:	size of the user's structure in bytes, at most that of @from
  *
- * Fault injection leaves this one alone: it tells of something that is done.
+ * Fault injection does not apply here: the copy reports what is already done.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -EFAULT.
  */
 static __always_inline int metastore_copy_struct_out(void __user *to, const void *from,
@@ -141,14 +149,17 @@ static __always_inline int metastore_copy_struct_out(void __user *to, const void
 }
 
 /**
- * metastore_copy_args - copy a structure in, which the user may have in another size
+ * metastore_copy_args() - Copy a structure in that may have another size in user space
  * @to:		the structure
- * @size:	its size in bytes, constant, a multiple of 8
+ * @size:	its size in bytes, a compile-time constant and a multiple of 8
  * @from:	user address
- * @usize:	size there
+ * @usize:	size of the user's structure in bytes
  *
- * Context: may sleep.
- * Return: 0, -EFAULT, or -E2BIG if what is longer is not zero.
+ * Context: Process context, may sleep.
+ * Return:
+ * 0;
+ * -EFAULT;
+ * -E2BIG if the user's structure is longer and its excess bytes are not zero.
  */
 static __always_inline int metastore_copy_args(void *to, size_t size,
 					       const void __user *from, size_t usize)
@@ -159,12 +170,12 @@ static __always_inline int metastore_copy_args(void *to, size_t size,
 }
 
 /**
- * metastore_copy_in - copy few or many bytes in
- * @to:		where to; whoever calls this has made sure that there is room
- * @from:	user address; not looked at if @len is 0
- * @len:	how many
+ * metastore_copy_in() - Copy any number of bytes in
+ * @to:		destination; the caller has checked that it has room for @len bytes
+ * @from:	user address; ignored if @len is 0
+ * @len:	number of bytes
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -EFAULT.
  */
 static __always_inline int metastore_copy_in(void *to, const void __user *from, size_t len)
@@ -184,12 +195,12 @@ static __always_inline int metastore_copy_in(void *to, const void __user *from, 
 }
 
 /**
- * metastore_copy_out - copy few or many bytes out
- * @to:		user address; not looked at if @len is 0
- * @from:	where from; whoever calls this has made sure that there are so many
- * @len:	how many
+ * metastore_copy_out() - Copy any number of bytes out
+ * @to:		user address; ignored if @len is 0
+ * @from:	source; the caller has checked that it has @len bytes
+ * @len:	number of bytes
  *
- * Context: may sleep, unless page faults are disabled.
+ * Context: Process context, may sleep unless page faults are disabled.
  * Return: 0 or -EFAULT.
  */
 static __always_inline int metastore_copy_out(void __user *to, const void *from, size_t len)

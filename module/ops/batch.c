@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Batches: several operations in one call, one after the other, or all at one
- * moment: a transaction.
+ * Batches: several operations in one call, one after the other or as a transaction.
  *
  * A transaction does everything that can fail before it changes anything: it copies
- * all in, allocates, locks every bucket it is about, and judges. Then it changes the
- * tables and unlocks. Its events are delivered after that, to each queue all of them
- * at once (see delivery.c). The lock that lets transactions take turns is held
- * until then.
+ * all arguments in, allocates, locks all its buckets and judges. Then it changes the
+ * tables and unlocks. Last, it delivers its events, to each queue all at once (see
+ * delivery.c). The store's txn_lock is held until then, so that transactions of one
+ * store run one at a time.
  */
 #include <linux/err.h>
 #include <linux/mutex.h>
@@ -24,13 +23,13 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-/* Size of struct metastore_op in the header's first version that had it. */
+/* Size of struct metastore_op in the first version of the uapi header that had it. */
 #define OP_SIZE_FIRST	56
 
 /*
- * How often others may begin the next delivery of a key before a transaction goes on
- * with it although it holds the locks of other keys, and to how many subscriptions;
- * twice as many each further time.
+ * A transaction that finds a key busy completes the delivery with its locks released.
+ * After PATIENCE such rounds it continues the delivery with its locks held: to FIRST_HURRY
+ * subscriptions, and in each further round to twice as many.
  */
 #define PATIENCE	16
 #define FIRST_HURRY	64
@@ -40,7 +39,7 @@ static void __user *batch_op_address(const struct metastore_batch *batch, u32 i)
 	return u64_to_user_ptr(batch->ops) + (size_t)i * batch->op_size;
 }
 
-/* Returns -E2BIG if the operation says something that is not known here. */
+/* Returns 0, -EFAULT, or -E2BIG if a field that is unknown here is not zero. */
 static int batch_copy_op(const struct metastore_batch *batch, u32 i, struct metastore_op *op)
 {
 	return metastore_copy_args(op, sizeof(*op), batch_op_address(batch, i), batch->op_size);
@@ -51,11 +50,11 @@ static int batch_copy_result(const struct metastore_batch *batch, u32 i,
 {
 	size_t size = min_t(size_t, batch->op_size, sizeof(*op));
 
-	/* It is no more than @op has. */
+	/* At most the size of @op. */
 	return metastore_copy_out(batch_op_address(batch, i), op, size);
 }
 
-/* The result alone, where the rest was not understood. */
+/* Copy the result alone out, of an operation that was not understood. */
 static int batch_put_result(const struct metastore_batch *batch, u32 i, int result)
 {
 	struct metastore_op __user *uop = batch_op_address(batch, i);
@@ -63,7 +62,7 @@ static int batch_put_result(const struct metastore_batch *batch, u32 i, int resu
 	return put_user(result, &uop->result);
 }
 
-/* One after the other */
+/* Batches that run one operation after the other */
 
 static int batch_run_op(struct metastore_file *file, struct metastore_batch *batch, u32 i)
 {
@@ -100,16 +99,18 @@ static int batch_run_in_turn(struct metastore_file *file, struct metastore_batch
 	return 0;
 }
 
-/* All at one moment */
+/* Transactions */
 
-/*
- * @op:		as the user gave it
- * @buffer:	its key
- * @change:	what it is to change, if it is no GET
- * @preload:	memory for a new key
- * @found:	the value there was; of a GET with a reference
- * @stored:	the value that @change stored, with a reference
- * @delivery:	of the change
+/**
+ * struct txn_op - operation of a transaction
+ * @op:		arguments and results, as in the user's array
+ * @buffer:	key
+ * @change:	change to make; unused by a GET
+ * @preload:	preallocated memory for a new key
+ * @found:	value before the transaction, or NULL. The bucket's lock keeps it until
+ *		the commit, a reference afterwards
+ * @stored:	value that @change stored, or NULL; holds a reference
+ * @delivery:	delivery of the change's event
  */
 struct txn_op {
 	struct metastore_op op;
@@ -121,16 +122,17 @@ struct txn_op {
 	struct metastore_delivery delivery;
 };
 
-/*
- * @file:	who wants it
+/**
+ * struct txn - transaction
+ * @file:	open file that runs the batch
  * @nr:		number of @ops
- * @failed:	index of the first one that is a reason why nothing is done, or @nr
- * @preloaded:	whether an operation has a preload
+ * @failed:	index of the first operation that prevents the commit, or @nr
+ * @preloaded:	whether a preload may hold memory
  * @nr_buckets:	number of @buckets
- * @buckets:	those of all keys, in the order in which they are locked
- * @group:	the events
- * @garbage:	values to be freed once no lock is held
- * @ops:	the operations
+ * @buckets:	buckets of all keys, each once, in the order of locking
+ * @group:	events of the transaction
+ * @garbage:	values to free once no lock is held
+ * @ops:	operations
  */
 struct txn {
 	struct metastore_file *file;
@@ -149,7 +151,7 @@ static bool txn_is_get(const struct txn_op *top)
 	return top->op.op == METASTORE_OP_GET;
 }
 
-/* Notes an operation that is a reason why nothing is done. */
+/* Record an operation that prevents the commit. Returns -ECANCELED. */
 static int txn_refuse(struct txn *txn, struct txn_op *top, int err)
 {
 	if (txn->failed == txn->nr)
@@ -172,7 +174,10 @@ static int txn_prepare_op(struct metastore_file *file, struct txn_op *top)
 	return err ?: metastore_change_prepare(&top->change);
 }
 
-/* Copies them all, also if one is not understood: all get a result. */
+/*
+ * Copy all operations in, also those behind one that is not understood, since each gets a
+ * result. Returns 0, -EFAULT or -ECANCELED.
+ */
 static int txn_copy_ops(struct txn *txn, const struct metastore_batch *batch)
 {
 	int err, refused = 0;
@@ -189,7 +194,10 @@ static int txn_copy_ops(struct txn *txn, const struct metastore_batch *batch)
 	return refused;
 }
 
-/* Copies keys and values in and allocates what the changes need. */
+/*
+ * Copy keys and values in and allocate memory for the changes. Returns 0, -ECANCELED, or
+ * -EINVAL if two operations have the same key.
+ */
 static int txn_prepare(struct txn *txn)
 {
 	u32 i, j;
@@ -228,7 +236,7 @@ static void txn_sort_buckets(struct txn *txn)
 			txn->buckets[txn->nr_buckets++] = txn->buckets[i];
 }
 
-/* For sparse the two leave the locks as they are: it cannot count in loops. */
+/* sparse cannot follow locks in a loop: the annotations of these two hide them. */
 static void txn_lock_all(struct txn *txn)
 {
 	u32 i;
@@ -250,7 +258,10 @@ static void txn_unlock_all(struct txn *txn)
 	}
 }
 
-/* Finds what there is of a key. Returns whether it is ready for the operation. */
+/*
+ * Look the key of an operation up. Returns whether the operation can run. A change cannot
+ * while the key is busy, or has an expired value.
+ */
 static bool txn_look_up(struct txn_op *top, bool *busy)
 {
 	bool over;
@@ -268,7 +279,7 @@ static bool txn_look_up(struct txn_op *top, bool *busy)
 	return !*busy && !over;
 }
 
-/* The first operation whose key is not ready, or NULL. */
+/* Find the first operation that cannot run yet, or NULL. */
 static struct txn_op *txn_first_unready(struct txn *txn, bool *busy)
 {
 	u32 i;
@@ -279,7 +290,7 @@ static struct txn_op *txn_first_unready(struct txn *txn, bool *busy)
 	return NULL;
 }
 
-/* The first operation with a new key for which there is no memory yet, or NULL. */
+/* Find the first operation that lacks memory for its new key, or NULL. */
 static struct txn_op *txn_first_without_room(struct txn *txn)
 {
 	struct txn_op *top;
@@ -292,9 +303,11 @@ static struct txn_op *txn_first_without_room(struct txn *txn)
 }
 
 /*
- * Locks all buckets, with every key ready to be changed: no delivery under way, no
- * value whose time is over. A key that is not is made so with the locks released,
- * and others may get ahead again; who loses too often does it with them held.
+ * Lock all buckets with no key to be changed busy or expired.
+ *
+ * A key is made ready with the locks released, so other writers may make it busy again.
+ * After PATIENCE rounds the delivery is continued with the locks held. Returns 0 or
+ * -EINTR.
  */
 static int txn_lock_keys(struct txn *txn)
 {
@@ -314,14 +327,17 @@ static int txn_lock_keys(struct txn *txn)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
-		/* That completes a delivery first. */
+		/* Completes the delivery first, if there is one. */
 		metastore_change_expire(&top->buffer.key);
 		txn_lock_all(txn);
 	}
 	return 0;
 }
 
-/* The same, with memory for all new keys. Memory once allocated stays, so this ends. */
+/*
+ * Like txn_lock_keys(), with memory for all new keys. The loop ends, since an operation
+ * keeps the memory it got. Returns 0, -EINTR or -ECANCELED.
+ */
 static int txn_lock_ready(struct txn *txn)
 {
 	struct txn_op *top;
@@ -363,7 +379,7 @@ static int txn_judge_op(struct txn_op *top)
 	return 0;
 }
 
-/* May all of it be done? Then its keys and bytes are counted. */
+/* Judge all operations, then charge the store. Returns 0 or -ECANCELED. */
 static int txn_judge(struct txn *txn)
 {
 	struct txn_op *first = NULL;
@@ -385,7 +401,7 @@ static int txn_judge(struct txn *txn)
 			first = top;
 	}
 	err = metastore_store_charge(txn->file->store, keys, bytes);
-	/* Only what stores can be too much. */
+	/* Only a change that stores a value can exceed a limit, so @first is not NULL. */
 	return err ? txn_refuse(txn, first, err) : 0;
 }
 
@@ -406,12 +422,12 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 		metastore_value_get(top->stored);
 	metastore_change_commit(&top->change, top->found);
 	metastore_change_tell(&top->change, top->found, &event->notice);
-	/* That reference belongs to the table now. */
+	/* The table took the reference over. */
 	top->change.value = NULL;
 	metastore_delivery_begin(&top->delivery, &event->notice, group);
 }
 
-/* Gives the events to all subscribers, bucket after bucket. */
+/* Finish the deliveries, one after the other, each under its own bucket's lock. */
 static void txn_deliver(struct txn *txn)
 {
 	u32 i;
@@ -430,7 +446,7 @@ static void txn_deliver(struct txn *txn)
 	}
 }
 
-/* Lets go of the values that the events tell of. */
+/* Drop the references that kept the values for the deliveries. */
 static void txn_put_values(struct txn *txn)
 {
 	u32 i;
@@ -445,19 +461,22 @@ static void txn_put_values(struct txn *txn)
 	}
 }
 
-/* Does it, with the locks held, which are released. */
+/* Make all changes, release the buckets' locks and deliver the events. */
 static void txn_commit(struct txn *txn)
 {
 	struct metastore_store *store = txn->file->store;
 	u32 i;
 
 	WRITE_ONCE(store->txns, store->txns + 1);
-	/* Before it is looked for subscriptions; pairs with subscription_enter(). */
+	/*
+	 * Pairs with smp_mb() in subscription_enter(): either the deliveries find a new
+	 * subscription, or it sees this number.
+	 */
 	smp_mb();
 	txn->group.id = store->txns;
 	for (i = 0; i < txn->nr; i++)
 		txn_commit_op(txn, &txn->ops[i]);
-	/* Till here new keys had the room that was found for them. */
+	/* Not earlier, since a merge of slots could take the room found for a new key. */
 	for (i = 0; i < txn->nr_buckets; i++)
 		metastore_table_shrink(&txn->buckets[i]->values);
 	txn_unlock_all(txn);
@@ -486,7 +505,7 @@ static int txn_run(struct txn *txn)
 	return err;
 }
 
-/* What came of a batch that was done. */
+/* Set the results after a commit. */
 static void txn_fill_results(struct txn *txn)
 {
 	u32 i, nr = 0;
@@ -507,7 +526,7 @@ static void txn_fill_results(struct txn *txn)
 	}
 }
 
-/* What came of one that was refused. */
+/* Set the results of a refused transaction, and free its new values. */
 static void txn_cancel(struct txn *txn)
 {
 	u32 i;
@@ -520,7 +539,7 @@ static void txn_cancel(struct txn *txn)
 	}
 }
 
-/* Copies the results out, of what was done and of what was refused alike. */
+/* Copy the results out, after a commit or a refusal. */
 static int txn_copy_results(struct txn *txn, struct metastore_batch *batch)
 {
 	int err = 0;
@@ -567,12 +586,12 @@ static int batch_run_atomic(struct metastore_file *file, struct metastore_batch 
 }
 
 /**
- * metastore_batch_run - do a batch
+ * metastore_batch_run() - Run a batch
  * @file:	open file
- * @batch:	its arguments; @batch->failed is set
+ * @batch:	arguments; @batch->failed is set
  *
- * Context: may sleep.
- * Return: 0 or what uapi/linux/metastore.h says.
+ * Context: Process context, may sleep.
+ * Return: 0, or an error of BATCH in uapi/linux/metastore.h.
  */
 int metastore_batch_run(struct metastore_file *file, struct metastore_batch *batch)
 {
@@ -582,7 +601,7 @@ int metastore_batch_run(struct metastore_file *file, struct metastore_batch *bat
 	    batch->nr > (all ? METASTORE_ATOMIC_MAX : METASTORE_BATCH_MAX) ||
 	    batch->op_size < OP_SIZE_FIRST)
 		return -EINVAL;
-	/* All beyond what is known is read, to see that nothing is there. */
+	/* Bounded, since each unknown byte is read and must be zero. */
 	if (batch->op_size > PAGE_SIZE)
 		return -E2BIG;
 	batch->failed = batch->nr;

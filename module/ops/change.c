@@ -2,12 +2,12 @@
 /*
  * Changes of a key, and their order.
  *
- * A change is made and its events are queued under one hold of the bucket's
- * lock, so for each key every queue sees the changes in the order of their
- * versions. The exception, a key with very many subscribers, is explained in
- * delivery.c; there the key's next writer completes the delivery first.
+ * A writer makes a change and enqueues its events in one critical section of the
+ * bucket's lock. So every queue gets the changes of a key in version order.
+ * Deliveries to many subscribers release the lock in between: the key's next writer
+ * then completes the delivery first, see delivery.c.
  *
- * Functions that batch.c calls as well are inline all the same: most calls are here.
+ * Functions shared with batch.c are still inline, since most of their calls are here.
  */
 #include <linux/jiffies.h>
 #include <linux/sched.h>
@@ -20,10 +20,10 @@
 #include "ops/file.h"
 
 /**
- * metastore_change_prepare - allocate what a change may need
+ * metastore_change_prepare() - Preallocate table memory for a change
  * @change:	the change
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -ENOMEM.
  */
 inline int metastore_change_prepare(const struct metastore_change *change)
@@ -34,13 +34,16 @@ inline int metastore_change_prepare(const struct metastore_change *change)
 }
 
 /**
- * metastore_change_judge - may a change be made?
+ * metastore_change_judge() - Check the condition and the owner of a change
  * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
- * @old:	the value there is, whose time is not over, or NULL
+ * @old:	present value, not expired, or NULL
  *
- * Context: with the bucket's lock held.
- * Return: 0; -EEXIST, -ENOENT or -ESTALE: its condition is not met; -ENOENT also:
- * there is nothing to delete; -EBUSY: the value belongs to another open file.
+ * Context: Caller holds the bucket's lock.
+ * Return:
+ * - 0: the change may be made
+ * - -EEXIST, -ENOENT, -ESTALE: its condition is not met
+ * - -ENOENT: also if a deletion finds no value
+ * - -EBUSY: another open file owns the value
  */
 inline int metastore_change_judge(struct metastore_change *change,
 				  const struct metastore_value *old)
@@ -65,11 +68,11 @@ inline int metastore_change_judge(struct metastore_change *change,
 }
 
 /**
- * metastore_change_bytes - find out what a change adds to the bytes of the store
- * @change:	the change; its bytes are set
- * @old:	the value there is, or NULL
+ * metastore_change_bytes() - Compute the bytes that a change adds to the store
+ * @change:	the change; its @bytes is set
+ * @old:	present value, or NULL
  *
- * Return: its bytes.
+ * Return: the bytes, negative if the store shrinks.
  */
 inline s64 metastore_change_bytes(struct metastore_change *change,
 				  const struct metastore_value *old)
@@ -88,7 +91,7 @@ static inline int change_charge(struct metastore_change *change,
 				      metastore_change_bytes(change, old));
 }
 
-/* The mask of events by which a subscriber can ask for a change. */
+/* Tell the event mask bits that match a change; one of them suffices. */
 static u32 change_mask_of(u16 type, u16 flags)
 {
 	if (type != METASTORE_EVENT_DELETED)
@@ -103,11 +106,12 @@ static u32 change_mask_of(u16 type, u16 flags)
 }
 
 /**
- * metastore_change_has_room - can a new key be stored with the memory at hand?
- * @change:	the change, of a key that there is not. If not, its preload, if there is one,
- *		knows what it takes
+ * metastore_change_has_room() - Check the preallocated memory for a new key
+ * @change:	the change, of a key without a value
  *
- * Context: with the bucket's lock held.
+ * Context: Caller holds the bucket's lock.
+ * Return: false if the key goes to a tree and @change->preload is NULL or lacks
+ * memory for it. A preload then records its need, see metastore_table_has_room().
  */
 inline bool metastore_change_has_room(const struct metastore_change *change)
 {
@@ -116,16 +120,16 @@ inline bool metastore_change_has_room(const struct metastore_change *change)
 }
 
 /**
- * metastore_change_commit - make a change
- * @change:	the change, prepared, judged and charged, of a new key after
- *		metastore_change_has_room(); is told its version. The caller's reference to
- *		its value becomes the table's
- * @old:	the value there is, or NULL. The table's reference to it becomes the
- *		caller's
+ * metastore_change_commit() - Draw the version of a change and update the table
+ * @change:	the change, after metastore_change_prepare(), metastore_change_judge()
+ *		and metastore_store_charge(), for a new key also after
+ *		metastore_change_has_room(). Its version is set. The table takes over
+ *		the caller's reference to its value
+ * @old:	present value, or NULL. The caller takes over the table's reference
  *
- * Where a value was removed metastore_table_shrink() is to follow.
+ * The caller must call metastore_table_shrink() after the removal of a value.
  *
- * Context: with the bucket's lock held.
+ * Context: Caller holds the bucket's lock.
  */
 inline void metastore_change_commit(struct metastore_change *change,
 				    struct metastore_value *old)
@@ -141,7 +145,7 @@ inline void metastore_change_commit(struct metastore_change *change,
 	if (value) {
 		value->version = change->version;
 		value->time = ktime_get_real_ns();
-		/* Readers may see it as soon as it is in the table. */
+		/* First, since lockless readers see the value once it is in the table. */
 		metastore_lifetime_begin(value, &bucket->store->expiry);
 	}
 	if (!old)
@@ -155,11 +159,10 @@ inline void metastore_change_commit(struct metastore_change *change,
 }
 
 /**
- * metastore_change_tell - what the subscribers of its key are to be told of a change
- * @change:	the change, made
- * @old:	the value there was, or NULL; there must be a reference until @notice is
- *		delivered
- * @notice:	is set
+ * metastore_change_tell() - Fill in the notice of a change for its subscribers
+ * @change:	the change, after metastore_change_commit()
+ * @old:	previous value, or NULL; needs a reference until @notice is delivered
+ * @notice:	filled in
  */
 inline void metastore_change_tell(const struct metastore_change *change,
 				  struct metastore_value *old, struct metastore_notice *notice)
@@ -186,7 +189,7 @@ inline void metastore_change_tell(const struct metastore_change *change,
 	}
 }
 
-/* Tells a change that is made. The lock may be released in between. */
+/* Deliver the event of a committed change. May release and retake the bucket's lock. */
 static void change_deliver(struct metastore_change *change, struct metastore_value *old)
 {
 	struct metastore_notice notice __uninitialized;
@@ -195,7 +198,7 @@ static void change_deliver(struct metastore_change *change, struct metastore_val
 	change->queues = metastore_deliver(&notice, change->garbage);
 }
 
-/* Makes a change and tells it. The lock may be released in between. */
+/* Commit a change and deliver its event. May release and retake the bucket's lock. */
 static inline void change_carry_out(struct metastore_change *change, struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
@@ -209,7 +212,10 @@ static inline void change_carry_out(struct metastore_change *change, struct meta
 		metastore_value_put_later(old, change->garbage);
 }
 
-/* Removes a value for a reason of the module's own. */
+/*
+ * Remove a value because it expired or its owner closed. May release and retake the
+ * bucket's lock. The charge cannot fail, since it only lowers the store's counts.
+ */
 static void change_remove_value(const struct metastore_key *key,
 				struct metastore_value *value, u16 event_flags,
 				struct metastore_garbage *garbage)
@@ -226,8 +232,8 @@ static void change_remove_value(const struct metastore_key *key,
 }
 
 /*
- * Takes the lock in order to make a change, after removing a value whose time is
- * over. Returns the one there is, or NULL; the change knows where that is.
+ * Lock the bucket for a change, and remove an expired value first. Sets change->link.
+ * Returns the present value, or NULL.
  */
 static __always_inline struct metastore_value *change_lock_live(struct metastore_change *change)
 	__acquires(&change->key->bucket->lock)
@@ -243,18 +249,18 @@ static __always_inline struct metastore_value *change_lock_live(struct metastore
 		value = metastore_value_of(rcu_dereference_raw(*change->link));
 		if (likely(!metastore_value_is_over(value)))
 			return value;
-		/* That may release the lock: look again at all of it. */
+		/* The removal may release the lock, so start over. */
 		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, change->garbage);
 		spin_unlock(&key->bucket->lock);
 	}
 }
 
 /**
- * metastore_change_check - could a key be changed?
+ * metastore_change_check() - Check whether a change could be made at present
  * @change:	the change, as in metastore_change_judge()
  *
- * Context: may sleep.
- * Return: what metastore_change_judge() says.
+ * Context: Process context, may sleep. Takes the bucket's lock.
+ * Return: as metastore_change_judge().
  */
 int metastore_change_check(struct metastore_change *change)
 {
@@ -269,8 +275,8 @@ int metastore_change_check(struct metastore_change *change)
 }
 
 /*
- * See metastore_change_make(). Returns -ENOBUFS if the preload has not what a new key
- * takes; then nothing is changed.
+ * One try of metastore_change_make(). Returns -ENOBUFS, without a change, if the preload
+ * lacks memory for a new key.
  */
 static __always_inline int change_try(struct metastore_change *change)
 {
@@ -296,8 +302,8 @@ static __always_inline int change_try(struct metastore_change *change)
 }
 
 /*
- * The same where a new key goes to a tree, or makes one: by the time that is allocated
- * it may take something else.
+ * Like change_try(), for a new key that goes to a tree or turns a chain into one. The
+ * need can change during the allocation, hence the loop.
  */
 static noinline int change_try_in_tree(struct metastore_change *change)
 {
@@ -315,13 +321,17 @@ static noinline int change_try_in_tree(struct metastore_change *change)
 }
 
 /**
- * metastore_change_make - change a key and tell its subscribers
- * @change:	the change; its version and number of queues are set. If this
- *		succeeds the caller's reference to its value becomes the table's
+ * metastore_change_make() - Change a key and deliver the event
+ * @change:	the change; its version and number of queues are set, the latter must be
+ *		0 before. On success the table takes over the reference to its value
  *
- * Context: may sleep.
- * Return: 0; what metastore_change_judge() says; -ENOSPC if a limit of the store
- * refuses it; -ENOMEM; -EAGAIN if what is reserved may not be all that is needed.
+ * Context: Process context, may sleep. Takes the bucket's lock.
+ * Return:
+ * - 0: done
+ * - an error of metastore_change_judge()
+ * - -ENOSPC: a limit of the store refuses the change
+ * - -ENOMEM: out of memory
+ * - -EAGAIN: a further lossless queue may need a reservation
  */
 int metastore_change_make(struct metastore_change *change)
 {
@@ -338,10 +348,12 @@ int metastore_change_make(struct metastore_change *change)
 }
 
 /**
- * metastore_change_expire - remove a value if its time is over, and tell
+ * metastore_change_expire() - Remove the value of a key if it has expired
  * @key:	the key
  *
- * Context: may sleep.
+ * Complete a delivery of the key that is in progress, and deliver the removal.
+ *
+ * Context: Process context, may sleep. Takes the bucket's lock.
  */
 void metastore_change_expire(const struct metastore_key *key)
 {
@@ -357,10 +369,10 @@ void metastore_change_expire(const struct metastore_key *key)
 }
 
 /**
- * metastore_change_expire_all - remove the values of a store whose time is over, and tell
- * @work:	of the store's expiry
+ * metastore_change_expire_all() - Remove the expired values of a store
+ * @work:	work of the store's struct metastore_expiry
  *
- * Context: may sleep.
+ * Context: Workqueue, may sleep. Takes one bucket's lock at a time.
  */
 void metastore_change_expire_all(struct work_struct *work)
 {
@@ -380,9 +392,9 @@ void metastore_change_expire_all(struct work_struct *work)
 }
 
 /*
- * How the process ended that is now closing the file. If it is not about to, it
- * closed the file, or replaced its program. A file on its way in a socket, or in
- * use by io_uring when the process ended, a worker of the kernel closes.
+ * Tell how the owner's process ended, from the task that closes the file. Without
+ * PF_EXITING the process closed the file, or called execve(). A kernel thread closes
+ * files that were in flight in a socket or in use by io_uring when the process ended.
  */
 static struct metastore_owner_end change_how_it_ends(void)
 {
@@ -399,7 +411,7 @@ static struct metastore_owner_end change_how_it_ends(void)
 	return end;
 }
 
-/* Removes a value because its owner is gone, if it is still in the table, and tells. */
+/* Remove a value because its owner closed, unless it has left the table. */
 static void change_end_value(const struct metastore_key *key, struct metastore_value *value,
 			     const struct metastore_owner_end *end)
 {
@@ -415,10 +427,12 @@ static void change_end_value(const struct metastore_key *key, struct metastore_v
 }
 
 /**
- * metastore_change_end - delete all values that belong to an open file
- * @file:	the file, which nobody uses any more
+ * metastore_change_end() - Delete all values that an open file owns
+ * @file:	file being released; it has no other users
  *
- * Allocates nothing. Context: takes bucket after bucket's lock. May sleep.
+ * Allocates nothing, so it cannot fail.
+ *
+ * Context: Process context, may sleep. Takes one bucket's lock at a time.
  */
 void metastore_change_end(struct metastore_file *file)
 {

@@ -13,20 +13,20 @@ struct metastore_notice;
 struct metastore_preload;
 
 /**
- * struct metastore_change - a change of a key, from the wish to what came of it
+ * struct metastore_change - change of a key: its arguments and its results
  * @key:	the key
- * @value:	what to store; NULL: remove what is there
- * @by:		the open file that wants it, as an owner; NULL: the module itself
- * @link:	what leads to the value there is in the table, if that is known
+ * @value:	value to store; NULL: delete the present value
+ * @by:		open file that makes the change, as an owner; NULL: the module itself
+ * @link:	pointer in the table that leads to the present value; NULL: not known
  * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL
- * @type:	METASTORE_EVENT_* to be told
- * @event_flags: METASTORE_EVENT_F_* to be told
- * @version:	what METASTORE_F_IF_VERSION wants; then the change's
- * @bytes:	what it adds to the bytes of the store, once it is charged
- * @queues:	how many queues took the event
- * @reserved:	room that is reserved for the event, or NULL
- * @preload:	memory for a new key, if that goes to a tree; NULL: none
- * @garbage:	takes values to be freed once the bucket's lock is released
+ * @type:	METASTORE_EVENT_* of the event
+ * @event_flags: METASTORE_EVENT_F_* of the event
+ * @version:	version that METASTORE_F_IF_VERSION requires; after the change its version
+ * @bytes:	number of bytes that the change adds to the store; may be negative
+ * @queues:	number of subscriptions that got the event enqueued
+ * @reserved:	reservations for the event in lossless queues, or NULL
+ * @preload:	preallocated memory for a new key that goes to a tree, or NULL
+ * @garbage:	list of values to free once the bucket's lock is released
  */
 struct metastore_change {
 	const struct metastore_key *key;

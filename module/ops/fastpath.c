@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * GET, SET and PUBLISH by the short way, which nearly all go: no flag, no time to live, a
- * value in one piece, user memory that is there. Each is one function's work from the
- * arguments to the result, and a GET needs neither a lock nor a reference. Whatever is out
- * of the ordinary, errors in the arguments too, is left to the long way: ioctl.c,
- * op.c.
+ * Fast path of GET, SET and PUBLISH, which serves nearly all calls: no flag, no time to
+ * live, for a GET also an inline value and resident user memory.
+ *
+ * One function does all the work from the arguments to the result. A GET takes no lock
+ * and no reference. All other calls, also those with invalid arguments, return -EAGAIN and
+ * take the slow path in ioctl.c and op.c.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -17,19 +18,18 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-/* Keys up to that length go the short way. */
+/* Longest key of a GET on the fast path, in bytes. */
 #define SHORT_KEY	64
 
-/* What a GET found. */
+/* Result of a lookup. */
 struct fastpath_found {
 	u64 version;
 	u32 len;
 };
 
 /*
- * That the address can be a user's is checked for the most there can be, a constant, which
- * is quicker; what is refused thereby, at the very end of the address space, goes the long
- * way.
+ * Check the user address for the constant maximal length, which is cheaper than for @len.
+ * A key at the very end of the address space fails that check and takes the slow path.
  */
 static __always_inline int fastpath_copy_key(u8 *bytes, const u8 __user *ukey, u32 len)
 {
@@ -45,8 +45,8 @@ static __always_inline int fastpath_copy_key(u8 *bytes, const u8 __user *ukey, u
 }
 
 /*
- * Of a value in one piece, that is as long as key and value. Here the memory may just not
- * be there.
+ * Copy an inline value out. Its allocation holds key and value, so the copy stays within.
+ * Page faults are disabled: after a fault the slow path retries, as the page may be absent.
  */
 static __always_inline int fastpath_copy_value(u8 __user *uvalue,
 					       const struct metastore_value *value)
@@ -63,8 +63,8 @@ static __always_inline int fastpath_copy_value(u8 __user *uvalue,
 }
 
 /*
- * No page fault may be waited for meanwhile. With PREEMPT_RT a look-up can wait for who
- * splits a slot, so it must not be with preemption off.
+ * Page faults are disabled since they would sleep in the RCU section. On PREEMPT_RT a
+ * lookup can block on a writer that splits a slot, so preemption must stay enabled there.
  */
 static inline void fastpath_begin_lookup(void)
 {
@@ -85,8 +85,8 @@ static inline void fastpath_end_lookup(void)
 }
 
 /*
- * Looks a key up and copies its value out. Returns 0, -ENOENT, -EFAULT; -EAGAIN: that
- * needs a closer look, also if the memory is not there: it can be waited for elsewhere.
+ * Look a key up and copy its value out. Returns 0, -ENOENT, -EFAULT, or -EAGAIN if the
+ * slow path must do it. That one can also wait for a page of the buffer.
  */
 static __always_inline int fastpath_look_up(struct metastore_file *file, u64 ukey, u32 key_len,
 					    u64 uvalue, u32 room, struct fastpath_found *found)
@@ -104,7 +104,7 @@ static __always_inline int fastpath_look_up(struct metastore_file *file, u64 uke
 	key.bytes = bytes;
 	key.len = key_len;
 	metastore_store_locate(file->store, &key);
-	/* What is in a table stays as it is for an RCU section after it is taken out. */
+	/* A removed value keeps its version and bytes until the RCU section ends. */
 	fastpath_begin_lookup();
 	value = metastore_bucket_find(&key);
 	if (!value) {
@@ -138,13 +138,13 @@ fault:
 }
 
 /**
- * metastore_fastpath_get - GET, if it is simple
+ * metastore_fastpath_get() - Run a GET on the fast path
  * @file:	open file
- * @uargs:	arguments, of the size the structure has now
+ * @uargs:	user address of a struct metastore_get of the current size
  * @op:		METASTORE_OP_GET
  *
- * Context: may sleep.
- * Return: 0, -ENOENT, -EFAULT; -EAGAIN: it is not simple.
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOENT, -EFAULT, or -EAGAIN if the slow path must run it.
  */
 int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 op)
 {
@@ -152,9 +152,9 @@ int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 
 	struct fastpath_found found __uninitialized;
 	int err;
 
-	/* The rest is only for the result. */
 	if (!(file->mode & FMODE_READ))
 		return -EAGAIN;
+	/* @version and the fields behind it are outputs. */
 	err = metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_get, version));
 	if (err)
 		return err;
@@ -165,13 +165,13 @@ int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 
 }
 
 /**
- * metastore_fastpath_op - do a GET of a batch, if it is simple
+ * metastore_fastpath_op() - Run a GET of a batch on the fast path
  * @file:	open file
- * @op:		operation, copied from user space, a GET; if it is done its [out] fields
- *		but the result are set
+ * @op:		the GET, copied from user space; on success its [out] fields are set,
+ *		except @op->result
  *
- * Context: may sleep.
- * Return: 0; -ENOENT; -EFAULT; -EAGAIN: it is not simple.
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOENT, -EFAULT, or -EAGAIN if the slow path must run it.
  */
 int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 {
@@ -190,7 +190,7 @@ int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 	return 0;
 }
 
-/* Is there nothing in it that needs a closer look? */
+/* Check that a SET or PUBLISH has valid arguments and needs no special treatment. */
 static inline bool fastpath_is_simple(const struct metastore_file *file,
 				      const struct metastore_set *args)
 {
@@ -199,7 +199,7 @@ static inline bool fastpath_is_simple(const struct metastore_file *file,
 	       args->value_len <= file->store->limits.max_value;
 }
 
-/* The change is made: what faults is not reported. */
+/* Copy the results out. After a fault the change stays, although the call fails. */
 static inline int fastpath_put_result(struct metastore_set __user *uargs, u64 version, u32 queues)
 {
 	if (!user_write_access_begin(uargs, sizeof(*uargs)))
@@ -214,14 +214,14 @@ fault:
 }
 
 /**
- * metastore_fastpath_store - SET or PUBLISH, if it is simple
+ * metastore_fastpath_store() - Run a SET or PUBLISH on the fast path
  * @file:	open file
- * @uargs:	arguments, of the size the structure has now
- * @op:		METASTORE_OP_*
+ * @uargs:	user address of a struct metastore_set of the current size
+ * @op:		METASTORE_OP_SET or _PUBLISH
  *
- * Context: may sleep.
- * Return: 0 or what uapi/linux/metastore.h says; -EAGAIN: it is not simple, and nothing
- * is done.
+ * Context: Process context, may sleep.
+ * Return: 0, an error listed in uapi/linux/metastore.h, or -EAGAIN if the slow path must
+ * run it; nothing is done then.
  */
 int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u32 op)
 {

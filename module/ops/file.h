@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * An open file as commands see it. Its life is in api/file.c.
+ * An open file as commands see it. api/file.c creates and releases it.
  */
 #ifndef METASTORE_FILE_H
 #define METASTORE_FILE_H
@@ -14,14 +14,14 @@
 
 /**
  * struct metastore_file - an open file
- * @id:		tells it from all others; never changes
- * @filp:	the file of which this is the private data; never changes
- * @store:	the store it means, with a reference; never changes
- * @mode:	FMODE_READ, FMODE_WRITE: what it is open for; never changes
- * @queue:	its events
- * @subs:	what it is subscribed to
- * @owner:	the values that belong to it
- * @rcu:	for freeing: deliveries may be on @queue and @subs
+ * @id:		unique number. Immutable.
+ * @filp:	struct file that has this as its private data. Immutable.
+ * @store:	store that the commands use; holds a reference. Immutable.
+ * @mode:	FMODE_READ, FMODE_WRITE of the descriptor. Immutable.
+ * @queue:	event queue. Protected by its own lock.
+ * @subs:	subscriptions. Protected by their own lock.
+ * @owner:	list of owned values. Protected by its own lock.
+ * @rcu:	head for call_srcu(), since deliveries may still use @queue and @subs
  */
 struct metastore_file {
 	u64 id;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * FLUSH: values go, and subscriptions of whoever has them.
+ * FLUSH: delete the values of a range, and end the subscriptions of all open files to it.
+ *
+ * Each loop is bounded by what exists when it begins. So a flush ends however fast others
+ * write or subscribe.
  */
 #include <linux/minmax.h>
 #include <linux/sched/signal.h>
@@ -14,7 +17,7 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-/* Subscriptions that are ended under one hold of a lock. */
+/* Subscriptions that are ended in one critical section. */
 #define FLUSH_CHUNK	64
 
 static int flush_bucket(struct metastore_file *file,
@@ -43,17 +46,16 @@ static int flush_bucket(struct metastore_file *file,
 }
 
 /**
- * metastore_store_flush - delete values
- * @file:	the open file that wants it; its store is meant
- * @range:	of which keys
- * @steal:	those of other open files as well
- * @values:	is increased by the number of values deleted
+ * metastore_store_flush() - Delete the values of a range
+ * @file:	open file that runs the command; its store is flushed
+ * @range:	range of keys
+ * @steal:	whether to delete values that other open files own, too
+ * @values:	increased by the number of values deleted
  *
- * A bucket's values that are newer than when its turn came stay, so that this
- * ends however fast others write.
+ * Values newer than the start of their bucket's turn stay.
  *
- * Context: may sleep.
- * Return: 0; -EINTR: a fatal signal.
+ * Context: Process context, may sleep. Takes one bucket's lock at a time.
+ * Return: 0, or -EINTR after a fatal signal.
  */
 int metastore_store_flush(struct metastore_file *file,
 			  const struct metastore_range *range, bool steal,
@@ -70,10 +72,9 @@ int metastore_store_flush(struct metastore_file *file,
 }
 
 /*
- * Ends all subscriptions to a key, and says how many.
+ * End the subscriptions to a key. Returns their number.
  *
- * As many as there are when this begins, the oldest first, so that it ends
- * however fast others subscribe.
+ * End at most the number that exists at the start, the oldest first.
  */
 static u64 flush_key(const struct metastore_key *key)
 {
@@ -96,10 +97,9 @@ static u64 flush_key(const struct metastore_key *key)
 }
 
 /*
- * Ends all subscriptions to prefixes that another one begins, and says how many.
+ * End the subscriptions to all prefixes that start with @prefix. Returns their number.
  *
- * Not more than there are to prefixes when this begins, so that it ends however fast
- * others subscribe.
+ * End at most the number of subscriptions to all prefixes that exist at the start.
  */
 static u64 flush_prefixes(struct metastore_store *store, const u8 *prefix, u32 len)
 {
@@ -123,13 +123,14 @@ static u64 flush_prefixes(struct metastore_store *store, const u8 *prefix, u32 l
 }
 
 /**
- * metastore_store_flush_subscriptions - end subscriptions of all open files
+ * metastore_store_flush_subscriptions() - End subscriptions of all open files
  * @store:	the store
- * @range:	to which keys, and if those are of all buckets, to which prefixes
- * @subscriptions: is increased by the number of subscriptions ended
+ * @range:	range of keys; with all buckets also prefixes that start with its prefix
+ * @subscriptions: increased by the number of subscriptions ended
  *
- * Context: may sleep.
- * Return: 0; -EINTR: a fatal signal.
+ * Context: Process context, may sleep. Takes one bucket's lock at a time, or the lock of
+ * the store's prefixes.
+ * Return: 0, or -EINTR after a fatal signal.
  */
 int metastore_store_flush_subscriptions(struct metastore_store *store,
 					const struct metastore_range *range,

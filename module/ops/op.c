@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is done with one key, by a command or by a batch: what can be checked and
- * copied before a lock is taken, then the thing itself.
+ * Operations on one key, for a single command or for a batch. An operation first checks
+ * and copies its arguments, without a lock. Then it reads or changes the key.
  *
- * Functions that batch.c calls as well are inline all the same: most calls are here.
+ * Functions shared with batch.c are still inline, since most of their calls are here.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -23,7 +23,7 @@
 #define STORE_FLAGS	(CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL)
 #define DELETE_FLAGS	(METASTORE_F_IF_VERSION | METASTORE_F_STEAL)
 
-/* Counted from any time of the clock it does not overflow. */
+/* The longest time to live, added to the clock, does not overflow ktime_t. */
 static_assert(METASTORE_TTL_MAX <= (KTIME_MAX / 2) / NSEC_PER_MSEC);
 
 static int op_check_key_len(u32 len)
@@ -32,13 +32,13 @@ static int op_check_key_len(u32 len)
 }
 
 /**
- * metastore_copy_key - copy a key in and find out where it belongs
- * @file:	open file whose store is meant
- * @buffer:	is filled
+ * metastore_copy_key() - Copy a key in and locate its bucket
+ * @file:	open file; selects the store
+ * @buffer:	filled in
  * @key:	user address of the key
- * @len:	its length in bytes, as the user gave it
+ * @len:	length of the key in bytes, not yet checked
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0, -EINVAL or -EFAULT.
  */
 inline int metastore_copy_key(struct metastore_file *file, struct metastore_key_buffer *buffer,
@@ -46,7 +46,7 @@ inline int metastore_copy_key(struct metastore_file *file, struct metastore_key_
 {
 	if (op_check_key_len(len))
 		return -EINVAL;
-	/* So there is room for it. */
+	/* The checked length fits into @buffer. */
 	if (metastore_copy_in(buffer->bytes, u64_to_user_ptr(key), len))
 		return -EFAULT;
 	buffer->key.bytes = buffer->bytes;
@@ -55,7 +55,7 @@ inline int metastore_copy_key(struct metastore_file *file, struct metastore_key_
 	return 0;
 }
 
-/* What the descriptor must be open for. */
+/* Tell the mode that the descriptor must be open for. */
 static fmode_t op_mode_of(u32 op)
 {
 	return op == METASTORE_OP_GET ? FMODE_READ : FMODE_WRITE;
@@ -71,11 +71,15 @@ static int op_check_flags(u32 flags, u32 known)
 }
 
 /**
- * metastore_op_check - check all of an operation that needs no look at the store
+ * metastore_op_check() - Check the arguments and the access mode of an operation
  * @file:	open file
  * @op:		operation, copied from user space
  *
- * Return: 0; -EINVAL; -EBADF: the file is not open for it; -EMSGSIZE.
+ * Return:
+ * - 0: valid
+ * - -EINVAL: an argument is invalid
+ * - -EBADF: the file is not open for the operation
+ * - -EMSGSIZE: the value is longer than the store's max_value
  */
 inline int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
 {
@@ -107,7 +111,7 @@ inline int metastore_op_check(struct metastore_file *file, const struct metastor
 	return 0;
 }
 
-/* Makes the value of a SET or PUBLISH, and a key of its bytes. */
+/* Create the value of a SET or PUBLISH. @key is set and points to the value's bytes. */
 static inline struct metastore_value *op_create_value(struct metastore_file *file,
 						      const struct metastore_op *op,
 						      struct metastore_key *key)
@@ -133,13 +137,13 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
 }
 
 /**
- * metastore_op_prepare - make a change of an operation
+ * metastore_op_prepare() - Turn an operation into a change
  * @file:	open file
- * @op:		operation that is no GET, after metastore_op_check()
- * @buffer:	its key is set, and must stay as long as @change
- * @change:	is set; has a reference to its value, if any, for the caller
+ * @op:		SET, PUBLISH or DELETE, after metastore_op_check()
+ * @buffer:	its key is set; must outlive @change
+ * @change:	filled in; the caller owns the reference to its value, if it has one
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0, -ENOMEM or -EFAULT.
  */
 inline int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
@@ -167,10 +171,10 @@ inline int metastore_op_prepare(struct metastore_file *file, const struct metast
 }
 
 /**
- * metastore_op_tell - what came of a change, for the user
- * @op:		its [out] fields are set
+ * metastore_op_tell() - Fill in the results of a change
+ * @op:		operation; its [out] fields are set
  * @change:	the change, made or refused
- * @refused:	which of the two; then there is no more to tell than a version
+ * @refused:	whether it was refused; its only result is a version then
  */
 inline void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
 			      bool refused)
@@ -181,13 +185,13 @@ inline void metastore_op_tell(struct metastore_op *op, const struct metastore_ch
 }
 
 /**
- * metastore_op_look - give the user what a GET found
+ * metastore_op_look() - Copy the value that a GET found to the user
  * @file:	open file
- * @op:		GET, whose [out] fields are set
- * @value:	value found, to which the caller has a reference
+ * @op:		the GET; its [out] fields are set, after -ERANGE only length and version
+ * @value:	value found; the caller holds a reference
  *
- * Context: may sleep.
- * Return: 0; -ERANGE: its buffer is too small; -EFAULT.
+ * Context: Process context, may sleep.
+ * Return: 0, -EFAULT, or -ERANGE if the buffer is too small.
  */
 inline int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 			     const struct metastore_value *value)
@@ -220,7 +224,7 @@ static int op_get(struct metastore_file *file, struct metastore_op *op)
 	return err;
 }
 
-/* Waits for lossless queues if @timeout is not NULL, as long as that says. */
+/* Run a SET, PUBLISH or DELETE. @timeout is as in metastore_op_run(). */
 static int op_change(struct metastore_file *file, struct metastore_op *op,
 		     const u32 *timeout)
 {
@@ -240,15 +244,16 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 }
 
 /**
- * metastore_op_run - do an operation
+ * metastore_op_run() - Run an operation
  * @file:	open file
- * @op:		operation, copied from user space; its [out] fields but the result
- *		are set
- * @timeout:	for a PUBLISH that waits until all lossless queues have room: how long, in
- *		ms, or METASTORE_WAIT_FOREVER; 0: not at all. Else NULL
+ * @op:		operation, copied from user space; its [out] fields are set, except
+ *		@op->result
+ * @timeout:	longest time in ms that a PUBLISH waits until all lossless queues have
+ *		room; 0: fail at once; METASTORE_WAIT_FOREVER: no limit. NULL: do not
+ *		require room
  *
- * Context: may sleep.
- * Return: 0 or what uapi/linux/metastore.h says of the command of that name.
+ * Context: Process context, may sleep.
+ * Return: 0, or an error of the command of that name in uapi/linux/metastore.h.
  */
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op, const u32 *timeout)
 {
@@ -260,13 +265,13 @@ int metastore_op_run(struct metastore_file *file, struct metastore_op *op, const
 }
 
 /**
- * metastore_op_stat - tell what is known of a key
+ * metastore_op_stat() - Fill in the properties of a key's value
  * @key:	the key
- * @file:	who asks
- * @stat:	its [out] fields but the bucket are set
+ * @file:	open file that runs the command
+ * @stat:	its [out] fields are set, except @stat->bucket
  *
- * Context: takes the bucket's lock.
- * Return: 0 or -ENOENT.
+ * Context: Process context. Takes the bucket's lock.
+ * Return: 0, or -ENOENT if the key has no value.
  */
 int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,
 		      struct metastore_stat *stat)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The entry points of commands, by the file that has them.
+ * Entry points of the commands, grouped by the file that implements them.
  */
 #ifndef METASTORE_OPS_H
 #define METASTORE_OPS_H
@@ -36,7 +36,7 @@ int metastore_op_stat(const struct metastore_key *key, const struct metastore_fi
 		      struct metastore_stat *stat);
 
 /**
- * metastore_op_event - type of the event of a change
+ * metastore_op_event() - Tell the event type of an operation
  * @op:		METASTORE_OP_SET or _PUBLISH
  *
  * Return: METASTORE_EVENT_*.
@@ -46,7 +46,7 @@ static inline u16 metastore_op_event(u32 op)
 	return op == METASTORE_OP_SET ? METASTORE_EVENT_SET : METASTORE_EVENT_PUBLISHED;
 }
 
-/* fastpath.c: -EAGAIN: it is not simple, and nothing is done */
+/* fastpath.c: -EAGAIN: nothing is done, the slow path must run the command */
 int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 op);
 int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u32 op);
 int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op);

@@ -2,11 +2,11 @@
 /*
  * Publishers that wait for room in lossless queues.
  *
- * Room is reserved queue after queue, without the bucket's lock, since there may be many.
- * If one has none, what was reserved is given back and the publisher sleeps until there
- * is some in a queue that lacked it; nothing is held meanwhile. When all have room the
- * change is made as any other, and each push uses its reservation up. In between others cannot
- * take that room, and if a further lossless subscriber may have come all begins anew.
+ * A publisher reserves room queue after queue, without the bucket's lock, since there may
+ * be many. If a queue is full, it releases all reservations and sleeps until a queue that
+ * was full gets room. It holds nothing meanwhile. Once every queue has room, the change is
+ * made as usual, and each push uses up its reservation. Other events cannot take reserved
+ * room. If a further lossless subscriber may have come, the publisher starts over.
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -20,10 +20,13 @@
 #include "events/topic.h"
 #include "ops/change.h"
 
-/* How often a publisher that does not wait tries again because others came in between. */
+/* Most tries of a publisher with timeout 0 while lossless subscribers keep coming. */
 #define TRIES		16
 
-/* Reserves room in all lossless queues that the event of a change goes to. */
+/*
+ * Reserve room in all lossless queues that are to get the event of a change. Returns 0,
+ * -ENOMEM, or -ENOBUFS if one has no room.
+ */
 static int publish_wait_reserve(const struct metastore_change *change)
 {
 	struct metastore_reservations *reserved = change->reserved;
@@ -49,15 +52,15 @@ static int publish_wait_reserve(const struct metastore_change *change)
 }
 
 /*
- * Makes a change if all have room. Returns -ENOBUFS if not; -EAGAIN if others came in
- * between.
+ * Make a change if all lossless queues have room. Returns -ENOBUFS if one has none,
+ * -EAGAIN if a further lossless subscriber may have come, else as metastore_change_make().
  */
 static int publish_wait_try(struct metastore_change *change)
 {
 	int section = srcu_read_lock(&metastore_srcu);
 	int err;
 
-	/* A publish that is refused does not wait. */
+	/* Check first: a publish that would be refused must not wait. */
 	err = metastore_change_check(change) ?: publish_wait_reserve(change) ?:
 	      metastore_change_make(change);
 	metastore_reservations_release(change->reserved);
@@ -66,8 +69,8 @@ static int publish_wait_try(struct metastore_change *change)
 }
 
 /*
- * Waits until another try may be worth it: for room in a queue, if one had none. Returns
- * 0, -EINTR or -ETIMEDOUT.
+ * Wait until another try may succeed. @had_none: a queue was full, so wait for room.
+ * Returns 0, -EINTR or -ETIMEDOUT.
  */
 static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 changes, ktime_t left)
 {
@@ -80,7 +83,7 @@ static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 ch
 	if (!had_none)
 		cond_resched();
 	else if (atomic64_read(&room->changes) != changes)
-		/* It may be the try itself that gave room back. Let others have it. */
+		/* The try itself may have released this room. Let others use it. */
 		schedule_timeout_interruptible(1);
 	else
 		err = wait_event_interruptible_hrtimeout(room->waiters,
@@ -92,13 +95,16 @@ static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 ch
 }
 
 /**
- * metastore_change_waiting - make a change when all lossless queues have room for it
+ * metastore_change_waiting() - Make a change once all lossless queues have room
  * @change:	the change, which stores a value
- * @timeout:	how long to wait, in ms, or METASTORE_WAIT_FOREVER; 0: not at all
+ * @timeout:	longest wait in ms; 0: no wait; METASTORE_WAIT_FOREVER: no limit
  *
- * Context: may sleep.
- * Return: as metastore_change_make(); -EAGAIN: there is no room, and @timeout is 0;
- * -ETIMEDOUT; -EINTR.
+ * Context: Process context, may sleep.
+ * Return:
+ * - 0, or an error of metastore_change_make() other than -EAGAIN
+ * - -EAGAIN: @timeout is 0, and a queue has no room or lossless subscribers keep coming
+ * - -ETIMEDOUT: no try succeeded until @timeout
+ * - -EINTR: a signal arrived
  */
 int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 {

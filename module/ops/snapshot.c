@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Snapshots: a subscriber first reads the values there are.
+ * Snapshots: a subscriber first reads the present values.
  *
- * They are looked up as they are read, in the order of the tables, which never changes
- * however they grow. Of a key that the snapshot has not passed yet no event is queued:
- * it will be read with what it then is. Once it is passed all its events are. Whether
- * it is passed is decided with the bucket's lock held, under which both the snapshot
- * goes on and events are queued, so there is neither a gap nor a double. Of a key whose
- * event is not with all its subscribers yet (see delivery.c) the snapshot delivers the
- * rest first, like anybody who wants to change it.
+ * Values are looked up when they are read, in the order of the tables, which growth does
+ * not change. The cursor of a snapshot marks how far it has been read. An event of a key
+ * ahead of the cursor is not enqueued, since the reader will get the value itself. Events
+ * of keys behind it are enqueued. The cursor moves, and events are enqueued, under the
+ * bucket's lock, so there are neither gaps nor duplicates. If a key is busy (see
+ * delivery.c), the reader completes the delivery first, as a writer of the key does.
  */
 #include <linux/kernel.h>
 #include <linux/minmax.h>
@@ -24,19 +23,17 @@
 #include "events/subscription.h"
 #include "ops/ops.h"
 
-/* Slots of a table that are looked at under one hold of the locks. */
+/* Slots of a table that are searched in one critical section. */
 #define SLOTS_AT_ONCE	64
 
-/*
- * A reader's visit to the first of a queue's snapshots, in a section of metastore_srcu
- * so that the topic stays.
- *
+/**
+ * struct snapshot_visit - a reader's use of the first snapshot of a queue
  * @queue:	the queue
- * @sub:	whose snapshot it is; held
- * @cursor:	how far it is
- * @topic:	key or prefix; while the bucket is locked its bucket is that one
- * @value:	the next value, or NULL
- * @section:	of metastore_srcu
+ * @sub:	subscription of the snapshot, held by metastore_queue_hold_snapshot()
+ * @cursor:	cursor of the snapshot
+ * @topic:	key or prefix of the subscription; a prefix has no bucket
+ * @value:	next value, or NULL. Protected by the bucket's lock.
+ * @section:	metastore_srcu section; it keeps the topic and the cursor
  */
 struct snapshot_visit {
 	struct metastore_queue *queue;
@@ -72,7 +69,7 @@ static bool snapshot_is_exact(const struct snapshot_visit *visit)
 	return visit->topic.bucket;
 }
 
-/* Goes on to behind a key of the bucket it is in; an exact one is the only one. */
+/* Move the cursor past a key of its bucket. An exact key ends the snapshot. */
 static void snapshot_pass_key(struct snapshot_visit *visit, const struct metastore_node *node)
 {
 	lockdep_assert_held(&visit->queue->lock);
@@ -131,7 +128,7 @@ static void snapshot_find_value(struct snapshot_visit *visit, struct metastore_b
 						  snapshot_find_next(visit, bucket);
 }
 
-/* Nothing was found: goes to the next bucket if this one has no more. */
+/* After a search found no value: move to the next bucket if this one is done. */
 static void snapshot_go_on(struct snapshot_visit *visit)
 {
 	if (snapshot_is_exact(visit) || visit->cursor->pos.order == METASTORE_ORDER_END)
@@ -139,8 +136,11 @@ static void snapshot_go_on(struct snapshot_visit *visit)
 }
 
 /*
- * The bucket that the snapshot is in, locked, and the queue; NULL if it is done. For
- * sparse, which cannot follow, this and snapshot_unlock_bucket() leave the locks as they are.
+ * Lock the cursor's bucket and the queue. Returns the bucket, or NULL without a lock if
+ * the cursor has passed all keys. The cursor is read without a lock, then checked again.
+ *
+ * sparse cannot follow this: the annotations here and in snapshot_unlock_bucket() hide the
+ * locks.
  */
 static struct metastore_bucket *snapshot_lock_bucket(struct snapshot_visit *visit)
 {
@@ -173,7 +173,7 @@ static void snapshot_unlock_bucket(struct snapshot_visit *visit, struct metastor
 	spin_unlock(&bucket->lock);
 }
 
-/* Completes the delivery of a key that has one under way. */
+/* Complete the delivery of a busy key. */
 static void snapshot_deliver_rest(const struct metastore_key *key)
 {
 	struct metastore_garbage garbage = {};
@@ -183,7 +183,7 @@ static void snapshot_deliver_rest(const struct metastore_key *key)
 	metastore_garbage_free(&garbage);
 }
 
-/* Is the key it is at busy? Then it is copied. */
+/* Check whether the next key is busy. If so, copy it to @busy. */
 static bool snapshot_is_busy(struct snapshot_visit *visit, struct metastore_bucket *bucket,
 			     struct metastore_key_buffer *busy)
 {
@@ -207,8 +207,8 @@ static bool snapshot_is_busy(struct snapshot_visit *visit, struct metastore_buck
 }
 
 /*
- * Takes values of the bucket that the snapshot is in, with the locks held. Returns how
- * many, or -EMSGSIZE; 0: none yet; -EBUSY: the next one is of a key that is @busy.
+ * Take values from the cursor's bucket. Returns their number, 0 if none was found yet,
+ * -EMSGSIZE if the first does not fit, or -EBUSY if the key of the first is @busy.
  */
 static int snapshot_take_values(struct snapshot_visit *visit, struct metastore_bucket *bucket,
 				struct metastore_record *records, int max, size_t room,
@@ -242,7 +242,7 @@ static int snapshot_take_values(struct snapshot_visit *visit, struct metastore_b
 	return nr;
 }
 
-/* The rest of a snapshot that has passed everything. Returns as snapshot_take_some(). */
+/* Take the end record of a snapshot that has passed all keys. As snapshot_take_some(). */
 static int snapshot_take_end(struct snapshot_visit *visit, struct metastore_record *record,
 			     size_t room)
 {
@@ -261,8 +261,8 @@ static int snapshot_take_end(struct snapshot_visit *visit, struct metastore_reco
 }
 
 /*
- * Takes the next records, at least one. Returns how many; 0: none yet; -EMSGSIZE;
- * -ENODATA: there is nothing more, or another reader has it.
+ * Take the next records. Returns their number, 0 if none was found yet, -EMSGSIZE if the
+ * first does not fit, -ENODATA if the subscription ended or another reader took the end.
  */
 static int snapshot_take_some(struct snapshot_visit *visit,
 			      struct metastore_record *records, int max, size_t room)
@@ -283,15 +283,18 @@ static int snapshot_take_some(struct snapshot_visit *visit,
 }
 
 /**
- * metastore_snapshot_take - take records of a snapshot for a reader
+ * metastore_snapshot_take() - Take records of a snapshot for a reader
  * @queue:	the queue
- * @records:	is filled; to be given to metastore_queue_finish()
- * @max:	records that @records has room for
- * @room:	bytes that the reader has room for
+ * @records:	filled in; the caller passes it to metastore_queue_finish()
+ * @max:	capacity of @records
+ * @room:	size of the reader's buffer in bytes
  *
- * Context: takes a bucket's lock and the queue's. May sleep.
- * Return: the number of records, not always all that fit; 0 if there are none;
- * -EMSGSIZE if the first does not fit; -ERESTARTSYS: a signal.
+ * Context: Process context, may sleep. Takes a bucket's lock and the queue's.
+ * Return:
+ * - number of records, possibly fewer than fit
+ * - 0: no record
+ * - -EMSGSIZE: the first record does not fit
+ * - -ERESTARTSYS: a signal arrived before a record was found
  */
 int metastore_snapshot_take(struct metastore_queue *queue,
 			    struct metastore_record *records, int max, size_t room)
@@ -299,7 +302,7 @@ int metastore_snapshot_take(struct metastore_queue *queue,
 	struct snapshot_visit visit;
 	int nr;
 
-	/* Most have none; who has just got one will be woken. */
+	/* Most queues have no snapshot. No lock, since a new one wakes the reader. */
 	if (list_empty(&queue->snapshots) || !snapshot_begin_visit(&visit, queue))
 		return 0;
 	do {
@@ -313,8 +316,8 @@ int metastore_snapshot_take(struct metastore_queue *queue,
 }
 
 /*
- * The size of the next value of the bucket that the snapshot is in, with the locks held;
- * 0: not found yet; -EBUSY: its key is @busy.
+ * Tell the record size of the next value in the cursor's bucket. Returns bytes, 0 if none
+ * was found yet, or -EBUSY if its key is @busy.
  */
 static ssize_t snapshot_value_size(struct snapshot_visit *visit, struct metastore_bucket *bucket,
 				   struct metastore_key_buffer *busy)
@@ -334,7 +337,7 @@ static ssize_t snapshot_value_size(struct snapshot_visit *visit, struct metastor
 	return metastore_record_size(&record);
 }
 
-/* The size of the next record; 0: not found yet; -ENODATA: there is none. */
+/* Returns the size of the next record, 0 if none was found yet, or -ENODATA at the end. */
 static ssize_t snapshot_look_for_size(struct snapshot_visit *visit)
 {
 	struct metastore_bucket *bucket = snapshot_lock_bucket(visit);
@@ -352,11 +355,11 @@ static ssize_t snapshot_look_for_size(struct snapshot_visit *visit)
 }
 
 /**
- * metastore_snapshot_next_size - length of the next record of a snapshot
+ * metastore_snapshot_next_size() - Tell the length of a snapshot's next record
  * @queue:	the queue
  *
- * Context: takes a bucket's lock and the queue's. May sleep.
- * Return: bytes; 0 if there is none, or a signal came before it was found.
+ * Context: Process context, may sleep. Takes a bucket's lock and the queue's.
+ * Return: bytes; 0 if no record waits, or a signal arrived before one was found.
  */
 size_t metastore_snapshot_next_size(struct metastore_queue *queue)
 {

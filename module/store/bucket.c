@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One bucket: the values of the keys that fall in it.
+ * One bucket of a store: creating and destroying it, and reading its values.
  */
 #include <linux/sched.h>
 
@@ -8,10 +8,10 @@
 #include "store/lifetime.h"
 
 /**
- * metastore_bucket_init - make an empty bucket
- * @bucket:	the bucket
+ * metastore_bucket_init() - Initialize an empty bucket
+ * @bucket:	the bucket, zeroed
  * @store:	its store
- * @version:	all versions will be greater
+ * @version:	start of its versions; all will be greater
  */
 void metastore_bucket_init(struct metastore_bucket *bucket,
 			   struct metastore_store *store, u64 version)
@@ -25,11 +25,10 @@ void metastore_bucket_init(struct metastore_bucket *bucket,
 }
 
 /**
- * metastore_bucket_destroy - free the values of a bucket
- * @bucket:	the bucket, which nobody uses any more and which has no
- *		subscriptions, nor values that belong to anybody
+ * metastore_bucket_destroy() - Free the values of a bucket
+ * @bucket:	the bucket, without other users, subscriptions and values with an owner
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_bucket_destroy(struct metastore_bucket *bucket)
 {
@@ -52,11 +51,12 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 }
 
 /**
- * metastore_bucket_get - get a value
+ * metastore_bucket_get() - Look a value up and take a reference
  * @key:	the key
  *
- * Context: takes no lock.
- * Return: the value, with a reference for the caller, or NULL.
+ * Context: Takes no lock.
+ * Return: the value with a reference for the caller, or NULL if there is none or it has
+ * expired.
  */
 struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 {
@@ -64,7 +64,7 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 
 	rcu_read_lock();
 	do {
-		/* One that lost its last reference was replaced: look again. */
+		/* A value whose last reference is gone has left the table: retry. */
 		value = metastore_bucket_find(key);
 		if (value && metastore_value_is_over(value))
 			value = NULL;
@@ -74,10 +74,11 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 }
 
 /**
- * metastore_bucket_version - version of the last change so far
+ * metastore_bucket_version() - Get the version of the last change
  * @bucket:	the bucket
  *
- * Context: takes the bucket's lock.
+ * Context: Takes the bucket's lock.
+ * Return: the version.
  */
 u64 metastore_bucket_version(struct metastore_bucket *bucket)
 {

@@ -14,16 +14,14 @@ struct metastore_store;
 
 /**
  * struct metastore_bucket - one shard of a store
- * @lock:	what writers of the bucket take
- * @store:	its store; never changes
- * @version:	of the last change
- * @values:	struct metastore_value by key; readers use RCU instead of @lock
- * @bytes:	what they take
- * @topics:	struct metastore_topic by key
- * @nr_subscriptions: subscriptions of all topics
- * @deliveries:	struct metastore_delivery, of keys whose event not all have yet
- *
- * @lock protects the rest.
+ * @lock:	serializes writers, and protects all members but @store
+ * @store:	the bucket's store. Immutable.
+ * @version:	version of the last change
+ * @values:	&struct metastore_value by key; readers use RCU instead of @lock
+ * @bytes:	metastore_value_size() of all @values
+ * @topics:	&struct metastore_topic by key
+ * @nr_subscriptions: number of subscriptions of all @topics
+ * @deliveries:	&struct metastore_delivery of keys whose last event is being delivered
  */
 struct metastore_bucket {
 	spinlock_t lock;	/* see above */
@@ -43,12 +41,12 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key);
 u64 metastore_bucket_version(struct metastore_bucket *bucket);
 
 /**
- * metastore_bucket_find - look a value up
+ * metastore_bucket_find() - Look a value up
  * @key:	the key
  *
- * Context: under rcu_read_lock(), or with the bucket's lock held.
- * Return: the value, whether its time is over or not, or NULL. It stays in the
- * second case; in the first a reference is needed for most of it.
+ * Context: RCU read section, or caller holds the bucket's lock.
+ * Return: the value, even if its time is over, or NULL. Under the lock it stays valid.
+ * Under RCU some of it needs a reference, see &struct metastore_value.
  */
 static __always_inline struct metastore_value *
 metastore_bucket_find(const struct metastore_key *key)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A value's life ends with its owner, or with its time.
+ * Values whose life ends with their owner, or when they expire.
  *
- * A value enters its owner's list and the store's queue of times when it comes into a
- * table and leaves them when it goes, both with the bucket's lock held. So whoever holds
- * that lock and finds a value in the table knows that its owner is there still: the
- * owner's release would have to take the lock to remove the value.
+ * A value enters its owner's list and the store's expiry queue when it enters a table. It
+ * leaves them when it leaves the table. Both happen under the bucket's lock. So while a
+ * task holds that lock and finds a value in the table, the value's owner exists: the
+ * owner's release would need the lock to remove the value.
  *
- * Each look-up of a value looks at the time too, so that none is seen once it
- * is over. The rest is only about when its subscribers are told: one timer a
- * store kicks a worker, which removes what is over, value after value.
+ * Each lookup of a value checks its time too, so that no reader sees it after that. The
+ * timer only decides when subscribers learn of it: one timer per store queues work that
+ * removes expired values one by one.
  *
- * This file only says which values those are. Their removal is a change as any other,
- * so it is in ops/change.c.
+ * This file only finds those values. Their removal is a change like any other, see
+ * ops/change.c.
  */
 #include <linux/ktime.h>
 #include <linux/math64.h>
@@ -21,7 +21,7 @@
 #include "base/compat.h"
 #include "store/lifetime.h"
 
-/* The slack of the timer, so that values that end together wake it once. */
+/* Timer slack, so that values that expire together need one wake-up. */
 #define SLACK_NS	NSEC_PER_MSEC
 
 static struct metastore_value *tie_value(struct metastore_tie *tie)
@@ -30,8 +30,8 @@ static struct metastore_value *tie_value(struct metastore_tie *tie)
 }
 
 /**
- * metastore_owner_init - nothing belongs to an open file yet
- * @owner:	the file, as an owner
+ * metastore_owner_init() - Initialize an open file as the owner of no values
+ * @owner:	the open file as an owner
  */
 void metastore_owner_init(struct metastore_owner *owner)
 {
@@ -40,11 +40,11 @@ void metastore_owner_init(struct metastore_owner *owner)
 }
 
 /**
- * metastore_owner_next - find some value that belongs to an open file
- * @owner:	the file, as an owner
+ * metastore_owner_next() - Find any value that an open file owns
+ * @owner:	the open file as an owner
  *
- * Context: takes the owner's lock.
- * Return: the value, with a reference for the caller, or NULL.
+ * Context: Takes the owner's lock.
+ * Return: the value with a reference for the caller, or NULL.
  */
 struct metastore_value *metastore_owner_next(struct metastore_owner *owner)
 {
@@ -83,9 +83,9 @@ static enum hrtimer_restart expiry_kick_work(struct hrtimer *timer)
 }
 
 /**
- * metastore_expiry_init - prepare a store for values that have an end
- * @expiry:	its member of that name
- * @work:	removes what metastore_expiry_next() finds; the timer kicks it
+ * metastore_expiry_init() - Initialize the expiry of a store
+ * @expiry:	the expiry
+ * @work:	function that removes expired values; queued by the timer
  */
 void metastore_expiry_init(struct metastore_expiry *expiry, work_func_t work)
 {
@@ -97,13 +97,13 @@ void metastore_expiry_init(struct metastore_expiry *expiry, work_func_t work)
 }
 
 /**
- * metastore_expiry_next - find the next value whose time is over
- * @expiry:	of a store
+ * metastore_expiry_next() - Find the next expired value
+ * @expiry:	the expiry of a store
  *
- * If there is none the timer is started for the one that comes next.
+ * If there is none, the timer is started for the next value to expire.
  *
- * Context: takes @expiry's lock.
- * Return: the value, with a reference for the caller, or NULL.
+ * Context: Takes @expiry's lock.
+ * Return: the value with a reference for the caller, or NULL.
  */
 struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry)
 {
@@ -116,7 +116,7 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry)
 		if (node->expires > ktime_get_boottime()) {
 			expiry_start_timer(expiry, node->expires);
 		} else {
-			/* A value in the queue is in a table, which has a reference. */
+			/* A queued value is in a table, which has a reference. */
 			value = expiry_value_of(node);
 			metastore_value_get(value);
 		}
@@ -126,17 +126,17 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry)
 }
 
 /**
- * metastore_expiry_stop - remove nothing any more
- * @expiry:	of a store that no open file means any more
+ * metastore_expiry_stop() - Stop removing values
+ * @expiry:	the expiry of a store without open files
  *
- * Context: may sleep, until the worker has ended.
+ * Context: Process context, may sleep until the work has ended.
  */
 void metastore_expiry_stop(struct metastore_expiry *expiry)
 {
 	spin_lock(&expiry->lock);
 	expiry->stopped = true;
 	spin_unlock(&expiry->lock);
-	/* From here on nobody starts the timer, which alone queues the work. */
+	/* Nothing starts the timer from here on, and only the timer queues the work. */
 	hrtimer_cancel(&expiry->timer);
 	cancel_work_sync(&expiry->work);
 }
@@ -159,7 +159,7 @@ static void owner_remove(struct metastore_tie *tie)
 	spin_unlock(&tie->owner->lock);
 }
 
-/* The tie knows how long its value shall live, in ns, and now when that ends. */
+/* Turn the tie's time to live in ns into an end time, and add it to the queue. */
 static void expiry_add(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
 	struct timerqueue_node *node = &tie->expiry;
@@ -197,8 +197,10 @@ void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expir
 }
 
 /**
- * metastore_tie_is_over - has the time of a value that has a tie ended?
+ * metastore_tie_is_over() - Check whether a value that has a tie has expired
  * @tie:	the tie
+ *
+ * Return: true if its end time has passed.
  */
 bool metastore_tie_is_over(const struct metastore_tie *tie)
 {
@@ -206,10 +208,10 @@ bool metastore_tie_is_over(const struct metastore_tie *tie)
 }
 
 /**
- * metastore_tie_ttl - what is left of the time of a value that has a tie
+ * metastore_tie_ttl() - Get the rest of the time to live of a value that has a tie
  * @tie:	the tie
  *
- * Return: as metastore_value_ttl().
+ * Return: milliseconds, rounded up, at least 1; 0 if the value does not expire.
  */
 u64 metastore_tie_ttl(const struct metastore_tie *tie)
 {

@@ -11,9 +11,9 @@
 #include "store/value.h"
 
 /**
- * struct metastore_owner - an open file, as what values belong to
- * @lock:	protects the rest
- * @values:	their ties
+ * struct metastore_owner - open file as the owner of values
+ * @lock:	protects @values
+ * @values:	ties of the owner's values
  */
 struct metastore_owner {
 	spinlock_t lock;	/* see above */
@@ -21,12 +21,12 @@ struct metastore_owner {
 };
 
 /**
- * struct metastore_expiry - the values of a store that have an end
- * @lock:	protects the rest
- * @queue:	their ties, the next to end first
- * @timer:	goes off when that one ends, or earlier
- * @work:	what it kicks: removes the values whose time is over
- * @stopped:	nothing is to be removed any more
+ * struct metastore_expiry - values of a store that expire
+ * @lock:	protects @queue and @stopped
+ * @queue:	ties of the values, the first to expire first
+ * @timer:	fires when the first value expires, or earlier
+ * @work:	removes expired values; queued by @timer
+ * @stopped:	whether expiry has ended
  */
 struct metastore_expiry {
 	spinlock_t lock;	/* see above */
@@ -49,11 +49,11 @@ bool metastore_tie_is_over(const struct metastore_tie *tie);
 u64 metastore_tie_ttl(const struct metastore_tie *tie);
 
 /**
- * metastore_lifetime_begin - a value comes into a table
- * @value:	the value; if it shall live for some time, it is told when that ends
- * @expiry:	of its store
+ * metastore_lifetime_begin() - Start a value's lifetime as it enters a table
+ * @value:	the value; if it expires, its time to live becomes an end time
+ * @expiry:	the expiry of its store
  *
- * Context: with the bucket's lock held; takes the owner's and @expiry's.
+ * Context: Caller holds the bucket's lock. Takes the owner's and @expiry's locks.
  */
 static inline void metastore_lifetime_begin(struct metastore_value *value,
 					    struct metastore_expiry *expiry)
@@ -63,11 +63,11 @@ static inline void metastore_lifetime_begin(struct metastore_value *value,
 }
 
 /**
- * metastore_lifetime_end - a value goes from its table
+ * metastore_lifetime_end() - End a value's lifetime as it leaves its table
  * @value:	the value
- * @expiry:	of its store
+ * @expiry:	the expiry of its store
  *
- * Context: with the bucket's lock held; takes the owner's and @expiry's.
+ * Context: Caller holds the bucket's lock. Takes the owner's and @expiry's locks.
  */
 static inline void metastore_lifetime_end(struct metastore_value *value,
 					  struct metastore_expiry *expiry)
@@ -77,8 +77,10 @@ static inline void metastore_lifetime_end(struct metastore_value *value,
 }
 
 /**
- * metastore_value_is_over - has a value's time ended?
+ * metastore_value_is_over() - Check whether a value has expired
  * @value:	a value that is, or was, in a table
+ *
+ * Return: true if its end time has passed.
  */
 static inline bool metastore_value_is_over(const struct metastore_value *value)
 {
@@ -87,10 +89,10 @@ static inline bool metastore_value_is_over(const struct metastore_value *value)
 }
 
 /**
- * metastore_value_ttl - what is left of a value's time
+ * metastore_value_ttl() - Get the rest of a value's time to live
  * @value:	a value that is, or was, in a table
  *
- * Return: ms, rounded up, at least 1; 0 if it has no end.
+ * Return: milliseconds, rounded up, at least 1; 0 if the value does not expire.
  */
 static inline u64 metastore_value_ttl(const struct metastore_value *value)
 {
@@ -99,11 +101,11 @@ static inline u64 metastore_value_ttl(const struct metastore_value *value)
 }
 
 /**
- * metastore_value_owner - whose is a value?
+ * metastore_value_owner() - Get the owner of a value relative to an open file
  * @value:	a value that is, or was, in a table
- * @by:		the open file that asks, or NULL
+ * @by:		the open file to compare with, or NULL
  *
- * Context: any; the owner may be gone.
+ * Context: Any. The owner may be freed already.
  * Return: METASTORE_OWNER_*.
  */
 static inline u32 metastore_value_owner(const struct metastore_value *value,

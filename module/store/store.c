@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A store's life, its limits, and going over its keys.
+ * Stores: creating and destroying them, charging their limits, iterating over their keys.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -16,7 +16,7 @@
 #include "store/bucket.h"
 #include "store/store.h"
 
-/* Stores that there ever were. */
+/* Number of stores created so far */
 static atomic64_t stores;
 
 static bool store_limits_are_sane(const struct metastore_limits *limits)
@@ -31,7 +31,7 @@ static bool store_limits_are_sane(const struct metastore_limits *limits)
 	       limits->max_bytes <= S64_MAX;
 }
 
-/* Adds to a counter what fits. Nobody sees it above @max, not for a moment. */
+/* Add @n to a counter if the sum is at most @max. It never exceeds @max, even briefly. */
 static bool store_add_within(atomic64_t *counter, s64 n, s64 max)
 {
 	s64 sum = atomic64_read(counter);
@@ -46,8 +46,8 @@ static bool store_add_within(atomic64_t *counter, s64 n, s64 max)
 }
 
 /*
- * What private stores take, all of them together. Anybody who can write to a store
- * can make one, so that a limit of each would be none.
+ * Memory of all private stores together. Every task that can write to a store can create
+ * one, so a limit per store would limit nothing.
  */
 static struct {
 	atomic64_t used;
@@ -55,15 +55,15 @@ static struct {
 } private_stores;
 
 /**
- * metastore_private_limit - say what private stores may take
- * @bytes:	bytes of all of them, at most S64_MAX
+ * metastore_private_limit() - Set the limit of all private stores together
+ * @bytes:	the limit in bytes, at most S64_MAX
  */
 void metastore_private_limit(u64 bytes)
 {
 	private_stores.max = bytes;
 }
 
-/** metastore_private_bytes - what private stores may take, in bytes */
+/** metastore_private_bytes() - Get the limit of all private stores, in bytes */
 u64 metastore_private_bytes(void)
 {
 	return private_stores.max;
@@ -82,7 +82,7 @@ static s64 store_bytes_of_buckets(const struct metastore_store *store)
 
 static int store_create_buckets(struct metastore_store *store)
 {
-	/* One change a ns is not reached, so older stores' versions are smaller. */
+	/* Versions grow by less than one per ns: those of earlier stores are smaller. */
 	u64 version = ktime_get_real_ns();
 	u32 i;
 
@@ -116,14 +116,16 @@ static void store_init_room(struct metastore_room *room)
 }
 
 /**
- * metastore_store_create - make an empty store
- * @limits:	what it shall be like
- * @private:	whether it is a private one, of the current task's user
- * @expire:	removes values whose time is over, see metastore_expiry_init()
+ * metastore_store_create() - Create an empty store
+ * @limits:	the limits
+ * @private:	whether to create a private store, owned by the current task's user
+ * @expire:	function that removes expired values, see metastore_expiry_init()
  *
- * Context: may sleep.
- * Return: the store, with one reference; -EINVAL if a limit makes no sense;
- * -ENOSPC if there is no room for one more private store; -ENOMEM.
+ * Context: Process context, may sleep.
+ * Return: the store with one reference, or one of
+ * -EINVAL if a limit is out of bounds;
+ * -ENOSPC if the limit of all private stores leaves no room for this one;
+ * -ENOMEM.
  */
 struct metastore_store *metastore_store_create(const struct metastore_limits *limits,
 					       bool private, work_func_t expire)
@@ -155,8 +157,8 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 }
 
 /**
- * metastore_store_get - take a further reference
- * @store:	a store to which there is a reference
+ * metastore_store_get() - Take another reference
+ * @store:	the store; the caller has a reference
  *
  * Return: @store.
  */
@@ -167,10 +169,10 @@ struct metastore_store *metastore_store_get(struct metastore_store *store)
 }
 
 /**
- * metastore_store_put - drop a reference; with the last the store and its values go
+ * metastore_store_put() - Drop a reference; the last one frees the store and its values
  * @store:	the store
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_store_put(struct metastore_store *store)
 {
@@ -188,8 +190,10 @@ void metastore_store_put(struct metastore_store *store)
 }
 
 /**
- * metastore_store_is_owned - may the current task do what only its owner may?
+ * metastore_store_is_owned() - Check whether the current task has the owner's rights
  * @store:	the store
+ *
+ * Return: true for the user that created a private store, and for CAP_SYS_ADMIN.
  */
 bool metastore_store_is_owned(const struct metastore_store *store)
 {
@@ -198,9 +202,11 @@ bool metastore_store_is_owned(const struct metastore_store *store)
 }
 
 /**
- * metastore_store_bucket_index - number of the bucket a key falls in
+ * metastore_store_bucket_index() - Get the index of a key's bucket
  * @store:	the store
  * @key:	the key, after metastore_store_locate()
+ *
+ * Return: the index.
  */
 u32 metastore_store_bucket_index(struct metastore_store *store,
 				 const struct metastore_key *key)
@@ -220,7 +226,7 @@ int metastore_store_charge_any(struct metastore_store *store, int keys, s64 byte
 		goto uncharge_keys;
 	if (!store_charge_private(store, more_bytes))
 		goto uncharge_bytes;
-	/* Only now what goes: others may have its place at once. */
+	/* Uncharge last: after that, other writers may take the room at once. */
 	store_add_within(&store->keys, keys - more_keys, 0);
 	store_add_within(&store->bytes, bytes - more_bytes, 0);
 	store_charge_private(store, bytes - more_bytes);
@@ -234,12 +240,12 @@ uncharge_keys:
 }
 
 /**
- * metastore_store_range - which buckets a command is about
+ * metastore_store_range() - Set the buckets of a range
  * @store:	the store
- * @bucket:	the one, or METASTORE_ANY_BUCKET
- * @range:	its first and last are set
+ * @bucket:	index of the one bucket, or METASTORE_ANY_BUCKET for all
+ * @range:	the range; its first and last bucket are set
  *
- * Return: 0; -ERANGE if there is no such bucket.
+ * Return: 0, or -ERANGE if there is no such bucket.
  */
 int metastore_store_range(struct metastore_store *store, u32 bucket,
 			  struct metastore_range *range)
@@ -256,9 +262,11 @@ int metastore_store_range(struct metastore_store *store, u32 bucket,
 }
 
 /**
- * metastore_range_is_whole - is a range about all buckets?
+ * metastore_range_is_whole() - Check whether a range covers all buckets
  * @store:	the store
  * @range:	the range
+ *
+ * Return: true if it does.
  */
 bool metastore_range_is_whole(const struct metastore_store *store,
 			      const struct metastore_range *range)
@@ -267,14 +275,14 @@ bool metastore_range_is_whole(const struct metastore_store *store,
 }
 
 /**
- * metastore_store_count - count what is in a store
+ * metastore_store_count() - Count the contents of a store
  * @store:	the store
- * @range:	in which buckets; the prefix is not looked at
+ * @range:	the buckets to count in; its prefix is ignored
  * @info:	its keys, bytes and subscriptions are set
  *
- * The counts are of slightly different moments.
+ * Each bucket is counted at a slightly different time.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep. Takes one bucket's lock after another.
  */
 void metastore_store_count(struct metastore_store *store,
 			   const struct metastore_range *range,
@@ -300,11 +308,11 @@ void metastore_store_count(struct metastore_store *store,
 }
 
 /**
- * metastore_iter_init - go to before the first key of a range
- * @iter:	is set
+ * metastore_iter_init() - Set an iterator to before the first key of a range
+ * @iter:	the iterator
  * @store:	the store
- * @range:	the range, which must stay as long as @iter
- * @topics:	go over keys with subscriptions, not with values
+ * @range:	the range, which must stay valid as long as @iter
+ * @topics:	whether to visit keys with subscriptions instead of keys with values
  */
 void metastore_iter_init(struct metastore_iter *iter,
 			 struct metastore_store *store,
@@ -319,10 +327,10 @@ void metastore_iter_init(struct metastore_iter *iter,
 }
 
 /**
- * metastore_iter_skip_to - go to right behind a key
- * @iter:	before the first key of its range
- * @key:	the key, after metastore_store_locate(). It need not exist; if it is
- *		before the range @iter stays, if it is behind @iter is at the end
+ * metastore_iter_skip_to() - Move an iterator to right behind a key
+ * @iter:	the iterator, before the first key of its range
+ * @key:	the key, after metastore_store_locate(). It need not exist. If it is before
+ *		the range, @iter stays; if it is behind, @iter is at the end.
  */
 void metastore_iter_skip_to(struct metastore_iter *iter,
 			    const struct metastore_key *key)
@@ -346,7 +354,10 @@ static void iter_arrive_at(struct metastore_iter *iter, struct metastore_node *n
 	}
 }
 
-/* Looks at the rest of one slot, up to the next node. Is that a key to be told? */
+/*
+ * Search the rest of one slot, up to the next node. Return true if that has a key to
+ * report.
+ */
 static bool iter_step(struct metastore_iter *iter)
 {
 	struct metastore_table *table =
@@ -367,15 +378,14 @@ static bool iter_step(struct metastore_iter *iter)
 }
 
 /**
- * metastore_iter_next - go to the next key of the range
- * @iter:	where it was
+ * metastore_iter_next() - Advance to the next key of the range
+ * @iter:	the iterator
  *
- * Keys that are there all the time are met exactly once, however much others
- * change meanwhile.
+ * Meets each key that exists throughout exactly once, whatever concurrent writers change.
  *
- * Context: may sleep; takes no lock.
- * Return: whether there is one. If not, @iter->err is 0 at the end; -EINTR: a fatal
- * signal.
+ * Context: Process context, may sleep. Takes no lock.
+ * Return: true if there is a next key. If false, @iter->err is 0 at the end, or -EINTR
+ * after a fatal signal.
  */
 bool metastore_iter_next(struct metastore_iter *iter)
 {

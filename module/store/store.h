@@ -24,19 +24,20 @@ struct metastore_file;
 struct metastore_value;
 
 /*
- * Bounds of what a store can be made with.
+ * Bounds on the limits of a store.
  *
  * BUCKETS: an empty bucket takes 128 bytes, and 512 more with its first key (a page
- *	before 6.11), so 42 MB for all (280).
+ *	before 6.11). So all take 42 MB (280 MB before 6.11).
  * VALUE: a value is allocated and copied in one piece.
- * QUEUE_LEN: an event takes 32 bytes of its queue's ring, and 24 of the index if there
- *	is one, so 56 MB a file.
- * QUEUE_BYTES: what one open file can pin. The least takes any value of 1 KiB.
+ * QUEUE_LEN: an event takes 32 bytes in its queue's ring, and 24 in the index if the
+ *	queue has one. So a file takes 56 MB.
+ * QUEUE_BYTES: limits how much one open file can pin. The minimum holds any value of
+ *	1 KiB.
  * KEYS: hashes have 32 bits.
- * BYTES: of values alone. The memory of a key in a table, 8 bytes for a slot and 64 if it is
- *	in a tree, is charged to the memory cgroup of the writer whose key it is, and is a
- *	constant share of what a key counts.
- * SUBSCRIPTIONS: one takes some 500 bytes, so 32 MB a file.
+ * BYTES: counts values only. A key also takes 8 bytes for a slot of its table, and 64
+ *	if it is in a tree. These are charged to the memory cgroup of the key's writer. They
+ *	are a constant share of the bytes that a key counts.
+ * SUBSCRIPTIONS: one takes some 500 bytes. So a file takes 32 MB.
  */
 #define METASTORE_MAX_BUCKETS		SZ_64K
 #define METASTORE_MAX_VALUE		SZ_16M
@@ -48,21 +49,22 @@ struct metastore_value;
 #define METASTORE_MAX_SUBSCRIPTIONS	SZ_64K
 
 /**
- * METASTORE_BUCKET_BYTES - what a bucket counts against private_bytes
+ * METASTORE_BUCKET_BYTES - bytes that a bucket counts against private_bytes
  *
- * It takes 128, and with its first key and first subscription 512 each for a
- * table; where the kernel's radix tree has nodes of a page, before 6.11, more.
+ * A bucket takes 128 bytes. Its first key and its first subscription take 512 each, for a
+ * table. They take more before 6.11, where the nodes of the kernel's generic radix tree
+ * are pages.
  */
 #define METASTORE_BUCKET_BYTES		SZ_1K
 
 /**
- * struct metastore_limits - what a store is made with
+ * struct metastore_limits - limits of a store, given when it is created
  * @buckets:	number of buckets
- * @max_value:	longest value in bytes
- * @queue_len:	events that an open file's queue holds
- * @queue_bytes: bytes that their values may take
- * @max_keys:	keys that the store may hold
- * @max_bytes:	bytes that their values may take
+ * @max_value:	greatest length of a value in bytes
+ * @queue_len:	greatest number of events in an open file's queue
+ * @queue_bytes: greatest number of bytes of their values
+ * @max_keys:	greatest number of keys in the store
+ * @max_bytes:	greatest number of bytes of their values
  */
 struct metastore_limits {
 	u32 buckets;
@@ -75,12 +77,13 @@ struct metastore_limits {
 
 /**
  * struct metastore_prefixes - subscriptions to prefixes of a store's keys
- * @lock:	what who changes them takes
- * @trie:	struct metastore_topic by prefix
- * @first:	with which bytes they may begin: set ahead of @trie, cleared when that is
- *		empty
- * @any:	whether there may be the empty one; likewise
- * @nr:		number of subscriptions
+ * @lock:	serializes writers
+ * @trie:	&struct metastore_topic by prefix. Written under @lock; readers use
+ *		metastore_srcu.
+ * @first:	first bytes of the prefixes. A bit is set before its prefix enters @trie.
+ *		All are cleared once @trie is empty. Written under @lock.
+ * @any:	whether @trie may have the empty prefix; set and cleared likewise
+ * @nr:		number of subscriptions. Written under @lock.
  */
 struct metastore_prefixes {
 	spinlock_t lock;	/* see above */
@@ -91,10 +94,10 @@ struct metastore_prefixes {
 };
 
 /**
- * struct metastore_room - what publishers wait for that wait for room
- * @waiters:	they
- * @changes:	how often there came to be room in a queue that lacked it
- * @epoch:	how often it could have come to be that a further queue must have room
+ * struct metastore_room - wait state of publishers blocked on full lossless queues
+ * @waiters:	the blocked publishers
+ * @changes:	number of times that a queue that lacked room got some
+ * @epoch:	number of times that a further queue may have started to need room
  */
 struct metastore_room {
 	wait_queue_head_t waiters;
@@ -103,23 +106,23 @@ struct metastore_room {
 };
 
 /**
- * struct metastore_store - a key space, split over buckets
- * @refs:	open files that mean it; the module is one for the machine's store
- * @id:		tells it from all others; never changes
- * @limits:	what it was made with; never changes
- * @private:	whether it counts against what private stores may take; never
- *		changes
- * @maker:	who made it, if @private; never changes
- * @seed:	of the hash that places keys; never changes, nor is it a secret
+ * struct metastore_store - key space, split over buckets
+ * @refs:	references; each open file of the store has one, and the module has one to
+ *		the default store
+ * @id:		number that no other store has or had. Immutable.
+ * @limits:	limits of the store. Immutable.
+ * @private:	whether the store counts against the limit of private stores. Immutable.
+ * @maker:	effective user that created the store, if @private. Immutable.
+ * @seed:	seed of the hash that places keys; not secret. Immutable.
  * @keys:	number of keys
- * @bytes:	bytes that their values take
- * @buckets:	@limits.buckets of them
+ * @bytes:	metastore_value_size() of all their values
+ * @buckets:	array of @limits.buckets buckets
  * @prefixes:	subscriptions to prefixes
- * @room:	what publishers wait for that wait for room
- * @expiry:	values that have an end
- * @txn_lock:	held by a transaction from before it locks its buckets until its
- *		events are in the queues: they take turns
- * @txns:	transactions so far; protected by @txn_lock
+ * @room:	wait state of publishers blocked on full lossless queues
+ * @expiry:	values that expire
+ * @txn_lock:	serializes transactions. Held from before a transaction locks its buckets
+ *		until its events are enqueued.
+ * @txns:	number of transactions so far. Written under @txn_lock.
  */
 struct metastore_store {
 	refcount_t refs;
@@ -139,9 +142,9 @@ struct metastore_store {
 };
 
 /**
- * struct metastore_range - which keys of a store a command is about
- * @prefix:	what they begin with
- * @prefix_len:	its length in bytes, 0 to METASTORE_KEY_MAX
+ * struct metastore_range - keys of a store that a command applies to
+ * @prefix:	bytes that the keys begin with
+ * @prefix_len:	number of those bytes, 0 to METASTORE_KEY_MAX
  * @first:	index of the first bucket
  * @last:	index of the last bucket
  */
@@ -153,19 +156,18 @@ struct metastore_range {
 };
 
 /**
- * struct metastore_iter - goes over the keys of a range in the store's order
+ * struct metastore_iter - iterator over the keys of a range, in the store's order
  * @store:	the store
  * @range:	the range
- * @topics:	whether it goes over keys with subscriptions, not with values
- * @bucket:	the bucket it is in
- * @pos:	where it is in that one's table
- * @key:	the key it is at, whose bytes are in @pos
- * @version:	version of its value
- * @value_len:	length of its value
- * @err:	why it ended before the last key; 0: it did not
+ * @topics:	whether to visit keys with subscriptions instead of keys with values
+ * @bucket:	current bucket
+ * @pos:	position in that bucket's table
+ * @key:	current key; its bytes are in @pos
+ * @version:	version of the key's value; not set if @topics
+ * @value_len:	length of the key's value in bytes; not set if @topics
+ * @err:	reason for ending before the last key, or 0
  *
- * The order is by bucket, then as the tables have it. @version and @value_len are not set
- * where @topics is.
+ * The order is by bucket, then by the order of its tables.
  */
 struct metastore_iter {
 	struct metastore_store *store;
@@ -198,19 +200,21 @@ void metastore_store_count(struct metastore_store *store,
 			   struct metastore_info *info);
 
 /**
- * metastore_store_locate - find out where in a store a key belongs
+ * metastore_store_locate() - Find the place of a key in a store
  * @store:	the store
  * @key:	the key; its hash and bucket are set
  *
- * One hash gives both: its upper bits pick the bucket, which BUCKET shows, all of them
- * the slot in the bucket's tables, the lowest first.
+ * One hash selects both. Its upper bits select the bucket, which BUCKET shows. All its
+ * bits select the slot in the bucket's tables, the lowest bits first.
  *
- * The seed only makes the places of ordinary keys differ from load to load. Some answers
- * of BUCKET tell it, since jhash() can be computed backwards, and then any number of keys
- * with one hash is made as fast as they can be written down. So the tables bear that, see
- * table.h. A secret hash costs each operation more, and LIST's order, which follows the
- * slots, would still tell which keys fall together. To redraw the seed once many do would
- * change the order under everybody's cursor, and the bucket that BUCKET told.
+ * The seed only makes ordinary keys' places differ from load to load. It is no secret:
+ * some answers of BUCKET reveal it, since jhash() can be computed backwards. Any number
+ * of keys with one hash can then be made, as fast as they can be written down. So the
+ * tables must cope with that, see table.h.
+ *
+ * A secret hash would cost each operation more. LIST's order, which follows the slots,
+ * would still reveal colliding keys. A new seed after many collisions would change the
+ * order under all cursors, and the bucket that BUCKET returned.
  */
 static inline void metastore_store_locate(struct metastore_store *store,
 					  struct metastore_key *key)
@@ -222,10 +226,10 @@ static inline void metastore_store_locate(struct metastore_store *store,
 }
 
 /**
- * metastore_store_locate_value - find out where in a store a value belongs
+ * metastore_store_locate_value() - Find the place of a value in a store
  * @store:	the store
- * @value:	the value, to which the caller has a reference
- * @key:	is set to its key; the bytes are the value's
+ * @value:	the value; the caller holds a reference
+ * @key:	set to the value's key; its bytes are those of @value
  */
 static inline void metastore_store_locate_value(struct metastore_store *store,
 						const struct metastore_value *value,
@@ -237,19 +241,19 @@ static inline void metastore_store_locate_value(struct metastore_store *store,
 }
 
 /**
- * metastore_store_charge - count keys and bytes against the store's limits
+ * metastore_store_charge() - Charge keys and bytes to the store's limits
  * @store:	the store
- * @keys:	keys that come; negative: that go
- * @bytes:	bytes that come; negative: that go
+ * @keys:	number of keys added; negative: removed
+ * @bytes:	number of bytes added; negative: removed
  *
- * What does not grow is never refused. A new key that is refused for its bytes
- * may for a moment take the place of another one, the last that max_keys allows.
+ * Only growth can be refused. A new key refused for its bytes can briefly occupy the last
+ * place under max_keys, so that another new key is refused.
  *
- * Return: 0, or -ENOSPC and nothing is counted.
+ * Return: 0, or -ENOSPC if a limit refuses it; then nothing is charged.
  */
 static inline int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
 {
-	/* Most values come in the place of one of the same length. */
+	/* Most values replace one of the same length. */
 	return keys || bytes ? metastore_store_charge_any(store, keys, bytes) : 0;
 }
 

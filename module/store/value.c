@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Values: immutable, reference-counted, shared by the table and every queue
- * that tells of them. Only this file allocates and touches their bytes.
+ * Values: immutable, reference-counted, and shared by the table and every queue that has
+ * an event of them. Only this file allocates values, and accesses large ones' bytes.
  */
 #include <linux/build_bug.h>
 #include <linux/cred.h>
@@ -25,7 +25,7 @@ static bool value_is_large(const struct metastore_value *value)
 	return !metastore_value_is_piece(value);
 }
 
-/* Where a large value has the pointer to its bytes. */
+/* Return the place of a large value's pointer to its bytes. */
 static void **value_large_bytes(const struct metastore_value *value)
 {
 	return (void **)PTR_ALIGN(value->node.key + value->node.key_len,
@@ -39,7 +39,7 @@ static void *value_bytes_of(const struct metastore_value *value)
 	return (void *)value->node.key + value->node.key_len;
 }
 
-/* What header, key and what follows them take, in bytes. */
+/* Return the size of header, key, and the bytes or pointer behind it. */
 static size_t value_header_size(u32 key_len, u32 len)
 {
 	size_t size = HEADER + key_len;
@@ -48,7 +48,7 @@ static size_t value_header_size(u32 key_len, u32 len)
 		size += len;
 	else
 		size = ALIGN(size, sizeof(void *)) + sizeof(void *);
-	/* The compiler may copy or clear the struct, its padding included. */
+	/* The compiler may copy or clear the whole struct, including its padding. */
 	return max(size, sizeof(struct metastore_value));
 }
 
@@ -75,7 +75,7 @@ static struct metastore_value *value_alloc_apart(size_t size)
 	return value;
 }
 
-/* If there is no memory, what is kept may be what is missing. */
+/* If the memory cgroup is full, free the memory that is kept for it, and retry. */
 static struct metastore_value *value_alloc_piece(size_t size)
 {
 	struct metastore_value *value = metastore_value_cache_get(size);
@@ -119,7 +119,7 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 	return value;
 }
 
-/* There are no other users: frees at once. */
+/* Free a value that has no other users, not even RCU readers. */
 static void value_free(struct metastore_value *value)
 {
 	if (value_is_large(value))
@@ -130,7 +130,7 @@ static void value_free(struct metastore_value *value)
 		kfree(value);
 }
 
-/* Readers of the table may be on the header, not on the bytes of a large value. */
+/* Readers of the table may use the header, but never the bytes of a large value. */
 static void value_free_rcu(struct metastore_value *value)
 {
 	struct metastore_tied_value *both;
@@ -146,19 +146,18 @@ static void value_free_rcu(struct metastore_value *value)
 }
 
 /**
- * metastore_value_create - make a value of what the caller has in memory
+ * metastore_value_create() - Create a value from user memory
  * @key:	user address of the key
  * @key_len:	its length in bytes, 1 to METASTORE_KEY_MAX, checked by the caller
  * @bytes:	user address of the value
  * @len:	its length in bytes, checked by the caller
- * @tied:	whether it gets a struct metastore_tie, as yet without owner and
- *		without an end
+ * @tied:	whether it gets a &struct metastore_tie, without owner and end time at first
  *
  * The current task becomes the writer. Each byte is copied once.
  *
- * Context: may sleep.
- * Return: the value with one reference, without hash, version and time;
- * -ENOMEM, or -EFAULT from copying.
+ * Context: Process context, may sleep.
+ * Return: the value with one reference, its hash, version and time unset; or -ENOMEM or
+ * -EFAULT.
  */
 struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
 					       const void __user *bytes, u32 len,
@@ -170,7 +169,7 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 	value = value_alloc(key_len, len, tied);
 	if (!value)
 		return ERR_PTR(-ENOMEM);
-	/* They were allocated for so many bytes. */
+	/* value_alloc() has allocated room for both lengths. */
 	err = metastore_copy_in(value->node.key, key, key_len) ?:
 	      metastore_copy_in(value_is_large(value) ? value_bytes_of(value) :
 				value->node.key + key_len, bytes, len);
@@ -185,11 +184,11 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 }
 
 /**
- * metastore_value_tryget - take a reference to a value found in a table
+ * metastore_value_tryget() - Take a reference to a value found in a table
  * @value:	the value
  *
- * Context: under rcu_read_lock().
- * Return: false if it is gone from the table since.
+ * Context: RCU read section.
+ * Return: false if the last reference is gone; the value has left the table then.
  */
 bool metastore_value_tryget(struct metastore_value *value)
 {
@@ -197,10 +196,10 @@ bool metastore_value_tryget(struct metastore_value *value)
 }
 
 /**
- * metastore_garbage_free_rest - free the values whose memory is not kept
- * @garbage:	list of them; is empty afterwards
+ * metastore_garbage_free_rest() - Free values whose memory the cache does not keep
+ * @garbage:	the values; emptied
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_garbage_free_rest(struct metastore_garbage *garbage)
 {
@@ -214,10 +213,10 @@ void metastore_garbage_free_rest(struct metastore_garbage *garbage)
 }
 
 /**
- * metastore_value_put - drop a reference
+ * metastore_value_put() - Drop a reference
  * @value:	the value
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_value_put(struct metastore_value *value)
 {
@@ -228,28 +227,28 @@ void metastore_value_put(struct metastore_value *value)
 }
 
 /**
- * metastore_value_to_user - copy the bytes of a value out
- * @value:	the value, to which the caller has a reference
- * @buffer:	user address of at least its length
+ * metastore_value_to_user() - Copy the bytes of a value out
+ * @value:	the value; the caller has a reference
+ * @buffer:	user address with room for all bytes of the value
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -EFAULT.
  */
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer)
 {
-	/* There are so many. */
+	/* value_alloc() has allocated that many bytes. */
 	return metastore_copy_out(buffer, value_bytes_of(value), value->len);
 }
 
 /**
- * metastore_value_to_iter - copy key and value out, one right behind the other
- * @value:	the value, to which the caller has a reference
- * @len:	its length, or 0: only the key
- * @to:		where to; must have room for both
+ * metastore_value_to_iter() - Copy key and value out, without a gap
+ * @value:	the value; the caller has a reference
+ * @len:	length of the value in bytes, or 0 for the key only
+ * @to:		destination, with room for both
  *
- * Context: may sleep.
- * Return: false if the buffer is bad.
+ * Context: Process context, may sleep.
+ * Return: false on a fault.
  */
 bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 			     struct iov_iter *to)

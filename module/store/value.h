@@ -16,17 +16,17 @@ struct iov_iter;
 struct metastore_owner;
 
 /**
- * struct metastore_tie - what may end a value's life; stands ahead of the value
- * @expiry:	in its store's queue by the end of its time, CLOCK_BOOTTIME;
- *		@expiry.expires is KTIME_MAX if it has none
- * @owner:	the open file it belongs to, or NULL
- * @in_owner:	in that one's list
- * @end:	how the owner went, once it took this with it
+ * struct metastore_tie - owner and end time of a value; placed ahead of the value
+ * @expiry:	entry in the store's expiry queue; @expiry.expires is the end time on
+ *		CLOCK_BOOTTIME, or KTIME_MAX if the value does not expire
+ * @owner:	open file that owns the value, or NULL
+ * @in_owner:	entry in the owner's list
+ * @end:	how the owner went. Set under the bucket's lock if the value goes with it.
  *
- * Only few values have one. Times and owner never change once the value is in a
- * table; an owner is there as long as a value of its is in a table and the bucket's
- * lock is held, after that the pointer is only good for comparing. Links are
- * protected by the lock of what they link to, and by the bucket's lock.
+ * Only few values have a tie. The end time and @owner are immutable once the value is in
+ * a table. The owner exists while a value of its is in a table and the bucket's lock is
+ * held. After that, @owner may only be compared. The list and queue entries are protected
+ * by the lock of the list or queue, and by the bucket's lock.
  */
 struct metastore_tie {
 	struct timerqueue_node expiry;
@@ -36,25 +36,26 @@ struct metastore_tie {
 };
 
 /**
- * struct metastore_value - a stored value, and the body of events that tell it
- * @version:	set under the lock of the bucket before anybody else sees this
- * @time:	when it was written, CLOCK_REALTIME in ns; set likewise
- * @tgid:	who wrote it, as numbered in the initial PID namespace
+ * struct metastore_value - stored value, and body of the events that report it
+ * @version:	version of the change. Set under the bucket's lock before readers see the
+ *		value.
+ * @time:	time of the change on CLOCK_REALTIME in ns; set likewise
+ * @tgid:	the writer's process, as numbered in the initial PID namespace
  * @uid:	the writer's effective user
- * @rcu:	for freeing; from when there is no reference
- * @garbage:	next on a struct metastore_garbage; from when there is no
- *		reference
- * @cached:	for its memory's next use; likewise
- * @refs:	references; the table's is one
+ * @rcu:	for freeing; in use once @refs is 0
+ * @garbage:	next value on a &struct metastore_garbage; in use once @refs is 0
+ * @cached:	for reuse of the memory; in use once @refs is 0
+ * @refs:	reference count; the table has one reference
  * @len:	length of the value in bytes
- * @node:	link and key; the value's bytes, or for a large one a pointer to them,
- *		follow the key. Only value.c looks there. Its group is the memory cgroup
- *		that is charged, its class says what memory this is: one of value_cache.c's,
- *		METASTORE_TIED or METASTORE_APART
+ * @node:	hash link and key. The value's bytes follow the key, or for a large value a
+ *		pointer to them, see metastore_value_is_piece(). @node.class is a memory
+ *		class of value_cache.c, METASTORE_TIED or METASTORE_APART. With the first,
+ *		@node.group is the memory cgroup charged.
  *
- * Never changes once it is in a table. Whoever finds it there under
- * rcu_read_lock() may read all but @time, @tgid and @uid, and needs a reference
- * for these and for what lasts longer.
+ * All but @refs and the hash link is immutable from when the value enters a table until
+ * the last reference is dropped. A reader that finds it there under rcu_read_lock() may
+ * read all but @time, @tgid, @uid and the bytes of a large value. For those, and to use
+ * the value for longer, it needs a reference.
  */
 struct metastore_value {
 	u64 version;
@@ -73,15 +74,15 @@ struct metastore_value {
 	struct metastore_node node;
 };
 
-/** struct metastore_tied_value - a value with its tie, as they are allocated */
+/** struct metastore_tied_value - value with its tie, allocated as one object */
 struct metastore_tied_value {
 	struct metastore_tie tie;
 	struct metastore_value value;
 };
 
 /**
- * struct metastore_garbage - values to be freed once no lock is held
- * @first:	the first of them; NULL: none
+ * struct metastore_garbage - values to free once no lock is held
+ * @first:	first value, or NULL
  */
 struct metastore_garbage {
 	struct metastore_value *first;
@@ -98,16 +99,16 @@ int metastore_value_to_user(const struct metastore_value *value,
 bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 			     struct iov_iter *to);
 
-/* Takes a further reference to a value to which there is one. */
+/* Take another reference. The caller has one. */
 static inline void metastore_value_get(struct metastore_value *value)
 {
 	refcount_inc(&value->refs);
 }
 
 /**
- * metastore_value_put_later - drop a reference under a lock
+ * metastore_value_put_later() - Drop a reference under a lock
  * @value:	the value
- * @garbage:	takes it if that was the last reference
+ * @garbage:	list that gets the value if this was the last reference
  */
 static inline void metastore_value_put_later(struct metastore_value *value,
 					     struct metastore_garbage *garbage)
@@ -118,7 +119,7 @@ static inline void metastore_value_put_later(struct metastore_value *value,
 	garbage->first = value;
 }
 
-/* Frees what was put under a lock, if anything. May sleep. */
+/* Free the values on a garbage list, if any. May sleep. */
 static inline void metastore_garbage_free(struct metastore_garbage *garbage)
 {
 	if (!garbage->first)
@@ -128,20 +129,20 @@ static inline void metastore_garbage_free(struct metastore_garbage *garbage)
 		metastore_garbage_free_rest(garbage);
 }
 
-/* Takes so many, of which what is not needed is given back. */
+/* Take @nr references at once. metastore_value_put_some() drops the unused ones. */
 static inline void metastore_value_get_many(struct metastore_value *value, u32 nr)
 {
 	refcount_add(nr, &value->refs);
 }
 
-/* Gives back so many references of several: there are others. */
+/* Drop @nr references. The caller has a further one, so none of them is the last. */
 static inline void metastore_value_put_some(struct metastore_value *value, u32 nr)
 {
 	if (nr)
 		WARN_ON_ONCE(refcount_sub_and_test(nr, &value->refs));
 }
 
-/* Class of a value that has a struct metastore_tie, and of one whose bytes are apart */
+/* Classes of values with a struct metastore_tie, and with bytes apart from the header */
 #define METASTORE_TIED	U8_MAX
 #define METASTORE_APART	(U8_MAX - 1)
 
@@ -151,9 +152,9 @@ static inline bool metastore_value_is_tied(const struct metastore_value *value)
 }
 
 /*
- * What a value counts against limits: bytes, at most METASTORE_VALUE_OVERHEAD +
- * METASTORE_TIE_OVERHEAD + METASTORE_KEY_MAX + the largest max_value, which is far
- * below U32_MAX.
+ * Return the bytes that a value counts against limits. They are at most
+ * METASTORE_VALUE_OVERHEAD + METASTORE_TIE_OVERHEAD + METASTORE_KEY_MAX + the largest
+ * max_value, which is far below U32_MAX.
  */
 static inline u32 metastore_value_size(const struct metastore_value *value)
 {
@@ -168,10 +169,10 @@ metastore_value_of(struct metastore_node *node)
 }
 
 /*
- * Longest header, key and value that are kept in one piece. Beyond that the
- * value's bytes are apart, and are freed at the last put: only the header has to
- * wait for readers of the table. Whoever overwrites values in a loop piles up
- * what waits, against the memory cgroup, which may be small.
+ * Greatest size of header, key and value in one allocation. The bytes of a larger value
+ * lie apart and are freed on the last put; only the header waits for readers of the
+ * table. Otherwise a writer that overwrites values in a loop would pile up waiting memory,
+ * charged to its memory cgroup, which may be small.
  */
 #define METASTORE_INLINE_MAX	512
 
@@ -181,13 +182,13 @@ static inline bool metastore_value_fits_inline(u32 key_len, u32 len)
 	       METASTORE_INLINE_MAX;
 }
 
-/* Are key and value in one piece, the one behind the other? */
+/* Check whether the value's bytes directly follow the key, in one allocation. */
 static inline bool metastore_value_is_piece(const struct metastore_value *value)
 {
 	return metastore_value_fits_inline(value->node.key_len, value->len);
 }
 
-/* The tie of a value that has one. */
+/* Return the tie of a value that has one. */
 static inline struct metastore_tie *
 metastore_tie_of(const struct metastore_value *value)
 {

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of small values that are gone, kept for the next ones.
+ * Cache of the memory of freed small values, for reuse by new ones.
  *
- * A writer that changes a key again and again would otherwise allocate for each value,
- * be charged for it, and have it freed after a grace period, which together costs more
- * than all the rest. So each CPU keeps the memory of values whose last reference went
- * there. Readers of a table may still be on it: it is used again when the grace period is
- * over that began thereafter, so that they never see it change. The oldest is first; if
- * its readers are not through nor are those of the others.
+ * A writer that keeps changing a key would otherwise allocate each value, have it charged,
+ * and have it freed after a grace period. Together these cost more than all the rest. So
+ * each CPU keeps the memory of values whose last reference was dropped there.
  *
- * Memory stays charged to the memory cgroup that it was allocated for, and only tasks of
- * that one get it again, or of one that was given its number after it was removed: then
- * that one's parent pays. Of what there is more than was used within a second is freed.
+ * Readers of a table may still use that memory. So it is reused only after a grace period
+ * that began later than the drop, and readers never see it change. Each list is sorted by
+ * age: if the oldest value may have readers, so may the others.
+ *
+ * Memory stays charged to the memory cgroup that allocated it, and only that cgroup's
+ * tasks reuse it. If the cgroup is removed and its number is reused, the new cgroup's
+ * tasks reuse it as well, at the expense of the old one's parent. Each second the cache
+ * frees the memory in excess of what was reused in that second.
  */
-#include <linux/spinlock.h> /* first, since local_lock.h lacks it */
+#include <linux/spinlock.h> /* first, since local_lock.h does not include it */
 
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
@@ -30,32 +32,32 @@
 #include "store/value_cache.h"
 
 /*
- * How many a CPU keeps at most: as many as one changes that does nothing else while a
- * grace period passes, some 10 ms. They take a megabyte if they are small, four at most.
+ * Most values that a CPU keeps: as many as a CPU that does nothing else changes during a
+ * grace period of some 10 ms. Small ones take 1 MB, the largest 4 MB.
  */
 #define KEEP_MAX	SZ_8K
 
-/* Lists of a size, of as many memory cgroups, so that a few can use the same CPU. */
+/* Lists per size, one memory cgroup each, so that several cgroups can share a CPU. */
 #define GROUPS		4
 
-/* Values that are kept under one hold of the lock. */
+/* Values examined under one hold of the lock */
 #define KEEP_AT_ONCE	64
 
-/* After so many times a grace period is begun, in case nobody else does. */
+/* Puts per grace period that the cache starts itself, in case nothing else starts one */
 #define GRACE_EACH	16
 
-/* How often what is not needed is freed. */
+/* How often unneeded memory is freed */
 #define TRIM_INTERVAL	HZ
 
-/* Those of kmalloc(), so that nothing is wasted. */
+/* Sizes of kmalloc(), so that no memory is wasted. */
 static const u16 sizes[] = { 64, 96, 128, 192, 256, METASTORE_CACHED_MAX };
 
 #define NR_LISTS	(ARRAY_SIZE(sizes) * GROUPS)
 
 /*
- * KASAN takes memory that is kept for freed, but for its links, from the end of its grace
- * period until its next use. So it reports a use that comes too late. It also reports the
- * readers that are still there, should the period be taken to be over too early.
+ * KASAN treats kept memory, except its links, as freed from the end of its grace period
+ * until its reuse. So it reports accesses that come too late. If a grace period is taken
+ * to be over too early, it reports the readers that remain.
  */
 #if defined(CONFIG_KASAN_GENERIC) && defined(__SANITIZE_ADDRESS__)
 #define POISONS		true
@@ -77,11 +79,11 @@ static inline void value_cache_set_shadow(struct metastore_value *value, size_t 
 #endif
 
 /*
- * @first:	the oldest
- * @last:	the youngest; both are set if there is any
- * @nr:		their number
- * @taken:	how often one was used since it was last trimmed
- * @group:	whose all of them are, if there are any
+ * @first:	oldest value; valid if @nr is not 0
+ * @last:	youngest value; valid if @nr is not 0
+ * @nr:		number of values
+ * @taken:	number of values reused since the last trim
+ * @group:	memory cgroup of all the values; valid if @nr is not 0
  */
 struct value_cache_list {
 	struct metastore_value *first;
@@ -92,13 +94,13 @@ struct value_cache_list {
 };
 
 /*
- * @lock:	protects the rest
- * @nr:		how many all lists have
- * @kept:	how often something was kept
- * @over:	a grace period that is over
- * @lists:	by size and memory cgroup
- * @clear:	the oldest of each list that is not poisoned, or NULL
- * @trim:	frees what is not needed; pending while there is anything
+ * @lock:	protects the other members
+ * @nr:		number of values in all lists
+ * @kept:	number of puts
+ * @over:	cookie of a grace period that is over
+ * @lists:	values by size and memory cgroup
+ * @clear:	oldest value of each list that is not poisoned, or NULL
+ * @trim:	work that frees unneeded memory; pending while there are values
  */
 struct value_cache {
 	local_lock_t lock;	/* see above */
@@ -116,15 +118,17 @@ static DEFINE_PER_CPU(struct value_cache, value_cache) = {
 
 static inline u8 value_cache_class_of(size_t size)
 {
-	/* By steps of 32 bytes */
+	/* Indexed by the size in steps of 32 bytes, rounded up */
 	static const u8 classes[] = { 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5 };
 
 	return classes[DIV_ROUND_UP(size, 32)];
 }
 
 /**
- * metastore_value_cache_class - which class of memory is enough
+ * metastore_value_cache_class() - Get the smallest class of memory for a size
  * @size:	bytes, at most METASTORE_CACHED_MAX
+ *
+ * Return: the class.
  */
 u8 metastore_value_cache_class(size_t size)
 {
@@ -132,8 +136,10 @@ u8 metastore_value_cache_class(size_t size)
 }
 
 /**
- * metastore_value_cache_size - size of memory, in bytes
- * @class:	its class
+ * metastore_value_cache_size() - Get the size of a class of memory
+ * @class:	the class
+ *
+ * Return: bytes.
  */
 size_t metastore_value_cache_size(u8 class)
 {
@@ -155,16 +161,16 @@ static inline u16 value_cache_current_group(void)
 }
 
 /**
- * metastore_value_cache_group - the memory cgroup of the current task
+ * metastore_value_cache_group() - Get the memory cgroup of the current task
  *
- * Return: its number, which may be another one's when it is gone.
+ * Return: its number, which another cgroup may get once this one is removed.
  */
 u16 metastore_value_cache_group(void)
 {
 	return value_cache_current_group();
 }
 
-/* Many have the same grace period. */
+/* Check whether a grace period is over. Many values share one, so the last is cached. */
 static inline bool value_cache_is_over(struct value_cache *its, unsigned long grace)
 {
 	if (likely(grace == its->over))
@@ -175,7 +181,7 @@ static inline bool value_cache_is_over(struct value_cache *its, unsigned long gr
 	return true;
 }
 
-/* A value was appended to a list, and is not poisoned yet. */
+/* Note a value just appended to a list, and not poisoned yet. */
 static void value_cache_note_clear(struct value_cache *its, struct value_cache_list *list,
 				   struct metastore_value *value)
 {
@@ -185,7 +191,7 @@ static void value_cache_note_clear(struct value_cache *its, struct value_cache_l
 		its->clear[nr] = value;
 }
 
-/* Poisons those of a list whose grace period is over. */
+/* Poison the values of a list whose grace period is over. */
 static void value_cache_poison(struct value_cache *its, u32 nr)
 {
 	struct value_cache_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
@@ -205,7 +211,7 @@ static void value_cache_poison_all(struct value_cache *its)
 		value_cache_poison(its, nr);
 }
 
-/* The oldest of a list is about to be used or freed. */
+/* Unpoison the oldest value of a list before it is reused or freed. */
 static void value_cache_unpoison_first(struct value_cache *its, struct value_cache_list *list)
 {
 	u32 nr = list - &its->lists[0][0];
@@ -231,11 +237,11 @@ static inline struct metastore_value *value_cache_pop(struct value_cache *its,
 }
 
 /**
- * metastore_value_cache_get - get memory that was kept
- * @size:	how much, in bytes, at most METASTORE_CACHED_MAX
+ * metastore_value_cache_get() - Reuse kept memory
+ * @size:	bytes needed, at most METASTORE_CACHED_MAX
  *
- * Return: memory that is charged to the current task's memory cgroup, with the node's
- * class and group set; or NULL.
+ * Return: memory charged to the current task's memory cgroup, with the node's class and
+ * group set, or NULL.
  */
 struct metastore_value *metastore_value_cache_get(size_t size)
 {
@@ -260,7 +266,10 @@ static __always_inline void value_cache_trim_later(struct value_cache *its)
 		schedule_delayed_work_on(smp_processor_id(), &its->trim, TRIM_INTERVAL);
 }
 
-/* A grace period that began after now; every so often one that is sure to. */
+/*
+ * Return the cookie of a grace period that begins from here on. One of GRACE_EACH calls
+ * starts it, since otherwise none may begin.
+ */
 static unsigned long value_cache_next_grace(void)
 {
 	if (__this_cpu_inc_return(value_cache.kept) % GRACE_EACH)
@@ -268,7 +277,7 @@ static unsigned long value_cache_next_grace(void)
 	return start_poll_synchronize_rcu();
 }
 
-/* Appends a value, if the list is not another group's. */
+/* Append a value, unless the list has values of another memory cgroup. */
 static bool value_cache_append(struct value_cache *its, struct value_cache_list *list,
 			       struct metastore_value *value)
 {
@@ -287,7 +296,7 @@ static bool value_cache_append(struct value_cache *its, struct value_cache_list 
 	return true;
 }
 
-/* Keeps those values of a class of ours that there is room for. */
+/* Keep the values that are of a class of this cache, as far as there is room. */
 static void value_cache_keep(struct value_cache *its, struct metastore_garbage *garbage)
 {
 	struct metastore_value *value, *next, **link = &garbage->first;
@@ -312,11 +321,11 @@ static void value_cache_keep(struct value_cache *its, struct metastore_garbage *
 }
 
 /**
- * metastore_value_cache_put - keep the memory of values that are gone
- * @garbage:	the values, of which only readers under rcu_read_lock() may still see the
- *		header; those are left in it whose memory is not kept
+ * metastore_value_cache_put() - Keep the memory of freed values
+ * @garbage:	values without references; only RCU readers may still use their headers.
+ *		Those whose memory is not kept remain in the list.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_value_cache_put(struct metastore_garbage *garbage)
 {
@@ -331,7 +340,7 @@ void metastore_value_cache_put(struct metastore_garbage *garbage)
 	local_unlock(&value_cache.lock);
 }
 
-/* Frees the oldest of this CPU's list of that number, if its readers are through. */
+/* Free the oldest value of this CPU's list @nr, if it has no readers any more. */
 static bool value_cache_free_oldest(u32 nr)
 {
 	struct metastore_value *value = NULL;
@@ -348,7 +357,7 @@ static bool value_cache_free_oldest(u32 nr)
 	return value;
 }
 
-/* Frees so many, at most: there may always be new ones. Returns how many. */
+/* Free at most @most values, since new ones may keep coming. Return the number freed. */
 static u32 value_cache_free_some(u32 nr, u32 most)
 {
 	u32 freed = 0;
@@ -367,7 +376,7 @@ static u32 value_cache_kept_of(struct value_cache *its, u32 nr, u16 group)
 	return list->group == group ? list->nr : 0;
 }
 
-/* How many of a list were not needed since this was last asked. */
+/* Return the number of a list's values not needed since the last call. */
 static u32 value_cache_unneeded(u32 nr)
 {
 	struct value_cache_list *list;
@@ -390,9 +399,12 @@ static void value_cache_trim(struct work_struct *work)
 		value_cache_free_some(nr, value_cache_unneeded(nr));
 	local_lock(&value_cache.lock);
 	its = this_cpu_ptr(&value_cache);
-	/* If its CPU is off this runs on another one, which sees to itself. */
+	/*
+	 * If the work's CPU is offline, this runs on another CPU and trims that one's lists.
+	 * That CPU's own work rearms itself.
+	 */
 	if (its->nr && work == &its->trim.work) {
-		/* By the next time all of them are over. */
+		/* So all values kept so far can be reused or freed by the next run. */
 		start_poll_synchronize_rcu();
 		value_cache_trim_later(its);
 		if (POISONS)
@@ -402,12 +414,13 @@ static void value_cache_trim(struct work_struct *work)
 }
 
 /**
- * metastore_value_cache_shrink - free what this CPU keeps for the current task's memory cgroup
+ * metastore_value_cache_shrink() - Free this CPU's memory kept for the current cgroup
  *
- * For when that is full. Memory that readers may still be on is left: that can take long.
+ * For use when the memory cgroup is full. Skips memory that may still have readers, since waiting
+ * for them can take long.
  *
- * Context: may sleep.
- * Return: whether there was any.
+ * Context: Process context, may sleep.
+ * Return: true if any memory was freed.
  */
 bool metastore_value_cache_shrink(void)
 {
@@ -431,7 +444,7 @@ static void value_cache_free_list(struct value_cache *its, struct value_cache_li
 	}
 }
 
-/* Frees all that a CPU keeps, which is off, or does so no more. */
+/* Free all memory of a CPU that is offline or no longer keeps any. */
 static void value_cache_free_all(struct value_cache *its)
 {
 	u32 nr;
@@ -440,12 +453,12 @@ static void value_cache_free_all(struct value_cache *its)
 		value_cache_free_list(its, &its->lists[nr / GROUPS][nr % GROUPS]);
 }
 
-/* Free the memory that waits for a CPU's next turn, which never comes. May sleep. */
+/* Free the memory of an offline CPU, since no work runs there to trim it. May sleep. */
 static int value_cache_cpu_dead(unsigned int cpu)
 {
 	struct value_cache *its = per_cpu_ptr(&value_cache, cpu);
 
-	/* If it runs it is elsewhere, and does there what is to be done there. */
+	/* Work that runs is on another CPU, and trims that CPU's lists. */
 	cancel_delayed_work_sync(&its->trim);
 	synchronize_rcu();
 	value_cache_free_all(its);
@@ -455,10 +468,10 @@ static int value_cache_cpu_dead(unsigned int cpu)
 static enum cpuhp_state hotplug_state;
 
 /**
- * metastore_value_cache_init - nothing is kept yet
+ * metastore_value_cache_init() - Initialize the empty caches of all CPUs
  *
- * Context: may sleep.
- * Return: 0 or what cpuhp_setup_state_nocalls() says.
+ * Context: Process context, may sleep.
+ * Return: 0, or the error of cpuhp_setup_state_nocalls().
  */
 int metastore_value_cache_init(void)
 {
@@ -475,11 +488,11 @@ int metastore_value_cache_init(void)
 }
 
 /**
- * metastore_value_cache_exit - free all that is kept
+ * metastore_value_cache_exit() - Free all kept memory
  *
- * To be called when there are no values any more.
+ * To be called once no values exist any more.
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_value_cache_exit(void)
 {

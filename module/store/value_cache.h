@@ -8,9 +8,9 @@ struct metastore_garbage;
 struct metastore_value;
 
 /**
- * struct metastore_cached - in a value that is gone and whose memory is kept
- * @next:	next in the list
- * @grace:	cookie of the RCU grace period that readers may still be in
+ * struct metastore_cached - part of a freed value whose memory is kept for reuse
+ * @next:	next value in the list
+ * @grace:	cookie of the RCU grace period after which no reader can see the value
  */
 struct metastore_cached {
 	struct metastore_value *next;
