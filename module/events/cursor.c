@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far a subscriber has read the values there are: ops/snapshot.c moves it, and a
- * queue looks whether it has passed a key.
+ * Cursor of a snapshot. ops/snapshot.c moves it. The queue compares keys with it, to
+ * tell which events follow the values that were read.
  */
 #include <linux/slab.h>
 
@@ -11,12 +11,12 @@
 #include "events/topic.h"
 
 /**
- * metastore_cursor_create - make a cursor ahead of all keys
+ * metastore_cursor_create() - Create a cursor ahead of all keys
  * @bucket:	index of the first bucket
- * @newer:	which version a value must be above, of an exact key
+ * @newer:	for an exact key: version that the value's version must exceed
  *
- * Context: may sleep.
- * Return: the cursor, to be freed with kfree(), or NULL.
+ * Context: Process context, may sleep.
+ * Return: The cursor, to be freed with kfree(), or NULL without memory.
  */
 struct metastore_cursor *metastore_cursor_create(u32 bucket, u64 newer)
 {
@@ -36,10 +36,10 @@ static void cursor_free(struct rcu_head *rcu)
 }
 
 /**
- * metastore_cursor_free_later - free a cursor once no reader can be on it
- * @cursor:	the cursor, which no reader can come to any more
+ * metastore_cursor_free_later() - Free a cursor after a grace period
+ * @cursor:	the cursor, which no further reader can find
  *
- * Context: any.
+ * Context: Any context.
  */
 void metastore_cursor_free_later(struct metastore_cursor *cursor)
 {
@@ -47,12 +47,13 @@ void metastore_cursor_free_later(struct metastore_cursor *cursor)
 }
 
 /**
- * metastore_cursor_has_passed - has the snapshot shown what there was of a key?
+ * metastore_cursor_has_passed() - Check whether the cursor is past a key
  * @cursor:	the cursor
  * @key:	the key
  *
- * Context: with the locks of the key's bucket and of the queue held; or, while the key
- * is busy, of the queue's alone.
+ * Context: Caller holds the locks of the key's bucket and of the queue. While the key
+ * is busy the queue's lock suffices: a snapshot does not pass a busy key.
+ * Return: true if the cursor is past it, so that its events are to be enqueued.
  */
 bool metastore_cursor_has_passed(const struct metastore_cursor *cursor,
 				 const struct metastore_key *key)

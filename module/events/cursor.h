@@ -7,18 +7,20 @@
 
 #include "base/table.h"
 
-/** METASTORE_CURSOR_DONE - as bucket: it has passed all keys */
+/** METASTORE_CURSOR_DONE - bucket index of a cursor that has passed all keys */
 #define METASTORE_CURSOR_DONE		U32_MAX
 
 /**
- * struct metastore_cursor - how far a subscriber has read the values there are
- * @bucket:	index of the bucket it is in
- * @pos:	where it is in that one's table
- * @newer:	of an exact key: which version the value must be above
- * @rcu:	for freeing: other readers may be on it
+ * struct metastore_cursor - position of a snapshot in its store
+ * @bucket:	index of the bucket the snapshot is in, or METASTORE_CURSOR_DONE
+ * @pos:	position in that bucket's table
+ * @newer:	for an exact key: the snapshot omits a value unless its version is above
+ *		this. Immutable.
+ * @rcu:	for freeing after a grace period, since other readers may use the cursor
  *
- * Changed with the lock of the bucket it is in and the queue's held, so that who
- * holds a key's bucket's lock knows whether it has passed the key.
+ * @bucket and @pos are protected by two locks: that of the bucket the cursor is in, and
+ * the queue's. So the lock of a key's bucket alone fixes whether the cursor has passed
+ * the key.
  */
 struct metastore_cursor {
 	u32 bucket;

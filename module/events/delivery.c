@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Giving an event to all who are to hear of it.
+ * Deliver an event to all its subscribers.
  *
- * Events of one key must reach every queue in the order of versions, yet nobody else
- * in the bucket shall wait for a key with thousands of subscribers. So after each
- * CHUNK of them the bucket's lock is released for a moment, while the delivery is in
- * the bucket's list. Meanwhile
+ * Events of one key must reach every queue in the order of versions. Yet other users of
+ * the bucket must not wait for a key with thousands of subscribers. So a long delivery
+ * releases the bucket's lock after each CHUNK of them. It is in the bucket's list then.
+ * While the lock is released:
  *
- * - whoever wants to change this key delivers the next chunk himself, until there is
- *   none left (metastore_key_complete()): nobody sleeps on a publisher that is not
- *   scheduled;
- * - subscriptions may come, at the head of their topic's list, which is behind the
- *   walk: they do not get this event, unless their topic's turn is still to come;
- * - subscriptions and topics may go: the walk stands in a section of metastore_srcu,
- *   so they stay in memory, and their links lead on.
+ * - A writer of this key delivers the next chunk itself, until none is left
+ *   (metastore_key_complete()). So no writer sleeps until a descheduled publisher runs
+ *   again.
+ * - New subscriptions enter at the head of their topic's list, behind the walk. They
+ *   get this event only if the walk has not reached their topic yet.
+ * - Subscriptions and topics may be removed. The walk is in a metastore_srcu read
+ *   section, so they stay in memory and their links lead on.
  *
- * The events of a transaction are a group: each queue shall get those it is
- * subscribed to one right behind the other. So all its keys that have subscribers
- * have a delivery under way, and whichever of these comes to an open file first
- * gives its queue the whole group. A subscription that began later is told by the
- * number of transactions that there had been then: it gets none of it, since its
- * key's delivery may be done and the next one may be ahead.
+ * The events of a transaction are a group: each queue gets those it is subscribed to
+ * one right behind the other. All keys of the group that have subscribers have a
+ * delivery under way. The first delivery that reaches an open file gives its queue the
+ * whole group. A subscription that began after the transaction gets no event of it (see
+ * @since). Otherwise it could get a part: the delivery of one key may be done already,
+ * that of another still ahead.
  */
 #include <linux/kernel.h>
 #include <linux/sched.h>
@@ -35,10 +35,13 @@
 #include "events/subscription.h"
 
 /*
- * Deliveries under one hold of the bucket's lock; twice that for who completes
- * another's before his own. One costs some 60 to 350 instructions, and as much
- * for each older event it displaces: one, unless it is much larger than they are and
- * the queue was made so long that they count little.
+ * Deliveries under one hold of the bucket's lock. A writer that completes an earlier
+ * delivery before its own may make twice as many; see metastore_key_complete() for
+ * more.
+ *
+ * One delivery costs some 60 to 350 instructions, and as much for each older event that
+ * it drops. It drops one, unless its event is much larger and the queue is so long that
+ * the least charge is small.
  */
 #define CHUNK	64
 
@@ -49,9 +52,10 @@ static inline bool delivery_is_wanted(const struct metastore_subscription *sub,
 }
 
 /*
- * To one subscription, if there is one, and if its turn is now: events of which only
- * the latest waits come behind the others, which must stand together. With the file's
- * lock and its queue's held.
+ * Push an event of a group to a subscription that wants it, is older than transaction
+ * @id and has its turn. NULL: none. Conflating subscriptions have their turn last,
+ * since the events of the others must be adjacent. The caller holds the file's lock and
+ * the queue's.
  */
 static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
 				  struct metastore_group_event *event,
@@ -66,7 +70,7 @@ static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
 		atomic_inc(&event->queues);
 }
 
-/* To all subscriptions of a file that an event of a group reaches. */
+/* Push an event of a group to the file's subscriptions to its key and prefixes. */
 static void delivery_give_group_event(struct metastore_subscriptions *subs, u64 id,
 				      struct metastore_group_event *event,
 				      struct metastore_push_group *pushed)
@@ -98,8 +102,8 @@ static void delivery_give_group_events(struct metastore_subscriptions *subs,
 }
 
 /*
- * Gives an open file its events of a group, unless it has them. Returns how much work
- * it was, in deliveries.
+ * Push a group to an open file, unless it has the group. Return the work done, counted
+ * in deliveries.
  */
 static u32 delivery_give_group(struct metastore_delivery *delivery,
 			       struct metastore_subscriptions *subs)
@@ -107,7 +111,7 @@ static u32 delivery_give_group(struct metastore_delivery *delivery,
 	struct metastore_group *group = delivery->group;
 	struct metastore_push_group pushed = {};
 
-	/* The lock keeps the subscriptions, whatever topics they are in. */
+	/* The file's lock keeps the subscriptions, whatever topics they are in. */
 	spin_lock(&subs->lock);
 	if (subs->group != group->id) {
 		subs->group = group->id;
@@ -129,8 +133,8 @@ static struct metastore_subscription *delivery_next_subscription(struct metastor
 }
 
 /*
- * Gives the group to the next files, until that was the work of some @nr events. Returns
- * false if there are no more.
+ * Push the group to the next files, for the work of about @nr deliveries. Return false
+ * if there are no more.
  */
 static bool delivery_run_group(struct metastore_delivery *delivery, u32 nr)
 {
@@ -160,10 +164,10 @@ static bool delivery_push_reserved(const struct metastore_delivery *delivery,
 }
 
 /*
- * Gives the event to the next subscriptions of the topic that the walk is at, to @nr of
- * them at most, of which as many are left as it returns. There must be as many
- * references, of which each queue takes one. Compiled twice, since it is what matters
- * where there are many.
+ * Push the event to the next subscriptions of the walk's topic, @nr at most. Return how
+ * many of @nr are left. The caller took @nr references to the value; each queue that
+ * takes the event keeps one. Compiled twice, since this loop is the cost of a large
+ * fan-out.
  */
 static __always_inline u32 delivery_run_topic(struct metastore_delivery *delivery, u32 nr,
 					      bool reserved)
@@ -208,7 +212,7 @@ static inline u32 delivery_run(struct metastore_delivery *delivery, u32 nr)
 						      delivery_run_plain(delivery, nr);
 }
 
-/* Gives the event to the next @nr subscriptions. Returns false if there are no more. */
+/* Push the event to the next @nr subscriptions. Return false if there are no more. */
 static bool delivery_run_event(struct metastore_delivery *delivery, u32 nr)
 {
 	struct metastore_value *value = delivery->notice->record.value;
@@ -225,10 +229,7 @@ static bool delivery_run_event(struct metastore_delivery *delivery, u32 nr)
 	return delivery->walk.topic;
 }
 
-/*
- * Goes on with a delivery, to some @nr subscriptions. Returns whether that was the end of
- * it.
- */
+/* Continue a delivery to about @nr subscriptions. Return whether it is complete. */
 static bool delivery_run_chunk(struct metastore_delivery *delivery, u32 nr,
 			       struct metastore_garbage *garbage)
 {
@@ -238,12 +239,12 @@ static bool delivery_run_chunk(struct metastore_delivery *delivery, u32 nr,
 		return false;
 	if (!list_empty(&delivery->in_bucket))
 		list_del(&delivery->in_bucket);
-	/* From here on its owner may let go of it. */
+	/* Once the lock is released the owner may free the delivery. */
 	delivery->done = true;
 	return true;
 }
 
-/* Lets others have the bucket for a moment. */
+/* Drop the bucket's lock, free garbage, reschedule and take the lock again. */
 static void delivery_yield_bucket(struct metastore_bucket *bucket,
 				  struct metastore_garbage *garbage)
 	__must_hold(&bucket->lock)
@@ -265,8 +266,8 @@ static inline void delivery_set(struct metastore_delivery *delivery,
 }
 
 /*
- * Gives an event to a topic with few subscriptions, under one hold of the lock, when that
- * are all. Returns how many queues took it.
+ * Deliver an event to a single topic with few subscriptions, under one hold of the
+ * lock. Return the number of subscriptions whose queue took it.
  */
 static u32 delivery_run_few(struct metastore_topic *topic, const struct metastore_notice *notice,
 			    struct metastore_garbage *garbage)
@@ -295,7 +296,7 @@ static void delivery_start(struct metastore_delivery *delivery,
 	delivery->done = !metastore_walk_start(&delivery->walk, notice->key, topic, prefixes);
 	if (delivery->done)
 		return;
-	/* Then the lock will be released before the end. */
+	/* So many subscriptions take more than one hold of the lock. */
 	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
 		delivery->section = metastore_section_begin();
 	if (group)
@@ -303,14 +304,17 @@ static void delivery_start(struct metastore_delivery *delivery,
 }
 
 /**
- * metastore_delivery_begin - begin to give an event to the subscribers of a key
- * @delivery:	is set
- * @notice:	the event, of a key that is not busy; stays as long as @delivery, with its
- *		key and its value
- * @group:	events that go with it, this one included, likewise; or NULL
+ * metastore_delivery_begin() - Begin to deliver an event to the subscribers of a key
+ * @delivery:	delivery to initialize
+ * @notice:	event of a key that is not busy. It stays as long as @delivery, with its
+ *		key and its value.
+ * @group:	events of the same transaction, this one included; stays likewise. NULL:
+ *		none
  *
- * Context: with the bucket's lock held. To be followed by metastore_delivery_finish(),
- * by the same task; without a @group the lock is not released in between.
+ * The same task calls metastore_delivery_finish() afterwards. Without a @group it does
+ * not release the lock in between.
+ *
+ * Context: Caller holds the bucket's lock.
  */
 void metastore_delivery_begin(struct metastore_delivery *delivery,
 			      const struct metastore_notice *notice,
@@ -324,13 +328,12 @@ void metastore_delivery_begin(struct metastore_delivery *delivery,
 }
 
 /**
- * metastore_delivery_finish - give an event to the rest of the subscribers of a key
- * @delivery:	the delivery; somebody who waits for the key may have done some or all
- *		of it
- * @garbage:	takes values to be freed when the lock is released
+ * metastore_delivery_finish() - Deliver an event to the remaining subscribers of a key
+ * @delivery:	the delivery; writers of the key may have done some or all of it
+ * @garbage:	takes values to be freed after the unlock
  *
- * Context: with the bucket's lock held, which is released and taken again if
- * there are many. May sleep.
+ * Context: Process context, may sleep. Caller holds the bucket's lock, which is
+ * released and taken again if there are many subscribers.
  */
 void metastore_delivery_finish(struct metastore_delivery *delivery,
 			       struct metastore_garbage *garbage)
@@ -347,7 +350,7 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 		metastore_section_end(delivery->section);
 }
 
-/* Is there a subscription to a prefix of the key? */
+/* Check for a subscription to a prefix of the key. */
 static bool delivery_has_prefix(const struct metastore_key *key)
 {
 	int section = metastore_section_begin();
@@ -361,13 +364,13 @@ static bool delivery_has_prefix(const struct metastore_key *key)
 }
 
 /**
- * metastore_deliver - give an event to the subscribers of a key
- * @notice:	the event, of a key that is not busy, with a reference to its value
- * @garbage:	takes values to be freed when the lock is released
+ * metastore_deliver() - Deliver an event to the subscribers of a key
+ * @notice:	event of a key that is not busy, with a reference to its value
+ * @garbage:	takes values to be freed after the unlock
  *
- * Context: with the bucket's lock held, which is released and taken again if
- * there are many. May sleep.
- * Return: how many queues took it.
+ * Context: Process context, may sleep. Caller holds the bucket's lock, which is
+ * released and taken again if there are many subscribers.
+ * Return: The number of subscriptions whose queue took the event.
  */
 u32 metastore_deliver(const struct metastore_notice *notice, struct metastore_garbage *garbage)
 {
@@ -400,16 +403,16 @@ static struct metastore_delivery *delivery_of(const struct metastore_key *key)
 }
 
 /**
- * metastore_key_complete - complete a delivery of a key that may be under way
+ * metastore_key_complete() - Complete a delivery of a key that may be under way
  * @key:	the key
- * @garbage:	takes values to be freed when the lock is released
+ * @garbage:	takes values to be freed after the unlock
  *
- * With several waiting, always the same might be in between when it is complete
- * and start the next; so who meets yet another one delivers twice as many at a
- * time.
+ * If several writers wait for a key, the same one may always lose to another that
+ * begins the next delivery. So a writer doubles its chunk each time it meets a further
+ * delivery.
  *
- * Context: with the bucket's lock held, which may be released and taken again. May
- * sleep.
+ * Context: Process context, may sleep. Caller holds the bucket's lock, which may be
+ * released and taken again.
  */
 void metastore_key_complete(const struct metastore_key *key,
 			    struct metastore_garbage *garbage)
@@ -425,17 +428,18 @@ void metastore_key_complete(const struct metastore_key *key,
 		if (last && last != version)
 			nr = min_t(u32, 2 * nr, METASTORE_MAX_SUBSCRIPTIONS);
 		last = version;
-		/* After the last one no breath, lest the next one gets ahead. */
+		/* Keep the lock after the last chunk, lest another delivery begin. */
 		if (!delivery_run_chunk(delivery, nr, garbage))
 			delivery_yield_bucket(bucket, garbage);
 	}
 }
 
 /**
- * metastore_key_is_busy - has a key a delivery under way, so that it cannot be changed?
+ * metastore_key_is_busy() - Check whether a delivery of a key is under way
  * @key:	the key
  *
- * Context: with the bucket's lock held.
+ * Context: Caller holds the bucket's lock.
+ * Return: true if so; the key must not be changed then.
  */
 bool metastore_key_is_busy(const struct metastore_key *key)
 {
@@ -443,13 +447,13 @@ bool metastore_key_is_busy(const struct metastore_key *key)
 }
 
 /**
- * metastore_key_hurry - go on with a delivery although other locks are held
+ * metastore_key_hurry() - Continue a delivery although other buckets' locks are held
  * @key:	the key, which is busy
- * @nr:		to how many subscriptions
- * @garbage:	takes values to be freed when the lock is released
+ * @nr:		number of subscriptions
+ * @garbage:	takes values to be freed after the unlock
  *
- * Context: with the bucket's lock held.
- * Return: whether that was the end of it.
+ * Context: Caller holds the bucket's lock, which is not released.
+ * Return: Whether the delivery is complete.
  */
 bool metastore_key_hurry(const struct metastore_key *key, u32 nr,
 			 struct metastore_garbage *garbage)

@@ -15,14 +15,14 @@ struct metastore_group;
 struct metastore_subscriptions;
 
 /**
- * struct metastore_notice - what the subscribers of a key are told
+ * struct metastore_notice - event for the subscribers of a key
  * @key:	the key
  * @record:	the event, without subscription
- * @mask:	METASTORE_EVENT_* of which a subscriber must have asked for one
- * @former:	what the open file is subscribed to from which the value was
- *		stolen: it is told whatever it asked for. Only good for comparing.
- *		NULL: there is none
- * @reserved:	room that is reserved for it, or NULL
+ * @mask:	METASTORE_EVENT_*; a subscriber must have asked for one of these
+ * @former:	subscriptions of the open file that the value was stolen from. They get
+ *		the event whatever their masks are. Only compared, never dereferenced.
+ *		NULL: none
+ * @reserved:	room reserved for the event, or NULL
  */
 struct metastore_notice {
 	const struct metastore_key *key;
@@ -33,19 +33,20 @@ struct metastore_notice {
 };
 
 /**
- * struct metastore_delivery - an event on its way
+ * struct metastore_delivery - delivery of an event that is under way
  * @notice:	the event
- * @group:	the events that go with it, or NULL
- * @garbage:	takes values to be freed when the lock is released: of the one who holds
- *		it and goes on with this
- * @in_bucket:	in the bucket's list, when the lock is not held and there are
- *		subscribers left: nobody but its helpers changes the key
- * @walk:	how far it is
- * @section:	of metastore_srcu, if it has one, else negative
- * @queues:	how many queues took it, if there is no @group
- * @done:	there is nobody left
+ * @group:	events of the same transaction, or NULL
+ * @garbage:	takes values to be freed after the unlock. Belongs to the task that
+ *		holds the lock and runs the delivery.
+ * @in_bucket:	entry in the bucket's list while subscribers are left and the lock may
+ *		be released. The key is busy meanwhile: a writer of it completes the
+ *		delivery first.
+ * @walk:	subscriptions still to come
+ * @section:	index of the metastore_srcu read section, negative if there is none
+ * @queues:	number of subscriptions whose queue took the event; unused with a @group
+ * @done:	whether no subscriber is left
  *
- * Belongs to the publisher, which does not let go of it before it is done.
+ * Owned by the publisher, which keeps it until @done. Protected by the bucket's lock.
  */
 struct metastore_delivery {
 	const struct metastore_notice *notice;
@@ -59,9 +60,10 @@ struct metastore_delivery {
 };
 
 /**
- * struct metastore_group_event - an event of a group
+ * struct metastore_group_event - event of a group
  * @notice:	the event
- * @queues:	how many queues took it
+ * @queues:	number of subscriptions whose queue took it. Atomic, since deliveries
+ *		under other buckets' locks count here too.
  */
 struct metastore_group_event {
 	struct metastore_notice notice;
@@ -69,10 +71,10 @@ struct metastore_group_event {
 };
 
 /**
- * struct metastore_group - events that a queue gets one right behind the other
+ * struct metastore_group - events that each queue gets one right behind the other
  * @id:		number of the transaction in its store, from 1
  * @nr:		number of @events
- * @events:	the events, each of another key
+ * @events:	events, each of another key
  */
 struct metastore_group {
 	u64 id;
@@ -94,20 +96,20 @@ void metastore_delivery_finish(struct metastore_delivery *delivery,
 			       struct metastore_garbage *garbage);
 
 /**
- * metastore_key_lock - take the bucket's lock in order to change a key
+ * metastore_key_lock() - Take the bucket's lock in order to change a key
  * @key:	the key
- * @garbage:	takes values to be freed when the lock is released
+ * @garbage:	takes values to be freed after the unlock
  *
- * Completes an earlier change's delivery of the same key, if one is under way.
+ * If a delivery of the key's last event is under way, complete it first.
  *
- * Context: may sleep. Returns with the bucket's lock held.
+ * Context: Process context, may sleep. Returns with the bucket's lock held.
  */
 static inline void metastore_key_lock(const struct metastore_key *key,
 				      struct metastore_garbage *garbage)
 	__acquires(&key->bucket->lock)
 {
 	spin_lock(&key->bucket->lock);
-	/* Few have as many subscribers as that takes. */
+	/* Rare: only long deliveries and those of transactions are listed. */
 	if (unlikely(!list_empty(&key->bucket->deliveries)))
 		metastore_key_complete(key, garbage);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The event queue of an open file: references to values, bounded in events and in
- * bytes. Nothing is allocated when something is pushed, dropped or lost.
+ * The event queue of an open file. It holds references to values and is bounded in
+ * events and in bytes. Push, drop and loss allocate nothing.
  *
- * And subscriptions as far as their queue knows them: their beginning, their books,
- * their end.
+ * This file has the limits of a queue. It also has the queue's part of a subscription:
+ * its beginning, its books and its end.
  */
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
@@ -17,15 +17,16 @@
 #include "events/topic.h"
 
 /**
- * metastore_room_needed - a further queue may have to have room for an event
- * @room:	of the store
+ * metastore_room_needed() - Announce that a further queue may need room reserved
+ * @room:	the store's
  *
- * To be called before it is so.
+ * Publishers with reservations then reserve anew. Call this before a queue becomes
+ * lossless, or gets a subscription while it is lossless.
  */
 void metastore_room_needed(struct metastore_room *room)
 {
 	atomic64_inc(&room->epoch);
-	/* Pairs with the bucket's lock around metastore_reservations_are_all(). */
+	/* Pairs with the bucket's lock held in metastore_reservations_are_all(). */
 	smp_mb__after_atomic();
 }
 
@@ -35,10 +36,10 @@ static u32 queue_min_charge(u32 max_bytes, u32 max_len)
 }
 
 /**
- * metastore_queue_init - make an empty queue
- * @queue:	the queue
- * @limits:	the store's
- * @room:	whom to tell when there is room at last
+ * metastore_queue_init() - Initialize an empty queue
+ * @queue:	the queue, zeroed
+ * @limits:	the store's limits
+ * @room:	wait state of the store's publishers, woken when room appears
  */
 void metastore_queue_init(struct metastore_queue *queue,
 			  const struct metastore_limits *limits,
@@ -58,7 +59,10 @@ void metastore_queue_init(struct metastore_queue *queue,
 			     METASTORE_KEY_MAX + limits->max_value;
 }
 
-/* Tell the shape of a queue's ring, before another one is allocated. */
+/*
+ * Shape of a queue's ring. A new ring is allocated without the lock; comparing shapes
+ * tells whether it still fits.
+ */
 struct queue_shape {
 	u32 max_len;
 	bool allocated;
@@ -85,7 +89,7 @@ static struct queue_shape queue_look_at_shape(struct metastore_queue *queue)
 	return shape;
 }
 
-/* Has nobody else given it another one meanwhile? */
+/* Check that the shape did not change while the lock was released. */
 static bool queue_has_shape(struct metastore_queue *queue, const struct queue_shape *shape)
 {
 	struct queue_shape now = queue_shape_of(queue);
@@ -102,7 +106,7 @@ static int queue_create_ring(struct metastore_ring *ring, const struct queue_sha
 	       metastore_ring_create(ring, shape->max_len, shape->indexed) : 0;
 }
 
-/* Moves what waits into a new ring. */
+/* Move all waiting events to a new ring. @ring gets the old one. */
 static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *ring)
 {
 	struct metastore_record *record;
@@ -119,13 +123,13 @@ static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *
 }
 
 /**
- * metastore_queue_prepare - allocate what a subscription needs
+ * metastore_queue_prepare() - Allocate the ring that a subscription needs
  * @queue:	the queue
  * @flags:	METASTORE_SUBSCRIBE_*
  *
- * Context: may sleep.
- * Return: 0; -ENOMEM; -EBUSY if what it needs is to be had only by moving more than
- * METASTORE_QUEUE_MOVE_MAX events under the lock.
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM, or -EBUSY if more than METASTORE_QUEUE_MOVE_MAX events would be
+ * moved under the lock.
  */
 int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 {
@@ -157,7 +161,7 @@ int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
 	}
 }
 
-/* The bytes that the ring's events would count with another limit. */
+/* Value of @bytes if the least charge of an event were @charge. */
 static u64 queue_bytes_with(struct metastore_queue *queue, u32 charge)
 {
 	u64 bytes = queue->in_flight;
@@ -170,7 +174,7 @@ static u64 queue_bytes_with(struct metastore_queue *queue, u32 charge)
 	return bytes;
 }
 
-/* Gives a queue other limits and another policy, and a ring for them. */
+/* Apply limits, policy and a new ring. Return 0, -ENOBUFS or -EBUSY. */
 static int queue_reconfigure(struct metastore_queue *queue, struct metastore_ring *ring,
 			     u32 max_bytes, bool lossless, struct metastore_garbage *garbage)
 {
@@ -200,12 +204,12 @@ static int queue_reconfigure(struct metastore_queue *queue, struct metastore_rin
 }
 
 /**
- * metastore_queue_configure - set the limits and the policy of a queue
+ * metastore_queue_configure() - Set the limits and the policy of a queue
  * @queue:	the queue
- * @args:	what the user wants, checked
+ * @args:	the user's arguments, validated
  *
- * Context: may sleep.
- * Return: 0; -ENOMEM; -EBUSY, -ENOBUFS as in uapi/linux/metastore.h.
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM, -EBUSY or -ENOBUFS, as in uapi/linux/metastore.h.
  */
 int metastore_queue_configure(struct metastore_queue *queue,
 			      const struct metastore_queue_info *args)
@@ -244,7 +248,7 @@ int metastore_queue_configure(struct metastore_queue *queue,
 	return err;
 }
 
-/* For how many ms something has been waiting, at least 1; 0: nothing is. */
+/* Age of the oldest waiting event in ms, at least 1; 0: no event waits. */
 static u64 queue_age_of_oldest(struct metastore_queue *queue)
 {
 	u32 age = 0;
@@ -260,11 +264,11 @@ static u64 queue_age_of_oldest(struct metastore_queue *queue)
 }
 
 /**
- * metastore_queue_tell - tell all about a queue
+ * metastore_queue_tell() - Report the state of a queue
  * @queue:	the queue
- * @info:	its [out] fields but the number of subscriptions are set
+ * @info:	its [out] fields are set, except the number of subscriptions
  *
- * Context: takes the queue's lock.
+ * Context: Takes the queue's lock.
  */
 void metastore_queue_tell(struct metastore_queue *queue,
 			  struct metastore_queue_info *info)
@@ -288,10 +292,10 @@ void metastore_queue_tell(struct metastore_queue *queue,
 }
 
 /**
- * metastore_queue_destroy - free what is in a queue
- * @queue:	the queue, which has no readers and no subscriptions any more
+ * metastore_queue_destroy() - Free the contents of a queue
+ * @queue:	the queue, without readers and subscriptions
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_queue_destroy(struct metastore_queue *queue)
 {
@@ -299,7 +303,7 @@ void metastore_queue_destroy(struct metastore_queue *queue)
 	metastore_ring_free(&queue->ring);
 }
 
-/* Reserves the place for one exact key's latest event. */
+/* Reserve bytes for the latest event of one exact key. Return 0 or -ENOBUFS. */
 static int queue_reserve_one_latest(struct metastore_queue *queue)
 {
 	struct metastore_garbage garbage = {};
@@ -317,15 +321,15 @@ static int queue_reserve_one_latest(struct metastore_queue *queue)
 }
 
 /**
- * metastore_queue_admit - prepare a subscription, as far as its queue knows it
+ * metastore_queue_admit() - Initialize the queue's part of a subscription
  * @sub:	the subscription
- * @queue:	where its events shall go, after metastore_queue_prepare()
- * @args:	what the user wants, checked
- * @first_bucket: index of the first bucket with such keys
+ * @queue:	queue of its events, after metastore_queue_prepare()
+ * @args:	the user's arguments, validated
+ * @first_bucket: index of the first bucket that can have matching keys
  *
- * Context: takes the queue's lock. May sleep.
- * Return: 0; -ENOBUFS if places for the latest events of exact keys would take more
- * than half of the queue's bytes; -ENOMEM.
+ * Context: Process context, may sleep; takes the queue's lock.
+ * Return: 0, -ENOMEM, or -ENOBUFS. -ENOBUFS: places for latest events of exact keys
+ * would exceed half of the queue's bytes, or there is no room.
  */
 int metastore_queue_admit(struct metastore_subscription *sub,
 			  struct metastore_queue *queue,
@@ -357,10 +361,10 @@ int metastore_queue_admit(struct metastore_subscription *sub,
 }
 
 /**
- * metastore_queue_dismiss - there will be no subscription after all
- * @sub:	after metastore_queue_admit(); still the caller's
+ * metastore_queue_dismiss() - Undo metastore_queue_admit()
+ * @sub:	the subscription, which the caller still owns
  *
- * Context: takes the queue's lock.
+ * Context: Takes the queue's lock.
  */
 void metastore_queue_dismiss(struct metastore_subscription *sub)
 {
@@ -374,10 +378,10 @@ void metastore_queue_dismiss(struct metastore_subscription *sub)
 }
 
 /**
- * metastore_queue_attach - there is a subscription: its snapshot can be read
+ * metastore_queue_attach() - Let readers read the snapshot of a new subscription
  * @sub:	the subscription
  *
- * Context: with the topic's lock held; takes the queue's.
+ * Context: Caller holds the topic's lock; takes the queue's.
  */
 void metastore_queue_attach(struct metastore_subscription *sub)
 {
@@ -393,12 +397,12 @@ void metastore_queue_attach(struct metastore_subscription *sub)
 }
 
 /**
- * metastore_queue_detach - end a subscription
- * @sub:	the subscription, which no delivery can come to any more but those that
- *		are on it already; not to be used by the caller afterwards
- * @flushed:	whether the subscriber shall read that somebody else did it
+ * metastore_queue_detach() - End a subscription
+ * @sub:	the subscription, which only deliveries under way can still reach. The
+ *		caller must not use it afterwards.
+ * @flushed:	whether FLUSH ended it, so that the subscriber reads a FLUSHED record
  *
- * Context: any; takes the queue's lock.
+ * Context: Takes the queue's lock.
  */
 void metastore_queue_detach(struct metastore_subscription *sub, bool flushed)
 {
@@ -420,13 +424,13 @@ void metastore_queue_detach(struct metastore_subscription *sub, bool flushed)
 }
 
 /**
- * metastore_queue_tell_books - tell what became of a subscription's events
+ * metastore_queue_tell_books() - Report the counters of a subscription
  * @sub:	the subscription
- * @books:	is set
+ * @books:	set to its counters
  *
- * Context: with the file's lock held, so that the subscription stays; takes the
+ * Context: Caller holds the file's lock, so that the subscription stays; takes the
  * queue's.
- * Return: METASTORE_SUBSCRIBE_*.
+ * Return: METASTORE_SUBSCRIBE_*; _SNAPSHOT only until the end of the snapshot is read.
  */
 u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 			       struct metastore_books *books)
@@ -443,13 +447,14 @@ u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 }
 
 /**
- * metastore_queue_hold_snapshot - find the snapshot that is to be read next
+ * metastore_queue_hold_snapshot() - Find the snapshot to be read next
  * @queue:	the queue
- * @cursor:	is set to how far it is; stays as long as the caller's section of
- *		metastore_srcu
+ * @cursor:	set to its cursor, which stays until the end of the caller's read
+ *		section
  *
- * Context: in such a section; takes the queue's lock.
- * Return: its subscription, which stays until metastore_queue_release_snapshot(), or NULL.
+ * Context: Caller is in a metastore_srcu read section; takes the queue's lock.
+ * Return: Its subscription, which stays until metastore_queue_release_snapshot(), or
+ * NULL.
  */
 struct metastore_subscription *
 metastore_queue_hold_snapshot(struct metastore_queue *queue,
@@ -469,10 +474,10 @@ metastore_queue_hold_snapshot(struct metastore_queue *queue,
 }
 
 /**
- * metastore_queue_release_snapshot - let go of a subscription
- * @sub:	of metastore_queue_hold_snapshot()
+ * metastore_queue_release_snapshot() - Release a subscription
+ * @sub:	subscription from metastore_queue_hold_snapshot()
  *
- * Context: takes the queue's lock.
+ * Context: Takes the queue's lock.
  */
 void metastore_queue_release_snapshot(struct metastore_subscription *sub)
 {

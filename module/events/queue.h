@@ -21,12 +21,12 @@ struct metastore_subscriptions;
 struct metastore_topic;
 
 /**
- * struct metastore_books - what became of the events that were matched
- * @matched:	all of them, always the sum of the others
- * @delivered:	were read
- * @conflated:	were replaced by a newer one
- * @lost:	were lost
- * @pending:	wait or are with a reader
+ * struct metastore_books - counters that account for every matched event
+ * @matched:	events that matched, the sum of the other four
+ * @delivered:	events that were read
+ * @conflated:	events that a newer one replaced
+ * @lost:	events that were lost
+ * @pending:	events that wait or are in flight
  */
 struct metastore_books {
 	u64 matched;
@@ -38,37 +38,42 @@ struct metastore_books {
 
 /**
  * struct metastore_subscription - an open file's subscription to a key or prefix
- * @queue:	the queue its events go to; never changes
- * @cookie:	the subscriber's number for it; never changes
- * @flags:	METASTORE_SUBSCRIBE_*; never changes
- * @event_flags: METASTORE_EVENT_F_* that its events have beyond their own; never changes
- * @plain:	whether its events need nothing but a place in the ring, as they are
- * @cancelled:	no further events come; freed when nothing refers to it any more
- * @held:	records without a value, with a reader, that point here
- * @books:	its books, without what is pending: that is the rest
- * @untold:	events lost and not yet reported
- * @lossy:	in the queue's list if @untold is not 0
- * @latest:	of an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
- *		if it has a value
- * @in_latest:	in the queue's list if it has
- * @cursor:	how far it has read the values there are, until it has been told that
- *		those were all; NULL: it has, or does not want them
- * @in_snapshots: in the queue's list until a reader takes the end
- * @rcu:	for freeing
- * @events:	mask of METASTORE_EVENT_*; never changes
- * @topic:	what is subscribed to; never changes, and is there as long as this is
- *		in its list
- * @in_topic:	in the topic's list
- * @subs:	what the open file is subscribed to; never changes
- * @in_file:	in its tree
- * @since:	transactions of the store by the time that it began
+ * @queue:	queue of its events. Immutable.
+ * @cookie:	the subscriber's number for it. Immutable.
+ * @flags:	METASTORE_SUBSCRIBE_*. Immutable.
+ * @event_flags: METASTORE_EVENT_F_* added to each of its events. Immutable.
+ * @plain:	whether its events need only a place in the ring, unmodified
+ * @cancelled:	whether it has ended. No event is enqueued for it any more.
+ * @held:	references of LOST and SNAPSHOT_END records in flight, and of readers of
+ *		its snapshot
+ * @books:	its counters, @pending not in use; see queue_sub_pending()
+ * @untold:	lost events that no LOST record has reported yet
+ * @lossy:	entry in the queue's list while @untold is not 0
+ * @latest:	for an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
+ *		if @latest.value is set
+ * @in_latest:	entry in the queue's list while that event waits
+ * @cursor:	position of its snapshot; NULL: it has none, or its SNAPSHOT_END was
+ *		delivered
+ * @in_snapshots: entry in the queue's list until a reader takes SNAPSHOT_END
+ * @rcu:	for freeing after a grace period
+ * @events:	mask of METASTORE_EVENT_*. Immutable.
+ * @topic:	the key or prefix. Immutable; valid while @in_topic is in the topic's
+ *		list.
+ * @in_topic:	entry in the topic's list
+ * @subs:	set of the open file's subscriptions. Immutable.
+ * @in_file:	node in the tree of @subs
+ * @since:	number of the store's transactions when it began; U64_MAX before that.
+ *		Written under the topic's lock, read under the file's.
  *
- * Up to @rcu it is what the queue knows, protected by the queue's lock. This outlives
- * the rest until the reader has been told everything, and deliveries that may be on it;
- * the queue then frees it, by way of metastore_srcu.
+ * Members up to @rcu belong to the queue and are protected by the queue's lock. They
+ * stay valid after the subscription has ended: until its last record is read, and until
+ * no delivery can use them. The queue then frees the structure after a grace period of
+ * metastore_srcu.
  *
- * The rest is entered in the topic and in the file, and removed from them, with the locks
- * of both held, so that who holds either sees it in both or in none.
+ * The subscription is removed from topic and file with the locks of both held. It is
+ * added under the topic's lock, and the file's lock covers only the tree. So a holder
+ * of the topic's lock sees it in both or in none. A holder of the file's lock may see
+ * it in the tree first.
  */
 struct metastore_subscription {
 	struct metastore_queue *queue;
@@ -97,38 +102,40 @@ struct metastore_subscription {
 
 /**
  * struct metastore_queue - event queue of one open file
- * @lock:	protects the rest but @readers
- * @readers:	who waits for a record
- * @ring:	events that wait, but those of @latest; allocated with the first
- *		subscription, since not every open file has one
- * @lossless:	whether what has no room is lost, rather than what is oldest
- * @max_bytes:	how many bytes the values may take
- * @place_bytes: what the place of one exact key's latest event takes; never changes
- * @latest_bytes:	what all such places take
- * @min_charge:	what a waiting event counts against @max_bytes at least, so
- *		that no event displaces very many
- * @fast_bytes: as long as @bytes are not more than that, an event can simply be
- *		put into the ring if that has a place
- * @bytes:	what waiting events of the ring count, and the true size of those
- *		with readers
- * @in_flight:	the true size of those with readers
- * @reserved_len: events that there must be room for in the ring beyond that
- * @reserved_bytes: and what they count
- * @room_wanted: whether a publisher waits until there is room for one more
- * @room:	whom to tell then; never changes
- * @high_len:	most events that ever waited, as noted before some were taken out
- * @nr_in_flight: number of events with readers
- * @books:	of all subscriptions, those that ended included; without what was matched
- *		and what is pending, which is to be had otherwise
- * @lossy:	subscriptions with events lost and not yet reported
- * @latest:	subscriptions with a latest event that waits, in order
- * @nr_latest:	their number
- * @latest_turn: whether the next event is of @latest, if both have one
+ * @lock:	protects all members but @readers and the immutable ones
+ * @readers:	wait queue of readers and pollers
+ * @ring:	events that wait, except those in @latest. Allocated with the first
+ *		subscription, since not every open file has one.
+ * @lossless:	whether a full queue refuses the new event instead of dropping the
+ *		oldest. Also read without @lock.
+ * @max_bytes:	bytes that values may take
+ * @place_bytes: bytes reserved for one exact key's latest event. Immutable.
+ * @latest_bytes: bytes reserved for all such events
+ * @min_charge:	least charge of a waiting event against @max_bytes, so that no event
+ *		displaces very many
+ * @fast_bytes:	limit of @bytes on the fast path: up to it, an event needs only a place
+ *		in the ring. 0 if @lossless.
+ * @bytes:	charges of events that wait in the ring, plus true sizes of events in
+ *		flight
+ * @in_flight:	true size of the events in flight, in bytes
+ * @nr_in_flight: number of events in flight
+ * @reserved_len: places in the ring reserved for publishers
+ * @reserved_bytes: bytes reserved for them
+ * @room_wanted: whether a publisher waits for room in this queue
+ * @room:	wait state of the store's publishers, woken when room appears.
+ *		Immutable.
+ * @high_len:	most events that ever waited, updated before events are removed
+ * @books:	counters of all subscriptions, ended ones included. @matched and
+ *		@pending are not in use; see metastore_queue_tell().
+ * @lossy:	subscriptions with losses that no LOST record has reported yet
+ * @latest:	subscriptions whose latest event waits, in order of arrival
+ * @nr_latest:	length of @latest
+ * @latest_turn: whether the next event comes from @latest, if the ring has one too
  * @snapshots:	subscriptions with a snapshot
- * @snapshot_turn: whether the next record is of @snapshots, if something else waits too
+ * @snapshot_turn: whether the next record comes from @snapshots, if events wait too
  * @flushed:	subscriptions flushed and not yet reported
- * @flush_at:	records of the ring ahead of that report
- * @flush_at_latest: and those of @latest
+ * @flush_at:	events in the ring ahead of that report
+ * @flush_at_latest: events in @latest ahead of that report
  */
 struct metastore_queue {
 	spinlock_t lock;	/* see above */
@@ -161,13 +168,13 @@ struct metastore_queue {
 };
 
 /**
- * struct metastore_push_group - events that are queued one right behind the other
- * @queue:	the queue, whose lock is held
- * @garbage:	takes values of events that were dropped for them
- * @nr:		how many were taken
- * @more:	whether the event ahead in the ring is one of them
- * @latest:	whether it is the turn of those of which only the latest waits
- * @passed_over: whether there are such
+ * struct metastore_push_group - events that are enqueued one right behind the other
+ * @queue:	the queue. Its lock is held.
+ * @garbage:	takes values of events that are dropped
+ * @nr:		number of events that the queue took
+ * @more:	whether the ring took an event of the group already
+ * @latest:	whether conflating subscriptions have their turn
+ * @passed_over: whether there are conflating subscriptions
  */
 struct metastore_push_group {
 	struct metastore_queue *queue;

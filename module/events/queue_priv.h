@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Shared by the files about queues: queue.c (the whole, and its subscriptions),
- * queue_push.c (events come), queue_take.c (events go).
+ * Internals of the event queue, shared by queue.c (limits, subscriptions), queue_push.c
+ * (enqueue) and queue_take.c (dequeue).
  */
 #ifndef METASTORE_QUEUE_PRIV_H
 #define METASTORE_QUEUE_PRIV_H
@@ -13,40 +13,40 @@
 #include "store/store.h"
 #include "events/queue.h"
 
-/* Is the event's place in the subscription itself? */
+/* Check whether the event waits in the subscription itself, not in the ring. */
 static inline bool queue_sub_has_place(const struct metastore_subscription *sub)
 {
 	return sub->flags & METASTORE_SUBSCRIBE_LATEST &&
 	       !(sub->flags & METASTORE_SUBSCRIBE_PREFIX);
 }
 
-/* Are its events to be found in the ring? */
+/* Check whether the ring must index the events, so that newer ones find them. */
 static inline bool queue_flags_are_indexed(u32 flags)
 {
 	return flags & METASTORE_SUBSCRIBE_LATEST && flags & METASTORE_SUBSCRIBE_PREFIX;
 }
 
-/* Notes whether its events need nothing but a place in the ring. */
+/* Update @plain after a change of its inputs. */
 static inline void queue_sub_note_plain(struct metastore_subscription *sub)
 {
 	sub->plain = !sub->cancelled && !sub->cursor && !sub->event_flags &&
 		     !(sub->flags & METASTORE_SUBSCRIBE_LATEST);
 }
 
-/* Wakes every poller and one reader, if there are any. */
+/* Wake every poller and one reader. */
 static inline void queue_wake(struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
 	/*
-	 * A sleeper enters itself in readers before it looks, under the lock
-	 * held here, whether there is a record: either it sees the record, or
-	 * it is seen. Pairs with read_wait_for_record() and metastore_poll().
+	 * A sleeper adds itself to @readers, then looks for a record under the lock
+	 * that is held here. So it sees the record, or it is woken. Pairs with
+	 * read_wait_for_record() and metastore_poll().
 	 */
 	if (unlikely(waitqueue_active(&queue->readers)))
 		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
 }
 
-/* There may be room where there was none. */
+/* Wake publishers that wait for room in this queue. */
 static inline void queue_room_came(struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
@@ -80,7 +80,7 @@ static inline void queue_count_conflated(struct metastore_subscription *sub)
 	sub->queue->books.conflated++;
 }
 
-/* Events that wait or are with a reader. */
+/* Number of events that wait or are in flight. */
 static inline u64 queue_sub_pending(const struct metastore_subscription *sub)
 {
 	const struct metastore_books *books = &sub->books;
@@ -89,21 +89,21 @@ static inline u64 queue_sub_pending(const struct metastore_subscription *sub)
 	return books->matched - books->delivered - books->conflated - books->lost;
 }
 
-/* The same of all subscriptions, not by the books but by what there is. */
+/* The same for all subscriptions, counted from the contents instead of the books. */
 static inline u64 queue_pending(const struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
 	return (u64)queue->ring.len + queue->nr_latest + queue->nr_in_flight;
 }
 
-/* The bytes that an event counts while it waits; with a reader it is its true size. */
+/* Charge of an event while it waits, in bytes. In flight it counts its true size. */
 static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 {
 	lockdep_assert_held(&queue->lock);
 	return max(size, queue->min_charge);
 }
 
-/* Is there room for so many bytes more, if so many of the ring's are dropped? */
+/* Check for room for @charge more bytes, if @dropped bytes of the ring are dropped. */
 static inline bool queue_has_room(const struct metastore_queue *queue, u32 charge,
 				  u64 dropped)
 {
@@ -113,8 +113,8 @@ static inline bool queue_has_room(const struct metastore_queue *queue, u32 charg
 }
 
 /*
- * To be called after a change of what it depends on. Nothing is simple where what has no
- * place is refused: room in the ring may be reserved.
+ * Update @fast_bytes after a change of its inputs. A lossless queue has no fast path,
+ * since room in its ring may be reserved.
  */
 static inline void queue_note_fast_bytes(struct metastore_queue *queue)
 {
@@ -131,14 +131,17 @@ static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes
 	queue_note_fast_bytes(queue);
 }
 
-/* To be called before events are taken out: it was never longer than now, or noted. */
+/*
+ * Update @high_len. Called before events are removed: it may lag only while the queue
+ * grows.
+ */
 static inline void queue_note_length(struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
 	queue->high_len = max(queue->high_len, queue->ring.len + queue->nr_latest);
 }
 
-/* Takes the oldest out of the ring, with the reference to its value. */
+/* Remove the oldest event of the ring. The caller gets the reference to its value. */
 static inline void queue_remove_oldest(struct metastore_queue *queue)
 {
 	const struct metastore_value *value = metastore_ring_at(&queue->ring, 0)->value;
@@ -151,7 +154,7 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 		queue->flush_at--;
 }
 
-/* The subscription whose latest event has waited longest, of those with a place. */
+/* The subscription whose latest event has waited longest, of a list that is not empty. */
 static inline struct metastore_subscription *queue_first_latest(struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Events come into a queue.
+ * Enqueue events.
  *
- * They wait in a ring. Of some subscriptions only the latest event of a key is
- * wanted. If that is to a prefix, a newer event takes the place in the ring of the
- * one that waits, which is found by an index. If it is to one key, the subscription
- * itself is the event's place, with bytes reserved for it, so that it cannot be lost.
+ * Events wait in a ring, oldest first. A full queue drops its oldest events, or refuses
+ * the new one if it is lossless.
+ *
+ * Conflating subscriptions keep only the latest event of each key. For a prefix, a
+ * newer event replaces the waiting one in the ring, which an index finds. For an exact
+ * key, the event waits in the subscription itself. Bytes are reserved for it, so it is
+ * never lost.
  */
 #include "events/queue_push.h"
 
 /*
- * An event on its way into a queue.
+ * Event to be enqueued
  *
- * @key:	the key that it is about
- * @event:	the event; its subscription is not looked at
+ * @key:	its key
+ * @event:	the event; its subscription is ignored
  * @size:	metastore_value_size() of its value
- * @reserved:	whether there is room reserved for it, no longer counted as such
- * @garbage:	takes values of events that are dropped for it
+ * @reserved:	whether the event had a reservation, which the caller has returned
+ * @garbage:	takes values of events that are dropped
  */
 struct queue_push {
 	const struct metastore_key *key;
@@ -26,7 +29,7 @@ struct queue_push {
 	struct metastore_garbage *garbage;
 };
 
-/* Drops the oldest event of the ring. It is counted as lost. */
+/* Drop the oldest event of the ring and count it as lost. */
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
 {
 	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
@@ -38,8 +41,8 @@ void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore
 }
 
 /*
- * Makes room for so many events more in the ring, and so many bytes, by dropping the
- * oldest. If the queue is lossless nothing is dropped. Returns whether there is room.
+ * Make room in the ring for @events more events and @charge more bytes. Drop the oldest
+ * events for it, but none of a lossless queue. Return whether there is room.
  */
 bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 			       struct metastore_garbage *garbage)
@@ -50,7 +53,7 @@ bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 ch
 	if (queue->lossless)
 		return queue->ring.len + queue->reserved_len <= max_len &&
 		       queue_has_room(queue, charge, 0);
-	/* Events with readers cannot be dropped. */
+	/* Events in flight cannot be dropped. */
 	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
 		return false;
 	while (queue->ring.len > max_len || !queue_has_room(queue, charge, 0))
@@ -58,7 +61,7 @@ bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 ch
 	return true;
 }
 
-/* As an event of another subscription is that of this one. */
+/* Fill in the record of @event for this subscription. */
 static void queue_fill_record(struct metastore_record *record, struct metastore_subscription *sub,
 			      const struct metastore_record *event)
 {
@@ -67,7 +70,7 @@ static void queue_fill_record(struct metastore_record *record, struct metastore_
 	record->flags |= sub->event_flags;
 }
 
-/* Puts a newer event where one of the same key waits. It is as old as that one. */
+/* Replace the waiting event of a key. The newer one keeps the age of the replaced one. */
 static void queue_replace_record(struct metastore_record *old, struct metastore_subscription *sub,
 				 const struct queue_push *push)
 {
@@ -95,8 +98,10 @@ static bool queue_push_in_place(struct metastore_queue *queue, struct metastore_
 }
 
 /*
- * Returns the record, or NULL if there is no room for it. If room was reserved there is,
- * though readers may have taken what counts only while they have it.
+ * Append an event to the ring, or count it as lost. Return its record, or NULL.
+ *
+ * With a reservation it needs only a place. Bytes may be short nevertheless, since
+ * readers take latest events and values of snapshots without a look at reserved bytes.
  */
 static struct metastore_record *queue_push_in_ring(struct metastore_queue *queue,
 						   struct metastore_subscription *sub,
@@ -130,9 +135,9 @@ static bool queue_push_indexed(struct metastore_queue *queue, struct metastore_s
 }
 
 /*
- * Puts it where an event of the same key waits, and drops the oldest if it is so much
- * longer. If that is the very one, it is as if none had waited. Returns false if there
- * is no room for it.
+ * Replace the waiting event @old of the same key. Drop the oldest events if the newer
+ * one needs more bytes. If @old becomes the oldest, remove it and append the newer one
+ * instead. Return false if there is no room.
  */
 static bool queue_push_over(struct metastore_queue *queue, struct metastore_subscription *sub,
 			    struct metastore_record *old, const struct queue_push *push)
@@ -165,7 +170,7 @@ static bool queue_push_over(struct metastore_queue *queue, struct metastore_subs
 	return true;
 }
 
-/* The event of a subscription that wants the latest alone. */
+/* Enqueue an event of a conflating subscription. */
 static bool queue_push_latest(struct metastore_queue *queue, struct metastore_subscription *sub,
 			      const struct queue_push *push)
 {
@@ -179,7 +184,10 @@ static bool queue_push_latest(struct metastore_queue *queue, struct metastore_su
 		     queue_push_indexed(queue, sub, push);
 }
 
-/* Is it to hear of the key? Not if a snapshot will show what the event tells. */
+/*
+ * Check whether the subscription gets events of the key. A snapshot that has not passed
+ * the key will read the new value itself.
+ */
 static bool queue_hears(const struct metastore_subscription *sub, const struct metastore_key *key)
 {
 	lockdep_assert_held(&sub->queue->lock);
@@ -209,15 +217,16 @@ static void queue_unreserve(struct metastore_queue *queue, u32 charge)
 }
 
 /**
- * metastore_queue_reserve - reserve room for an event, if the queue is lossless
+ * metastore_queue_reserve() - Reserve room for an event if the queue is lossless
  * @sub:	the subscription
- * @value:	the event's
- * @charge:	is set to the bytes that are reserved, for metastore_queue_push() or
- *		metastore_queue_unreserve(); 0: there need not be, or can never be, room
+ * @value:	value of the event
+ * @charge:	set to the reserved bytes, for metastore_queue_push_reserved() or
+ *		metastore_queue_unreserve(); 0: no reservation is needed, or the event
+ *		can never fit
  *
- * Context: in a section of metastore_srcu; takes the queue's lock.
- * Return: 0; -ENOBUFS if there is no room; when there is, its store's waiters are
- * woken.
+ * Context: Caller is in a metastore_srcu read section; takes the queue's lock.
+ * Return: 0, or -ENOBUFS if there is no room. The store's waiting publishers are woken
+ * when there may be room.
  */
 int metastore_queue_reserve(struct metastore_subscription *sub,
 			    const struct metastore_value *value, u32 *charge)
@@ -247,11 +256,11 @@ unlock:
 }
 
 /**
- * metastore_queue_unreserve - give room back that was not used
+ * metastore_queue_unreserve() - Give unused room back
  * @sub:	the subscription
- * @charge:	of metastore_queue_reserve()
+ * @charge:	value that metastore_queue_reserve() set
  *
- * Context: in the same section of metastore_srcu; takes the queue's lock.
+ * Context: Caller is in the same metastore_srcu read section; takes the queue's lock.
  */
 void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge)
 {
@@ -264,8 +273,8 @@ void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge)
 }
 
 /*
- * The short way where the ring is full, as that of who never reads is: the oldest makes
- * room. Returns false if that is not simple.
+ * Fast path if the ring is full: replace the oldest event. The ring of a subscriber
+ * that never reads is always full. Return false if the slow path is needed.
  */
 static bool queue_push_for_oldest(struct metastore_queue *queue,
 				  struct metastore_subscription *sub,
@@ -282,7 +291,7 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 	oldest = metastore_ring_at(ring, 0);
 	bytes = queue->bytes + queue_charge(queue, push->size) -
 		queue_charge(queue, metastore_value_size(oldest->value));
-	/* That is never so if the queue is lossless. */
+	/* A lossless queue always returns here: its fast_bytes is 0. */
 	if (bytes > queue->fast_bytes)
 		return false;
 	sub->books.matched++;
@@ -299,16 +308,16 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 }
 
 /**
- * metastore_queue_push_any - queue any event for any subscription
+ * metastore_queue_push_any() - Enqueue an event for any subscription
  * @sub:	the subscription
- * @key:	the key that the event is about
- * @event:	the event; its subscription is not looked at
- * @garbage:	takes values of events that were dropped for it
+ * @key:	key of the event
+ * @event:	the event; its subscription is ignored
+ * @garbage:	takes values of events that are dropped
  *
- * Context: with the queue's lock held.
- * Return: true if the queue took it, with a reference of the caller's to its value;
- * false if there is no room for it, then it is counted as lost, or if the subscription
- * has ended, or its snapshot has not passed the key yet.
+ * Context: Caller holds the queue's lock.
+ * Return: true if the queue took the event and one of the caller's references to its
+ * value. false if there is no room, and the event counts as lost. Also false if the
+ * subscription has ended, or its snapshot has not passed the key yet.
  */
 bool metastore_queue_push_any(struct metastore_subscription *sub,
 			      const struct metastore_key *key,
@@ -328,14 +337,14 @@ bool metastore_queue_push_any(struct metastore_subscription *sub,
 }
 
 /**
- * metastore_queue_push_reserved - queue an event for which room is reserved
- * @reservation: the room, and whose it is
- * @key:	the key that the event is about
- * @event:	the event; its subscription is not looked at
- * @garbage:	takes values of events that were dropped for it
+ * metastore_queue_push_reserved() - Enqueue an event that has a reservation
+ * @reservation: the reservation, which is used up
+ * @key:	key of the event
+ * @event:	the event; its subscription is ignored
+ * @garbage:	takes values of events that are dropped
  *
- * Context: with the bucket's lock held; takes the queue's.
- * Return: as metastore_queue_push_any().
+ * Context: Caller holds the bucket's lock; takes the queue's.
+ * Return: As metastore_queue_push_any().
  */
 bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 				   const struct metastore_key *key,
@@ -357,7 +366,7 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 	queue_unreserve(queue, reservation->charge);
 	reservation->used = true;
 	taken = queue_push_one(queue, reservation->sub, &push);
-	/* It may have needed less, or nothing. */
+	/* The event may have taken less room than reserved, or none. */
 	queue_room_came(queue);
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
@@ -365,13 +374,13 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 }
 
 /**
- * metastore_queue_push_begin - begin to queue events one right behind the other
- * @group:	is set
+ * metastore_queue_push_begin() - Begin to enqueue events one right behind the other
+ * @group:	state to initialize
  * @queue:	the queue
- * @garbage:	takes values of events that were dropped for them
+ * @garbage:	takes values of events that are dropped
  *
- * Context: with a bucket's lock held; takes the queue's, until
- * metastore_queue_push_end().
+ * Context: Caller holds a bucket's lock. Takes the queue's, which
+ * metastore_queue_push_end() releases.
  */
 void metastore_queue_push_begin(struct metastore_push_group *group,
 				struct metastore_queue *queue,
@@ -383,9 +392,12 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 }
 
 /**
- * metastore_queue_has_turn - is it a subscription's turn?
+ * metastore_queue_has_turn() - Check whether a subscription has its turn
  * @group:	the events
  * @sub:	the subscription
+ *
+ * Return: true for a conflating subscription after metastore_queue_push_latest(), for
+ * any other before it.
  */
 bool metastore_queue_has_turn(struct metastore_push_group *group,
 			      const struct metastore_subscription *sub)
@@ -397,10 +409,10 @@ bool metastore_queue_has_turn(struct metastore_push_group *group,
 }
 
 /**
- * metastore_queue_push_latest - now those come of which only the latest waits
+ * metastore_queue_push_latest() - Begin the turn of conflating subscriptions
  * @group:	the events
  *
- * Return: whether there are any.
+ * Return: Whether there are any.
  */
 bool metastore_queue_push_latest(struct metastore_push_group *group)
 {
@@ -409,16 +421,16 @@ bool metastore_queue_push_latest(struct metastore_push_group *group)
 }
 
 /**
- * metastore_queue_push_next - queue one of them
+ * metastore_queue_push_next() - Enqueue one event of a group
  * @group:	the events
  * @sub:	the subscription
- * @key:	the key that the event is about
+ * @key:	key of the event
  * @event:	the event; the queue takes a reference of its own to its value
  *
- * Those that are taken have METASTORE_EVENT_F_MORE but for the last, and but for those
- * of which only the latest waits.
+ * Set METASTORE_EVENT_F_MORE in all events that the queue takes, except the last one
+ * and those of conflating subscriptions.
  *
- * Return: whether the queue took it, as in metastore_queue_push_any().
+ * Return: Whether the queue took it, as in metastore_queue_push_any().
  */
 bool metastore_queue_push_next(struct metastore_push_group *group,
 			       struct metastore_subscription *sub,
@@ -440,7 +452,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 	group->nr++;
 	if (group->latest)
 		return true;
-	/* Unless it was dropped again for this one. */
+	/* The previous one may have been dropped for this one. */
 	if (group->more && ring->len > 1)
 		metastore_ring_at(ring, ring->len - 2)->flags |= METASTORE_EVENT_F_MORE;
 	group->more = true;
@@ -448,8 +460,10 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 }
 
 /**
- * metastore_queue_push_end - that were all
+ * metastore_queue_push_end() - End a group of events and wake readers
  * @group:	the events
+ *
+ * Context: Releases the queue's lock.
  */
 void metastore_queue_push_end(struct metastore_push_group *group)
 	__releases(&group->queue->lock)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Events come into a queue by the short way, which most go: it is inlined where an event
- * is given to many.
+ * Enqueue on the fast path, which most events take. It is inlined for delivery of one
+ * event to many subscribers.
  */
 #ifndef METASTORE_QUEUE_PUSH_H
 #define METASTORE_QUEUE_PUSH_H
@@ -10,9 +10,9 @@
 
 /**
  * struct metastore_reservation - room for one event in a lossless queue
- * @sub:	the subscription that will get it
- * @charge:	bytes of the queue
- * @used:	whether the event came, and took it
+ * @sub:	subscription that will get the event
+ * @charge:	reserved bytes of the queue
+ * @used:	whether metastore_queue_push_reserved() used it up
  */
 struct metastore_reservation {
 	struct metastore_subscription *sub;
@@ -20,7 +20,7 @@ struct metastore_reservation {
 	bool used;
 };
 
-/* Has the ring a place for it, without anything being dropped or refused? */
+/* Check that the ring has a place, so that nothing need be dropped or refused. */
 static inline bool queue_has_place(const struct metastore_queue *queue, u32 charge)
 {
 	lockdep_assert_held(&queue->lock);
@@ -28,7 +28,7 @@ static inline bool queue_has_place(const struct metastore_queue *queue, u32 char
 	       queue->bytes + charge <= queue->fast_bytes;
 }
 
-/* Puts an event into the ring, which has a place for it. */
+/* Append an event to the ring, which has a place for it. */
 static inline struct metastore_record *
 queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 	     const struct metastore_record *event, u32 charge)
@@ -55,15 +55,15 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
 				   struct metastore_garbage *garbage);
 
 /**
- * metastore_queue_push - queue an event
+ * metastore_queue_push() - Enqueue an event
  * @sub:	the subscription
- * @key:	the key that the event is about
- * @event:	the event; its subscription is not looked at
+ * @key:	key of the event
+ * @event:	the event; its subscription is ignored
  * @size:	metastore_value_size() of its value
- * @garbage:	takes values of events that were dropped for it
+ * @garbage:	takes values of events that are dropped
  *
- * Context: with the bucket's lock held; takes the queue's.
- * Return: as metastore_queue_push_any().
+ * Context: Caller holds the bucket's lock; takes the queue's.
+ * Return: As metastore_queue_push_any().
  */
 static __always_inline bool
 metastore_queue_push(struct metastore_subscription *sub, const struct metastore_key *key,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Events go from a queue to a reader.
+ * Dequeue records for readers.
  *
- * What a reader takes stays on the books (bytes, pending) until it says with
- * metastore_queue_finish() what became of it, so that a copy that failed is
- * counted as lost, and a slow copy pins no more than the budget.
+ * Events that a reader takes are in flight until metastore_queue_finish() settles them.
+ * Meanwhile they count as pending, and their bytes against the queue. So a failed copy
+ * counts as lost, and a slow copy pins no more than the budget.
  */
 #include <linux/align.h>
 #include <linux/sched.h>
@@ -23,9 +23,9 @@ enum queue_next {
 };
 
 /*
- * What a reader gets next. Losses come first, then FLUSHED if it is its turn. Of events
- * in the ring, in places of their own, and values of snapshots none shall wait for the
- * others; but a group stays together.
+ * Decide what a reader gets next. Losses come first, then FLUSHED once the events ahead
+ * of it are read. Events in the ring, latest events and snapshot values alternate, so
+ * that none waits for all others. A group stays together.
  */
 static enum queue_next queue_next_of(const struct metastore_queue *queue)
 {
@@ -42,7 +42,7 @@ static enum queue_next queue_next_of(const struct metastore_queue *queue)
 	return queue->ring.len ? NEXT_RING : NEXT_NONE;
 }
 
-/* Copies the next record, unless it is of a snapshot; returns which it is. */
+/* Copy the next record, unless it is of a snapshot. Return which kind it is. */
 static enum queue_next queue_peek_next(struct metastore_queue *queue,
 				       struct metastore_record *record)
 {
@@ -78,7 +78,7 @@ static enum queue_next queue_peek_next(struct metastore_queue *queue,
 	return next;
 }
 
-/* A reader has its value now, which counts its true size. */
+/* Account for an event in flight, which counts its true size. */
 static void queue_count_in_flight(struct metastore_queue *queue,
 				  const struct metastore_record *record)
 {
@@ -113,7 +113,7 @@ static void queue_consume_oldest(struct metastore_queue *queue,
 	queue_count_in_flight(queue, record);
 }
 
-/* Takes out what queue_peek_next() showed. */
+/* Dequeue the record that queue_peek_next() returned. */
 static void queue_consume_next(struct metastore_queue *queue, enum queue_next next,
 			       const struct metastore_record *record)
 {
@@ -140,14 +140,15 @@ static void queue_consume_next(struct metastore_queue *queue, enum queue_next ne
 }
 
 /**
- * metastore_queue_overdraws - would a further record leave a reader with too much?
+ * metastore_queue_overdraws() - Check the limit of bytes in flight
  * @queue:	the queue
  * @record:	the record
  *
- * With more than half of the budget, that is. The rest is for new events, which cannot
- * displace what a reader has.
+ * Events in flight may take half of the queue's bytes. The rest is for new events,
+ * which cannot displace those in flight.
  *
- * Context: with the queue's lock held.
+ * Context: Caller holds the queue's lock.
+ * Return: true if more than half would be in flight.
  */
 bool metastore_queue_overdraws(const struct metastore_queue *queue,
 			       const struct metastore_record *record)
@@ -157,13 +158,13 @@ bool metastore_queue_overdraws(const struct metastore_queue *queue,
 				queue->max_bytes / 2;
 }
 
-/* The rest is metastore_snapshot_take()'s. */
+/* Snapshot values are left to metastore_snapshot_take(). */
 static bool queue_is_taken_here(enum queue_next next)
 {
 	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
 }
 
-/* Has nothing but the ring anything to be read? */
+/* Check that only the ring has records. */
 static bool queue_is_ring_alone(const struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
@@ -172,8 +173,8 @@ static bool queue_is_ring_alone(const struct metastore_queue *queue)
 }
 
 /*
- * Takes events out of the ring, which alone has any: so what is done for one after the
- * other elsewhere can be done for all together. Returns as metastore_queue_take().
+ * Fast path if only the ring has records: account for all taken events at once. Return
+ * as metastore_queue_take().
  */
 static int queue_take_from_ring(struct metastore_queue *queue, struct metastore_record *records,
 				int max, size_t room)
@@ -208,7 +209,7 @@ static int queue_take_from_ring(struct metastore_queue *queue, struct metastore_
 	return nr;
 }
 
-/* Takes whatever has its turn, one after the other. */
+/* Slow path: dequeue any records one by one. Return as metastore_queue_take(). */
 static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_record *records,
 			      int max, size_t room)
 {
@@ -230,15 +231,15 @@ static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_re
 }
 
 /**
- * metastore_queue_take - take records out for a reader
+ * metastore_queue_take() - Dequeue records for a reader
  * @queue:	the queue
- * @records:	is filled; to be given to metastore_queue_finish()
- * @max:	records that @records has room for
- * @room:	bytes that the reader has room for
+ * @records:	array to fill, for metastore_queue_finish()
+ * @max:	capacity of @records
+ * @room:	size of the reader's buffer in bytes
  *
- * Context: takes the queue's lock.
- * Return: the number of records, not always all that fit; 0 if there are none, or if
- * it is a snapshot's turn; -EMSGSIZE if the first does not fit.
+ * Context: Takes the queue's lock.
+ * Return: The number of records, which may be fewer than fit; 0 if there are none, or
+ * if a snapshot has its turn; -EMSGSIZE if the first one does not fit.
  */
 int metastore_queue_take(struct metastore_queue *queue,
 			 struct metastore_record *records, int max, size_t room)
@@ -259,12 +260,12 @@ int metastore_queue_take(struct metastore_queue *queue,
 /* Snapshots */
 
 /**
- * metastore_queue_snapshot_record - make the record of a value that is there
+ * metastore_queue_snapshot_record() - Fill in the record of a snapshot value
  * @sub:	the subscription
  * @value:	the value, which stays while the bucket's lock is held
- * @record:	is set
+ * @record:	record to fill in, without a reference to @value
  *
- * Context: with the queue's lock held.
+ * Context: Caller holds the queue's lock.
  */
 void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 				     struct metastore_value *value,
@@ -281,12 +282,12 @@ void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 }
 
 /**
- * metastore_queue_snapshot_end - make the record that those were all values
+ * metastore_queue_snapshot_end() - Fill in the record that ends a snapshot
  * @sub:	the subscription
- * @record:	is set
+ * @record:	record to fill in
  *
- * Context: with the queue's lock held.
- * Return: false if another reader has it, or the subscription has ended.
+ * Context: Caller holds the queue's lock.
+ * Return: false if another reader took that record, or the subscription has ended.
  */
 bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
 				  struct metastore_record *record)
@@ -300,11 +301,11 @@ bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
 }
 
 /**
- * metastore_queue_snapshot_consume - a reader takes a record of a snapshot
+ * metastore_queue_snapshot_consume() - Account for a snapshot record in flight
  * @queue:	the queue
- * @record:	the record
+ * @record:	the record; gets a reference to its value
  *
- * Context: with the queue's lock held, and if it has a value the bucket's.
+ * Context: Caller holds the queue's lock, and the bucket's if the record has a value.
  */
 void metastore_queue_snapshot_consume(struct metastore_queue *queue,
 				      const struct metastore_record *record)
@@ -331,7 +332,7 @@ static void queue_finish_snapshot(struct metastore_subscription *sub)
 	queue_sub_note_plain(sub);
 }
 
-/* Readers are through */
+/* Completion of reads */
 
 static void queue_free_sub(struct rcu_head *rcu)
 {
@@ -341,7 +342,7 @@ static void queue_free_sub(struct rcu_head *rcu)
 	kfree(sub);
 }
 
-/* Frees a subscription once nothing refers to it any more. */
+/* Free a subscription that has ended, if nothing refers to it any more. */
 void metastore_queue_free_if_done(struct metastore_subscription *sub)
 {
 	lockdep_assert_held(&sub->queue->lock);
@@ -359,7 +360,7 @@ static void queue_undo_end(struct metastore_queue *queue, struct metastore_subsc
 		list_add(&sub->in_snapshots, &queue->snapshots);
 }
 
-/* The reader did not get it, which is no event: it is the next again. */
+/* Make LOST, FLUSHED or SNAPSHOT_END pending again after a failed copy. */
 static void queue_undo_take(struct metastore_queue *queue,
 			    const struct metastore_record *record)
 {
@@ -372,7 +373,10 @@ static void queue_undo_take(struct metastore_queue *queue,
 		queue_undo_end(queue, record->sub);
 }
 
-/* A reader is through with an event. What it counts is the caller's to settle. */
+/*
+ * Settle an event in flight. The caller updates the bytes and the delivered events of
+ * the queue.
+ */
 static void queue_finish_event(struct metastore_record *record, bool delivered,
 			       struct metastore_garbage *garbage)
 {
@@ -387,7 +391,7 @@ static void queue_finish_event(struct metastore_record *record, bool delivered,
 	metastore_queue_free_if_done(sub);
 }
 
-/* A reader is through with a record that is no event. */
+/* Settle a record in flight that is not an event. */
 static void queue_finish_other(struct metastore_queue *queue, struct metastore_record *record,
 			       bool delivered)
 {
@@ -402,7 +406,7 @@ static void queue_finish_other(struct metastore_queue *queue, struct metastore_r
 	metastore_queue_free_if_done(record->sub);
 }
 
-/* A reader is through with records, of which it got the first @delivered. */
+/* Settle @nr records in flight, of which the reader got the first @delivered. */
 static void queue_finish_records(struct metastore_queue *queue,
 				 struct metastore_record *records, int nr,
 				 int delivered, struct metastore_garbage *garbage)
@@ -431,17 +435,18 @@ static void queue_finish_records(struct metastore_queue *queue,
 }
 
 /**
- * metastore_queue_finish - say what became of records taken
+ * metastore_queue_finish() - Settle dequeued records
  * @queue:	the queue
- * @records:	the records of one metastore_queue_take(); not to be used
- *		afterwards
- * @nr:		their number
- * @delivered:	how many of them, from the first, the reader got
+ * @records:	all records of one metastore_queue_take() or metastore_snapshot_take();
+ *		not to be used afterwards
+ * @nr:		number of @records
+ * @delivered:	number of records, from the first, that the reader got
  *
- * Events that it did not get are counted as lost; that is the next record.
+ * The other events count as lost, and LOST becomes the next record. Other records wait
+ * again.
  *
- * Context: takes the queue's lock. May sleep.
- * Return: whether there is something more to be read.
+ * Context: Process context, may sleep; takes the queue's lock.
+ * Return: Whether more records can be read.
  */
 bool metastore_queue_finish(struct metastore_queue *queue,
 			    struct metastore_record *records, int nr,
@@ -460,11 +465,11 @@ bool metastore_queue_finish(struct metastore_queue *queue,
 }
 
 /**
- * metastore_queue_next_size - length of the next record
+ * metastore_queue_next_size() - Compute the length of the next record
  * @queue:	the queue
  *
- * Context: takes the queue's lock.
- * Return: bytes; 0 if there is none, or if it is a snapshot's turn.
+ * Context: Takes the queue's lock.
+ * Return: Bytes; 0 if there is no record, or if a snapshot has its turn.
  */
 size_t metastore_queue_next_size(struct metastore_queue *queue)
 {
@@ -472,7 +477,7 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
 	size_t size = 0;
 
 	spin_lock(&queue->lock);
-	/* Its value stays as long as the lock is held. */
+	/* The lock keeps the record's value. */
 	if (queue_is_taken_here(queue_peek_next(queue, &record)))
 		size = metastore_record_size(&record);
 	spin_unlock(&queue->lock);
@@ -480,10 +485,11 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
 }
 
 /**
- * metastore_queue_has_record - whether something can be read
+ * metastore_queue_has_record() - Check whether a record can be read
  * @queue:	the queue
  *
- * Context: takes the queue's lock.
+ * Context: Takes the queue's lock.
+ * Return: true if there is one.
  */
 bool metastore_queue_has_record(struct metastore_queue *queue)
 {
@@ -496,14 +502,14 @@ bool metastore_queue_has_record(struct metastore_queue *queue)
 }
 
 /**
- * metastore_queue_pass_on - wake the next reader if this one left something
+ * metastore_queue_pass_on() - Wake the next reader if this one left records
  * @queue:	the queue
  *
- * Context: takes the queue's lock.
+ * Context: Takes the queue's lock.
  */
 void metastore_queue_pass_on(struct metastore_queue *queue)
 {
-	/* Who is not there yet will look for himself before he sleeps. */
+	/* A reader that is not queued yet looks for a record before it sleeps. */
 	if (!waitqueue_active(&queue->readers))
 		return;
 	spin_lock(&queue->lock);
@@ -512,7 +518,7 @@ void metastore_queue_pass_on(struct metastore_queue *queue)
 	spin_unlock(&queue->lock);
 }
 
-/* Takes out all that waits, for nobody: there are no subscriptions left. May sleep. */
+/* Discard all records of a queue without subscriptions. May sleep. */
 void metastore_queue_drain(struct metastore_queue *queue)
 {
 	struct metastore_garbage garbage = {};
@@ -524,7 +530,7 @@ void metastore_queue_drain(struct metastore_queue *queue)
 		next = queue_peek_next(queue, &record);
 		if (next != NEXT_NONE) {
 			queue_consume_next(queue, next, &record);
-			/* As if it was read, lest its loss be told as well. */
+			/* As delivered, since a loss would add a LOST record. */
 			queue_finish_records(queue, &record, 1, 1, &garbage);
 		}
 		spin_unlock(&queue->lock);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Room in lossless queues that is reserved for an event before it comes.
- */
+/* Reservations: room in lossless queues for an event that is not published yet. */
 #include <linux/bsearch.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -14,7 +12,7 @@
 #include "events/queue_push.h"
 #include "events/reservation.h"
 
-/* Reservations that there is memory for at first. */
+/* Initial capacity, in reservations */
 #define RESERVATIONS_FIRST	16
 
 static int reservations_compare(const void *a, const void *b)
@@ -25,11 +23,11 @@ static int reservations_compare(const void *a, const void *b)
 }
 
 /**
- * metastore_reservations_find - find the reservation of a subscription
- * @reserved:	the reservations
+ * metastore_reservations_find() - Find the reservation of a subscription
+ * @reserved:	the reservations, sorted
  * @sub:	the subscription
  *
- * Return: the reservation, or NULL.
+ * Return: The reservation, or NULL.
  */
 struct metastore_reservation *
 metastore_reservations_find(const struct metastore_reservations *reserved,
@@ -42,11 +40,12 @@ metastore_reservations_find(const struct metastore_reservations *reserved,
 }
 
 /**
- * metastore_reservations_are_all - are they all that are needed?
+ * metastore_reservations_are_all() - Check that no further queue can need a reservation
  * @reserved:	the reservations
- * @key:	the key that they are for
+ * @key:	the key they are for
  *
- * Context: with the bucket's lock held.
+ * Context: Caller holds the bucket's lock. Pairs with metastore_room_needed().
+ * Return: false if the store announced such a queue since @reserved->epoch was read.
  */
 bool metastore_reservations_are_all(const struct metastore_reservations *reserved,
 				    const struct metastore_key *key)
@@ -55,7 +54,7 @@ bool metastore_reservations_are_all(const struct metastore_reservations *reserve
 	return reserved->epoch == atomic64_read(&key->bucket->store->room.epoch);
 }
 
-/* Makes sure that there is memory for one more. */
+/* Grow @items so that one more fits. Return 0 or -ENOMEM. */
 static int reservations_grow(struct metastore_reservations *reserved)
 {
 	u32 max = reserved->max ? 2 * reserved->max : RESERVATIONS_FIRST;
@@ -74,13 +73,13 @@ static int reservations_grow(struct metastore_reservations *reserved)
 }
 
 /**
- * metastore_reservations_add - reserve room for an event, if a queue is lossless
+ * metastore_reservations_add() - Reserve room for an event if a queue is lossless
  * @reserved:	the reservations
  * @sub:	the subscription
- * @value:	the event's
+ * @value:	value of the event
  *
- * Context: may sleep.
- * Return: 0; -ENOMEM; -ENOBUFS if the queue has no room.
+ * Context: Process context in a metastore_srcu read section, may sleep.
+ * Return: 0, -ENOMEM, or -ENOBUFS if the queue has no room.
  */
 int metastore_reservations_add(struct metastore_reservations *reserved,
 			       struct metastore_subscription *sub,
@@ -100,10 +99,10 @@ int metastore_reservations_add(struct metastore_reservations *reserved,
 }
 
 /**
- * metastore_reservations_release - give back what was not used
+ * metastore_reservations_release() - Give unused room back
  * @reserved:	the reservations
  *
- * Context: may sleep.
+ * Context: Process context in the same metastore_srcu read section, may sleep.
  */
 void metastore_reservations_release(struct metastore_reservations *reserved)
 {
@@ -119,8 +118,8 @@ void metastore_reservations_release(struct metastore_reservations *reserved)
 }
 
 /**
- * metastore_reservations_sort - let reservations be found
- * @reserved:	the reservations, which are all
+ * metastore_reservations_sort() - Sort reservations for metastore_reservations_find()
+ * @reserved:	the reservations, complete
  */
 void metastore_reservations_sort(struct metastore_reservations *reserved)
 {

@@ -7,13 +7,14 @@
 #include "events/queue_push.h"
 
 /**
- * struct metastore_reservations - room in all lossless queues that an event goes to
- * @items:	@nr of them, by the address of the subscription
- * @nr:		their number
- * @max:	how many there is memory for
- * @epoch:	of struct metastore_room, from before the queues were looked for
+ * struct metastore_reservations - room for one event in all lossless queues it goes to
+ * @items:	reservations, sorted by address of the subscription before a search
+ * @nr:		number of @items
+ * @max:	number of @items that there is memory for
+ * @epoch:	value of struct metastore_room's epoch before the search for queues
  *
- * From the first reservation to the release of all in a section of metastore_srcu.
+ * The owner is in a metastore_srcu read section from the first reservation to the
+ * release of all.
  */
 struct metastore_reservations {
 	struct metastore_reservation *items;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Records in the order in which they came, and finding the event of a key that waits,
- * so that a newer one can take its place.
+ * Records in the order of their arrival. An index finds the waiting event of a key, so
+ * that a newer one can take its place.
  */
 #include <linux/hash.h>
 #include <linux/log2.h>
@@ -15,12 +15,12 @@
 #include "events/ring.h"
 
 /**
- * metastore_ring_create - make an empty ring
- * @ring:	is set
- * @max_len:	how many records it holds, at least 1
- * @indexed:	whether some of them are to be found
+ * metastore_ring_create() - Create an empty ring
+ * @ring:	ring to initialize
+ * @max_len:	capacity in records, at least 1
+ * @indexed:	whether the ring has an index
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  * Return: 0 or -ENOMEM.
  */
 int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed)
@@ -42,10 +42,10 @@ int metastore_ring_create(struct metastore_ring *ring, u32 max_len, bool indexed
 }
 
 /**
- * metastore_ring_free - free a ring
- * @ring:	the ring; what its records refer to is the caller's business
+ * metastore_ring_free() - Free the memory of a ring
+ * @ring:	the ring; the caller drops the references of its records
  *
- * Context: may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_ring_free(struct metastore_ring *ring)
 {
@@ -55,8 +55,8 @@ void metastore_ring_free(struct metastore_ring *ring)
 }
 
 /*
- * Not by the node's hash: keys of one can be made by the thousand, and all of them would
- * be in one chain, which is walked with locks held.
+ * Use a secret hash instead of the node's. Users can make thousands of keys with the
+ * same node hash: all would be in one chain, which is walked with locks held.
  */
 static struct hlist_head *ring_chain(const struct metastore_ring *ring,
 				     const struct metastore_subscription *sub,
@@ -68,7 +68,7 @@ static struct hlist_head *ring_chain(const struct metastore_ring *ring,
 }
 
 /**
- * metastore_ring_index - let a record be found
+ * metastore_ring_index() - Add a record to the index
  * @ring:	a ring that has an index
  * @record:	the record
  */
@@ -79,12 +79,12 @@ void metastore_ring_index(struct metastore_ring *ring, const struct metastore_re
 }
 
 /**
- * metastore_ring_find - find the event of a key that waits
+ * metastore_ring_find() - Find the waiting event of a key
  * @ring:	a ring that has an index
- * @sub:	of which subscription
- * @value:	the body of another event of the key
+ * @sub:	subscription of the event
+ * @value:	body of another event of the key
  *
- * Return: the record, or NULL.
+ * Return: The record, or NULL.
  */
 struct metastore_record *metastore_ring_find(const struct metastore_ring *ring,
 					     const struct metastore_subscription *sub,

@@ -13,15 +13,15 @@
 struct metastore_subscription;
 
 /**
- * struct metastore_record - one record in a queue or on its way to a reader
+ * struct metastore_record - record in a queue or in flight
  * @sub:	its subscription; NULL: FLUSHED
- * @news:	the rest
+ * @news:	all other members, as a group
  * @value:	body of the event, with a reference; NULL: LOST, FLUSHED, SNAPSHOT_END
  * @version:	version of the change
- * @count:	of LOST and FLUSHED
+ * @count:	number of events in LOST, of subscriptions in FLUSHED
  * @type:	one METASTORE_EVENT_*
  * @flags:	METASTORE_EVENT_F_*
- * @since:	since when it waits, in jiffies
+ * @since:	start of its wait, in jiffies
  */
 struct metastore_record {
 	struct metastore_subscription *sub;
@@ -39,20 +39,20 @@ struct metastore_record {
 };
 
 /**
- * struct metastore_ring - records in order
- * @records:	places for them, a power of two; NULL: not allocated yet
- * @mask:	number of places less 1
- * @max_len:	how many records there can be
- * @head:	place of the oldest
- * @len:	their number
- * @index:	chains of those that can be found, by subscription and key; NULL: there is
- *		no index
- * @bits:	number of chains is 2 to this
- * @secret:	of the hash that places records in them; told to nobody
- * @nodes:	one for each place, in a chain while the place has a record that can be found
+ * struct metastore_ring - records in the order of their arrival
+ * @records:	array of records, its size a power of two; NULL: not allocated yet
+ * @mask:	size of @records minus 1
+ * @max_len:	capacity in records
+ * @head:	index of the oldest record
+ * @len:	number of records
+ * @index:	hash chains of the indexed records, by subscription and key; NULL: no
+ *		index
+ * @bits:	binary logarithm of the number of chains
+ * @secret:	key of the hash that selects the chain; not disclosed to users
+ * @nodes:	one link for each element of @records, in a chain while that is indexed
  *
- * An index is only for subscriptions of which one event of a key may wait. Changed with
- * the queue's lock held.
+ * The index serves subscriptions that keep one waiting event of each key. Protected by
+ * the queue's lock.
  */
 struct metastore_ring {
 	struct metastore_record *records;
@@ -74,10 +74,10 @@ struct metastore_record *metastore_ring_find(const struct metastore_ring *ring,
 					     const struct metastore_value *value);
 
 /**
- * metastore_record_header_size - length of what is ahead of a record's key
+ * metastore_record_header_size() - Compute the length of a record ahead of its key
  * @record:	the record
  *
- * Return: bytes, a multiple of 8.
+ * Return: Bytes, a multiple of 8.
  */
 static inline size_t metastore_record_header_size(const struct metastore_record *record)
 {
@@ -89,10 +89,10 @@ static inline size_t metastore_record_header_size(const struct metastore_record 
 }
 
 /**
- * metastore_record_size - length of a record as read() returns it
+ * metastore_record_size() - Compute the length of a record as read() returns it
  * @record:	the record
  *
- * Return: bytes, a multiple of 8.
+ * Return: Bytes, a multiple of 8.
  */
 static inline size_t metastore_record_size(const struct metastore_record *record)
 {
@@ -110,20 +110,20 @@ static inline u32 metastore_ring_place(const struct metastore_ring *ring, u32 nt
 	return (ring->head + nth) & ring->mask;
 }
 
-/* A record by its place in the order: how many are older. */
+/* The record that has @nth older ones ahead. */
 static inline struct metastore_record *
 metastore_ring_at(const struct metastore_ring *ring, u32 nth)
 {
 	return &ring->records[metastore_ring_place(ring, nth)];
 }
 
-/* Adds a record to a ring that is not full; the caller fills it. */
+/* Append a record to a ring that is not full. The caller fills it in. */
 static inline struct metastore_record *metastore_ring_append(struct metastore_ring *ring)
 {
 	return metastore_ring_at(ring, ring->len++);
 }
 
-/* Takes the oldest record out of a ring that is not empty. */
+/* Remove the oldest record of a ring that is not empty. */
 static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
 {
 	if (ring->index)
@@ -132,7 +132,10 @@ static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
 	ring->len--;
 }
 
-/* Both at once, in a ring without an index; the caller has done with the oldest. */
+/*
+ * Remove the oldest record and append one, in a ring without an index. The caller has
+ * dropped the oldest and fills in the new one.
+ */
 static inline struct metastore_record *metastore_ring_turn(struct metastore_ring *ring)
 {
 	ring->head = metastore_ring_place(ring, 1);

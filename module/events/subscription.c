@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The subscriptions of open files: their coming and going.
+ * Subscriptions of open files: how they begin and end, and their state.
+ *
+ * A subscription is in two sets: the list of its topic and the tree of its open file.
+ * The topic's lock is taken before the file's.
  */
 #include <linux/kernel.h>
 #include <linux/rculist.h>
@@ -13,10 +16,10 @@
 #include "events/subscription.h"
 
 /**
- * metastore_subscriptions_init - make an empty set
+ * metastore_subscriptions_init() - Initialize an empty set
  * @subs:	the set
- * @store:	the store that its subscriptions will be about
- * @queue:	where their events shall go
+ * @store:	store of the keys
+ * @queue:	queue of the events
  */
 void metastore_subscriptions_init(struct metastore_subscriptions *subs,
 				  struct metastore_store *store,
@@ -30,7 +33,7 @@ void metastore_subscriptions_init(struct metastore_subscriptions *subs,
 	subs->group = 0;
 }
 
-/* Keys before prefixes. */
+/* Keys sort before prefixes, then short ones before long ones. */
 static int subscription_compare(const struct metastore_key *key, const struct rb_node *rb)
 {
 	struct metastore_key other;
@@ -59,12 +62,12 @@ static int subscription_compare_node(struct rb_node *new, const struct rb_node *
 }
 
 /**
- * metastore_subscription_find - find an open file's subscription
- * @subs:	what the file is subscribed to
+ * metastore_subscription_find() - Find an open file's subscription
+ * @subs:	the file's subscriptions
  * @key:	key or prefix
  *
- * Context: with the file's lock held.
- * Return: the subscription, or NULL.
+ * Context: Caller holds the file's lock.
+ * Return: The subscription, or NULL.
  */
 struct metastore_subscription *
 metastore_subscription_find(const struct metastore_subscriptions *subs,
@@ -76,7 +79,7 @@ metastore_subscription_find(const struct metastore_subscriptions *subs,
 	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
 }
 
-/* Counts a subscription where INFO looks for it. With the topic's lock held. */
+/* Update the counters that INFO and SUBSCRIBERS report, with the topic's lock held. */
 static void subscription_count(struct metastore_topic *topic, int nr)
 {
 	lockdep_assert_held(metastore_topic_lock(topic));
@@ -87,7 +90,10 @@ static void subscription_count(struct metastore_topic *topic, int nr)
 		WRITE_ONCE(topic->store->prefixes.nr, topic->store->prefixes.nr + nr);
 }
 
-/* Enters a subscription in both sets, with the topic's lock held. */
+/*
+ * Add a subscription to its file's tree and its topic's list. The caller holds the
+ * topic's lock. Return 0, -ENOBUFS or -EEXIST.
+ */
 static int subscription_link(struct metastore_subscription *sub)
 {
 	struct metastore_subscriptions *subs = sub->subs;
@@ -110,8 +116,8 @@ static int subscription_link(struct metastore_subscription *sub)
 }
 
 /*
- * Removes it from both and ends it, with both locks held. As long as the file's
- * lock is held a release of the file waits, and its queue is there.
+ * Remove a subscription from both sets and end it. The caller holds both locks. The
+ * file's lock blocks release of the file, so its queue stays.
  */
 static void subscription_remove(struct metastore_subscription *sub, bool flushed)
 {
@@ -123,14 +129,14 @@ static void subscription_remove(struct metastore_subscription *sub, bool flushed
 	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
 	list_del_rcu(&sub->in_topic);
 	subscription_count(topic, -1);
-	/* A reader of its snapshot finds the topic by way of the subscription. */
+	/* Detach first: a snapshot's reader finds the topic through @sub. */
 	metastore_queue_detach(sub, flushed);
 	metastore_topic_free_if_unused(topic);
 }
 
 /*
- * Enters a subscription in the topic of its key, or in @new if there is none yet.
- * Returns -EAGAIN if @preload has not what that takes.
+ * Add a subscription to the topic of its key, or to @new if there is none yet. Return
+ * -EAGAIN if @preload lacks memory for @new, or as subscription_link().
  */
 static int subscription_enter(struct metastore_subscription *sub, const struct metastore_key *key,
 			      struct metastore_topic **new, struct metastore_topic **fork,
@@ -156,9 +162,11 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 		return err;
 	}
 	/*
-	 * Only now: a transaction in between is one that came before, though the
-	 * prefix's lock does not keep it away. Till here there was none. Either its
-	 * deliveries find the subscription, or it is seen here; pairs with txn_commit().
+	 * Set @since only after the link. Until here it is U64_MAX: no event of a
+	 * transaction is enqueued. A transaction may commit in between, since the lock
+	 * of prefixes does not exclude it. It then counts as an earlier one. Either its
+	 * deliveries find the subscription, or @since includes it. Pairs with smp_mb()
+	 * in txn_commit().
 	 */
 	smp_mb();
 	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
@@ -167,8 +175,8 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 }
 
 /*
- * Could a file subscribe to it, if need be by way of @topic? -EAGAIN as
- * subscription_enter().
+ * Check whether a file can subscribe to a key or prefix. @topic is used if it has no
+ * topic yet. Return 0, -ENOBUFS, -EEXIST, or -EAGAIN as subscription_enter().
  */
 static int subscription_check(struct metastore_subscriptions *subs, const struct metastore_key *key,
 			      const struct metastore_topic *topic,
@@ -191,7 +199,7 @@ static int subscription_check(struct metastore_subscriptions *subs, const struct
 	return err;
 }
 
-/* The first bucket with keys that are subscribed to. */
+/* Index of the first bucket that can have keys of the subscription. */
 static u32 subscription_first_bucket(const struct metastore_subscriptions *subs,
 				     const struct metastore_key *key)
 {
@@ -199,14 +207,14 @@ static u32 subscription_first_bucket(const struct metastore_subscriptions *subs,
 }
 
 /**
- * metastore_subscribe - subscribe an open file to a key or to a prefix
- * @subs:	what the file is subscribed to
+ * metastore_subscribe() - Subscribe an open file to a key or to a prefix
+ * @subs:	the file's subscriptions
  * @key:	key or prefix
- * @args:	what the user wants, checked
+ * @args:	the user's arguments, validated
  *
- * Context: may sleep.
- * Return: 0; -EEXIST: is subscribed already; -ENOBUFS: too many subscriptions;
- * -ENOMEM.
+ * Context: Process context, may sleep.
+ * Return: 0; -ENOMEM; -EEXIST: the file is already subscribed to it; -ENOBUFS: too many
+ * subscriptions, or as metastore_queue_admit(); -EBUSY: as metastore_queue_prepare().
  */
 int metastore_subscribe(struct metastore_subscriptions *subs,
 			const struct metastore_key *key,
@@ -230,7 +238,10 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	err = -ENOMEM;
 	if (!sub || !topic || (!key->bucket && !fork))
 		goto free;
-	/* What is refused shall not have displaced events; decided once more below. */
+	/*
+	 * metastore_queue_admit() may drop events, so check for a refusal first. The
+	 * check is repeated below.
+	 */
 	do {
 		err = metastore_preload_fill(&preload) ?:
 		      subscription_check(subs, key, topic, &preload);
@@ -268,7 +279,7 @@ free:
 	return err;
 }
 
-/* The lock of a key's or prefix's topic, whether that is there or not. */
+/* The lock of the topic of a key or prefix, whether that topic exists or not. */
 static spinlock_t *subscription_lock_of(const struct metastore_subscriptions *subs,
 					const struct metastore_key *key)
 {
@@ -276,11 +287,11 @@ static spinlock_t *subscription_lock_of(const struct metastore_subscriptions *su
 }
 
 /**
- * metastore_unsubscribe - end an open file's subscription
- * @subs:	what the file is subscribed to
+ * metastore_unsubscribe() - End an open file's subscription
+ * @subs:	the file's subscriptions
  * @key:	key or prefix
  *
- * Context: takes the topic's lock and the file's.
+ * Context: Takes the topic's lock, the file's and its queue's.
  * Return: 0 or -ENOENT.
  */
 int metastore_unsubscribe(struct metastore_subscriptions *subs,
@@ -302,7 +313,7 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 	return err;
 }
 
-/* Tells about a subscription, with the file's lock held. */
+/* Report the state of a subscription. The caller holds the file's lock. */
 static void subscription_fill_info(struct metastore_subscription *sub,
 				   struct metastore_subscription_info *info)
 {
@@ -320,12 +331,12 @@ static void subscription_fill_info(struct metastore_subscription *sub,
 }
 
 /**
- * metastore_subscription_tell - tell about an open file's subscription
- * @subs:	what the file is subscribed to
+ * metastore_subscription_tell() - Report the state of an open file's subscription
+ * @subs:	the file's subscriptions
  * @key:	key or prefix
  * @info:	its [out] fields are set
  *
- * Context: takes the file's lock and its queue's.
+ * Context: Takes the file's lock and its queue's.
  * Return: 0 or -ENOENT.
  */
 int metastore_subscription_tell(struct metastore_subscriptions *subs,
@@ -342,7 +353,7 @@ int metastore_subscription_tell(struct metastore_subscriptions *subs,
 	return sub ? 0 : -ENOENT;
 }
 
-/* The first subscription behind a key or prefix; the very first behind none. */
+/* The first subscription behind a key or prefix; the very first if @key has no bytes. */
 static struct metastore_subscription *
 subscription_first_behind(const struct metastore_subscriptions *subs,
 			  const struct metastore_key *key)
@@ -363,15 +374,16 @@ subscription_first_behind(const struct metastore_subscriptions *subs,
 }
 
 /**
- * metastore_subscription_next - go over the subscriptions of an open file
- * @subs:	what the file is subscribed to
- * @at:		key or prefix of the one before; all 0 for the first. Is set
+ * metastore_subscription_next() - Go to the next subscription of an open file
+ * @subs:	the file's subscriptions
+ * @at:		key or prefix of the previous one, zeroed for the first; set to that of
+ *		the next
  * @info:	its [out] fields are set
  *
- * Subscriptions that are there all the time are met exactly once.
+ * A subscription that exists from the first call to the last is returned exactly once.
  *
- * Context: takes the file's lock and its queue's.
- * Return: whether there is one more.
+ * Context: Takes the file's lock and its queue's.
+ * Return: false at the end.
  */
 bool metastore_subscription_next(struct metastore_subscriptions *subs,
 				 struct metastore_key_buffer *at,
@@ -400,7 +412,7 @@ subscription_any(struct metastore_subscriptions *subs)
 	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
 }
 
-/* The lock of some subscription's topic, or NULL if there is none. */
+/* The lock of the topic of any subscription, or NULL if there is no subscription. */
 static spinlock_t *subscription_some_lock(struct metastore_subscriptions *subs)
 {
 	struct metastore_subscription *sub;
@@ -414,10 +426,11 @@ static spinlock_t *subscription_some_lock(struct metastore_subscriptions *subs)
 }
 
 /**
- * metastore_subscriptions_destroy - end all subscriptions of an open file
- * @subs:	what the file is subscribed to; nobody subscribes it any more
+ * metastore_subscriptions_destroy() - End all subscriptions of an open file
+ * @subs:	the file's subscriptions; no further ones can begin
  *
- * Context: takes topic after topic's lock. May sleep.
+ * Context: Process context, may sleep. Takes the topics' locks one after the other,
+ * with the file's lock and its queue's.
  */
 void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 {
@@ -427,7 +440,7 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 	while ((lock = subscription_some_lock(subs))) {
 		spin_lock(lock);
 		spin_lock(&subs->lock);
-		/* A flush may have been faster: then it may be another's turn. */
+		/* FLUSH may have ended it: check the lock of the next one. */
 		sub = subscription_any(subs);
 		if (sub && metastore_topic_lock(sub->topic) == lock)
 			subscription_remove(sub, false);
@@ -438,10 +451,10 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 }
 
 /**
- * metastore_subscription_flush_oldest - end the oldest subscription to a topic
- * @topic:	the topic, which goes with the last
+ * metastore_subscription_flush_oldest() - End the oldest subscription to a topic
+ * @topic:	the topic, which is freed with its last subscription
  *
- * Context: with the topic's lock held; takes the file's and its queue's.
+ * Context: Caller holds the topic's lock; takes the file's and its queue's.
  */
 void metastore_subscription_flush_oldest(struct metastore_topic *topic)
 {

@@ -13,13 +13,13 @@
 struct metastore_store;
 
 /**
- * struct metastore_subscriptions - what one open file is subscribed to
- * @store:	the store its subscriptions are about; never changes
- * @queue:	where their events go; never changes
- * @lock:	protects the rest
+ * struct metastore_subscriptions - subscriptions of one open file
+ * @store:	store of the keys. Immutable.
+ * @queue:	queue of the events. Immutable.
+ * @lock:	protects all other members
  * @tree:	struct metastore_subscription by key or prefix
- * @nr:		number of subscriptions
- * @group:	id of the last group of events that the file's queue was given
+ * @nr:		number of subscriptions. Also read without @lock.
+ * @group:	id of the last group of events that the queue got
  */
 struct metastore_subscriptions {
 	struct metastore_store *store;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What there is to subscribe to, keys and prefixes, and who is to hear of a key.
+ * Topics: keys and prefixes that have subscriptions. Also the walk of all subscriptions
+ * that an event of a key reaches.
  *
- * Topics of keys are in their bucket's table and change under its lock. Those of
- * prefixes are about all buckets, so the store has them, with a lock of their own that
- * no change of a key takes: it walks the trie and the lists in a section of
- * metastore_srcu.
+ * Topics of keys are in their bucket's table, under its lock. Topics of prefixes
+ * concern all buckets, so the store has them in a trie, with a lock of their own. A
+ * change of a key does not take that lock: it walks the trie and the lists in a
+ * metastore_srcu read section.
  */
 #include <linux/rculist.h>
 #include <linux/slab.h>
@@ -46,12 +47,12 @@ static struct metastore_topic *topic_of_node(struct metastore_trie_node *node)
 }
 
 /**
- * metastore_topic_create - make a topic without subscriptions
+ * metastore_topic_create() - Create a topic without subscriptions
  * @store:	its store
  * @key:	key or prefix
  *
- * Context: may sleep.
- * Return: the topic, in no set yet, or NULL.
+ * Context: Process context, may sleep.
+ * Return: The topic, not inserted yet, or NULL without memory.
  */
 struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 					       const struct metastore_key *key)
@@ -79,7 +80,7 @@ struct metastore_topic *metastore_topic_create(struct metastore_store *store,
 	return topic;
 }
 
-/* Those who go over the keys of a table are in a section of RCU. */
+/* Walks of a bucket's keys are RCU read sections: wait for those, too. */
 static void topic_free_after_walks(struct rcu_head *rcu)
 {
 	struct metastore_topic *topic = container_of(rcu, struct metastore_topic, rcu);
@@ -93,10 +94,10 @@ static void topic_free_later(struct metastore_topic *topic)
 }
 
 /**
- * metastore_topic_lock - the lock of a topic
+ * metastore_topic_lock() - Get the lock that protects a topic
  * @topic:	the topic
  *
- * Return: what to hold in order to change it; stays as long as the store.
+ * Return: The lock, which stays as long as the store.
  */
 spinlock_t *metastore_topic_lock(const struct metastore_topic *topic)
 {
@@ -104,9 +105,9 @@ spinlock_t *metastore_topic_lock(const struct metastore_topic *topic)
 }
 
 /**
- * metastore_topic_key - what a topic is of
+ * metastore_topic_key() - Get the key or prefix of a topic
  * @topic:	the topic
- * @key:	is set to the key or prefix; its bytes are the topic's
+ * @key:	set to the key or prefix; its bytes belong to the topic
  */
 void metastore_topic_key(const struct metastore_topic *topic, struct metastore_key *key)
 {
@@ -123,18 +124,18 @@ void metastore_topic_key(const struct metastore_topic *topic, struct metastore_k
 }
 
 /**
- * metastore_topic_of - look the topic of a key up
+ * metastore_topic_of() - Look the topic of a key up
  * @key:	the key
  *
- * Context: with the bucket's lock held.
- * Return: the topic, or NULL.
+ * Context: Caller holds the bucket's lock.
+ * Return: The topic, or NULL.
  */
 struct metastore_topic *metastore_topic_of(const struct metastore_key *key)
 {
 	struct metastore_node *node;
 
 	lockdep_assert_held(&key->bucket->lock);
-	/* Few keys have subscribers; a bucket with none is a common case. */
+	/* Fast path: few keys have subscribers, so many buckets have no topic. */
 	if (!key->bucket->topics.nr_nodes)
 		return NULL;
 	node = metastore_table_find(&key->bucket->topics, key);
@@ -142,12 +143,12 @@ struct metastore_topic *metastore_topic_of(const struct metastore_key *key)
 }
 
 /**
- * metastore_topic_find - look a topic up
+ * metastore_topic_find() - Look the topic of a key or prefix up
  * @store:	the store
  * @key:	key or prefix
  *
- * Context: with the topic's lock held.
- * Return: the topic, or NULL.
+ * Context: Caller holds the topic's lock.
+ * Return: The topic, or NULL.
  */
 struct metastore_topic *metastore_topic_find(struct metastore_store *store,
 					     const struct metastore_key *key)
@@ -179,11 +180,13 @@ static void topic_forget_first_bytes(struct metastore_prefixes *prefixes)
 }
 
 /**
- * metastore_topic_has_room - can a topic be added with the memory at hand?
- * @topic:	the topic, which is not there; of a key after metastore_table_prepare()
- * @preload:	memory for it. If not, it knows what it takes
+ * metastore_topic_has_room() - Check whether a topic can be inserted without allocation
+ * @topic:	the topic, not inserted yet; of a key after metastore_table_prepare()
+ * @preload:	preallocated memory
  *
- * Context: with the topic's lock held.
+ * Context: Caller holds the topic's lock.
+ * Return: false if @preload lacks memory. It then knows what metastore_preload_fill()
+ * is to allocate.
  */
 bool metastore_topic_has_room(const struct metastore_topic *topic,
 			      struct metastore_preload *preload)
@@ -194,13 +197,13 @@ bool metastore_topic_has_room(const struct metastore_topic *topic,
 }
 
 /**
- * metastore_topic_insert - add a topic
+ * metastore_topic_insert() - Insert a topic
  * @topic:	the topic
- * @fork:	for a prefix, another topic of the same prefix; is set to NULL if its
- *		memory was needed
- * @preload:	for a key, what metastore_topic_has_room() was asked about
+ * @fork:	for a prefix, another topic of the same prefix; set to NULL if its
+ *		memory was used
+ * @preload:	for a key, the memory that metastore_topic_has_room() checked
  *
- * Context: with the topic's lock held.
+ * Context: Caller holds the topic's lock.
  */
 void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topic **fork,
 			    struct metastore_preload *preload)
@@ -224,10 +227,10 @@ void metastore_topic_insert(struct metastore_topic *topic, struct metastore_topi
 }
 
 /**
- * metastore_topic_free_if_unused - take a topic out that has no subscriptions
+ * metastore_topic_free_if_unused() - Remove and free a topic that has no subscriptions
  * @topic:	the topic
  *
- * Context: with the topic's lock held.
+ * Context: Caller holds the topic's lock.
  */
 void metastore_topic_free_if_unused(struct metastore_topic *topic)
 {
@@ -252,13 +255,13 @@ void metastore_topic_free_if_unused(struct metastore_topic *topic)
 }
 
 /**
- * metastore_topic_under - find some topic of a prefix that another one begins
+ * metastore_topic_under() - Find any topic of a prefix that begins with a string
  * @store:	the store
- * @prefix:	the other one
+ * @prefix:	the string
  * @len:	its length in bytes
  *
- * Context: with the lock of the store's prefixes held.
- * Return: the topic, or NULL if there is none.
+ * Context: Caller holds the lock of the store's prefixes.
+ * Return: The topic, or NULL.
  */
 struct metastore_topic *metastore_topic_under(struct metastore_store *store,
 					      const u8 *prefix, u32 len)
@@ -275,11 +278,11 @@ static void walk_go_to(struct metastore_walk *walk, struct metastore_topic *topi
 }
 
 /**
- * metastore_prefix_match - begin to go over the topics of all prefixes of a key
+ * metastore_prefix_match() - Begin a search for the topics of all prefixes of a key
  * @key:	the key, which must stay as long as @match
- * @match:	is set
+ * @match:	search to initialize
  *
- * Context: in a section of metastore_srcu, to the end of the search.
+ * Context: Caller is in a metastore_srcu read section until the end of the search.
  */
 void metastore_prefix_match(const struct metastore_key *key,
 			    struct metastore_trie_match *match)
@@ -289,10 +292,11 @@ void metastore_prefix_match(const struct metastore_key *key,
 }
 
 /**
- * metastore_prefix_next - go to the topic of the next longer prefix
+ * metastore_prefix_next() - Go to the topic of the next longer prefix
  * @match:	the search
  *
- * Return: the topic, or NULL.
+ * Context: As metastore_prefix_match().
+ * Return: The topic, or NULL.
  */
 struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match)
 {
@@ -300,19 +304,17 @@ struct metastore_topic *metastore_prefix_next(struct metastore_trie_match *match
 }
 
 /**
- * metastore_walk_start - begin to go over all subscriptions that a key's event reaches
- * @walk:	is set
+ * metastore_walk_start() - Begin a walk of all subscriptions that an event reaches
+ * @walk:	iterator to initialize
  * @key:	the key, which must stay as long as @walk
  * @topic:	its topic, or NULL
- * @prefixes:	whether to go over those to prefixes too; then the caller is in a
- *		section of metastore_srcu, to the end of the walk
+ * @prefixes:	whether to walk subscriptions to prefixes too
  *
- * Subscriptions that come later to a topic that the walk is at or has passed are not
- * met.
+ * The walk misses subscriptions that are added to a topic it is at or has passed.
  *
- * Context: with the bucket's lock held. If it is released before the end of the walk the
- * caller is in a section of metastore_srcu as well.
- * Return: whether there may be any; then @walk->topic is the first topic.
+ * Context: Caller holds the bucket's lock. A walk with @prefixes, or that continues
+ * without the lock, needs a metastore_srcu read section until its end.
+ * Return: Whether there may be any; @walk->topic is the first topic then.
  */
 bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_key *key,
 			  struct metastore_topic *topic, bool prefixes)
@@ -326,10 +328,10 @@ bool metastore_walk_start(struct metastore_walk *walk, const struct metastore_ke
 }
 
 /**
- * metastore_walk_next_topic - go to the next topic
- * @walk:	where it is; the topic is set
+ * metastore_walk_next_topic() - Go to the next topic
+ * @walk:	the iterator; its topic is set
  *
- * Context: as metastore_walk_start().
+ * Context: As metastore_walk_start().
  */
 void metastore_walk_next_topic(struct metastore_walk *walk)
 {
@@ -337,10 +339,11 @@ void metastore_walk_next_topic(struct metastore_walk *walk)
 }
 
 /**
- * metastore_subscribers - count the subscriptions that an event of a key can reach
+ * metastore_subscribers() - Count the subscriptions that an event of a key can reach
  * @key:	the key
  *
- * Context: with the bucket's lock held.
+ * Context: Caller holds the bucket's lock.
+ * Return: Their number.
  */
 u32 metastore_subscribers(const struct metastore_key *key)
 {

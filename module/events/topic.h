@@ -16,12 +16,13 @@
 struct metastore_subscription;
 
 /*
- * Deliveries that do not hold the lock of what they are at: subscriptions, topics and
- * open files that they may be on stay until the end of their section.
+ * Protects readers that do not hold the lock of what they walk, such as long
+ * deliveries. Subscriptions, topics, cursors and open files stay until the end of their
+ * read section.
  */
 extern struct srcu_struct metastore_srcu;
 
-/* A section of metastore_srcu that ends in another function: sparse cannot follow. */
+/* Read section that ends in another function, which sparse cannot follow. */
 static inline int metastore_section_begin(void)
 {
 	int section = srcu_read_lock(&metastore_srcu);
@@ -37,20 +38,20 @@ static inline void metastore_section_end(int section)
 }
 
 /**
- * struct metastore_topic - what can be subscribed to: a key, or a prefix of keys
- * @subs:	struct metastore_subscription, the newest first
- * @nr:		their number
- * @rcu:	for freeing
- * @bucket:	where the key belongs; NULL: it is a prefix
- * @store:	whose it is
+ * struct metastore_topic - key or prefix that has subscriptions
+ * @subs:	list of struct metastore_subscription, newest first
+ * @nr:		number of subscriptions. Prefix: also read without the lock.
+ * @rcu:	for freeing after a grace period
+ * @bucket:	bucket of the key; NULL: the topic is a prefix. Immutable.
+ * @store:	store it belongs to. Immutable.
  *
- * Exists as long as it has subscriptions, and one of a prefix also as long as
- * prefixes part there. In what is told of a topic, a struct metastore_key without a
- * bucket is a prefix, and may be empty.
- * Changed with its lock held, which is the bucket's or that of all the
- * store's prefixes. Whoever walks @subs holds the bucket's lock and stays on a key's
- * topic, or else is in a section of metastore_srcu: what is taken out stays until the
- * end of that.
+ * A topic exists as long as it has subscriptions. The topic of a prefix also exists
+ * while longer prefixes branch off there. A struct metastore_key without a bucket names
+ * a prefix, which may be empty.
+ *
+ * Protected by the bucket's lock, or for a prefix by that of all prefixes of the store.
+ * A walk of @subs needs the bucket's lock and a key's topic, or else a metastore_srcu
+ * read section: removed entries stay until the end of the section.
  */
 struct metastore_topic {
 	struct list_head subs;
@@ -61,9 +62,9 @@ struct metastore_topic {
 };
 
 /**
- * struct metastore_walk - over all subscriptions that an event of a key reaches
- * @topic:	the topic it is at, or NULL
- * @at:		the subscription last returned, or the head of the list
+ * struct metastore_walk - iterator over all subscriptions that an event reaches
+ * @topic:	present topic; NULL: the end
+ * @at:		subscription returned last, or the head of the list
  * @match:	prefixes still to come
  */
 struct metastore_walk {
@@ -97,11 +98,12 @@ void metastore_walk_next_topic(struct metastore_walk *walk);
 u32 metastore_subscribers(const struct metastore_key *key);
 
 /**
- * metastore_walk_next - go to the next subscription
- * @walk:	where it is
+ * metastore_walk_next() - Go to the next subscription
+ * @walk:	the iterator
  *
- * Context: as metastore_walk_start().
- * Return: the subscription's in_topic, which may have ended meanwhile, or NULL.
+ * Context: As metastore_walk_start().
+ * Return: The subscription's in_topic, or NULL. The subscription may have ended
+ * meanwhile.
  */
 static inline struct list_head *metastore_walk_next(struct metastore_walk *walk)
 {
@@ -114,13 +116,16 @@ static inline struct list_head *metastore_walk_next(struct metastore_walk *walk)
 	return NULL;
 }
 
-/* Are there subscriptions to prefixes? Who does not want to know exactly needs no lock. */
+/* Check for subscriptions to any prefix. Without the prefixes' lock it is a hint. */
 static inline bool metastore_has_prefixes(const struct metastore_prefixes *prefixes)
 {
 	return rcu_access_pointer(prefixes->trie.root);
 }
 
-/* May there be one that the key begins with? Most are told apart by their first byte. */
+/*
+ * Check for subscriptions to a prefix of the key. May be true without one; the first
+ * byte of most keys rules it out.
+ */
 static inline bool metastore_may_have_prefix(const struct metastore_prefixes *prefixes,
 					     const struct metastore_key *key)
 {
