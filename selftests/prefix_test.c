@@ -496,6 +496,50 @@ TEST_F(prefix, batches_stay_together)
 	EXPECT_TRUE(ms_silent(self->fd));
 }
 
+/* Batches that were written, and that may be: a queue has room for those of one round */
+#define WRITTEN	crew.board->counts[0]
+#define ALLOWED	crew.board->counts[1]
+
+static void allow_batches(void)
+{
+	__atomic_store_n(&ALLOWED, __atomic_load_n(&WRITTEN, __ATOMIC_ACQUIRE) + 20,
+			 __ATOMIC_RELEASE);
+}
+
+/* A subscription that begins in the midst of a batch gets all of it or nothing */
+TEST_F(prefix, first_batch_is_whole)
+{
+	int i, number, rounds = 50 + ms_times(500);
+	bool whole = true;
+
+	ASSERT_TRUE(crew_init());
+	if (crew_child()) {
+		while (!crew_done()) {
+			if (WRITTEN >= __atomic_load_n(&ALLOWED, __ATOMIC_ACQUIRE)) {
+				sched_yield();
+				continue;
+			}
+			CHECK(!write_batch(self->fd, "b", WRITTEN));
+			__atomic_add_fetch(&WRITTEN, 1, __ATOMIC_RELEASE);
+		}
+		_exit(0);
+	}
+	crew_start();
+	for (i = 0; i < rounds && whole; i++) {
+		self->r = ms_reader(ms_open(O_RDONLY | O_NONBLOCK), MS_READER_SIZE);
+		allow_batches();
+		ASSERT_EQ(0, ms_subscribe_prefix(self->r.fd, "b.", EVENTS_ALL, 1));
+		allow_batches();
+		whole = ms_await(&self->r) && is_batch(&self->r, 1, &number);
+		close(self->r.fd);
+		free(self->r.buf);
+	}
+	EXPECT_TRUE(whole);
+	crew_finish();
+	EXPECT_TRUE(crew_join(0, 1));
+	EXPECT_STREQ("", crew.board->error);
+}
+
 /* A file with several subscriptions: all their events of a batch are one group */
 TEST_F(prefix, batch_of_nested)
 {

@@ -62,7 +62,7 @@ static void delivery_give_if_turn(struct metastore_subscription *sub, u64 id,
 				  struct metastore_push_group *pushed)
 {
 	lockdep_assert_held(&pushed->queue->lock);
-	if (!sub || READ_ONCE(sub->since) >= id || !delivery_is_wanted(sub, &event->notice) ||
+	if (!sub || sub->since >= id || !delivery_is_wanted(sub, &event->notice) ||
 	    !metastore_queue_has_turn(pushed, sub))
 		return;
 	if (metastore_queue_push_next(pushed, sub, event->notice.key,

@@ -166,10 +166,13 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	 * transaction is enqueued. A transaction may commit in between, since the lock
 	 * of prefixes does not exclude it. It then counts as an earlier one. Either its
 	 * deliveries find the subscription, or @since includes it. Pairs with smp_mb()
-	 * in txn_commit().
+	 * in txn_commit(). The lock is held while a file gets the events of a
+	 * transaction, so it gets all of them or none.
 	 */
 	smp_mb();
-	WRITE_ONCE(sub->since, READ_ONCE(subs->store->txns));
+	spin_lock(&subs->lock);
+	sub->since = READ_ONCE(subs->store->txns);
+	spin_unlock(&subs->lock);
 	metastore_queue_attach(sub);
 	return 0;
 }
