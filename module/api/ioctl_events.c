@@ -132,7 +132,7 @@ int metastore_ioctl_queue(struct metastore_call *call)
 		return err;
 	metastore_queue_tell(&call->file->queue, args);
 	args->subscriptions = READ_ONCE(call->file->subs.nr);
-	return metastore_ioctl_respond(call, queue_info, flags, oldest);
+	return metastore_ioctl_respond(call, queue_info, policy, oldest);
 }
 
 int metastore_ioctl_subscribers(struct metastore_call *call)
