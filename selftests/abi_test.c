@@ -24,7 +24,7 @@ FIELD(set, queues, 28);
 FIELD(set, version, 32);
 FIELD(set, ttl, 40);
 FIELD(set, timeout, 48);
-FIELD(set, reserved, 52);
+FIELD(set, deadline, 52);
 
 SIZE(get, 48);
 FIELD(get, key, 0);

@@ -103,7 +103,7 @@ FIXTURE_VARIANT_ADD(command, set) {
 	.first_size = 40,
 	.known_flags = METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION |
 		       METASTORE_F_OWNED | METASTORE_F_STEAL,
-	.reserved = offsetof(struct metastore_set, reserved),
+	.reserved = offsetof(struct metastore_set, deadline),
 	.reserved2 = offsetof(struct metastore_set, timeout),
 	.copies_out = true,
 	.changes = true,
@@ -126,7 +126,7 @@ FIXTURE_VARIANT_ADD(command, publish) {
 	.first_size = 40,
 	.known_flags = METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION |
 		       METASTORE_F_OWNED | METASTORE_F_STEAL | METASTORE_F_WAIT,
-	.reserved = offsetof(struct metastore_set, reserved),
+	.reserved = offsetof(struct metastore_set, deadline),
 	.reserved2 = offsetof(struct metastore_set, timeout),
 	.copies_out = true,
 	.changes = true,

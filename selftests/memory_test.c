@@ -29,33 +29,11 @@ FIXTURE(memory)
 	struct metastore_info info;
 };
 
-/* The number after @name, or the first one if @name is empty; -1: none */
-static long long read_number(const char *group, const char *file, const char *name)
-{
-	char path[256], line[256];
-	long long number = -1;
-	size_t len = strlen(name);
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", group, file);
-	f = fopen(path, "r");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, name, len) || (len && line[len] != ' '))
-			continue;
-		number = strtoll(line + len, NULL, 10);
-		break;
-	}
-	fclose(f);
-	return number;
-}
-
 /* Returns whether there are memory cgroups; @group has room for 128 bytes */
 static bool make_group(char *group)
 {
 	snprintf(group, 128, MS_CGROUP "/metastore_test.%d", getpid());
-	return !mkdir(group, 0755) && read_number(group, "memory.current", "") >= 0;
+	return !mkdir(group, 0755) && ms_cgroup_read(group, "memory.current", "") >= 0;
 }
 
 FIXTURE_SETUP(memory)
@@ -106,7 +84,7 @@ static void expect_content(struct __test_metadata *_metadata, const char *group,
 	EXPECT_EQ(0, ms_join(pid)) {
 		TH_LOG("the child at line %d: %s", results->line, strerrorname_np(results->err));
 	}
-	EXPECT_EQ(0, read_number(group, "memory.events", "oom_kill"));
+	EXPECT_EQ(0, ms_cgroup_read(group, "memory.events", "oom_kill"));
 }
 
 static void expect_nobody_killed(struct __test_metadata *_metadata,
@@ -249,7 +227,7 @@ TEST_F(memory, full_group_of_subscriptions)
 
 static __u64 charged_to(const char *group)
 {
-	return read_number(group, "memory.current", "");
+	return ms_cgroup_read(group, "memory.current", "");
 }
 
 /* Freed memory comes back in its own time: waits until there is less than @limit */

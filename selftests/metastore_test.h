@@ -924,6 +924,28 @@ static inline int ms_cgroup_write(const char *group, const char *file, long long
 	return ret;
 }
 
+/* The number in a file of a group: after @name, or the first one if @name is empty; -1: none */
+static inline long long ms_cgroup_read(const char *group, const char *file, const char *name)
+{
+	char path[256], line[256];
+	long long number = -1;
+	size_t len = strlen(name);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, name, len) || (len && line[len] != ' '))
+			continue;
+		number = strtoll(line + len, NULL, 10);
+		break;
+	}
+	fclose(f);
+	return number;
+}
+
 static inline __u64 ms_now(clockid_t clock)
 {
 	struct timespec ts;

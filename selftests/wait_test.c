@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* PUBLISH that waits until all who declared themselves lossless have room */
+#include <sys/stat.h>
+
 #include "crew.h"
 
 #define PREFIX		METASTORE_SUBSCRIBE_PREFIX
@@ -161,22 +163,23 @@ static void note_signal(int sig)
 	(void)sig;
 }
 
+static bool handle_signal(int flags)
+{
+	struct sigaction action = { .sa_handler = note_signal, .sa_flags = flags };
+
+	return !sigaction(SIGUSR1, &action, NULL);
+}
+
 TEST_F(wait, eintr)
 {
-	static const int flags[] = { 0, SA_RESTART };
-	struct sigaction action = { .sa_handler = note_signal };
 	pid_t pid;
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		action.sa_flags = flags[i];
-		ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
-		pid = publish_in_child(self, i ? 1000000 : FOREVER);
-		ASSERT_TRUE(ms_asleep(pid));
-		ASSERT_EQ(0, kill(pid, SIGUSR1));
-		EXPECT_EQ(EINTR, ms_join(pid));
-		EXPECT_TRUE(unchanged(self));
-	}
+	ASSERT_TRUE(handle_signal(0));
+	pid = publish_in_child(self, FOREVER);
+	ASSERT_TRUE(ms_asleep(pid));
+	ASSERT_EQ(0, kill(pid, SIGUSR1));
+	EXPECT_EQ(EINTR, ms_join(pid));
+	EXPECT_TRUE(unchanged(self));
 	pid = publish_in_child(self, FOREVER);
 	ASSERT_TRUE(ms_asleep(pid));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
@@ -184,6 +187,129 @@ TEST_F(wait, eintr)
 	EXPECT_TRUE(unchanged(self));
 	ASSERT_LT(0, read_one(self->sub));
 	EXPECT_EQ(0, publish(self, 0));
+}
+
+/* The same arguments wait for no longer than they would have */
+TEST_F(wait, eintr_keeps_the_deadline)
+{
+	__u64 begin = ms_now(CLOCK_MONOTONIC);
+	pid_t pid;
+
+	ASSERT_TRUE(handle_signal(0));
+	pid = publish_in_child(self, 500);
+	ASSERT_TRUE(ms_asleep(pid));
+	ASSERT_EQ(0, kill(pid, SIGUSR1));
+	EXPECT_EQ(EINTR, ms_join(pid));
+	EXPECT_NE(0, self->arg->deadline);
+	ms_sleep(SECOND / 2);
+	/* Its time is over */
+	EXPECT_EQ(ETIMEDOUT, ms_join(publish_in_child(self, 500)));
+	EXPECT_LE(SECOND / 2, ms_now(CLOCK_MONOTONIC) - begin);
+	EXPECT_EQ(0, self->arg->deadline);
+	EXPECT_TRUE(unchanged(self));
+}
+
+static bool is_in_state(pid_t pid, char state)
+{
+	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);
+
+	while (ms_state(pid) != state && ms_now(CLOCK_MONOTONIC) < end)
+		ms_sleep(SECOND / 1000);
+	return ms_state(pid) == state;
+}
+
+static bool by_handler(pid_t pid)
+{
+	return !kill(pid, SIGUSR1);
+}
+
+static bool by_stop(pid_t pid)
+{
+	return !kill(pid, SIGSTOP) && is_in_state(pid, 'T') && !kill(pid, SIGCONT);
+}
+
+#define GROUP	MS_CGROUP "/metastore_wait_test"
+
+static bool is_frozen(void)
+{
+	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);
+
+	while (ms_cgroup_read(GROUP, "cgroup.events", "frozen") != 1)
+		if (ms_now(CLOCK_MONOTONIC) > end)
+			return false;
+	return true;
+}
+
+static bool by_freezer(pid_t pid)
+{
+	return (!mkdir(GROUP, 0755) || errno == EEXIST) &&
+	       !ms_cgroup_write(GROUP, "cgroup.procs", pid) &&
+	       !ms_cgroup_write(GROUP, "cgroup.freeze", 1) && is_frozen() &&
+	       !ms_cgroup_write(GROUP, "cgroup.freeze", 0);
+}
+
+/* Wherever it is interrupted, nobody sees that it was */
+TEST_F(wait, goes_on)
+{
+	static bool (*const interrupts[])(pid_t pid) = { by_handler, by_stop, by_freezer };
+	static const __u32 timeouts[] = { FOREVER, 1000000 };
+	int i, t, n;
+	pid_t pid;
+
+	ASSERT_TRUE(handle_signal(SA_RESTART));
+	for (i = 0; i < (int)ARRAY_SIZE(interrupts); i++) {
+		for (t = 0; t < (int)ARRAY_SIZE(timeouts); t++) {
+			pid = publish_in_child(self, timeouts[t]);
+			for (n = 0; n < 3; n++) {
+				ASSERT_TRUE(ms_asleep(pid));
+				ASSERT_TRUE(interrupts[i](pid)) {
+					TH_LOG("interrupt %d", i);
+				}
+			}
+			ASSERT_TRUE(ms_asleep(pid));
+			ASSERT_LT(0, read_one(self->sub));
+			EXPECT_EQ(0, ms_join(pid));
+			EXPECT_EQ(0, self->arg->deadline);
+		}
+	}
+	rmdir(GROUP);
+}
+
+/* However often it is interrupted it ends, and not early */
+TEST_F(wait, has_one_deadline)
+{
+	__u64 begin = ms_now(CLOCK_MONOTONIC), end = begin + ms_limit(20 * SECOND);
+	pid_t pid;
+
+	ASSERT_TRUE(handle_signal(SA_RESTART));
+	pid = publish_in_child(self, 300);
+	while (ms_state(pid) != 'Z' && ms_now(CLOCK_MONOTONIC) < end) {
+		ASSERT_EQ(0, kill(pid, SIGUSR1));
+		ms_sleep(SECOND / 1000);
+	}
+	EXPECT_GT(end, ms_now(CLOCK_MONOTONIC));
+	kill(pid, SIGKILL);
+	EXPECT_EQ(ETIMEDOUT, ms_join(pid));
+	EXPECT_LE(3 * SECOND / 10, ms_now(CLOCK_MONOTONIC) - begin);
+	EXPECT_EQ(0, self->arg->deadline);
+	EXPECT_TRUE(unchanged(self));
+}
+
+/* Time goes by while it is stopped as well */
+TEST_F(wait, deadline_passes_while_stopped)
+{
+	__u64 begin;
+	pid_t pid = publish_in_child(self, 3000);
+
+	ASSERT_TRUE(ms_asleep(pid));
+	ASSERT_EQ(0, kill(pid, SIGSTOP));
+	ASSERT_TRUE(is_in_state(pid, 'T'));
+	EXPECT_NE(0, self->arg->deadline);
+	ms_sleep(3 * SECOND);
+	begin = ms_now(CLOCK_MONOTONIC);
+	ASSERT_EQ(0, kill(pid, SIGCONT));
+	EXPECT_EQ(ETIMEDOUT, ms_join(pid));
+	EXPECT_GT(ms_limit(2 * SECOND), ms_now(CLOCK_MONOTONIC) - begin);
 }
 
 /* What is refused anyhow is not waited for */

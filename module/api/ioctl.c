@@ -113,16 +113,30 @@ static u32 ioctl_patience(const struct metastore_file *file, u32 timeout)
 	return READ_ONCE(file->filp->f_flags) & O_NONBLOCK ? 0 : timeout;
 }
 
+/*
+ * Keep the end of an interrupted wait in the caller's arguments, where the restarted
+ * call finds it; else clear it there. Returns @err, or if that fails -EINTR or -EFAULT.
+ */
+static int ioctl_keep_deadline(struct metastore_call *call, u32 deadline, int err)
+{
+	call->args.set.deadline = deadline;
+	/* A shorter structure has no room for it. */
+	if (call->size >= offsetofend(struct metastore_set, deadline) &&
+	    !metastore_ioctl_respond(call, set, deadline, deadline))
+		return err;
+	return err == -ERESTARTSYS ? -EINTR : -EFAULT;
+}
+
 /* SET and PUBLISH */
 static int ioctl_store(struct metastore_call *call)
 {
 	struct metastore_set *args = &call->args.set;
 	bool waits = args->flags & METASTORE_F_WAIT;
-	u32 timeout = ioctl_patience(call->file, args->timeout);
+	struct metastore_wait wait = { ioctl_patience(call->file, args->timeout), args->deadline };
 	struct metastore_op op __uninitialized;
 	int err;
 
-	if (args->reserved || (waits ? call->op != METASTORE_OP_PUBLISH : args->timeout))
+	if (waits ? call->op != METASTORE_OP_PUBLISH : args->timeout || args->deadline)
 		return -EINVAL;
 	op.op = call->op;
 	op.key = args->key;
@@ -132,7 +146,9 @@ static int ioctl_store(struct metastore_call *call)
 	op.flags = args->flags & ~METASTORE_F_WAIT;
 	op.version = args->version;
 	op.ttl = args->ttl;
-	err = metastore_op_run(call->file, &op, waits ? &timeout : NULL);
+	err = metastore_op_run(call->file, &op, waits ? &wait : NULL);
+	if (waits && wait.deadline != args->deadline)
+		err = ioctl_keep_deadline(call, wait.deadline, err);
 	if (err && err != -EEXIST && err != -ESTALE)
 		return err;
 	args->version = op.version;

@@ -44,9 +44,20 @@ struct metastore_change {
 	struct metastore_garbage *garbage;
 };
 
+/**
+ * struct metastore_wait - wait of a PUBLISH for room in lossless queues
+ * @timeout:	longest wait in ms; 0: no wait; METASTORE_WAIT_FOREVER: no limit
+ * @deadline:	end of a wait that a signal interrupted: the low 32 bits of its
+ *		CLOCK_MONOTONIC time in ms; 0: the wait begins
+ */
+struct metastore_wait {
+	u32 timeout;
+	u32 deadline;
+};
+
 int metastore_change_check(struct metastore_change *change);
 int metastore_change_make(struct metastore_change *change);
-int metastore_change_waiting(struct metastore_change *change, u32 timeout);
+int metastore_change_waiting(struct metastore_change *change, struct metastore_wait *wait);
 void metastore_change_expire(const struct metastore_key *key);
 void metastore_change_expire_all(struct work_struct *work);
 void metastore_change_end(struct metastore_file *file);

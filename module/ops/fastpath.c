@@ -194,7 +194,7 @@ int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 static inline bool fastpath_is_simple(const struct metastore_file *file,
 				      const struct metastore_set *args)
 {
-	return !(args->flags | args->ttl | args->timeout | args->reserved) &&
+	return !(args->flags | args->ttl | args->timeout | args->deadline) &&
 	       args->key_len && args->key_len <= METASTORE_KEY_MAX &&
 	       args->value_len <= file->store->limits.max_value;
 }

@@ -224,9 +224,9 @@ static int op_get(struct metastore_file *file, struct metastore_op *op)
 	return err;
 }
 
-/* Run a SET, PUBLISH or DELETE. @timeout is as in metastore_op_run(). */
+/* Run a SET, PUBLISH or DELETE. @wait is as in metastore_op_run(). */
 static int op_change(struct metastore_file *file, struct metastore_op *op,
-		     const u32 *timeout)
+		     struct metastore_wait *wait)
 {
 	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_change change __uninitialized;
@@ -235,8 +235,8 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	err = metastore_op_prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
-	err = timeout ? metastore_change_waiting(&change, *timeout) :
-			metastore_change_make(&change);
+	err = wait ? metastore_change_waiting(&change, wait) :
+		     metastore_change_make(&change);
 	if (err && change.value)
 		metastore_value_put(change.value);
 	metastore_op_tell(op, &change, err);
@@ -248,20 +248,21 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
  * @file:	open file
  * @op:		operation, copied from user space; its [out] fields are set, except
  *		@op->result
- * @timeout:	longest time in ms that a PUBLISH waits until all lossless queues have
- *		room; 0: fail at once; METASTORE_WAIT_FOREVER: no limit. NULL: do not
- *		require room
+ * @wait:	how long a PUBLISH waits until all lossless queues have room; NULL: do
+ *		not require room
  *
  * Context: Process context, may sleep.
- * Return: 0, or an error of the command of that name in uapi/linux/metastore.h.
+ * Return: 0, or an error of the command of that name in uapi/linux/metastore.h; for
+ * EINTR -ERESTARTSYS, see metastore_change_waiting().
  */
-int metastore_op_run(struct metastore_file *file, struct metastore_op *op, const u32 *timeout)
+int metastore_op_run(struct metastore_file *file, struct metastore_op *op,
+		     struct metastore_wait *wait)
 {
 	int err = metastore_op_check(file, op);
 
 	if (err)
 		return err;
-	return op->op == METASTORE_OP_GET ? op_get(file, op) : op_change(file, op, timeout);
+	return op->op == METASTORE_OP_GET ? op_get(file, op) : op_change(file, op, wait);
 }
 
 /**

@@ -70,14 +70,14 @@ static int publish_wait_try(struct metastore_change *change)
 
 /*
  * Wait until another try may succeed. @had_none: a queue was full, so wait for room.
- * Returns 0, -EINTR or -ETIMEDOUT.
+ * Returns 0, -ERESTARTSYS or -ETIMEDOUT.
  */
 static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 changes, ktime_t left)
 {
 	int err = 0;
 
 	if (signal_pending(current))
-		return -EINTR;
+		return -ERESTARTSYS;
 	if (left <= 0)
 		return -ETIMEDOUT;
 	if (!had_none)
@@ -89,29 +89,54 @@ static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 ch
 		err = wait_event_interruptible_hrtimeout(room->waiters,
 							 atomic64_read(&room->changes) != changes,
 							 left);
-	if (err == -ETIME)
-		return -ETIMEDOUT;
-	return err ? -EINTR : 0;
+	return err == -ETIME ? -ETIMEDOUT : err;
+}
+
+static bool publish_wait_is_endless(const struct metastore_wait *wait)
+{
+	return !wait->timeout || wait->timeout == METASTORE_WAIT_FOREVER;
+}
+
+/* The time at which a wait ends: that of an interrupted wait, or @timeout from now. */
+static ktime_t publish_wait_end(const struct metastore_wait *wait)
+{
+	ktime_t now = ktime_get();
+	u32 left = wait->timeout;
+
+	if (publish_wait_is_endless(wait))
+		return KTIME_MAX;
+	if (wait->deadline) {
+		left = wait->deadline - (u32)ktime_to_ms(now);
+		/* Beyond the timeout means past; one more for the rounding. */
+		if (left > wait->timeout + 1)
+			left = 0;
+	}
+	return ktime_add_ms(now, left);
+}
+
+/* Round up, so that a wait that is interrupted often does not end early. 0 means none. */
+static u32 publish_wait_deadline(const struct metastore_wait *wait, ktime_t end)
+{
+	return publish_wait_is_endless(wait) ? 0 : (u32)(ktime_to_ms(end) + 1) ?: 1;
 }
 
 /**
  * metastore_change_waiting() - Make a change once all lossless queues have room
  * @change:	the change, which stores a value
- * @timeout:	longest wait in ms; 0: no wait; METASTORE_WAIT_FOREVER: no limit
+ * @wait:	how long to wait; its deadline is set after -ERESTARTSYS, else 0
  *
  * Context: Process context, may sleep.
  * Return:
  * - 0, or an error of metastore_change_make() other than -EAGAIN
- * - -EAGAIN: @timeout is 0, and a queue has no room or lossless subscribers keep coming
- * - -ETIMEDOUT: no try succeeded until @timeout
- * - -EINTR: a signal arrived
+ * - -EAGAIN: the timeout is 0, and a queue has no room or lossless subscribers keep coming
+ * - -ETIMEDOUT: no try succeeded until the end of the wait
+ * - -ERESTARTSYS: a signal arrived; the caller must keep the deadline for the next call
  */
-int metastore_change_waiting(struct metastore_change *change, u32 timeout)
+int metastore_change_waiting(struct metastore_change *change, struct metastore_wait *wait)
 {
 	struct metastore_room *room = &change->key->bucket->store->room;
-	bool endless = !timeout || timeout == METASTORE_WAIT_FOREVER;
-	ktime_t end = ktime_add_ms(ktime_get(), timeout);
 	struct metastore_reservations reserved = {};
+	ktime_t end = publish_wait_end(wait);
 	int err, tries = 0;
 	s64 changes;
 
@@ -121,13 +146,20 @@ int metastore_change_waiting(struct metastore_change *change, u32 timeout)
 		err = publish_wait_try(change);
 		if (err != -ENOBUFS && err != -EAGAIN)
 			break;
-		if (!timeout && (err == -ENOBUFS || ++tries == TRIES)) {
+		if (!wait->timeout && (err == -ENOBUFS || ++tries == TRIES)) {
 			err = -EAGAIN;
 			break;
 		}
 		err = publish_wait_sleep(room, err == -ENOBUFS, changes,
-					 endless ? KTIME_MAX : ktime_sub(end, ktime_get()));
+					 end == KTIME_MAX ? end : ktime_sub(end, ktime_get()));
 	} while (!err);
 	kvfree(reserved.items);
+	/* It is on this stack. */
+	change->reserved = NULL;
+	/* An interrupted deadline stays as it was: its rounding must not add up. */
+	if (err != -ERESTARTSYS)
+		wait->deadline = 0;
+	else if (!wait->deadline)
+		wait->deadline = publish_wait_deadline(wait, end);
 	return err;
 }

@@ -99,7 +99,8 @@
  * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX; 0: unlimited
  * @timeout:	METASTORE_F_WAIT: longest wait in ms; 0: no wait;
  *		METASTORE_WAIT_FOREVER: no limit. Must be 0 without that flag
- * @reserved:	must be 0
+ * @deadline:	0; the kernel keeps the end of a wait here that a signal interrupted.
+ *		Must be 0 without METASTORE_F_WAIT
  *
  * Store the value under the key and replace the previous value. SET sends an
  * event to the key's subscribers that asked for METASTORE_EVENT_SET. PUBLISH
@@ -144,6 +145,10 @@
  *   counts the event as lost.
  * - One open file can have more subscriptions that match than its queue holds
  *   events. PUBLISH then waits in vain.
+ * - A wait goes on after SIGSTOP and SIGCONT, after the freezer, and after a signal
+ *   handler with SA_RESTART. It still ends at the time it had, by CLOCK_MONOTONIC.
+ * - After EINTR a call with the same arguments waits until that time too. For a new
+ *   wait set @deadline to 0. All other results leave 0 in it.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -157,7 +162,7 @@
  * - EAGAIN: METASTORE_F_WAIT: a lossless queue is full, and @timeout is 0 or the
  *   descriptor is non-blocking
  * - ETIMEDOUT: METASTORE_F_WAIT: a lossless queue stayed full until @timeout
- * - EINTR: METASTORE_F_WAIT: a signal
+ * - EINTR: METASTORE_F_WAIT: a signal handler ran that has no SA_RESTART
  */
 struct metastore_set {
 	__aligned_u64 key;
@@ -169,7 +174,7 @@ struct metastore_set {
 	__aligned_u64 version;
 	__aligned_u64 ttl;
 	__u32 timeout;
-	__u32 reserved;
+	__u32 deadline;
 };
 
 /* Owner of a value */

@@ -28,11 +28,11 @@
  *		subscriptions, queue and owned keys. An event goes to one of them. A
  *		child that wants its own opens the store again. Descriptors are
  *		close-on-exec.
- * Signals	The library never restarts a call. mstore_wait() fails with EINTR when
- *		a signal arrives. So does mstore_read_events(), unless the handler
- *		was installed with SA_RESTART, and mstore_publish_with() while it
- *		waits. A signal that the program survives interrupts no other
- *		function.
+ * Signals	A signal handler without SA_RESTART makes mstore_wait(),
+ *		mstore_read_events() and mstore_publish_with() with MSTORE_WAIT fail
+ *		with EINTR, one with SA_RESTART only mstore_wait(). A process that
+ *		is stopped, frozen or suspended goes on waiting afterwards. A signal
+ *		that the program survives interrupts no other function.
  * Atomicity	A failed call changes nothing. EFAULT is the exception: if only a
  *		result could not be written, the change is made.
  *
@@ -368,7 +368,7 @@ int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
  * - EAGAIN: a lossless queue is full, and @timeout_ms is 0 or the store was opened
  *   with MSTORE_NONBLOCK
  * - ETIMEDOUT: a lossless queue stayed full until the timeout
- * - EINTR: a signal
+ * - EINTR: a signal handler without SA_RESTART ran
  */
 int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
 			const void *value, size_t value_len,
@@ -1322,7 +1322,7 @@ void mstore_event_buffer_free(struct mstore_event_buffer *buffer);
  * Return: 1 when mstore_read_events() will not wait, 0 at the timeout, or -1 with
  * errno:
  *
- * - EINTR: a signal
+ * - EINTR: a signal handler ran
  */
 int mstore_wait(struct mstore *store, int timeout_ms);
 
@@ -1336,7 +1336,7 @@ int mstore_wait(struct mstore *store, int timeout_ms);
  * Return: the number of events, at least 1, or -1 with errno:
  *
  * - EAGAIN: no event waits and the store was opened with MSTORE_NONBLOCK
- * - EINTR: a signal arrived before an event
+ * - EINTR: a signal handler without SA_RESTART ran before an event came
  * - ENOMEM: the buffer cannot grow to the size of the next event, which stays queued
  * - EPROTO: the kernel's answer is malformed
  */
