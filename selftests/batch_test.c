@@ -425,10 +425,42 @@ TEST_F(batch, as_many_as_may_be)
 	for (i = 0; i < METASTORE_BATCH_MAX; i++)
 		ASSERT_EQ(0, ops[i].result);
 	EXPECT_EQ(2 + METASTORE_BATCH_MAX, ms_keys(self->fd));
-	ASSERT_EQ(0, ms_batch(self->fd, ops + 200, METASTORE_ATOMIC_MAX, ATOMIC, &failed));
+	ops += 300 - METASTORE_ATOMIC_MAX;
+	ASSERT_EQ(0, ms_batch(self->fd, ops, METASTORE_ATOMIC_MAX, ATOMIC, &failed));
 	EXPECT_EQ(METASTORE_ATOMIC_MAX, failed);
-	for (i = 200; i < 200 + METASTORE_ATOMIC_MAX; i++)
+	for (i = 0; i < METASTORE_ATOMIC_MAX; i++)
 		ASSERT_EQ(0, ops[i].result);
+}
+
+/* Each in a bucket of its own: so many locks are held at once */
+TEST_F(batch, as_many_locks_as_may_be)
+{
+	static char keys[METASTORE_ATOMIC_MAX][16];
+	struct metastore_op ops[METASTORE_ATOMIC_MAX];
+	static bool seen[65536];
+	__u32 nr = 0, number, bucket, failed;
+	struct metastore_info info;
+
+	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
+	if (info.buckets < 4 * METASTORE_ATOMIC_MAX)
+		SKIP(return, "too few buckets");
+	for (number = 0; nr < METASTORE_ATOMIC_MAX; number++) {
+		snprintf(keys[nr], sizeof(keys[nr]), "lock.%u", number);
+		bucket = ms_bucket(self->fd, keys[nr]);
+		ASSERT_GT(info.buckets, bucket);
+		if (seen[bucket])
+			continue;
+		seen[bucket] = true;
+		ops[nr] = ms_op_set(keys[nr], "v");
+		nr++;
+	}
+	ASSERT_EQ(0, ms_batch(self->fd, ops, nr, ATOMIC, &failed));
+	EXPECT_EQ(nr, failed);
+	EXPECT_EQ(2 + nr, ms_keys(self->fd));
+	for (number = 0; number < nr; number++)
+		ops[number] = ms_op_delete(keys[number]);
+	ASSERT_EQ(0, ms_batch(self->fd, ops, nr, ATOMIC, &failed));
+	EXPECT_EQ(2, ms_keys(self->fd));
 }
 
 TEST_F(batch, einval_op_size)

@@ -189,16 +189,16 @@ test_atomic_with_a_wrong_line_does_nothing()
 
 test_atomic_has_its_limits()
 {
-	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..33})
-	expect 2 '' 'mstore: line 33: batch: --atomic: must be 1 to 32 operations'
+	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..129})
+	expect 2 '' 'mstore: line 129: batch: --atomic: must be 1 to 128 operations'
 	run_batch $'set a 1\nset b 1\nget a' --atomic
 	expect 2 '' 'mstore: line 3: batch: --atomic: line 1 already has this key'
 	run mstore ls
 	expect 0 ''
-	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..32})
+	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..128})
 	expect 0 ''
 	run mstore ls
-	expect_lines 32
+	expect_lines 128
 }
 
 test_events_of_an_atomic_batch_are_together()

@@ -79,7 +79,7 @@ struct metastore_group_event {
 struct metastore_group {
 	u64 id;
 	u32 nr;
-	struct metastore_group_event events[METASTORE_ATOMIC_MAX];
+	struct metastore_group_event *events;
 };
 
 void metastore_key_complete(const struct metastore_key *key,

@@ -140,7 +140,7 @@ struct txn {
 	u32 failed;
 	bool preloaded;
 	u32 nr_buckets;
-	struct metastore_bucket *buckets[METASTORE_ATOMIC_MAX];
+	struct metastore_bucket **buckets;
 	struct metastore_group group;
 	struct metastore_garbage garbage;
 	struct txn_op ops[];
@@ -561,17 +561,31 @@ static void txn_free_preloads(struct txn *txn)
 		metastore_preload_free(&txn->ops[i].preload);
 }
 
-static int batch_run_atomic(struct metastore_file *file, struct metastore_batch *batch)
+/* Allocate a transaction of @nr operations with all its arrays, or return NULL. */
+static struct txn *txn_alloc(struct metastore_file *file, u32 nr)
 {
 	struct txn *txn;
+	size_t each = sizeof(*txn->ops) + sizeof(*txn->group.events) + sizeof(*txn->buckets);
+
+	/* @nr is at most METASTORE_ATOMIC_MAX. */
+	txn = kvzalloc(sizeof(*txn) + nr * each, METASTORE_GFP);
+	if (!txn)
+		return NULL;
+	txn->group.events = (struct metastore_group_event *)(txn->ops + nr);
+	txn->buckets = (struct metastore_bucket **)(txn->group.events + nr);
+	txn->file = file;
+	txn->nr = nr;
+	txn->failed = nr;
+	return txn;
+}
+
+static int batch_run_atomic(struct metastore_file *file, struct metastore_batch *batch)
+{
+	struct txn *txn = txn_alloc(file, batch->nr);
 	int err;
 
-	txn = kvzalloc(struct_size(txn, ops, batch->nr), METASTORE_GFP);
 	if (!txn)
 		return -ENOMEM;
-	txn->file = file;
-	txn->nr = batch->nr;
-	txn->failed = batch->nr;
 	err = txn_copy_ops(txn, batch) ?: txn_prepare(txn) ?: txn_run(txn);
 	if (err)
 		txn_cancel(txn);

@@ -655,8 +655,9 @@ struct metastore_op {
 };
 
 #define METASTORE_BATCH_MAX	256	/* operations, so that a batch ends soon */
-#define METASTORE_ATOMIC_MAX	32	/* with METASTORE_BATCH_ATOMIC: that many
-					 * locks are held at once
+#define METASTORE_ATOMIC_MAX	128	/* with METASTORE_BATCH_ATOMIC: that many
+					 * spinlocks are held at once, and a CPU
+					 * counts at most 255
 					 */
 
 /** METASTORE_BATCH_ATOMIC - run all operations at one moment, or none */

@@ -638,7 +638,7 @@ struct mstore_batch;
 #define MSTORE_BATCH_MAX	256
 
 /** MSTORE_ATOMIC_MAX - most operations of an atomic batch */
-#define MSTORE_ATOMIC_MAX	32
+#define MSTORE_ATOMIC_MAX	128
 
 /**
  * enum mstore_batch_flags - options of mstore_batch_run()
