@@ -58,6 +58,13 @@ FIELD(delete, key_len, 8);
 FIELD(delete, flags, 12);
 FIELD(delete, version, 16);
 
+SIZE(touch, 32);
+FIELD(touch, key, 0);
+FIELD(touch, key_len, 8);
+FIELD(touch, flags, 12);
+FIELD(touch, version, 16);
+FIELD(touch, ttl, 24);
+
 SIZE(flush, 40);
 FIELD(flush, prefix, 0);
 FIELD(flush, prefix_len, 8);
@@ -232,6 +239,7 @@ static_assert(METASTORE_IOC_CREATE == 0xc028e60d, "CREATE");
 static_assert(METASTORE_IOC_OPEN == 0xc008e60e, "OPEN");
 static_assert(METASTORE_IOC_QUEUE == 0xc050e60f, "QUEUE");
 static_assert(METASTORE_IOC_SUBSCRIPTION == 0xc048e610, "SUBSCRIPTION");
+static_assert(METASTORE_IOC_TOUCH == 0xc020e611, "TOUCH");
 
 static_assert(METASTORE_KEY_MAX == 255, "METASTORE_KEY_MAX");
 static_assert(METASTORE_ANY_BUCKET == 0xffffffff, "METASTORE_ANY_BUCKET");
@@ -274,6 +282,7 @@ static_assert(METASTORE_OP_GET == 1, "METASTORE_OP_GET");
 static_assert(METASTORE_OP_SET == 2, "METASTORE_OP_SET");
 static_assert(METASTORE_OP_DELETE == 3, "METASTORE_OP_DELETE");
 static_assert(METASTORE_OP_PUBLISH == 4, "METASTORE_OP_PUBLISH");
+static_assert(METASTORE_OP_TOUCH == 5, "METASTORE_OP_TOUCH");
 static_assert(METASTORE_BATCH_MAX == 256, "METASTORE_BATCH_MAX");
 static_assert(METASTORE_ATOMIC_MAX == 128, "METASTORE_ATOMIC_MAX");
 static_assert(METASTORE_BATCH_ATOMIC == 1, "METASTORE_BATCH_ATOMIC");
@@ -287,6 +296,7 @@ static_assert(METASTORE_FEATURE_BATCH == 0x08, "METASTORE_FEATURE_BATCH");
 static_assert(METASTORE_FEATURE_PRIVATE == 0x10, "METASTORE_FEATURE_PRIVATE");
 static_assert(METASTORE_FEATURE_DELIVERY == 0x20, "METASTORE_FEATURE_DELIVERY");
 static_assert(METASTORE_FEATURE_WAIT == 0x40, "METASTORE_FEATURE_WAIT");
+static_assert(METASTORE_FEATURE_TOUCH == 0x80, "METASTORE_FEATURE_TOUCH");
 static_assert(METASTORE_QUEUE_DROP_OLDEST == 0, "METASTORE_QUEUE_DROP_OLDEST");
 static_assert(METASTORE_QUEUE_LOSSLESS == 1, "METASTORE_QUEUE_LOSSLESS");
 static_assert(METASTORE_QUEUE_SET_LEN == 1, "METASTORE_QUEUE_SET_LEN");

@@ -15,6 +15,7 @@ union argument {
 	struct metastore_get get;
 	struct metastore_set set;
 	struct metastore_delete delete;
+	struct metastore_touch touch;
 	struct metastore_subscribe subscribe;
 	struct metastore_unsubscribe unsubscribe;
 	struct metastore_subscribers subscribers;
@@ -117,6 +118,15 @@ FIXTURE_VARIANT_ADD(command, delete) {
 	.reserved = NONE,
 	.copies_out = true,
 	.changes = true,
+};
+
+FIXTURE_VARIANT_ADD(command, touch) {
+	.command = METASTORE_IOC_TOUCH,
+	.needs = POLLOUT,
+	KEYED(touch),
+	.known_flags = METASTORE_F_IF_VERSION,
+	.reserved = NONE,
+	.copies_out = true,
 };
 
 FIXTURE_VARIANT_ADD(command, publish) {
@@ -250,7 +260,10 @@ FIXTURE_SETUP(command)
 	self->fd = ms_open(O_RDWR | O_NONBLOCK);
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, ms_reset(self->fd));
-	ASSERT_EQ(0, ms_set(self->fd, "k", "old", &self->version));
+	/* With a time to live where that is needed: the longest one */
+	ASSERT_EQ(0, ms_set_ttl(self->fd, "k", "old",
+				variant->command == METASTORE_IOC_TOUCH ? METASTORE_TTL_MAX : 0,
+				&self->version));
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", EVENTS_ALL, 1));
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &self->info));
 	self->key[0] = variant->command == METASTORE_IOC_SUBSCRIBE ? 'n' : 'k';
@@ -277,6 +290,10 @@ FIXTURE_SETUP(command)
 		break;
 	case METASTORE_IOC_DELETE:
 		arg->delete.version = POISON64;
+		break;
+	case METASTORE_IOC_TOUCH:
+		arg->touch.version = POISON64;
+		arg->touch.ttl = 1000000;
 		break;
 	case METASTORE_IOC_SUBSCRIBERS:
 		arg->subscribers.subscribers = POISON32;
@@ -662,7 +679,7 @@ TEST_F(errors, enotty)
 	char arg[256] = "";
 	int nr;
 
-	for (nr = 0x11; nr < 0x100; nr++) {
+	for (nr = 0x12; nr < 0x100; nr++) {
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_READ | _IOC_WRITE, 0xe6, nr, 40),
 					    arg));
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_NONE, 0xe6, nr, 0), arg));

@@ -440,6 +440,24 @@ TEST_F(batch, canceled_for_the_mode)
 	mstore_close(reader);
 }
 
+TEST_F(batch, touch)
+{
+	const struct mstore_options life = { .ttl_ms = 1000000 }, longer = { .ttl_ms = 2000000 };
+	const struct mstore_options waits = { .ttl_ms = 1, .timeout_ms = 1 };
+	uint64_t version;
+
+	ASSERT_EQ(0, mstore_set_with(self->store, ONE, MSTORE_STRLEN, "1", 1, &life, &version));
+	EXPECT_ERRNO(EINVAL, mstore_batch_touch(self->batch, ONE, MSTORE_STRLEN, &waits));
+	EXPECT_EQ(0, mstore_batch_touch(self->batch, ONE, MSTORE_STRLEN, &longer));
+	EXPECT_EQ(1, mstore_batch_touch(self->batch, TWO, MSTORE_STRLEN, &longer));
+	EXPECT_EQ(2, mstore_batch_get(self->batch, ONE, strlen(ONE), self->buffer, 8));
+	ASSERT_EQ(0, mstore_batch_run(self->store, self->batch, 0));
+	EXPECT_EQ(0, mstore_batch_result(self->batch, 0));
+	EXPECT_EQ(version, mstore_batch_version(self->batch, 0));
+	EXPECT_EQ(ENOENT, mstore_batch_result(self->batch, 1));
+	EXPECT_LT(1000000, mstore_batch_ttl(self->batch, 2));
+}
+
 /* An error that no operation is to blame for is the result of each. */
 TEST_F(batch, refused)
 {

@@ -500,6 +500,44 @@ TEST_F(store, expires)
 	EXPECT_TRUE(holds(self->store, NULL));
 }
 
+/* Renewal of a time to live */
+
+TEST_F(store, touch)
+{
+	struct mstore_options options = { .ttl_ms = 1000000 };
+	uint64_t first, version = POISON;
+	struct mstore_stat stat;
+
+	EXPECT_ERRNO(ENOENT, mstore_touch(self->store, KEY, MSTORE_STRLEN, &options, &version));
+	EXPECT_EQ(POISON, version);
+	ASSERT_EQ(0, set_with(self->store, "value", NULL, NULL));
+	EXPECT_ERRNO(ENODATA, mstore_touch(self->store, KEY, strlen(KEY), &options, NULL));
+	ASSERT_EQ(0, set_with(self->store, "value", &options, &first));
+	options.ttl_ms = 2000000;
+	EXPECT_EQ(0, mstore_touch(self->store, KEY, strlen(KEY), &options, &version));
+	EXPECT_EQ(first, version);
+	ASSERT_EQ(0, mstore_stat(self->store, KEY, strlen(KEY), &stat));
+	EXPECT_LT(1000000, stat.ttl_ms);
+	EXPECT_EQ(first, stat.version);
+
+	options.flags = MSTORE_IF_VERSION;
+	options.version = first;
+	EXPECT_EQ(0, mstore_touch(self->store, KEY, strlen(KEY), &options, NULL));
+	options.version = 1;
+	EXPECT_ERRNO(ESTALE, mstore_touch(self->store, KEY, strlen(KEY), &options, &version));
+	EXPECT_EQ(first, version);
+
+	/* Refused here and by the kernel */
+	options = (struct mstore_options) { .ttl_ms = 1, .timeout_ms = 1 };
+	EXPECT_ERRNO(EINVAL, mstore_touch(self->store, KEY, strlen(KEY), &options, NULL));
+	options = (struct mstore_options) { .ttl_ms = 1, .reserved = { 1 } };
+	EXPECT_ERRNO(EINVAL, mstore_touch(self->store, KEY, strlen(KEY), &options, NULL));
+	options = (struct mstore_options) { .ttl_ms = 1, .flags = MSTORE_STEAL };
+	EXPECT_ERRNO(EINVAL, mstore_touch(self->store, KEY, strlen(KEY), &options, NULL));
+	EXPECT_ERRNO(EINVAL, mstore_touch(self->store, KEY, strlen(KEY), NULL, NULL));
+	EXPECT_TRUE(holds(self->store, "value"));
+}
+
 /* Features of the module */
 
 TEST_F(store, features)
@@ -510,6 +548,7 @@ TEST_F(store, features)
 	EXPECT_EQ(MSTORE_FEATURE_CONDITIONS | MSTORE_FEATURE_OWNERS | MSTORE_FEATURE_TTL |
 		  MSTORE_FEATURE_BATCH | MSTORE_FEATURE_PRIVATE,
 		  info.features & 0x1f);
+	EXPECT_NE(0, info.features & MSTORE_FEATURE_TOUCH);
 	EXPECT_LT(0, info.private_bytes);
 }
 

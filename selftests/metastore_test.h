@@ -228,6 +228,23 @@ static inline int ms_delete(int fd, const char *key, __u64 *version)
 }
 
 /* @version as in ms_set_if() */
+static inline int ms_touch(int fd, const char *key, __u64 ttl, __u32 flags, __u64 *version)
+{
+	struct metastore_touch arg = {
+		.key = ms_ptr(key),
+		.key_len = strlen(key),
+		.flags = flags,
+		.version = version ? *version : POISON64,
+		.ttl = ttl,
+	};
+	int ret = ms_ioctl(fd, METASTORE_IOC_TOUCH, &arg);
+
+	if (version)
+		*version = arg.version;
+	return ret;
+}
+
+/* @version as in ms_set_if() */
 static inline int ms_delete_if(int fd, const char *key, __u32 flags, __u64 *version)
 {
 	struct metastore_delete arg = {

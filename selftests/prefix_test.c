@@ -496,14 +496,18 @@ TEST_F(prefix, batches_stay_together)
 	EXPECT_TRUE(ms_silent(self->fd));
 }
 
-/* Batches that were written, and that may be: a queue has room for those of one round */
-#define WRITTEN	crew.board->counts[0]
-#define ALLOWED	crew.board->counts[1]
+/* Of batches that were written, and that may be */
+enum { WRITTEN, ALLOWED };
 
+static __u64 batches(int which)
+{
+	return __atomic_load_n(&crew.board->counts[which], __ATOMIC_ACQUIRE);
+}
+
+/* A queue has room for those of one round */
 static void allow_batches(void)
 {
-	__atomic_store_n(&ALLOWED, __atomic_load_n(&WRITTEN, __ATOMIC_ACQUIRE) + 20,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&crew.board->counts[ALLOWED], batches(WRITTEN) + 20, __ATOMIC_RELEASE);
 }
 
 /* A subscription that begins in the midst of a batch gets all of it or nothing */
@@ -515,12 +519,12 @@ TEST_F(prefix, first_batch_is_whole)
 	ASSERT_TRUE(crew_init());
 	if (crew_child()) {
 		while (!crew_done()) {
-			if (WRITTEN >= __atomic_load_n(&ALLOWED, __ATOMIC_ACQUIRE)) {
+			if (batches(WRITTEN) >= batches(ALLOWED)) {
 				sched_yield();
 				continue;
 			}
-			CHECK(!write_batch(self->fd, "b", WRITTEN));
-			__atomic_add_fetch(&WRITTEN, 1, __ATOMIC_RELEASE);
+			CHECK(!write_batch(self->fd, "b", batches(WRITTEN)));
+			__atomic_add_fetch(&crew.board->counts[WRITTEN], 1, __ATOMIC_RELEASE);
 		}
 		_exit(0);
 	}

@@ -25,6 +25,7 @@ union metastore_args {
 	struct metastore_get get;
 	struct metastore_set set;
 	struct metastore_delete delete;
+	struct metastore_touch touch;
 	struct metastore_subscribe subscribe;
 	struct metastore_unsubscribe unsubscribe;
 	struct metastore_subscribers subscribers;

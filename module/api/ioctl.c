@@ -31,7 +31,7 @@
 #define FEATURES \
 	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
-	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT)
+	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 56);
@@ -174,6 +174,26 @@ static int ioctl_delete(struct metastore_call *call)
 		return err;
 	args->version = op.version;
 	return metastore_ioctl_respond(call, delete, version, version) ?: err;
+}
+
+static int ioctl_touch(struct metastore_call *call)
+{
+	struct metastore_touch *args = &call->args.touch;
+	struct metastore_op op = {
+		.op = METASTORE_OP_TOUCH,
+		.key = args->key,
+		.key_len = args->key_len,
+		.flags = args->flags,
+		.version = args->version,
+		.ttl = args->ttl,
+	};
+	int err;
+
+	err = metastore_op_run(call->file, &op, NULL);
+	if (err && err != -ESTALE)
+		return err;
+	args->version = op.version;
+	return metastore_ioctl_respond(call, touch, version, version) ?: err;
 }
 
 static int ioctl_batch(struct metastore_call *call)
@@ -474,6 +494,7 @@ static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
 	COMMAND(OPEN, 8, 0, ioctl_open),
 	COMMAND(QUEUE, 80, FMODE_READ, metastore_ioctl_queue),
 	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
+	OPERATION(TOUCH, 32, FMODE_WRITE, ioctl_touch, NULL),
 };
 
 /* Slow path. Separate, so that metastore_ioctl() need not save registers for it. */

@@ -105,10 +105,10 @@ static int batch_run_in_turn(struct metastore_file *file, struct metastore_batch
  * struct txn_op - operation of a transaction
  * @op:		arguments and results, as in the user's array
  * @buffer:	key
- * @change:	change to make; unused by a GET
+ * @change:	change to make; unused by a GET. A TOUCH is one without value and event
  * @preload:	preallocated memory for a new key
  * @found:	value before the transaction, or NULL. The bucket's lock keeps it until
- *		the commit, a reference afterwards
+ *		the commit, a reference afterwards, but for a TOUCH
  * @stored:	value that @change stored, or NULL; holds a reference
  * @delivery:	delivery of the change's event
  */
@@ -149,6 +149,17 @@ struct txn {
 static bool txn_is_get(const struct txn_op *top)
 {
 	return top->op.op == METASTORE_OP_GET;
+}
+
+static bool txn_is_touch(const struct txn_op *top)
+{
+	return top->op.op == METASTORE_OP_TOUCH;
+}
+
+/* Check that an operation stores or deletes a value, so has an event. */
+static bool txn_is_change(const struct txn_op *top)
+{
+	return !txn_is_get(top) && !txn_is_touch(top);
 }
 
 /* Record an operation that prevents the commit. Returns -ECANCELED. */
@@ -270,7 +281,7 @@ static bool txn_look_up(struct txn_op *top, bool *busy)
 	*busy = false;
 	top->found = metastore_bucket_find(&top->buffer.key);
 	over = top->found && metastore_value_is_over(top->found);
-	if (txn_is_get(top)) {
+	if (!txn_is_change(top)) {
 		if (over)
 			top->found = NULL;
 		return true;
@@ -296,7 +307,7 @@ static struct txn_op *txn_first_without_room(struct txn *txn)
 	struct txn_op *top;
 
 	for (top = txn->ops; top < txn->ops + txn->nr; top++)
-		if (!txn_is_get(top) && top->change.value && !top->found &&
+		if (txn_is_change(top) && top->change.value && !top->found &&
 		    !metastore_change_has_room(&top->change))
 			return top;
 	return NULL;
@@ -366,7 +377,8 @@ static int txn_judge_op(struct txn_op *top)
 
 	lockdep_assert_held(&top->buffer.key.bucket->lock);
 	if (!txn_is_get(top)) {
-		err = metastore_change_judge(&top->change, top->found);
+		err = txn_is_touch(top) ? metastore_change_judge_touch(&top->change, top->found) :
+					  metastore_change_judge(&top->change, top->found);
 		if (err)
 			metastore_op_tell(&top->op, &top->change, true);
 		return err;
@@ -393,7 +405,7 @@ static int txn_judge(struct txn *txn)
 		err = txn_judge_op(top);
 		if (err)
 			return txn_refuse(txn, top, err);
-		if (txn_is_get(top))
+		if (!txn_is_change(top))
 			continue;
 		keys += !!top->change.value - !!top->found;
 		bytes += metastore_change_bytes(&top->change, top->found);
@@ -416,6 +428,12 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 			metastore_value_get(top->found);
 		return;
 	}
+	if (txn_is_touch(top)) {
+		/* It was alive when it was judged, which is the batch's moment. */
+		metastore_tie_renew(metastore_tie_of(top->found), &txn->file->store->expiry,
+				    top->op.ttl);
+		return;
+	}
 	event = &group->events[group->nr++];
 	top->stored = top->change.value;
 	if (top->stored)
@@ -436,7 +454,7 @@ static void txn_deliver(struct txn *txn)
 		struct txn_op *top = &txn->ops[i];
 		struct metastore_bucket *bucket = top->buffer.key.bucket;
 
-		if (txn_is_get(top))
+		if (!txn_is_change(top))
 			continue;
 		spin_lock(&bucket->lock);
 		metastore_delivery_finish(&top->delivery, &txn->garbage);
@@ -456,7 +474,7 @@ static void txn_put_values(struct txn *txn)
 
 		if (top->stored)
 			metastore_value_put_later(top->stored, &txn->garbage);
-		if (top->found && !txn_is_get(top))
+		if (top->found && txn_is_change(top))
 			metastore_value_put_later(top->found, &txn->garbage);
 	}
 }
@@ -513,7 +531,9 @@ static void txn_fill_results(struct txn *txn)
 	for (i = 0; i < txn->nr; i++) {
 		struct txn_op *top = &txn->ops[i];
 
-		if (!txn_is_get(top)) {
+		if (txn_is_touch(top)) {
+			metastore_op_tell(&top->op, &top->change, false);
+		} else if (txn_is_change(top)) {
 			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
 			metastore_op_tell(&top->op, &top->change, false);
 		} else if (!top->found) {

@@ -68,6 +68,28 @@ inline int metastore_change_judge(struct metastore_change *change,
 }
 
 /**
+ * metastore_change_judge_touch() - Check whether a time to live can be renewed
+ * @change:	the change, without a value; its version is set, as in
+ *		metastore_change_judge(), and on success to @old's
+ * @old:	present value, not expired, or NULL
+ *
+ * Context: Caller holds the bucket's lock.
+ * Return: as metastore_change_judge(), or -ENODATA if @old does not expire.
+ */
+int metastore_change_judge_touch(struct metastore_change *change,
+				 const struct metastore_value *old)
+{
+	int err = metastore_change_judge(change, old);
+
+	if (err)
+		return err;
+	if (!metastore_value_expires(old))
+		return -ENODATA;
+	change->version = old->version;
+	return 0;
+}
+
+/**
  * metastore_change_bytes() - Compute the bytes that a change adds to the store
  * @change:	the change; its @bytes is set
  * @old:	present value, or NULL
@@ -344,6 +366,31 @@ int metastore_change_make(struct metastore_change *change)
 	err = change_try(change);
 	if (unlikely(err == -ENOBUFS))
 		err = change_try_in_tree(change);
+	return err;
+}
+
+/**
+ * metastore_change_touch() - Renew the time to live of a key's value
+ * @change:	the change, without a value; its version is set
+ * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX
+ *
+ * Context: Process context, may sleep. Takes the bucket's lock.
+ * Return: as metastore_change_judge_touch().
+ */
+int metastore_change_touch(struct metastore_change *change, u64 ttl)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_value *value;
+	int err;
+
+	change->garbage = &garbage;
+	value = change_lock_live(change);
+	err = metastore_change_judge_touch(change, value);
+	if (!err && !metastore_tie_renew_in_time(metastore_tie_of(value),
+						 &change->key->bucket->store->expiry, ttl))
+		err = -ENOENT;
+	spin_unlock(&change->key->bucket->lock);
+	metastore_garbage_free(&garbage);
 	return err;
 }
 

@@ -57,6 +57,7 @@ struct metastore_wait {
 
 int metastore_change_check(struct metastore_change *change);
 int metastore_change_make(struct metastore_change *change);
+int metastore_change_touch(struct metastore_change *change, u64 ttl);
 int metastore_change_waiting(struct metastore_change *change, struct metastore_wait *wait);
 void metastore_change_expire(const struct metastore_key *key);
 void metastore_change_expire_all(struct work_struct *work);
@@ -65,6 +66,8 @@ void metastore_change_end(struct metastore_file *file);
 int metastore_change_prepare(const struct metastore_change *change);
 int metastore_change_judge(struct metastore_change *change,
 			   const struct metastore_value *old);
+int metastore_change_judge_touch(struct metastore_change *change,
+				 const struct metastore_value *old);
 s64 metastore_change_bytes(struct metastore_change *change,
 			   const struct metastore_value *old);
 bool metastore_change_has_room(const struct metastore_change *change);

@@ -22,6 +22,7 @@
 
 #define STORE_FLAGS	(CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL)
 #define DELETE_FLAGS	(METASTORE_F_IF_VERSION | METASTORE_F_STEAL)
+#define TOUCH_FLAGS	METASTORE_F_IF_VERSION
 
 /* The longest time to live, added to the clock, does not overflow ktime_t. */
 static_assert(METASTORE_TTL_MAX <= (KTIME_MAX / 2) / NSEC_PER_MSEC);
@@ -98,6 +99,11 @@ inline int metastore_op_check(struct metastore_file *file, const struct metastor
 		err = err ?: op->value || op->value_len || op->ttl ? -EINVAL : 0;
 		err = err ?: op_check_flags(op->flags, DELETE_FLAGS);
 		break;
+	case METASTORE_OP_TOUCH:
+		err = err ?: op->value || op->value_len || !op->ttl ||
+			     op->ttl > METASTORE_TTL_MAX ? -EINVAL : 0;
+		err = err ?: op_check_flags(op->flags, TOUCH_FLAGS);
+		break;
 	default:
 		return -EINVAL;
 	}
@@ -139,7 +145,7 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
 /**
  * metastore_op_prepare() - Turn an operation into a change
  * @file:	open file
- * @op:		SET, PUBLISH or DELETE, after metastore_op_check()
+ * @op:		SET, PUBLISH, DELETE or TOUCH, after metastore_op_check()
  * @buffer:	its key is set; must outlive @change
  * @change:	filled in; the caller owns the reference to its value, if it has one
  *
@@ -158,7 +164,8 @@ inline int metastore_op_prepare(struct metastore_file *file, const struct metast
 		.flags = op->flags,
 		.version = op->version,
 	};
-	if (op->op == METASTORE_OP_DELETE) {
+	if (op->op == METASTORE_OP_DELETE || op->op == METASTORE_OP_TOUCH) {
+		/* No event of a TOUCH is made. */
 		change->type = METASTORE_EVENT_DELETED;
 		return metastore_copy_key(file, buffer, op->key, op->key_len);
 	}
@@ -224,7 +231,7 @@ static int op_get(struct metastore_file *file, struct metastore_op *op)
 	return err;
 }
 
-/* Run a SET, PUBLISH or DELETE. @wait is as in metastore_op_run(). */
+/* Run a SET, PUBLISH, DELETE or TOUCH. @wait is as in metastore_op_run(). */
 static int op_change(struct metastore_file *file, struct metastore_op *op,
 		     struct metastore_wait *wait)
 {
@@ -235,8 +242,11 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	err = metastore_op_prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
-	err = wait ? metastore_change_waiting(&change, wait) :
-		     metastore_change_make(&change);
+	if (op->op == METASTORE_OP_TOUCH)
+		err = metastore_change_touch(&change, op->ttl);
+	else
+		err = wait ? metastore_change_waiting(&change, wait) :
+			     metastore_change_make(&change);
 	if (err && change.value)
 		metastore_value_put(change.value);
 	metastore_op_tell(op, &change, err);

@@ -196,6 +196,60 @@ void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expir
 	expiry_remove(tie, expiry);
 }
 
+static void expiry_move(struct metastore_tie *tie, struct metastore_expiry *expiry, ktime_t end)
+{
+	struct timerqueue_node *node = &tie->expiry;
+
+	spin_lock(&expiry->lock);
+	timerqueue_del(&expiry->queue, node);
+	/* Pairs with READ_ONCE() in metastore_tie_is_over() and metastore_tie_ttl(). */
+	WRITE_ONCE(node->expires, end);
+	/* A timer for an earlier end finds nothing, and is started for the next one. */
+	if (timerqueue_add(&expiry->queue, node))
+		expiry_start_timer(expiry, node->expires);
+	spin_unlock(&expiry->lock);
+}
+
+/**
+ * metastore_tie_renew() - Give a value that expires another time to live
+ * @tie:	the tie of a value in a table
+ * @expiry:	the expiry of its store
+ * @ttl:	time to live in ms from now, at most METASTORE_TTL_MAX
+ *
+ * Context: Caller holds the bucket's lock. Takes @expiry's lock.
+ */
+void metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl)
+{
+	expiry_move(tie, expiry, ktime_add(ktime_get_boottime(), ms_to_ktime(ttl)));
+}
+
+/**
+ * metastore_tie_renew_in_time() - Renew a value unless a reader may have missed it
+ * @tie:	as in metastore_tie_renew()
+ * @expiry:	likewise
+ * @ttl:	likewise
+ *
+ * A reader without a lock may find that the value has expired just before it is renewed.
+ * It must stay expired then, so its old end is restored. Until that it can be seen for a
+ * moment longer.
+ *
+ * Context: Caller holds the bucket's lock. Takes @expiry's lock.
+ * Return: false if the value expired meanwhile.
+ */
+bool metastore_tie_renew_in_time(struct metastore_tie *tie, struct metastore_expiry *expiry,
+				 u64 ttl)
+{
+	ktime_t old = tie->expiry.expires;
+
+	metastore_tie_renew(tie, expiry, ttl);
+	/* Pairs with metastore_tie_is_over(), which reads the clock before the end. */
+	smp_mb();
+	if (likely(old > ktime_get_boottime()))
+		return true;
+	expiry_move(tie, expiry, old);
+	return false;
+}
+
 /**
  * metastore_tie_is_over() - Check whether a value that has a tie has expired
  * @tie:	the tie
@@ -204,7 +258,10 @@ void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expir
  */
 bool metastore_tie_is_over(const struct metastore_tie *tie)
 {
-	return tie->expiry.expires <= ktime_get_boottime();
+	/* The clock first, see metastore_tie_renew_in_time(). */
+	ktime_t now = ktime_get_boottime();
+
+	return READ_ONCE(tie->expiry.expires) <= now;
 }
 
 /**
@@ -215,7 +272,7 @@ bool metastore_tie_is_over(const struct metastore_tie *tie)
  */
 u64 metastore_tie_ttl(const struct metastore_tie *tie)
 {
-	ktime_t expires = tie->expiry.expires, now;
+	ktime_t expires = READ_ONCE(tie->expiry.expires), now;
 
 	if (expires == KTIME_MAX)
 		return 0;

@@ -45,6 +45,9 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry);
 
 void metastore_tie_begin(struct metastore_tie *tie, struct metastore_expiry *expiry);
 void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expiry);
+void metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl);
+bool metastore_tie_renew_in_time(struct metastore_tie *tie, struct metastore_expiry *expiry,
+				 u64 ttl);
 bool metastore_tie_is_over(const struct metastore_tie *tie);
 u64 metastore_tie_ttl(const struct metastore_tie *tie);
 
@@ -86,6 +89,19 @@ static inline bool metastore_value_is_over(const struct metastore_value *value)
 {
 	return unlikely(metastore_value_is_tied(value)) &&
 	       metastore_tie_is_over(metastore_tie_of(value));
+}
+
+/**
+ * metastore_value_expires() - Check whether a value has a limited time to live
+ * @value:	a value that is in a table
+ *
+ * Context: Caller holds the bucket's lock.
+ * Return: true if it has an end time.
+ */
+static inline bool metastore_value_expires(const struct metastore_value *value)
+{
+	return metastore_value_is_tied(value) &&
+	       metastore_tie_of(value)->expiry.expires != KTIME_MAX;
 }
 
 /**

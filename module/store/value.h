@@ -23,10 +23,11 @@ struct metastore_owner;
  * @in_owner:	entry in the owner's list
  * @end:	how the owner went. Set under the bucket's lock if the value goes with it.
  *
- * Only few values have a tie. The end time and @owner are immutable once the value is in
- * a table. The owner exists while a value of its is in a table and the bucket's lock is
- * held. After that, @owner may only be compared. The list and queue entries are protected
- * by the lock of the list or queue, and by the bucket's lock.
+ * Only few values have a tie. Once the value is in a table, the end time changes only
+ * under the bucket's lock and that of the queue, and @owner is immutable. The owner exists
+ * while a value of its is in a table and the bucket's lock is held. After that, @owner may
+ * only be compared. The list and queue entries are protected by the lock of the list or
+ * queue, and by the bucket's lock.
  */
 struct metastore_tie {
 	struct timerqueue_node expiry;

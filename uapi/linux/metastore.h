@@ -280,6 +280,36 @@ struct metastore_delete {
 	__aligned_u64 version;
 };
 
+/**
+ * struct metastore_touch - arguments of TOUCH
+ * @key:	address of the key
+ * @key_len:	length of the key in bytes
+ * @flags:	METASTORE_F_IF_VERSION
+ * @version:	METASTORE_F_IF_VERSION: version that the value must have. [out] version
+ *		of the value; after ESTALE 0 if there is none
+ * @ttl:	time to live in ms, 1 to METASTORE_TTL_MAX, counted from now
+ *
+ * Renew the time to live of a value. It may become shorter. The value, its version,
+ * its owner and the time of its write stay, and nobody gets an event: a lease that
+ * many subscribers watch can be renewed often.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - ENOENT: no such key
+ * - ESTALE: the value has another version than @version, or there is none
+ * - EBUSY: another open file owns the value
+ * - ENODATA: the value has an unlimited time to live. Only SET and PUBLISH can limit
+ *   it, which their subscribers hear of
+ * - EINVAL: also @ttl is 0 or above METASTORE_TTL_MAX
+ */
+struct metastore_touch {
+	__aligned_u64 key;
+	__u32 key_len;
+	__u32 flags;
+	__aligned_u64 version;
+	__aligned_u64 ttl;
+};
+
 /** METASTORE_FLUSH_SUBSCRIPTIONS - remove matching subscriptions as well */
 #define METASTORE_FLUSH_SUBSCRIPTIONS	0x0001
 /** METASTORE_FLUSH_STEAL - remove values of other owners as well */
@@ -554,6 +584,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_PRIVATE	0x0010	/* CREATE, OPEN */
 #define METASTORE_FEATURE_DELIVERY	0x0020	/* METASTORE_SUBSCRIBE_*, QUEUE */
 #define METASTORE_FEATURE_WAIT		0x0040	/* METASTORE_F_WAIT */
+#define METASTORE_FEATURE_TOUCH		0x0080	/* TOUCH, also in a BATCH */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -619,6 +650,7 @@ struct metastore_info {
 #define METASTORE_OP_SET	2
 #define METASTORE_OP_DELETE	3
 #define METASTORE_OP_PUBLISH	4
+#define METASTORE_OP_TOUCH	5
 
 /**
  * struct metastore_op - one operation of a BATCH
@@ -630,13 +662,13 @@ struct metastore_info {
  * @value:	GET, SET, PUBLISH
  * @key_len:	all operations
  * @value_len:	GET, SET, PUBLISH
- * @flags:	SET, PUBLISH, DELETE; GET: 0
+ * @flags:	SET, PUBLISH, DELETE, TOUCH; GET: 0
  * @queues:	[out] PUBLISH
  * @owner:	[out] GET, in the place of @queues
  * @version:	all operations
- * @ttl:	SET, PUBLISH; [out] GET
+ * @ttl:	SET, PUBLISH, TOUCH; [out] GET
  *
- * DELETE needs 0 in @value, @value_len and @ttl.
+ * DELETE and TOUCH need 0 in @value and @value_len, DELETE also in @ttl.
  */
 struct metastore_op {
 	__u32 op;
@@ -1032,5 +1064,7 @@ struct metastore_subscription_info {
 	_IOWR(METASTORE_IOC_MAGIC, 0x0f, struct metastore_queue_info)
 #define METASTORE_IOC_SUBSCRIPTION \
 	_IOWR(METASTORE_IOC_MAGIC, 0x10, struct metastore_subscription_info)
+#define METASTORE_IOC_TOUCH \
+	_IOWR(METASTORE_IOC_MAGIC, 0x11, struct metastore_touch)
 
 #endif /* _UAPI_LINUX_METASTORE_H */

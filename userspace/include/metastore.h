@@ -447,6 +447,31 @@ int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
 		       uint64_t *version);
 
 /**
+ * mstore_touch() - renew the time to live of a key
+ * @store:	store
+ * @key:	key
+ * @key_len:	length of @key
+ * @options:	@ttl_ms, 1 to MSTORE_TTL_MAX, counted from now; and MSTORE_IF_VERSION, no
+ *		other flag
+ * @version:	where to write the version of the value, or NULL. After ESTALE: likewise,
+ *		0 if there is none
+ *
+ * The value, its version and its owner stay, and no subscriber gets an event. So a
+ * program can show every second that it lives, to any number of subscribers, which
+ * only hear of its end.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: no such key
+ * - ESTALE: the value has another version
+ * - EBUSY: another open store owns the key
+ * - ENODATA: the value has an unlimited time to live
+ * - EINVAL: also @ttl_ms is 0 or above MSTORE_TTL_MAX
+ */
+int mstore_touch(struct mstore *store, const void *key, size_t key_len,
+		 const struct mstore_options *options, uint64_t *version);
+
+/**
  * enum mstore_flush_flags - scope of mstore_flush()
  * @MSTORE_FLUSH_SUBSCRIPTIONS: also remove matching subscriptions
  * @MSTORE_FLUSH_STEAL:	also remove values that other open stores own
@@ -560,6 +585,7 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  * @MSTORE_FEATURE_DELIVERY: mstore_subscribe_with(), mstore_queue_set() and related
  *		functions
  * @MSTORE_FEATURE_WAIT: MSTORE_WAIT
+ * @MSTORE_FEATURE_TOUCH: mstore_touch()
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -569,6 +595,7 @@ enum mstore_features {
 	MSTORE_FEATURE_PRIVATE		= 1 << 4,
 	MSTORE_FEATURE_DELIVERY		= 1 << 5,
 	MSTORE_FEATURE_WAIT		= 1 << 6,
+	MSTORE_FEATURE_TOUCH		= 1 << 7,
 };
 
 /**
@@ -732,6 +759,18 @@ int mstore_batch_publish(struct mstore_batch *batch, const void *key,
  */
 int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 			size_t key_len, const struct mstore_options *options);
+
+/**
+ * mstore_batch_touch() - add an operation that renews the time to live of a key
+ * @batch:	batch
+ * @key:	key; not copied, as in mstore_batch_get()
+ * @key_len:	length of @key
+ * @options:	as for mstore_touch(); copied
+ *
+ * Return: the index of the operation, or -1 with the errors of mstore_batch_set().
+ */
+int mstore_batch_touch(struct mstore_batch *batch, const void *key,
+		       size_t key_len, const struct mstore_options *options);
 
 /**
  * mstore_batch_count() - count the operations of a batch

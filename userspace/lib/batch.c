@@ -128,6 +128,13 @@ int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 			  options);
 }
 
+int mstore_batch_touch(struct mstore_batch *batch, const void *key,
+		       size_t key_len, const struct mstore_options *options)
+{
+	return add_change(batch, METASTORE_OP_TOUCH, key, key_len, NULL, 0,
+			  options);
+}
+
 /* The kernel ran no operation: its error is the result of each. */
 static void none_done(struct mstore_batch *batch)
 {

@@ -166,6 +166,31 @@ int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
 	return 0;
 }
 
+int mstore_touch(struct mstore *store, const void *key, size_t key_len,
+		 const struct mstore_options *options, uint64_t *version)
+{
+	struct metastore_touch touch = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+	};
+
+	if (mstore_check_batch_options(options))
+		return -1;
+	if (options) {
+		touch.flags = (uint32_t)options->flags;
+		touch.version = wanted_version(options);
+		touch.ttl = options->ttl_ms;
+	}
+	if (ioctl(store->fd, METASTORE_IOC_TOUCH, &touch)) {
+		if (version && errno == ESTALE)
+			*version = touch.version;
+		return -1;
+	}
+	if (version)
+		*version = touch.version;
+	return 0;
+}
+
 int mstore_stat(struct mstore *store, const void *key, size_t key_len,
 		struct mstore_stat *stat)
 {

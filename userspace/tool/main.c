@@ -12,7 +12,7 @@
 #include "settings.h"
 
 #ifndef METASTORE_VERSION
-#define METASTORE_VERSION	"0.3.0"
+#define METASTORE_VERSION	"0.4.0"
 #endif
 
 static const struct command *const commands[] = {
