@@ -107,8 +107,16 @@ test_wrong_lines()
 	expect 2 '' 'mstore: line 1: batch: NUL byte*\\x00'
 	run_batch 'frobnicate a'
 	expect 2 '' "mstore: line 1: batch: 'frobnicate': must be get, set, pub or del"
+	run_batch 'del a --if-version 5'
+	expect 2 '' 'mstore: line 1: del: --if-version comes before the operands: del --if-version 5 a; *'
 	run_batch 'set --ttl 0 a 1'
 	expect 2 '' 'mstore: line 1: set: --ttl *: must be a number from 1 to 1099511627776'
+}
+
+test_values_that_look_like_options()
+{
+	run_batch $'set a --ttl 5\nget a'
+	expect 0 $'a --ttl 5\n'
 }
 
 test_json()
@@ -182,7 +190,7 @@ test_atomic_does_nothing()
 test_atomic_with_a_wrong_line_does_nothing()
 {
 	run_batch $'set a 1\nset b' --atomic
-	expect 2 '' 'mstore: line 2: set: too few operands'
+	expect 2 '' 'mstore: line 2: set: VALUE is missing'
 	run mstore ls
 	expect 0 ''
 }

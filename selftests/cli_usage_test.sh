@@ -73,18 +73,24 @@ test_operands_that_are_missing()
 {
 	local command
 
-	for command in get set del pub update sub wait hold lock stat subs bucket private; do
+	for command in get set del pub update sub wait hold lock stat subs bucket; do
 		run mstore "$command"
-		expect 2 '' "mstore: $command: too few operands*"
+		expect 2 '' "mstore: $command: KEY is missing*"
 	done
-	run mstore set k
-	expect 2 '' 'mstore: set: too few operands*'
-	run mstore pub k
-	expect 2 '' 'mstore: pub: too few operands*'
-	run mstore hold k v
-	expect 2 '' 'mstore: hold: too few operands*'
-	run mstore hold k v --
-	expect 2 '' 'mstore: hold: too few operands*'
+	for command in set pub hold; do
+		run mstore "$command" k
+		expect 2 '' "mstore: $command: VALUE is missing*"
+	done
+	run mstore hold k -- true
+	expect 2 '' 'mstore: hold: VALUE is missing*'
+	run mstore set --file /dev/null
+	expect 2 '' 'mstore: set: KEY is missing*'
+	for command in 'hold k v' 'hold k v --' 'lock k' 'lock k --' 'update k' 'update k --' \
+		private 'private --'; do
+		# shellcheck disable=SC2086
+		run mstore $command
+		expect 2 '' "mstore: ${command%% *}: COMMAND is missing*"
+	done
 	run mstore lock k true true
 	expect 2 '' "mstore: lock: '--' must follow the operands*"
 	run mstore update k true true
@@ -106,6 +112,71 @@ test_operands_that_are_too_many()
 	done </dev/null
 	run mstore ls
 	expect 0 ''
+}
+
+# The arguments, and the order that the message must show.
+expect_order()
+{
+	# shellcheck disable=SC2086
+	run_limited mstore $1
+	expect 2 '' "mstore: ${1%% *}: $2 comes before the operands: mstore $3; write -- before *"
+}
+
+test_options_behind_an_operand_are_refused()
+{
+	mstore set a 1
+	mstore set 5 1
+	expect_order 'del a --if-version 5' --if-version 'del --if-version 5 a'
+	expect_order 'del a --if-version=5' --if-version 'del --if-version=5 a'
+	expect_order 'del 5 --steal a' --steal 'del --steal 5 a'
+	expect_order 'get a --json' --json 'get --json a'
+	expect_order 'get -0 a 5 --vers' --vers 'get -0 --vers a 5'
+	expect_order 'get a -0e 5' -0e 'get -0e a 5'
+	expect_order 'sub door -n 1' -n 'sub -n 1 door'
+	expect_order 'sub door -n1 a' -n1 'sub -n1 door a'
+	expect_order 'wait a --gone' --gone 'wait --gone a'
+	expect_order 'stat a --store x' --store 'stat --store x a'
+	expect_order 'ls a -l' -l 'ls -l a'
+	expect_order 'flush a --all' --all 'flush --all a'
+	expect_order 'set a 1 --ttl 5 --json' --ttl 'set --ttl 5 --json a 1'
+	expect_order 'set a --ttl 5 1' --ttl 'set --ttl 5 a 1'
+	expect_order 'lock a --timeout 5 -- true -e' --timeout 'lock --timeout 5 a -- true -e'
+	expect_order 'hold a 1 --steal -- true' --steal 'hold --steal a 1 -- true'
+	run mstore del a "it's" --steal $'\033'
+	expect 2 '' "mstore: del: --steal *: mstore del --steal a 'it'\"'\"'s' '\\\\x1b'; *"
+	run mstore get 5 a
+	expect 0 $'5 1\na 1\n'
+}
+
+test_operands_that_only_look_like_options()
+{
+	run mstore set temp -5
+	expect 0 ''
+	run mstore set k --json
+	expect 0 ''
+	run mstore pub l -e
+	expect 0 ''
+	run mstore wait k --json
+	expect 2 '' 'mstore: wait: --json comes before the operands: *'
+	run mstore wait temp -5
+	expect 0 $'-5\n'
+	run mstore wait -- k --json
+	expect 0 $'--json\n'
+	run mstore set -- --json 1
+	expect 0 ''
+	run mstore get -- temp --json
+	expect 0 $'temp -5\n--json 1\n'
+	run mstore get temp -5
+	expect 1 $'temp -5\n' 'mstore: -5: no such key'
+	run mstore del -- temp --json
+	expect 0 ''
+	run mstore lock k2 -- echo --timeout 5
+	expect 0 $'--timeout 5\n'
+	run mstore private echo -- -e
+	expect 0 $'-- -e\n'
+	# The value of the last option, not the end of the options.
+	run_limited mstore sub --format -- k -n 1
+	expect 2 '' 'mstore: sub: -n comes before the operands: mstore sub --format -- -n 1 k;*'
 }
 
 test_unknown_options()

@@ -211,7 +211,7 @@ static int audit(int argc, char **argv)
 
 	while (next_option(&cmd_audit, argc, argv) == OPT_ALL)
 		all = true;
-	want_operands(&cmd_audit, argc, 0, 0);
+	want_operands(&cmd_audit, argc, argv, "");
 	store = open_store(MSTORE_READ);
 	want_feature(store, MSTORE_FEATURE_DELIVERY);
 	number = open_files_read(&files, store);

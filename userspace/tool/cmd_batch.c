@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore batch: a small shell of gets and changes */
 #include <errno.h>
-#include <limits.h>
 #include <metastore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +87,7 @@ static struct bytes line_value(const struct line_command *command, struct bytes 
 			       size_t key_end)
 {
 	if (key_end >= line.len)
-		die_usage(command->cmd, "too few operands");
+		die_usage(command->cmd, "VALUE is missing");
 	return operand_bytes(command->cmd, (const char *)line.data + key_end + 1);
 }
 
@@ -102,7 +101,7 @@ static void parse_words(struct operation *op, struct bytes line, int count, char
 	memset(&settings.write, 0, sizeof(settings.write));
 	optind = 0;
 	next_line_option(cmd, count, words, command->options);
-	want_operands(cmd, count, 1, command->valued ? INT_MAX : 1);
+	want_operands(cmd, count, words, command->valued ? "KEY [VALUE...]" : "KEY");
 	*op = (struct operation){
 		.kind = command->kind,
 		.key = operand_key(cmd, words[optind]),
@@ -201,7 +200,7 @@ static int batch(int argc, char **argv)
 	while (next_option(&cmd_batch, argc, argv) == OPT_ATOMIC)
 		flags = MSTORE_BATCH_ATOMIC;
 	want_one_form(&cmd_batch, settings.json + settings.null);
-	want_operands(&cmd_batch, argc, 0, 0);
+	want_operands(&cmd_batch, argc, argv, "");
 	settings.escaped = true;
 	if (!flags)
 		settings.before_wrong_line = run_lines_before;

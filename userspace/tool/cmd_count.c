@@ -17,7 +17,7 @@ static const struct tool_option options[] = {
 static struct bytes parse(const struct command *cmd, int argc, char **argv)
 {
 	next_option(cmd, argc, argv);
-	want_operands(cmd, argc, 1, 1);
+	want_operands(cmd, argc, argv, "KEY");
 	return operand_key(cmd, argv[optind]);
 }
 

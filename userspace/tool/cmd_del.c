@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore del */
-#include <limits.h>
 #include <metastore.h>
 
 #include "commands.h"
@@ -27,8 +26,8 @@ static int del(int argc, char **argv)
 	int status;
 
 	next_option(&cmd_del, argc, argv);
-	want_operands(&cmd_del, argc, 1,
-		      settings.write.flags & MSTORE_IF_VERSION ? 1 : INT_MAX);
+	want_operands(&cmd_del, argc, argv,
+		      settings.write.flags & MSTORE_IF_VERSION ? "KEY" : "KEY...");
 	store = open_store(MSTORE_WRITE);
 	status = run_keys(&cmd_del, store, OP_DELETE, argc, argv, print_deleted);
 	mstore_close(store);

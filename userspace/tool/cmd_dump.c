@@ -50,7 +50,7 @@ static int dump(int argc, char **argv)
 	struct mstore *store;
 
 	next_option(&cmd_dump, argc, argv);
-	want_operands(&cmd_dump, argc, 0, 1);
+	want_operands(&cmd_dump, argc, argv, "[PREFIX]");
 	if (optind < argc)
 		prefix = operand_prefix(&cmd_dump, argv[optind]);
 	to_terminal = isatty(STDOUT_FILENO);

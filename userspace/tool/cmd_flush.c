@@ -48,7 +48,7 @@ static void parse_prefix(struct flush_request *request, int argc, char **argv)
 {
 	if (optind == argc && !request->all)
 		die_usage(&cmd_flush, "give a PREFIX, or --all");
-	want_operands(&cmd_flush, argc, 0, request->all ? 0 : 1);
+	want_operands(&cmd_flush, argc, argv, request->all ? "" : "PREFIX");
 	if (request->all)
 		return;
 	request->prefix = operand_prefix(&cmd_flush, argv[optind]);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore get */
-#include <limits.h>
 #include <metastore.h>
 
 #include "commands.h"
@@ -54,7 +53,7 @@ static int get(int argc, char **argv)
 	while (next_option(&cmd_get, argc, argv) == OPT_VERSION)
 		version = true;
 	want_one_form(&cmd_get, settings.raw + version + settings.json + settings.null);
-	want_operands(&cmd_get, argc, 1, settings.raw ? 1 : INT_MAX);
+	want_operands(&cmd_get, argc, argv, settings.raw ? "KEY" : "KEY...");
 	only = argc - optind == 1;
 	store = open_store(MSTORE_READ);
 	status = run_keys(&cmd_get, store, OP_GET, argc, argv, print_found);

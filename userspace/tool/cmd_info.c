@@ -68,7 +68,7 @@ static int info(int argc, char **argv)
 
 	while (next_option(&cmd_info, argc, argv) == OPT_BUCKET)
 		bucket = parse_bucket(&cmd_info, optarg);
-	want_operands(&cmd_info, argc, 0, 0);
+	want_operands(&cmd_info, argc, argv, "");
 	store = open_store(MSTORE_READ);
 	if (mstore_info(store, bucket, &answer)) {
 		if (errno == ERANGE)

@@ -286,7 +286,7 @@ static int load(int argc, char **argv)
 
 	while ((option = next_option(&cmd_load, argc, argv)) != -1)
 		replace = option == OPT_REPLACE_ALL;
-	want_operands(&cmd_load, argc, 0, 1);
+	want_operands(&cmd_load, argc, argv, "[PREFIX]");
 	if (optind < argc)
 		prefix = operand_prefix(&cmd_load, argv[optind]);
 	store = open_store(MSTORE_RDWR);

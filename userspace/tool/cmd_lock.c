@@ -73,7 +73,7 @@ static int lock(int argc, char **argv)
 	while (next_option(&cmd_lock, argc, argv) ==
 	       OPT_VALUE)
 		value = optarg;
-	command = operand_command(&cmd_lock, argc, argv, 1);
+	command = operand_command(&cmd_lock, argc, argv, "KEY");
 	op.key = operand_key(&cmd_lock, argv[optind]);
 	store = open_store(MSTORE_WRITE);
 	op.value = value ? operand_bytes(&cmd_lock, value) : holder(store, command);

@@ -65,7 +65,7 @@ static int ls(int argc, char **argv)
 			details = true;
 	}
 	want_one_form(&cmd_ls, details + settings.json + settings.null);
-	want_operands(&cmd_ls, argc, 0, 1);
+	want_operands(&cmd_ls, argc, argv, "[PREFIX]");
 	if (optind < argc)
 		prefix = operand_prefix(&cmd_ls, argv[optind]);
 	store = open_store(MSTORE_READ);

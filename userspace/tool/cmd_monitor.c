@@ -137,7 +137,7 @@ static void parse(struct follow *follow, struct bytes *prefix, int argc, char **
 		follow->counted = true;
 		follow->wanted = parse_number(&cmd_monitor, "-n", optarg, 1, UINT64_MAX);
 	}
-	want_operands(&cmd_monitor, argc, 0, 1);
+	want_operands(&cmd_monitor, argc, argv, "[PREFIX]");
 	if (optind < argc)
 		*prefix = operand_prefix(&cmd_monitor, argv[optind]);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore private */
 #include <errno.h>
-#include <limits.h>
 #include <metastore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +85,7 @@ static int private(int argc, char **argv)
 
 	while ((option = next_option(&cmd_private, argc, argv)) != -1)
 		set_limit(&limits, option);
-	want_operands(&cmd_private, argc, 1, INT_MAX);
+	want_operands(&cmd_private, argc, argv, "COMMAND [ARGUMENT...]");
 	snprintf(name, sizeof(name), "fd:%d", inherit_store(make_store(&limits)));
 	if (setenv("METASTORE_STORE", name, 1))
 		call_failed("memory", errno);

@@ -33,7 +33,7 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 	struct mstore *store;
 
 	want_one_form(cmd, settings.json + count);
-	want_operands(cmd, argc, value_operands(), value_operands());
+	want_operands(cmd, argc, argv, value_operands());
 	op.key = operand_key(cmd, argv[optind]);
 	store = open_store(MSTORE_WRITE);
 	op.value = operand_value(cmd, store, argv[optind + 1]);

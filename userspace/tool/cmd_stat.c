@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mstore stat */
 #include <errno.h>
-#include <limits.h>
 #include <metastore.h>
 #include <string.h>
 
@@ -98,7 +97,7 @@ static int stat_keys(int argc, char **argv)
 	struct mstore *store;
 
 	next_option(&cmd_stat, argc, argv);
-	want_operands(&cmd_stat, argc, 1, INT_MAX);
+	want_operands(&cmd_stat, argc, argv, "KEY...");
 	store = open_store(MSTORE_READ);
 	for (int i = optind; i < argc; i++)
 		status |= stat_key(store, operand_key(&cmd_stat, argv[i]));

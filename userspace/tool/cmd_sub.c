@@ -180,7 +180,7 @@ static void parse_keys(struct follow *follow, int argc, char **argv)
 	static char empty[1], *all[] = { empty };
 	bool prefixes = follows_prefixes(follow);
 
-	want_operands(&cmd_sub, argc, !prefixes, INT_MAX);
+	want_operands(&cmd_sub, argc, argv, prefixes ? "[PREFIX...]" : "KEY...");
 	follow->count = argc - optind;
 	follow->operands = argv + optind;
 	if (!follow->count) {

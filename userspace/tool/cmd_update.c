@@ -100,7 +100,7 @@ static int update(int argc, char **argv)
 	int status;
 
 	next_option(&cmd_update, argc, argv);
-	command = operand_command(&cmd_update, argc, argv, 1);
+	command = operand_command(&cmd_update, argc, argv, "KEY");
 	set.key = operand_key(&cmd_update, argv[optind]);
 	store = open_store(MSTORE_RDWR);
 	status = try_until_unchanged(store, &set, command);

@@ -41,11 +41,14 @@ static void parse(struct goal *goal, int argc, char **argv)
 			goal->newer = parse_number(&cmd_wait, "--newer", optarg, 0, UINT64_MAX);
 	}
 	want_one_form(&cmd_wait, settings.raw + settings.json + settings.null);
-	want_operands(&cmd_wait, argc, 1, goal->gone ? 1 : 2);
+	want_operands(&cmd_wait, argc, argv, goal->gone ? "KEY" : "KEY [VALUE]");
 	if (goal->gone && goal->newer)
 		die_usage(&cmd_wait, "--gone and --newer exclude each other; give one");
 	goal->key = operand_key(&cmd_wait, argv[optind]);
 	goal->valued = argc - optind == 2;
+	/* Values such as -5 are common, --gone there is a mistake. */
+	if (goal->valued && !strncmp(argv[optind + 1], "--", 2))
+		want_no_option(&cmd_wait, argc, argv, optind + 1);
 	if (goal->valued)
 		goal->value = operand_bytes(&cmd_wait, argv[optind + 1]);
 }

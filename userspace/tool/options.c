@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The command line: tables of options, those that subcommands share, operands, numbers. */
-#include <ctype.h>
-#include <errno.h>
+/* The command line: tables of options, and those that subcommands share. */
 #include <getopt.h>
 #include <limits.h>
 #include <metastore.h>
@@ -13,13 +11,9 @@
 #include "options.h"
 #include "output.h"
 #include "settings.h"
-#include "text.h"
 
 /* Where the help of options says what they do. */
 #define HELP_COLUMN	23
-
-/* Largest number that parse_seconds() reads: it stops after 10 digits. */
-#define SECONDS_MAX	9999999999
 
 /* The options of every command, and of the tool itself. */
 const struct tool_option common_options[] = {
@@ -84,6 +78,33 @@ int read_option(int argc, char **argv, const struct tool_option *own,
 	opterr = 0;
 	prepare_getopt(own, common);
 	return getopt_long(argc, argv, letters.data, (const void *)long_options.data, NULL);
+}
+
+static bool operands_only;
+
+/* Did "--" end the options, so that no operand can be one? */
+bool has_operands_only(void)
+{
+	return operands_only;
+}
+
+/*
+ * Returns how many words at argv[@at] are an option, with its value: 0 if they are
+ * none. The tables are those of the options before.
+ */
+int option_words(int argc, char **argv, int at)
+{
+	char *words[] = { argv[0], argv[at], at + 1 < argc ? argv[at + 1] : NULL, NULL };
+	int count, option, before = optind;
+
+	optind = 0;
+	do {
+		option = getopt_long(words[2] ? 3 : 2, words, letters.data,
+				     (const void *)long_options.data, NULL);
+	} while (option != -1 && option != '?' && option != ':' && optind < 2);
+	count = option == -1 || option == '?' ? 0 : optind - 1;
+	optind = before;
+	return count;
 }
 
 /* For the completion: the options as words, with = behind those that want a value. */
@@ -198,25 +219,6 @@ static void set_condition(const struct command *cmd, int flag)
 	settings.write.flags |= flag;
 }
 
-/* Reads seconds, with a fraction if need be; returns nanoseconds. */
-static uint64_t parse_seconds(const struct command *cmd, const char *option, const char *text)
-{
-	const char *s = text;
-	uint64_t seconds = 0, fraction = 0, unit = NS_PER_SEC;
-
-	for (; isdigit((unsigned char)*s) && seconds < NS_PER_SEC; s++)
-		seconds = seconds * 10 + (*s - '0');
-	if (*s == '.')
-		for (s++; isdigit((unsigned char)*s); s++) {
-			unit /= 10;
-			fraction += unit * (*s - '0');
-		}
-	if (*s || s == text || !strcmp(text, "."))
-		die_usage(cmd, "%s '%s': must be 0 to %llu seconds, such as 2 or 0.5", option,
-			  text, (unsigned long long)SECONDS_MAX);
-	return seconds * NS_PER_SEC + fraction;
-}
-
 /* Options that several subcommands have. Returns false if @option is none. */
 static bool shared_option(const struct command *cmd, int option)
 {
@@ -271,11 +273,13 @@ static bool shared_option(const struct command *cmd, int option)
 static int next_own_option(const struct command *cmd, int argc, char **argv,
 			   const struct tool_option *own, const struct tool_option *common)
 {
-	int option;
+	int option, before;
 
 	do {
+		before = optind ?: 1;
 		option = read_option(argc, argv, own, common);
 	} while (shared_option(cmd, option));
+	operands_only = option == -1 && optind > before;
 	switch (option) {
 	case 'h':
 		print_help(cmd);
@@ -304,85 +308,9 @@ int next_line_option(const struct command *cmd, int argc, char **argv,
 	return next_own_option(cmd, argc, argv, options, NULL);
 }
 
-void want_operands(const struct command *cmd, int argc, int least, int most)
-{
-	int count = argc - optind;
-
-	if (count < least)
-		die_usage(cmd, "too few operands");
-	if (count > most)
-		die_usage(cmd, "too many operands (put options first; quote operands with spaces)");
-}
-
 /* @forms: how many forms of output were asked for that exclude each other */
 void want_one_form(const struct command *cmd, int forms)
 {
 	if (forms > 1)
 		die_usage(cmd, "the options ask for different output formats; give one");
-}
-
-struct bytes operand_bytes(const struct command *cmd, const char *text)
-{
-	struct buffer buf = { 0 };
-
-	if (!settings.escaped)
-		return (struct bytes){ text, strlen(text) };
-	if (!unescape(&buf, text))
-		die_usage(cmd, "wrong escape in '%s': must be \\\\, \\n, \\t, \\r or \\xHH", text);
-	return (struct bytes){ buf.data, buf.len };
-}
-
-struct bytes operand_prefix(const struct command *cmd, const char *text)
-{
-	struct bytes key = operand_bytes(cmd, text);
-
-	if (key.len > MSTORE_KEY_MAX)
-		die_usage(cmd, "key of %zu bytes: must be 1 to %d bytes", key.len, MSTORE_KEY_MAX);
-	return key;
-}
-
-struct bytes operand_key(const struct command *cmd, const char *text)
-{
-	struct bytes key = operand_prefix(cmd, text);
-
-	if (!key.len)
-		die_usage(cmd, "empty key: must be 1 to %d bytes", MSTORE_KEY_MAX);
-	return key;
-}
-
-/* How many operands KEY VALUE, or with --file KEY alone, are. */
-int value_operands(void)
-{
-	return settings.file ? 1 : 2;
-}
-
-/* The command to run: what follows @operands operands and "--". */
-char **operand_command(const struct command *cmd, int argc, char **argv, int operands)
-{
-	int at = optind + operands;
-
-	want_operands(cmd, argc, operands + 2, INT_MAX);
-	if (strcmp(argv[at], "--"))
-		die_usage(cmd, "'--' must follow the operands, then a command");
-	return argv + at + 1;
-}
-
-/* Digits and nothing else: strtoull() alone would take " -1". */
-uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
-		      uint64_t least, uint64_t most)
-{
-	unsigned long long number;
-	char *end;
-
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	if (!isdigit((unsigned char)*text) || *end || errno || number < least || number > most)
-		die_usage(cmd, "%s '%s': must be a number from %llu to %llu", option, text,
-			  (unsigned long long)least, (unsigned long long)most);
-	return number;
-}
-
-int parse_bucket(const struct command *cmd, const char *text)
-{
-	return parse_number(cmd, "--bucket", text, 0, INT_MAX);
 }

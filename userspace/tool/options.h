@@ -83,16 +83,21 @@ int next_option(const struct command *cmd, int argc, char **argv);
 int next_line_option(const struct command *cmd, int argc, char **argv,
 		     const struct tool_option *options);
 
-void want_operands(const struct command *cmd, int argc, int least, int most);
+bool has_operands_only(void);
+int option_words(int argc, char **argv, int at);
+
+void want_operands(const struct command *cmd, int argc, char **argv, const char *names);
+void want_no_option(const struct command *cmd, int argc, char **argv, int at);
 void want_one_form(const struct command *cmd, int forms);
 struct bytes operand_bytes(const struct command *cmd, const char *text);
 struct bytes operand_key(const struct command *cmd, const char *text);
 struct bytes operand_prefix(const struct command *cmd, const char *text);
-int value_operands(void);
-char **operand_command(const struct command *cmd, int argc, char **argv, int operands);
+const char *value_operands(void);
+char **operand_command(const struct command *cmd, int argc, char **argv, const char *names);
 
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
 		      uint64_t least, uint64_t most);
+uint64_t parse_seconds(const struct command *cmd, const char *option, const char *text);
 int parse_bucket(const struct command *cmd, const char *text);
 
 #endif
