@@ -78,9 +78,9 @@ mstore: line 5: a: the key has another version: $(mstore get --version a)"
 test_conditions_and_lifetimes()
 {
 	mstore set a 1
-	run_batch "set --if-version $(mstore get --version a) --ttl 100000 a 2
+	run_batch "set --if-version $(mstore get --version a) --ttl 100 a 2
 pub --create --steal b 3
-set --ttl=100000 c 4"
+set --ttl=100s c 4"
 	expect 0 ''
 	run mstore stat a
 	expect_line 'ttl_ms: [0-9]+'
@@ -110,7 +110,7 @@ test_wrong_lines()
 	run_batch 'del a --if-version 5'
 	expect 2 '' 'mstore: line 1: del: --if-version comes before the operands: del --if-version 5 a; *'
 	run_batch 'set --ttl 0 a 1'
-	expect 2 '' 'mstore: line 1: set: --ttl *: must be a number from 1 to 1099511627776'
+	expect 2 '' 'mstore: line 1: set: --ttl '0': must be 1ms to 1099511627776ms, *'
 }
 
 test_values_that_look_like_options()

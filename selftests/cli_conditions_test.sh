@@ -109,19 +109,19 @@ test_several_hundred_keys_in_one_go()
 test_a_time_to_live_ends()
 {
 	start_sub --format '%k %e %w.' -n 2 k
-	mstore set --ttl 1 k 1
+	mstore set --ttl 1ms k 1
 	end_sub
 	expect 0 $'k set .\nk deleted expired.\n'
 	run mstore get k
 	expect 1 '' 'mstore: k: no such key'
-	run mstore pub --ttl 1 k 2
+	run mstore pub --ttl 1ms k 2
 	run mstore wait --timeout 60 --gone k
 	expect 0 ''
 }
 
 test_a_time_to_live_is_told()
 {
-	mstore set --ttl 100000 k 1
+	mstore set --ttl 100 k 1
 	run mstore stat k
 	expect_line 'ttl_ms: [0-9]+'
 	run mstore stat --json k
@@ -138,7 +138,7 @@ test_a_time_to_live_is_told()
 test_json_tells_that_a_key_expired()
 {
 	start_sub --json -n 2 k
-	mstore set --ttl 1 k 1
+	mstore set --ttl 1ms k 1
 	end_sub
 	expect_json "o['event'] == 'set'" "o['event'] == 'deleted' and o['expired'] is True"
 }
@@ -222,11 +222,11 @@ test_update_begins_anew_when_the_key_was_changed()
 
 test_update_keeps_what_is_left_of_a_time_to_live()
 {
-	mstore set --ttl 100000 k 1
+	mstore set --ttl 100 k 1
 	mstore update k -- cat
 	run mstore stat --json k
 	expect_json "0 < o['ttl_ms'] <= 100000"
-	mstore update --ttl 900000 k -- cat
+	mstore update --ttl 15m k -- cat
 	run mstore stat --json k
 	expect_json "100000 < o['ttl_ms'] <= 900000"
 	mstore set k 1

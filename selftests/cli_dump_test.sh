@@ -76,7 +76,7 @@ test_owned_keys_are_left_out()
 
 test_what_is_left_of_a_time_to_live()
 {
-	mstore set --ttl 100000 k 1
+	mstore set --ttl 100s k 1
 	run mstore dump
 	expect_json "0 < o['ttl_ms'] <= 100000"
 	mstore flush --all

@@ -165,7 +165,7 @@ shows_changes()
 	mstore del k
 	mstore set k 3
 	mstore flush k
-	mstore set --ttl 1 k 4
+	mstore set --ttl 1ms k 4
 	mstore wait --gone --timeout 60 k
 	mstore hold k 5 -- true
 	end_sub
@@ -257,9 +257,9 @@ test_pub_waits_for_who_is_lossless()
 {
 	start_ready --lossless --queue-len 1 -n 3 k
 	kill -STOP "$sub"
-	run mstore pub --wait=10000 --count k 1
+	run mstore pub --wait=10s --count k 1
 	expect 0 $'1\n'
-	run mstore pub --wait=100 k 2
+	run mstore pub --wait=0.1 k 2
 	expect 124 '' "mstore: k: timed out: a lossless subscriber's queue is full"
 	run mstore pub --wait=0 k 2
 	expect 124 '' 'mstore: k: timed out: *queue is full'
@@ -294,7 +294,7 @@ test_pub_waits_for_nobody_else()
 test_where_pub_cannot_wait()
 {
 	run mstore pub --wait=x k v
-	expect 2 '' 'mstore: pub: --wait *: must be a number from 0 to *'
+	expect 2 '' 'mstore: pub: --wait *: must be 0 to 4294967294ms, *'
 	run mstore set --wait k v
 	expect 2 '' 'mstore: set: unknown option --wait*'
 	run mstore batch <<<'pub --wait k v'

@@ -217,7 +217,7 @@ test_lock_waits_for_its_turn()
 
 test_lock_waits_for_values_without_owner_too()
 {
-	mstore set --ttl 300 k 1
+	mstore set --ttl 300ms k 1
 	run mstore lock --timeout 60 k -- echo mine
 	expect 0 $'mine\n'
 }

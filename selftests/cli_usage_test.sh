@@ -205,23 +205,15 @@ test_numbers_are_read_strictly()
 		run_limited mstore sub -n "$number" k
 		expect 2 '' 'mstore: sub: -n *: must be a number from 1 to *'
 	done
-	for number in '' x 1x ' 1' -1 . 1.2.3 1e3 inf; do
-		run_limited mstore sub --timeout "$number" k
-		expect 2 '' 'mstore: sub: --timeout *: must be 0 to * seconds*'
-	done
 	for number in '' x -1 1.5 18446744073709551616; do
 		run mstore set --if-version "$number" k v
 		expect 2 '' 'mstore: set: --if-version *: must be a number from 0 to *'
 	done
 	for number in '' x -1 0 1.5 1099511627777; do
-		run mstore set --ttl "$number" k v
-		expect 2 '' 'mstore: set: --ttl *: must be a number from 1 to 1099511627776*'
 		run mstore private --max-keys "${number/#109*/-}" -- true
 		expect 2 '' 'mstore: private: --max-keys *: must be a number from 1 to *'
 	done
 	for number in '' x -1 1.5 4294967295; do
-		run mstore pub --wait="$number" k v
-		expect 2 '' 'mstore: pub: --wait *: must be a number from 0 to *'
 		run_limited mstore sub --queue-len "${number/#42*/0}" k
 		expect 2 '' 'mstore: sub: --queue-len *: must be a number from 1 to *'
 	done
@@ -229,6 +221,56 @@ test_numbers_are_read_strictly()
 		run mstore ls --bucket "$number"
 		expect 2 '' 'mstore: ls: --bucket *: must be a number from 0 to *'
 	done
+}
+
+test_durations_are_read_strictly()
+{
+	local time
+
+	for time in '' x 1x ' 1' -1 . .s 1.2.3 1e3 inf 5S '5 s' 1s1 ms 99999999999999999999 \
+		1999999999999999999999999; do
+		run_limited mstore sub --timeout "$time" k
+		expect 2 '' "mstore: sub: --timeout '$time': must be 0 to 100000d, such as *"
+		run mstore set --ttl "$time" k v
+		expect 2 '' "mstore: set: --ttl '$time': must be 1ms to 1099511627776ms, such as *"
+		run mstore pub --wait="$time" k v
+		expect 2 '' "mstore: pub: --wait '$time': must be 0 to 4294967294ms, such as *"
+	done
+	for time in 0 0ms 0.0 0.9ms 1099511627777ms 12726d; do
+		run mstore set --ttl "$time" k v
+		expect 2 '' "mstore: set: --ttl '$time': must be 1ms to *"
+	done
+	run mstore pub --wait=4294967295ms k v
+	expect 2 '' 'mstore: pub: --wait *'
+	run_limited mstore sub --timeout 100001d k
+	expect 2 '' 'mstore: sub: --timeout *'
+	run mstore ls
+	expect 0 ''
+}
+
+# The time to live that the argument gives: at most this, in ms, and not much less.
+expect_ttl()
+{
+	mstore set --ttl "$1" k v
+	run mstore stat k
+	expect_line 'ttl_ms: [0-9]+'
+	ttl=$(sed -n 's/^ttl_ms: //p' "$out")
+	((ttl <= $2 && ttl > $2 - 60000)) || fail "$1 is ${ttl}ms, not $2ms"
+}
+
+test_units_of_durations()
+{
+	local ttl
+
+	expect_ttl 70 70000
+	expect_ttl 70.5s 70500
+	expect_ttl 70000ms 70000
+	expect_ttl 3m 180000
+	expect_ttl 1.5h 5400000
+	expect_ttl .5d 43200000
+	expect_ttl 12725d 1099440000000
+	expect_ttl 1099511627776ms 1099511627776
+	expect_ttl 70000.1ms 70001
 }
 
 test_without_the_module_it_says_what_to_do()

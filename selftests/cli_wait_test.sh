@@ -86,7 +86,7 @@ test_wait_until_it_is_gone()
 	mstore del k
 	end_sub
 	expect 0 ''
-	mstore set --ttl 300 k 1
+	mstore set --ttl 300ms k 1
 	run_limited mstore wait --gone k
 	expect 0 ''
 	mstore set k 1
@@ -184,7 +184,7 @@ test_a_command_for_each_change()
 	await_line "$work/sub" 'k set : 1'
 	mstore pub a $'2\n3'
 	await_line "$work/sub" '3'
-	mstore set --ttl 1 k ''
+	mstore set --ttl 1ms k ''
 	await_line "$work/sub" 'k deleted expired: '
 	kill "$sub"
 	end_sub

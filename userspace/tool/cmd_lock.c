@@ -16,7 +16,7 @@
 enum { OPT_VALUE = OPT_OWN };
 
 static const struct tool_option options[] = {
-	{ OPT_TIMEOUT, "timeout", "SECONDS", "wait at most this long, then end with status 124" },
+	{ OPT_TIMEOUT, "timeout", "TIME", "wait at most this long, then end with status 124" },
 	{ OPT_VALUE, "value", "VALUE", "value of the key, instead of process and command" },
 	OPTION_ESCAPED, { }
 };

@@ -19,9 +19,9 @@ static const struct tool_option set_options[] = {
 static const struct tool_option pub_options[] = {
 	OPTION_FILE,
 	{ OPT_COUNT, "count", NULL, "print how many subscriptions' queues took it" },
-	{ OPT_WAIT, "wait", "[=MS]",
-	  "wait until all lossless queues have room; after MS\n"
-	  "milliseconds end with status 124" },
+	{ OPT_WAIT, "wait", "[=TIME]",
+	  "wait until all lossless queues have room; after TIME\n"
+	  "end with status 124" },
 	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
@@ -62,8 +62,8 @@ static void parse_wait(const char *timeout)
 	settings.write.flags |= MSTORE_WAIT;
 	settings.write.timeout_ms = MSTORE_WAIT_FOREVER;
 	if (timeout)
-		settings.write.timeout_ms = parse_number(&cmd_pub, "--wait", timeout, 0,
-							 MSTORE_WAIT_FOREVER - 1);
+		settings.write.timeout_ms = parse_duration(&cmd_pub, "--wait", timeout, 0,
+							   MSTORE_WAIT_FOREVER - 1);
 }
 
 static int pub(int argc, char **argv)

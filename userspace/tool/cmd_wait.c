@@ -16,7 +16,7 @@ enum { OPT_GONE = OPT_OWN, OPT_NEWER };
 static const struct tool_option options[] = {
 	{ OPT_GONE, "gone", NULL, "wait until the key is absent, print nothing" },
 	{ OPT_NEWER, "newer", "V", "wait for a version above V" },
-	{ OPT_TIMEOUT, "timeout", "SECONDS", "wait at most this long, then end with status 124" },
+	{ OPT_TIMEOUT, "timeout", "TIME", "wait at most this long, then end with status 124" },
 	{ OPT_RAW, "raw", NULL, "print the value without a newline" },
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };

@@ -15,6 +15,9 @@
 /* Where the help of options says what they do. */
 #define HELP_COLUMN	23
 
+/* 100,000 days: far below where a deadline in nanoseconds would overflow. */
+#define TIMEOUT_MAX_MS	(100000ULL * 24 * 3600 * 1000)
+
 /* The options of every command, and of the tool itself. */
 const struct tool_option common_options[] = {
 	{ OPT_STORE, "store", "PATH",
@@ -257,12 +260,13 @@ static bool shared_option(const struct command *cmd, int option)
 		write->flags |= MSTORE_STEAL;
 		return true;
 	case OPT_TTL:
-		write->ttl_ms = parse_number(cmd, "--ttl", optarg, 1, MSTORE_TTL_MAX);
+		write->ttl_ms = parse_duration(cmd, "--ttl", optarg, 1, MSTORE_TTL_MAX);
 		return true;
 	case OPT_TIMEOUT:
 		settings.timed = true;
 		settings.deadline = now_ns(CLOCK_MONOTONIC) +
-				    parse_seconds(cmd, "--timeout", optarg);
+				    parse_duration(cmd, "--timeout", optarg, 0, TIMEOUT_MAX_MS) *
+				    NS_PER_MS;
 		return true;
 	default:
 		return false;

@@ -69,7 +69,7 @@ enum {
 #define OPTION_STEAL \
 	{ OPT_STEAL, "steal", NULL, "even if another open file owns the key" }
 #define OPTION_TTL \
-	{ OPT_TTL, "ttl", "MS", "the value expires after MS milliseconds" }
+	{ OPT_TTL, "ttl", "TIME", "the value expires after TIME, such as 500ms or 2h" }
 #define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of bucket N" }
 
 PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char *why, ...);
@@ -97,7 +97,8 @@ char **operand_command(const struct command *cmd, int argc, char **argv, const c
 
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
 		      uint64_t least, uint64_t most);
-uint64_t parse_seconds(const struct command *cmd, const char *option, const char *text);
+uint64_t parse_duration(const struct command *cmd, const char *option, const char *text,
+			uint64_t least_ms, uint64_t most_ms);
 int parse_bucket(const struct command *cmd, const char *text);
 
 #endif
