@@ -164,7 +164,7 @@ int follow_status(const struct follow *follow, int status)
 {
 	if (status >= 0)
 		return status;
-	return follow->seen && !follow->counted ? STATUS_YES : STATUS_TIMED_OUT;
+	return follow->counted ? STATUS_TIMED_OUT : STATUS_YES;
 }
 
 /* Prints what happens. Returns the status to end with. */

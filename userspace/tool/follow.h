@@ -10,7 +10,7 @@
 /* The options of both. */
 #define OPTION_COUNT		{ 'n', "count", "COUNT", "end after COUNT changes" }
 #define OPTION_ENOUGH \
-	{ OPT_TIMEOUT, "timeout", "TIME", "end then; status 124 if too few changes came" }
+	{ OPT_TIMEOUT, "timeout", "TIME", "end then; status 124 if fewer than COUNT came" }
 
 #define EVENTS_ALL	(MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_SET | MSTORE_EVENT_DELETED)
 
