@@ -110,7 +110,7 @@ test_wrong_lines()
 	run_batch 'del a --if-version 5'
 	expect 2 '' 'mstore: line 1: del: --if-version comes before the operands: del --if-version 5 a; *'
 	run_batch 'set --ttl 0 a 1'
-	expect 2 '' 'mstore: line 1: set: --ttl '0': must be 1ms to 1099511627776ms, *'
+	expect 2 '' "mstore: line 1: set: --ttl '0': must be 1ms to 1099511627776ms, *"
 }
 
 test_values_that_look_like_options()

@@ -27,6 +27,8 @@ test_commands()
 	offers 'mstore m' monitor
 	offers 'mstore b' batch bucket
 	offers 'mstore x' ''
+	offers 'mstore help s' set stat sub subs
+	offers 'mstore help set s' ''
 }
 
 test_every_command_of_the_tool_is_known()

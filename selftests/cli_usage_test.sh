@@ -28,6 +28,47 @@ test_help()
 	done
 }
 
+test_help_of_a_command()
+{
+	local command
+
+	for command in $commands; do
+		mstore "$command" --help >"$work/help"
+		run mstore help "$command"
+		expect 0 "$(<"$work/help")"$'\n'
+	done
+	run mstore help frobnicate
+	expect 2 '' 'mstore: frobnicate: no such command; see mstore --help'
+	run mstore help set get
+	expect 2 '' 'mstore: help: too many operands; give one COMMAND'
+}
+
+# The word, and the command that it is taken for.
+expect_suggestion()
+{
+	run mstore "$1" a b
+	expect 2 '' "mstore: $1: no such command; did you mean $2? See mstore --help"
+}
+
+test_a_wrong_word_suggests_the_right_one()
+{
+	local word
+
+	mstore set a 1
+	for word in publish:pub emit:pub subscribe:sub watch:sub put:set write:set read:get \
+		delete:del rm:del remove:del unset:del list:ls keys:ls clear:flush export:dump \
+		import:load flock:lock status:info \
+		mon:monitor ubdate:update monitro:monitor stta:stat fluhs:flush gett:get; do
+		expect_suggestion "${word%:*}" "${word#*:}"
+	done
+	for word in x frobnicate '' gettysburg $'\033' "$(printf %0200d 0)"; do
+		run mstore "$word" a
+		expect 2 '' 'mstore: *: no such command; see mstore --help'
+	done
+	run mstore get a
+	expect 0 $'1\n'
+}
+
 test_the_manual_has_every_option_and_no_other()
 {
 	local command
@@ -60,7 +101,7 @@ test_version()
 test_no_command_or_a_wrong_one()
 {
 	run mstore
-	expect 2 '' 'Usage:*'
+	expect 2 '' $'Usage:*\n  get *\n  set *\n  private *'
 	run mstore frobnicate
 	expect 2 '' 'mstore: frobnicate: no such command*'
 	run mstore --frobnicate get k

@@ -2,6 +2,7 @@
 /* The command mstore: finds the subcommand and runs it. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "options.h"
 #include "output.h"
 #include "settings.h"
+#include "suggest.h"
 
 #ifndef METASTORE_VERSION
 #define METASTORE_VERSION	"0.4.0"
@@ -50,13 +52,13 @@ static const struct tool_option options[] = {
 
 static const char usage[] = "Usage: mstore [--store PATH] COMMAND [OPTION...] [OPERAND...]\n";
 
-static void print_usage(void)
+static void add_usage(struct buffer *buf)
 {
-	buffer_text(&out, usage);
-	buffer_text(&out, "A string map with publish/subscribe for the whole machine.\n\n");
+	buffer_text(buf, usage);
+	buffer_text(buf, "A string map with publish/subscribe for the whole machine.\n\n");
 	for (int i = 0; commands[i]; i++)
-		buffer_format(&out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-	buffer_text(&out,
+		buffer_format(buf, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	buffer_text(buf,
 		    "\nmstore COMMAND --help shows the options of a command.\n"
 		    "Exit status: 0 yes, 1 no or absent, 2 wrong usage, 3 failed, 124 timed out.\n");
 }
@@ -76,9 +78,15 @@ static void occupy_standard_descriptors(void)
 
 static const struct command *find_command(const char *name)
 {
+	const char *other;
+
 	for (int i = 0; commands[i]; i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
+	other = suggest(commands, name);
+	if (other)
+		die(STATUS_USAGE, name, "no such command; did you mean %s? See mstore --help",
+		    other);
 	die(STATUS_USAGE, name, "no such command; see mstore --help");
 }
 
@@ -94,6 +102,15 @@ static void print_words(const char *name)
 		buffer_format(&out, "%s\n", commands[i]->name);
 }
 
+static void print_usage_error(void)
+{
+	struct buffer buf = { 0 };
+
+	add_usage(&buf);
+	dprintf(STDERR_FILENO, "%.*s", (int)buf.len, buf.data);
+	free(buf.data);
+}
+
 /* Returns the status to end with, or -1 when a subcommand follows at argv[optind]. */
 static int parse_options(int argc, char **argv)
 {
@@ -102,7 +119,7 @@ static int parse_options(int argc, char **argv)
 	while ((option = read_option(argc, argv, options, common_options)) != -1) {
 		switch (option) {
 		case 'h':
-			print_usage();
+			add_usage(&out);
 			return STATUS_YES;
 		case 'V':
 			buffer_text(&out, "mstore " METASTORE_VERSION "\n");
@@ -120,18 +137,25 @@ static int parse_options(int argc, char **argv)
 	}
 	if (optind < argc)
 		return -1;
-	dprintf(STDERR_FILENO, "%sSee mstore --help.\n", usage);
+	print_usage_error();
 	return STATUS_USAGE;
 }
 
 static int run_command(int argc, char **argv)
 {
+	char option[] = "--help", *words[] = { argv[1], option, NULL };
 	const struct command *command;
 
 	/* Not in the table: new users try it before they know a command. */
-	if (!strcmp(argv[0], "help") && argc == 1) {
-		print_usage();
-		return STATUS_YES;
+	if (!strcmp(argv[0], "help")) {
+		if (argc == 1) {
+			add_usage(&out);
+			return STATUS_YES;
+		}
+		if (argc > 2)
+			die(STATUS_USAGE, "help", "too many operands; give one COMMAND");
+		argv = words;
+		argc = 2;
 	}
 	command = find_command(argv[0]);
 

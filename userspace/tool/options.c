@@ -97,7 +97,7 @@ bool has_operands_only(void)
  */
 int option_words(int argc, char **argv, int at)
 {
-	char *words[] = { argv[0], argv[at], at + 1 < argc ? argv[at + 1] : NULL, NULL };
+	char *const words[] = { argv[0], argv[at], at + 1 < argc ? argv[at + 1] : NULL, NULL };
 	int count, option, before = optind;
 
 	optind = 0;

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The subcommand that an unknown word may stand for. */
+#ifndef MSTORE_TOOL_SUGGEST_H
+#define MSTORE_TOOL_SUGGEST_H
+
+#include "options.h"
+
+const char *suggest(const struct command *const *commands, const char *word);
+
+#endif
