@@ -314,6 +314,13 @@ test_units_of_durations()
 	expect_ttl 70000.1ms 70001
 }
 
+# Runs a command where /dev is empty.
+without_module()
+{
+	# shellcheck disable=SC2016
+	run unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' - "$@"
+}
+
 test_without_the_module_it_says_what_to_do()
 {
 	local line
@@ -323,8 +330,8 @@ test_without_the_module_it_says_what_to_do()
 		'lock k -- true' dump load 'private true' monitor audit \
 		'sub --prefix' 'pub --wait k v'; do
 		# shellcheck disable=SC2086
-		METASTORE_STORE=/nonexistent run mstore $line
-		expect 3 '' 'mstore: /nonexistent: no such store*modprobe metastore*insmod*'
+		without_module mstore $line
+		expect 3 '' 'mstore: /dev/metastore: no such store; load the module: modprobe metastore, or insmod metastore.ko'
 	done
 }
 
@@ -336,19 +343,33 @@ test_store_is_chosen_by_option_and_environment()
 	METASTORE_STORE=/nonexistent run mstore get --store /dev/metastore k
 	expect 0 $'1\n'
 	METASTORE_STORE=/dev/metastore run mstore --store=/nonexistent get k
-	expect 3 '' 'mstore: /nonexistent: no such store*'
+	expect 3 '' 'mstore: /nonexistent: no such file; --store *'
 	METASTORE_STORE='' run mstore get k
 	expect 0 $'1\n'
 }
 
 test_what_is_no_store()
 {
-	run mstore --store /dev/null get k
-	expect 3 '' 'mstore: *: not a metastore*'
-	run mstore --store /dev/null info
-	expect 3 '' 'mstore: /dev/null: not a metastore*'
-	run mstore --store / info
-	expect_status 3
+	local other='; --store says so, the default is /dev/metastore' command
+
+	for command in 'get k' 'set k v' 'stat k' info 'sub k' 'wait k' 'flush --all' monitor; do
+		# shellcheck disable=SC2086
+		run_limited mstore --store /dev/null $command
+		expect 3 '' "mstore: /dev/null: not a metastore but a file of another kind$other"
+	done
+	run mstore --store / get k
+	expect 3 '' "mstore: /: not a metastore but a file of another kind$other"
+	run mstore --store / set k v
+	expect 3 '' "mstore: /: Is a directory$other"
+	run mstore --store /nonexistent get k
+	expect 3 '' "mstore: /nonexistent: no such file$other"
+	run mstore --store /etc/passwd/x get k
+	expect 3 '' "mstore: /etc/passwd/x: Not a directory$other"
+	METASTORE_STORE=/nonexistent run mstore get k
+	expect 3 '' "mstore: /nonexistent: no such file; METASTORE_STORE says so, the default *"
+	mknod "$work/node" c 240 77
+	run mstore --store "$work/node" get k
+	expect 3 '' "mstore: $work/node: no driver has this device; load the module: *$other"
 }
 
 test_without_permission_it_says_who_has_it()

@@ -30,7 +30,7 @@ const char *reason(int error)
 	case ETIMEDOUT:
 		return "timed out: a lossless subscriber's queue is full";
 	case ENOTTY:
-		return "not a metastore, or the module is older than this command";
+		return "the module is older than this command";
 	default:
 		return strerror(error);
 	}

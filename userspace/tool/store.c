@@ -13,13 +13,25 @@
 #include "store.h"
 #include "writer.h"
 
+#define DEFAULT_PATH	"/dev/metastore"
+#define LOAD_MODULE	"load the module: modprobe metastore, or insmod metastore.ko"
+
 const char *store_path(void)
 {
 	const char *path = settings.store;
 
 	if (!path)
 		path = getenv("METASTORE_STORE");
-	return path && *path ? path : "/dev/metastore";
+	return path && *path ? path : DEFAULT_PATH;
+}
+
+/* Ends with the reason, and where a path comes from that is not the default one. */
+static noreturn void die_path(const char *path, const char *why)
+{
+	if (!strcmp(path, DEFAULT_PATH))
+		die(STATUS_COULD_NOT, path, "%s", why);
+	die(STATUS_COULD_NOT, path, "%s; %s says so, the default is " DEFAULT_PATH, why,
+	    settings.store ? "--store" : "METASTORE_STORE");
 }
 
 static bool is_inherited(const char *path)
@@ -36,7 +48,7 @@ static noreturn void die_denied(const char *path)
 		die(STATUS_COULD_NOT, path,
 		    "the descriptor lacks the access that this command needs");
 	if (stat(path, &st))
-		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
+		die_path(path, strerror(errno));
 	group = getgrgid(st.st_gid);
 	die(STATUS_COULD_NOT, path,
 	    "permission denied: owner %s, group %s, mode %04o; join the group, or use sudo",
@@ -54,29 +66,37 @@ void want_feature(struct mstore *store, uint64_t feature)
 		call_failed(store_path(), ENOTTY);
 }
 
-struct mstore *open_store(int flags)
+static noreturn void open_failed(const char *path, int error)
 {
-	const char *path = store_path();
-	struct mstore *store = mstore_open(path, flags);
-
-	if (store)
-		return store;
-	switch (errno) {
+	switch (error) {
 	case ENOENT:
+		die_path(path, strcmp(path, DEFAULT_PATH) ? "no such file" :
+							    "no such store; " LOAD_MODULE);
 	case ENODEV:
 	case ENXIO:
-		die(STATUS_COULD_NOT, path,
-		    "no such store; load the module: modprobe metastore, or insmod metastore.ko");
+		die_path(path, "no driver has this device; " LOAD_MODULE);
 	case EACCES:
 		die_denied(path);
 	case EBADF:
 		die(STATUS_COULD_NOT, path,
 		    "no such descriptor; a command in between closed it");
 	case ENOTTY:
-		call_failed(path, errno);
+		die_path(path, "not a metastore but a file of another kind");
 	default:
-		die(STATUS_COULD_NOT, path, "%s", strerror(errno));
+		die_path(path, strerror(error));
 	}
+}
+
+/* Any file can be opened, but only a store has INFO. */
+struct mstore *open_store(int flags)
+{
+	const char *path = store_path();
+	struct mstore *store = mstore_open(path, flags);
+	struct mstore_info info;
+
+	if (!store || (mstore_info(store, MSTORE_ANY_BUCKET, &info) && errno == ENOTTY))
+		open_failed(path, errno);
+	return store;
 }
 
 size_t longest_value(struct mstore *store)
