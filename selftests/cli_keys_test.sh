@@ -186,12 +186,29 @@ test_stat_has_a_name_and_value_a_line()
 	expect_out $'key\nversion\nsize\nwriter\ntime\ntime_ns\nttl_ms\nowned\nsubscribers\nbucket\n'
 	run mstore stat temp
 	expect_line 'key: temp'
-	expect_line 'size: 2'
+	expect_line 'size: 2 bytes'
 	expect_line 'subscribers: 0'
 	expect_line "bucket: $(mstore bucket temp)"
 	expect_line 'writer: pid [0-9]+, uid 0 \(root\)'
 	expect_line 'ttl_ms: none'
 	expect_line 'owned: no'
+}
+
+test_sizes_that_a_person_reads()
+{
+	local size
+
+	for size in '0:0 bytes' '1:1 byte' '1023:1023 bytes' '1024:1 KiB' '1025:1\.0 KiB' \
+		'1536:1\.5 KiB' '40000:39\.0 KiB' '65535:63\.9 KiB' '65536:64 KiB'; do
+		head -c "${size%%:*}" /dev/zero | mstore set --file - k
+		run mstore stat k
+		expect_line "size: ${size#*:}"
+		run mstore stat --json k
+		expect_json "o['size'] == ${size%%:*}"
+	done
+	run mstore private --max-bytes 3221225472 --queue-bytes 1572864 -- mstore info
+	expect_line 'most memory of keys: 3 GiB'
+	expect_line 'most memory of a queue: 1\.5 MiB'
 }
 
 test_stat_tells_the_time_of_writing()
@@ -394,9 +411,14 @@ test_info()
 	mstore set a 1
 	run mstore info
 	expect_status 0
-	expect_line 'keys +1'
-	expect_line 'buckets +1000'
-	expect_line 'longest value +65536 bytes'
+	expect_line 'store: /dev/metastore'
+	expect_line 'keys: 1'
+	expect_line 'memory of keys: 50 bytes'
+	expect_line 'buckets: 1000'
+	expect_line 'longest value: 64 KiB'
+	# The same layout as that of stat.
+	run grep -vxE '[a-z ]+: .+' "$out"
+	expect 1 ''
 	run mstore info --json
 	expect_json "o['keys'] == 1 and o['bytes'] == 1 + 1 + 48 and o['key_max'] == 255"
 	run mstore info --json --bucket $((($(mstore bucket a) + 1) % 1000))

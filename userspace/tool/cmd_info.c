@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "error.h"
+#include "fields.h"
 #include "json.h"
 #include "output.h"
 #include "settings.h"
@@ -36,28 +37,22 @@ static void print_json(const struct mstore_info *info)
 	object_print(object);
 }
 
-static void print_line(const char *name, uint64_t number, const char *unit)
-{
-	buffer_format(&out, "%-24s%llu%s\n", name, (unsigned long long)number, unit);
-}
-
 static void print_plain(const struct mstore_info *info)
 {
-	buffer_format(&out, "%-24s%s\n", "store", store_path());
-	print_line("keys", info->keys, "");
-	print_line("  at most", info->max_keys, "");
-	print_line("memory of keys", info->bytes, " bytes");
-	print_line("  at most", info->max_bytes, " bytes");
-	print_line("subscriptions", info->subscriptions, "");
-	print_line("  at most per open file", info->max_subscriptions, "");
-	print_line("buckets", info->buckets, "");
-	print_line("longest key", info->key_max, " bytes");
-	print_line("longest value", info->max_value, " bytes");
-	print_line("queue of an open file", info->queue_len, " events");
-	print_line("  at most", info->queue_bytes, " bytes");
-	print_line("private stores, at most", info->private_bytes, " bytes");
-	buffer_format(&out, "%-24s%#llx\n", "features",
-		      (unsigned long long)info->features);
+	text_field("store", store_path());
+	number_field("keys", info->keys);
+	number_field("most keys", info->max_keys);
+	size_field("memory of keys", info->bytes);
+	size_field("most memory of keys", info->max_bytes);
+	number_field("subscriptions", info->subscriptions);
+	number_field("most subscriptions of an open file", info->max_subscriptions);
+	number_field("buckets", info->buckets);
+	size_field("longest key", info->key_max);
+	size_field("longest value", info->max_value);
+	number_field("most events in a queue", info->queue_len);
+	size_field("most memory of a queue", info->queue_bytes);
+	size_field("most memory of private stores", info->private_bytes);
+	buffer_format(&out, "features: %#llx\n", (unsigned long long)info->features);
 }
 
 static int info(int argc, char **argv)

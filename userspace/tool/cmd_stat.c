@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "error.h"
+#include "fields.h"
 #include "json.h"
 #include "output.h"
 #include "settings.h"
@@ -46,31 +47,25 @@ static void print_writer(const struct mstore_stat *stat)
 	}
 	buffer_format(&out, ", uid %u (%s)\n", stat->uid, user_name(stat->uid));
 	time_text(when, stat->time);
-	buffer_format(&out, "time: %s\ntime_ns: ", when);
-	buffer_number(&out, stat->time);
-}
-
-static void print_life(const struct mstore_stat *stat)
-{
-	buffer_text(&out, "\nttl_ms: ");
-	if (stat->ttl_ms)
-		buffer_number(&out, stat->ttl_ms);
-	else
-		buffer_text(&out, "none");
-	buffer_format(&out, "\nowned: %s", stat->owner == MSTORE_OWNER_NONE ? "no" : "yes");
+	text_field("time", when);
+	number_field("time_ns", stat->time);
 }
 
 static void print_plain(struct bytes key, const struct mstore_stat *stat)
 {
 	buffer_text(&out, "key: ");
 	out_key(key);
-	buffer_text(&out, "\nversion: ");
-	buffer_number(&out, stat->version);
-	buffer_format(&out, "\nsize: %u\n", stat->value_len);
+	out_end();
+	number_field("version", stat->version);
+	size_field("size", stat->value_len);
 	print_writer(stat);
-	print_life(stat);
-	buffer_format(&out, "\nsubscribers: %u\n", stat->subscribers);
-	buffer_format(&out, "bucket: %u\n", stat->bucket);
+	if (stat->ttl_ms)
+		number_field("ttl_ms", stat->ttl_ms);
+	else
+		text_field("ttl_ms", "none");
+	text_field("owned", stat->owner == MSTORE_OWNER_NONE ? "no" : "yes");
+	number_field("subscribers", stat->subscribers);
+	number_field("bucket", stat->bucket);
 }
 
 static int stat_key(struct mstore *store, struct bytes key)

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Facts for people: `name: value`, one a line, with sizes in units that fit. */
+#include "fields.h"
+#include "output.h"
+
+void text_field(const char *name, const char *text)
+{
+	buffer_format(&out, "%s: %s", name, text);
+	out_end();
+}
+
+void number_field(const char *name, uint64_t number)
+{
+	buffer_format(&out, "%s: %llu", name, (unsigned long long)number);
+	out_end();
+}
+
+/* `64 KiB`, `1.5 GiB`: one digit behind the point unless it is a whole number. */
+void size_field(const char *name, uint64_t bytes)
+{
+	const char *prefix = "KMGTPE";
+	unsigned long long unit = 1024, rest;
+
+	if (bytes < unit) {
+		buffer_format(&out, "%s: %d byte%s", name, (int)bytes, bytes == 1 ? "" : "s");
+		return out_end();
+	}
+	for (; bytes / unit >= 1024; unit *= 1024)
+		prefix++;
+	rest = bytes % unit;
+	buffer_format(&out, "%s: %llu", name, bytes / unit);
+	if (rest)
+		buffer_format(&out, ".%llu", rest / (unit / 1024) * 10 / 1024);
+	buffer_format(&out, " %ciB", *prefix);
+	out_end();
+}
