@@ -33,6 +33,29 @@ test_get_of_several_keys()
 	expect 0 $'a 1\nb two words\n'
 }
 
+test_get_in_pairs_whatever_the_number_of_keys()
+{
+	local version
+
+	mstore set a $'1\n'
+	mstore set 'b c' 2
+	run mstore get --pairs a
+	expect 0 $'a 1\\n\n'
+	run mstore get --pairs a 'b c'
+	expect 0 $'a 1\\n\nb\\x20c 2\n'
+	run mstore get --pairs -0 'b c'
+	printf 'b c\0002\0' | cmp - "$out"
+	version=$(mstore get --version a)
+	run mstore get --pairs --version a
+	expect 0 "a $version"$'\n'
+	run mstore get --pairs nope
+	expect 1 '' 'mstore: nope: no such key'
+	run mstore get --pairs --raw a
+	expect 2 '' 'mstore: get: the options ask for different output formats*'
+	run mstore get --pairs --json a
+	expect 2 '' 'mstore: get: the options ask for different output formats*'
+}
+
 test_get_raw_has_no_newline()
 {
 	mstore set k $'v\n'
@@ -52,7 +75,7 @@ test_options_end_at_the_first_operand()
 	expect 0 $'-5\n'
 	run mstore set opt --json
 	expect 0 ''
-	run mstore get opt --json
+	run mstore get -- opt --json
 	expect 1 $'opt --json\n' 'mstore: --json: no such key'
 	run mstore set -- -x 1
 	expect 0 ''
@@ -146,6 +169,31 @@ test_list()
 	expect 0 $'net/a\nnet/b\n'
 	run mstore ls nothing
 	expect 0 ''
+}
+
+test_list_in_order()
+{
+	local keys key
+
+	keys=$(printf '%s\n' B Z a aa ab b $'b\\x01' bb '\xc3\xa4' '\xff' | sort -R)
+	for key in $keys; do
+		mstore set -e "$key" 1
+	done
+	run mstore ls --sort
+	expect 0 $'B\nZ\na\naa\nab\nb\nb\\x01\nbb\n\303\244\n\\xff\n'
+	run mstore ls --sort -0 b
+	printf 'b\0b\001\0bb\0' | cmp - "$out"
+	run mstore ls --sort --json a
+	expect_json "o['key'] == 'a' and o['size'] == 1 and int(o['version']) > 0" \
+		"o['key'] == 'aa'" "o['key'] == 'ab'"
+	run mstore ls --sort -l a
+	expect_lines 3
+	expect_line ' +1 +[0-9]+ ab'
+	run mstore ls --sort nothing
+	expect 0 ''
+	seq -f 'set n/%05.0f 1' 0 2999 | sort -R | mstore batch
+	run mstore ls --sort n/
+	seq -f 'n/%05.0f' 0 2999 | cmp - "$out"
 }
 
 test_long_list_is_aligned()

@@ -9,15 +9,16 @@
 #include "store.h"
 #include "text.h"
 
-enum { OPT_VERSION = OPT_OWN };
+enum { OPT_VERSION = OPT_OWN, OPT_PAIRS };
 
 static const struct tool_option options[] = {
 	{ OPT_RAW, "raw", NULL, "print the value of one key without a newline" },
 	{ OPT_VERSION, "version", NULL, "print the version instead of the value" },
+	{ OPT_PAIRS, "pairs", NULL, "print KEY VALUE also for one key" },
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
-static bool only;	/* one key: its name need not be printed */
+static bool only;	/* one key, whose name need not be printed */
 static bool version;	/* in place of the value */
 
 static void print_version(const struct operation *op)
@@ -47,14 +48,20 @@ static int print_found(const struct operation *op)
 
 static int get(int argc, char **argv)
 {
+	bool pairs = false;
 	struct mstore *store;
-	int status;
+	int option, status;
 
-	while (next_option(&cmd_get, argc, argv) == OPT_VERSION)
-		version = true;
+	while ((option = next_option(&cmd_get, argc, argv)) != -1) {
+		if (option == OPT_VERSION)
+			version = true;
+		else
+			pairs = true;
+	}
 	want_one_form(&cmd_get, settings.raw + version + settings.json + settings.null);
+	want_one_form(&cmd_get, settings.raw + settings.json + pairs);
 	want_operands(&cmd_get, argc, argv, settings.raw ? "KEY" : "KEY...");
-	only = argc - optind == 1;
+	only = !pairs && argc - optind == 1;
 	store = open_store(MSTORE_READ);
 	status = run_keys(&cmd_get, store, OP_GET, argc, argv, print_found);
 	mstore_close(store);

@@ -18,6 +18,7 @@
 #include "output.h"
 #include "settings.h"
 #include "store.h"
+#include "text.h"
 
 enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL };
 
@@ -216,14 +217,6 @@ static int store_entries(struct mstore *store)
 	return status;
 }
 
-static int compare_keys(const void *one, const void *other)
-{
-	const struct bytes *a = one, *b = other;
-	int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
-
-	return order ? order : (a->len > b->len) - (a->len < b->len);
-}
-
 static struct bytes *sorted_keys;
 
 static void sort_keys(void)
@@ -233,12 +226,12 @@ static void sort_keys(void)
 		call_failed("memory", ENOMEM);
 	for (size_t i = 0; i < entry_count(); i++)
 		sorted_keys[i] = entry_key(entry_at(i));
-	qsort(sorted_keys, entry_count(), sizeof(*sorted_keys), compare_keys);
+	qsort(sorted_keys, entry_count(), sizeof(*sorted_keys), compare_bytes);
 }
 
 static bool is_not_loaded(struct bytes key)
 {
-	return !bsearch(&key, sorted_keys, entry_count(), sizeof(key), compare_keys);
+	return !bsearch(&key, sorted_keys, entry_count(), sizeof(key), compare_bytes);
 }
 
 /* No dump has owned keys, so their absence does not mean that they should go. */

@@ -2,6 +2,7 @@
 /* mstore ls */
 #include <errno.h>
 #include <metastore.h>
+#include <stdlib.h>
 
 #include "commands.h"
 #include "error.h"
@@ -11,36 +12,79 @@
 #include "store.h"
 #include "text.h"
 
+enum { OPT_SORT = OPT_OWN };
+
 static const struct tool_option options[] = {
 	{ 'l', "long", NULL, "print size and version before each key" },
+	{ OPT_SORT, "sort", NULL, "sort by the bytes of the keys" },
 	OPTION_BUCKET,
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
-static bool details;
+/** struct entry - a key that was listed; @key comes first for compare_bytes() */
+struct entry {
+	struct bytes key;
+	size_t size;
+	uint64_t version;
+};
 
-static void print_json(struct bytes key, const struct mstore_list *list)
+static bool details;
+static bool sorted;
+
+/* Entries to be sorted; their keys lie one after the other. */
+static struct buffer entries;
+static struct buffer keys;
+
+static void print_json(const struct entry *entry)
 {
 	json_t *object = object_new();
 
-	object_bytes(object, "key", key);
-	object_number(object, "size", mstore_list_value_len(list));
-	object_exact(object, "version", mstore_list_version(list));
+	object_bytes(object, "key", entry->key);
+	object_number(object, "size", entry->size);
+	object_exact(object, "version", entry->version);
 	object_print(object);
 }
 
-static void print_entry(const struct mstore_list *list)
+static void print_entry(const struct entry *entry)
 {
-	struct bytes key;
-
-	key.data = mstore_list_key(list, &key.len);
 	if (settings.json)
-		return print_json(key, list);
+		return print_json(entry);
 	if (details)
-		buffer_format(&out, "%10zu %20llu ", mstore_list_value_len(list),
-			      (unsigned long long)mstore_list_version(list));
-	out_key(key);
+		buffer_format(&out, "%10zu %20llu ", entry->size,
+			      (unsigned long long)entry->version);
+	out_key(entry->key);
 	out_end();
+}
+
+static void add_entry(const struct mstore_list *list)
+{
+	struct entry entry = {
+		.size = mstore_list_value_len(list),
+		.version = mstore_list_version(list),
+	};
+
+	entry.key.data = mstore_list_key(list, &entry.key.len);
+	if (!sorted)
+		return print_entry(&entry);
+	buffer_add(&keys, entry.key.data, entry.key.len);
+	buffer_add(&entries, &entry, sizeof(entry));
+}
+
+static void print_sorted(void)
+{
+	struct entry *entry = (struct entry *)entries.data;
+	size_t count = entries.len / sizeof(*entry);
+	const char *key = keys.data;
+
+	if (!count)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		entry[i].key.data = key;
+		key += entry[i].key.len;
+	}
+	qsort(entry, count, sizeof(*entry), compare_bytes);
+	for (size_t i = 0; i < count; i++)
+		print_entry(&entry[i]);
 }
 
 static void list_failed(struct mstore *store, int bucket, int error)
@@ -61,6 +105,8 @@ static int ls(int argc, char **argv)
 	while ((option = next_option(&cmd_ls, argc, argv)) != -1) {
 		if (option == OPT_BUCKET)
 			bucket = parse_bucket(&cmd_ls, optarg);
+		else if (option == OPT_SORT)
+			sorted = true;
 		else
 			details = true;
 	}
@@ -73,9 +119,10 @@ static int ls(int argc, char **argv)
 	if (!list)
 		list_failed(store, bucket, errno);
 	while ((more = mstore_list_next(list)) > 0)
-		print_entry(list);
+		add_entry(list);
 	if (more < 0)
 		list_failed(store, bucket, errno);
+	print_sorted();
 	mstore_list_free(list);
 	mstore_close(store);
 	return STATUS_YES;
@@ -85,6 +132,6 @@ const struct command cmd_ls = {
 	.name = "ls",
 	.run = ls,
 	.operands = "[PREFIX]",
-	.summary = "List all keys, or those that start with PREFIX, unsorted",
+	.summary = "List all keys, or those that start with PREFIX",
 	.options = options,
 };

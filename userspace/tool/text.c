@@ -12,6 +12,15 @@
 #include "settings.h"
 #include "text.h"
 
+/* For qsort() of struct bytes, or of what begins with one. */
+int compare_bytes(const void *one, const void *other)
+{
+	const struct bytes *a = one, *b = other;
+	int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+
+	return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
 static bool is_tail(const unsigned char *s, size_t count)
 {
 	for (size_t i = 0; i < count; i++)

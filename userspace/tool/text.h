@@ -10,6 +10,7 @@ enum escape_style {
 	ESCAPE_KEY,	/* spaces are escaped too, so that the key ends at the first one */
 };
 
+int compare_bytes(const void *one, const void *other);
 size_t utf8_sequence(const void *data, size_t len);
 void escape(struct buffer *buf, struct bytes bytes, enum escape_style style);
 size_t unescape_one(const char *text, char *byte);
