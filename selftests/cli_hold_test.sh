@@ -89,13 +89,38 @@ test_what_belongs_to_others_is_refused()
 	run sh -c 'echo "set k 2" | mstore batch'
 	expect 1 '' 'mstore: line 1: k: another open file owns*'
 	run mstore flush --json --all
-	expect_json "o['values'] == 0"
+	expect_status 0
+	expect_json "o == { 'values': 0, 'subscriptions': 0, 'left': 1 }"
+	expect_err 'mstore: flush: left 1 key that other open files own; --steal removes it'
 	run mstore get k
 	expect 0 $'1\n'
 	run mstore get --json k
 	expect_json "o['owned'] is True"
 	run mstore stat --json k
 	expect_json "o['owned'] is True"
+}
+
+test_flush_says_how_many_keys_of_others_it_left()
+{
+	start_hold net/a 1
+	mstore set net/b 1
+	mstore set disk 1
+	run mstore hold net/c 1 -- mstore hold disk2 1 -- mstore flush net/
+	expect 0 '' 'mstore: flush: left 2 keys that other open files own; --steal removes them'
+	run mstore flush disk
+	expect 0 ''
+	run mstore flush --bucket $((($(mstore bucket net/a) + 1) % 1000)) --all
+	expect 0 ''
+	# Without the right to read it cannot know.
+	chmod 222 /dev/metastore
+	run setpriv --reuid=65534 --regid=65534 --clear-groups mstore flush --json --all
+	chmod 660 /dev/metastore
+	expect_status 0
+	expect_err ''
+	expect_json "o == { 'values': 0, 'subscriptions': 0 }"
+	run mstore flush --steal --json --all
+	expect_json "o == { 'values': 1, 'subscriptions': 0, 'left': 0 }"
+	expect_err ''
 }
 
 test_what_belongs_to_others_is_stolen_on_demand()
@@ -309,7 +334,7 @@ test_private_is_a_whole_store()
 		echo "del k" | mstore batch --atomic
 		mstore flush --subscriptions --json --all
 		exit 6'
-	expect 6 $'k 2\nk 3\nh\nk\nl\n{"values":0,"subscriptions":0}\n'
+	expect 6 $'k 2\nk 3\nh\nk\nl\n{"values":0,"subscriptions":0,"left":0}\n'
 }
 
 test_private_in_private()

@@ -407,7 +407,7 @@ test_flush_of_a_prefix_and_of_all()
 	run mstore ls
 	expect 0 $'disk\n'
 	run mstore flush --json --all
-	expect_json "o == { 'values': 1, 'subscriptions': 0 }"
+	expect_json "o == { 'values': 1, 'subscriptions': 0, 'left': 0 }"
 	run mstore ls
 	expect 0 ''
 }

@@ -67,6 +67,53 @@ static void flush_failed(struct mstore *store, int bucket, int error)
 	call_failed(store_path(), error);
 }
 
+/*
+ * How many keys of other open files are left. FLUSH does not tell, but nearly all keys
+ * that are left are such ones. Returns false if the store cannot be read.
+ */
+static bool count_left(uint64_t *left, const struct flush_request *request)
+{
+	struct mstore *store = mstore_open(store_path(), MSTORE_READ);
+	struct mstore_list *list;
+	int more;
+
+	if (!store)
+		return false;
+	list = mstore_list_new(store, request->prefix.data, request->prefix.len, request->bucket);
+	if (!list)
+		call_failed("memory", errno);
+	while ((more = mstore_list_next(list)) > 0) {
+		struct mstore_stat stat;
+		size_t len;
+		const char *key = mstore_list_key(list, &len);
+
+		if (!mstore_stat(store, key, len, &stat) && stat.owner != MSTORE_OWNER_NONE)
+			++*left;
+	}
+	mstore_list_free(list);
+	mstore_close(store);
+	return !more;
+}
+
+static void tell(const struct flush_request *request, uint64_t values, uint64_t subscriptions)
+{
+	uint64_t left = 0;
+	bool counted = request->flags & MSTORE_FLUSH_STEAL || count_left(&left, request);
+
+	if (settings.json) {
+		json_t *object = object_new();
+
+		object_number(object, "values", values);
+		object_number(object, "subscriptions", subscriptions);
+		if (counted)
+			object_number(object, "left", left);
+		object_print(object);
+	}
+	if (counted && left)
+		report("flush", "left %llu key%s that other open files own; --steal removes %s",
+		       (unsigned long long)left, left == 1 ? "" : "s", left == 1 ? "it" : "them");
+}
+
 static int flush(int argc, char **argv)
 {
 	struct flush_request request = { .bucket = MSTORE_ANY_BUCKET };
@@ -79,14 +126,8 @@ static int flush(int argc, char **argv)
 	if (mstore_flush(store, request.prefix.data, request.prefix.len, request.bucket,
 			 request.flags, &values, &subscriptions))
 		flush_failed(store, request.bucket, errno);
-	if (settings.json) {
-		json_t *object = object_new();
-
-		object_number(object, "values", values);
-		object_number(object, "subscriptions", subscriptions);
-		object_print(object);
-	}
 	mstore_close(store);
+	tell(&request, values, subscriptions);
 	return STATUS_YES;
 }
 
