@@ -225,6 +225,51 @@ test_forms_of_output_exclude_each_other()
 	expect 0 $'1\n'
 }
 
+# Runs a command with a terminal as its output, and prints what the terminal got.
+at_terminal()
+{
+	run_limited python3 -c '
+import os, pty, subprocess, sys
+
+master, slave = pty.openpty()
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
+os.close(slave)
+try:
+    while text := os.read(master, 1000):
+        os.write(1, text.replace(b"\r\n", b"\n"))
+except OSError:
+    pass
+sys.exit(child.wait())' "$@"
+}
+
+test_colours_on_a_terminal_alone()
+{
+	local TERM=xterm busy red=$'\033[31m' end=$'\033[m'
+
+	export TERM
+	at_terminal mstore get nope
+	expect 1 "${red}mstore:$end nope: no such key"$'\n'
+	run mstore get nope
+	expect 1 '' 'mstore: nope: no such key'
+	NO_COLOR=1 at_terminal mstore get nope
+	expect 1 $'mstore: nope: no such key\n'
+	TERM=dumb at_terminal mstore get nope
+	expect 1 $'mstore: nope: no such key\n'
+	NO_COLOR='' at_terminal mstore get nope
+	expect 1 "${red}mstore:$end nope: no such key"$'\n'
+	(while :; do mstore pub k 1; mstore set k 2; mstore del k; done) &
+	busy=$!
+	at_terminal mstore monitor -n 6
+	expect_status 0
+	expect_line $'.* \033.32mpublished\033.m .*'
+	expect_line $'.* \033.31mdeleted  \033.m .*'
+	expect_line '[^m]* set  .* 2'
+	run_limited mstore monitor -n 6
+	kill "$busy"
+	expect_status 0
+	expect_line '[^m]* published .*'
+}
+
 test_a_full_disk_is_an_error()
 {
 	local command

@@ -83,6 +83,21 @@ static void add_key(struct bytes key)
 	free(text.data);
 }
 
+/* Publications are news, deletions may be bad ones. */
+static void add_kind(int type)
+{
+	static int colours = -1;
+	const char *colour = type == MSTORE_EVENT_DELETED ? COLOUR_BAD :
+			     type == MSTORE_EVENT_PUBLISHED ? COLOUR_NEWS : "";
+
+	if (colours < 0)
+		colours = shows_colours(STDOUT_FILENO);
+	if (!colours || !*colour)
+		buffer_format(&out, " %-9s", event_kind(type));
+	else
+		buffer_format(&out, " %s%-9s" COLOUR_END, colour, event_kind(type));
+}
+
 /* A deletion has neither time nor writer: its time is when monitor reads it. */
 static void print_line(const struct mstore_event *event)
 {
@@ -91,7 +106,7 @@ static void print_line(const struct mstore_event *event)
 
 	key.data = mstore_event_key(event, &key.len);
 	add_time(deleted ? now_ns(CLOCK_REALTIME) : mstore_event_time(event));
-	buffer_format(&out, " %-9s", event_kind(mstore_event_type(event)));
+	add_kind(mstore_event_type(event));
 	if (deleted)
 		buffer_format(&out, " %8s %-8s", "-", "-");
 	else

@@ -167,6 +167,14 @@ void progress_end(void)
 	shown = false;
 }
 
+/* See https://no-color.org. */
+bool shows_colours(int fd)
+{
+	const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+	return !(no_colour && *no_colour) && isatty(fd) && !(terminal && !strcmp(terminal, "dumb"));
+}
+
 /* In one write, so that messages of several processes do not mix. */
 void vreport(const char *what, const char *why, va_list args)
 {
@@ -174,7 +182,9 @@ void vreport(const char *what, const char *why, va_list args)
 
 	vsnprintf(text, sizeof(text), why, args);
 	progress_end();
-	dprintf(STDERR_FILENO, "mstore: %s: %s\n", what, text);
+	dprintf(STDERR_FILENO, "%s %s: %s\n",
+		shows_colours(STDERR_FILENO) ? COLOUR_BAD "mstore:" COLOUR_END : "mstore:", what,
+		text);
 }
 
 void report(const char *what, const char *why, ...)

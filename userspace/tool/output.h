@@ -31,6 +31,13 @@ PRINTF_LIKE(2, 0) void vreport(const char *what, const char *why, va_list args);
 PRINTF_LIKE(2, 3) void report(const char *what, const char *why, ...);
 PRINTF_LIKE(3, 4) noreturn void die(int status, const char *what, const char *why, ...);
 
+/* For terminals alone. */
+#define COLOUR_BAD	"\033[31m"
+#define COLOUR_NEWS	"\033[32m"
+#define COLOUR_END	"\033[m"
+
+bool shows_colours(int fd);
+
 /* How far a long command is, for people at a terminal. */
 PRINTF_LIKE(1, 2) void status_line(const char *format, ...);
 void progress(const char *what, uint64_t count);
