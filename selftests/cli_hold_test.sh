@@ -356,8 +356,25 @@ test_private_has_limits_of_its_own()
 	expect 3 '' 'mstore: b: the store is full*'
 	run mstore private --max-value 1 -- sh -c 'mstore set a 22'
 	expect 3 '' 'mstore: a: the value is too long*'
-	run mstore private --buckets 1000000 -- true
-	expect 3 '' 'mstore: private: a limit is out of range*'
+	run mstore private --buckets 65537 -- true
+	expect 2 '' "mstore: private: --buckets '65537': must be a number from 1 to 65536*"
+	run mstore private --max-value 16777217 -- true
+	expect 2 '' "mstore: private: --max-value '16777217': must be a number from 1 to 16777216*"
+	run mstore private --max-keys 2147483649 -- true
+	expect 2 '' "mstore: private: --max-keys *: must be a number from 1 to 2147483648*"
+	run mstore private --max-bytes 4095 -- true
+	expect 2 '' "mstore: private: --max-bytes '4095': must be a number from 4096 to *"
+	run mstore private --queue-len 1048577 -- true
+	expect 2 '' "mstore: private: --queue-len *: must be a number from 1 to 1048576*"
+	run mstore private --queue-bytes 4095 -- true
+	expect 2 '' "mstore: private: --queue-bytes *: must be a number from 4096 to 1073741824*"
+	# What the tool lets pass, the module takes.
+	run mstore private --buckets 65536 --max-value 16777216 --max-keys 2147483648 \
+		--max-bytes 9223372036854775807 --queue-len 1048576 --queue-bytes 1073741824 -- true
+	expect 0 ''
+	run mstore private --buckets 1 --max-value 1 --max-keys 1 --max-bytes 4096 --queue-len 1 \
+		--queue-bytes 4096 -- true
+	expect 0 ''
 	run mstore private --max-keys 5 -- \
 		setpriv --bounding-set=-sys_resource mstore private --max-keys 6 -- true
 	expect 3 '' 'mstore: private: a limit above that*CAP_SYS_RESOURCE'

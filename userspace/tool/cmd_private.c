@@ -26,30 +26,29 @@ static const struct tool_option options[] = {
 	{ }
 };
 
+/* The ranges are those of the module's parameters. */
 static void set_limit(struct mstore_limits *limits, int option)
 {
+	const struct command *cmd = &cmd_private;
+
 	switch (option) {
 	case OPT_BUCKETS:
-		limits->buckets = parse_number(&cmd_private, "--buckets", optarg, 1, UINT32_MAX);
+		limits->buckets = parse_number(cmd, "--buckets", optarg, 1, 65536);
 		break;
 	case OPT_MAX_VALUE:
-		limits->max_value = parse_number(&cmd_private, "--max-value", optarg, 1,
-						 UINT32_MAX);
+		limits->max_value = parse_number(cmd, "--max-value", optarg, 1, 16777216);
 		break;
 	case OPT_QUEUE_LEN:
-		limits->queue_len = parse_number(&cmd_private, "--queue-len", optarg, 1,
-						 UINT32_MAX);
+		limits->queue_len = parse_queue_len(cmd, optarg);
 		break;
 	case OPT_QUEUE_BYTES:
-		limits->queue_bytes = parse_number(&cmd_private, "--queue-bytes", optarg, 1,
-						   UINT32_MAX);
+		limits->queue_bytes = parse_queue_bytes(cmd, optarg);
 		break;
 	case OPT_MAX_KEYS:
-		limits->max_keys = parse_number(&cmd_private, "--max-keys", optarg, 1, UINT64_MAX);
+		limits->max_keys = parse_number(cmd, "--max-keys", optarg, 1, 2147483648);
 		break;
 	case OPT_MAX_BYTES:
-		limits->max_bytes = parse_number(&cmd_private, "--max-bytes", optarg, 1,
-						 UINT64_MAX);
+		limits->max_bytes = parse_number(cmd, "--max-bytes", optarg, 4096, INT64_MAX);
 		break;
 	}
 }

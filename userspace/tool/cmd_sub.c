@@ -104,11 +104,11 @@ static bool parse_queue_option(struct mstore_queue_options *queue, int option)
 		return true;
 	case OPT_QUEUE_LEN:
 		queue->which |= MSTORE_QUEUE_SET_LEN;
-		queue->max_len = parse_number(&cmd_sub, "--queue-len", optarg, 1, UINT32_MAX);
+		queue->max_len = parse_queue_len(&cmd_sub, optarg);
 		return true;
 	case OPT_QUEUE_BYTES:
 		queue->which |= MSTORE_QUEUE_SET_BYTES;
-		queue->max_bytes = parse_number(&cmd_sub, "--queue-bytes", optarg, 1, UINT32_MAX);
+		queue->max_bytes = parse_queue_bytes(&cmd_sub, optarg);
 		return true;
 	default:
 		return false;

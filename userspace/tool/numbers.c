@@ -25,6 +25,17 @@ uint64_t parse_number(const struct command *cmd, const char *option, const char 
 	return number;
 }
 
+/* The ranges of both are those of the module's parameters. */
+uint32_t parse_queue_len(const struct command *cmd, const char *text)
+{
+	return parse_number(cmd, "--queue-len", text, 1, 1048576);
+}
+
+uint32_t parse_queue_bytes(const struct command *cmd, const char *text)
+{
+	return parse_number(cmd, "--queue-bytes", text, 4096, 1073741824);
+}
+
 int parse_bucket(const struct command *cmd, const char *text)
 {
 	return parse_number(cmd, "--bucket", text, 0, INT_MAX);

@@ -99,6 +99,8 @@ uint64_t parse_number(const struct command *cmd, const char *option, const char 
 		      uint64_t least, uint64_t most);
 uint64_t parse_duration(const struct command *cmd, const char *option, const char *text,
 			uint64_t least_ms, uint64_t most_ms);
+uint32_t parse_queue_len(const struct command *cmd, const char *text);
+uint32_t parse_queue_bytes(const struct command *cmd, const char *text);
 int parse_bucket(const struct command *cmd, const char *text);
 
 #endif
