@@ -326,13 +326,15 @@ test_without_the_module_it_says_what_to_do()
 	local line
 
 	for line in 'get k' 'set k v' 'del k' 'pub k v' 'sub k' ls 'stat k' 'subs k' 'bucket k' \
-		'flush --all' info 'update k -- cat' batch 'wait k' 'hold k v -- true' \
+		'flush --all' info 'update k -- cat' 'wait k' 'hold k v -- true' \
 		'lock k -- true' dump load 'private true' monitor audit \
 		'sub --prefix' 'pub --wait k v'; do
 		# shellcheck disable=SC2086
 		without_module mstore $line
 		expect 3 '' 'mstore: /dev/metastore: no such store; load the module: modprobe metastore, or insmod metastore.ko'
 	done
+	without_module mstore batch <<<'get k'
+	expect 3 '' 'mstore: /dev/metastore: no such store; load the module: *'
 }
 
 test_store_is_chosen_by_option_and_environment()
@@ -377,6 +379,73 @@ test_without_permission_it_says_who_has_it()
 	mstore set k 1
 	run setpriv --reuid=65534 --regid=65534 --clear-groups mstore get k
 	expect 3 '' 'mstore: /dev/metastore: permission denied: owner root, group root, mode 0660*'
+}
+
+# Runs a command of the table by a user who may only read the device, or only write it.
+as_user()
+{
+	chmod "$1" /dev/metastore
+	shift
+	# shellcheck disable=SC2016
+	run_limited setpriv --reuid=65534 --regid=65534 --clear-groups \
+		bash -c 'printf "$1" | "${@:2}"' - "$@"
+	chmod 660 /dev/metastore
+}
+
+# What the device must be open for, the input, and the command.
+access_table="
+read get a
+read ls
+read ls --sort
+read stat a
+read subs a
+read bucket a
+read info
+read audit
+read dump
+read sub --timeout 0 a
+read sub --timeout 0 --exec true a
+read monitor --timeout 0
+read wait a
+read get\x20a\n batch
+read get\x20a\n batch --atomic
+write set b 1
+write pub b 1
+write pub --wait b 1
+write del a
+write hold b 1 -- true
+write flush a
+write load
+write private -- true
+write private -- mstore ls
+write set\x20b\x201\npub\x20b\x202\ndel\x20b\n batch
+write set\x20b\x201\n batch --atomic
+both lock b -- true
+both update a -- cat
+both load --replace none/
+both get\x20a\nset\x20b\x201\n batch
+both get\x20a\nset\x20b\x201\n batch --atomic"
+
+test_each_command_opens_the_store_for_no_more_than_it_does()
+{
+	local access input command mode
+
+	while read -r access command; do
+		[[ $access ]] || continue
+		input=''
+		[[ $command != *\\n\ * ]] || { input=${command%% *}; command=${command#* }; }
+		for mode in 444 222 666; do
+			mstore flush --all
+			mstore set a 1
+			# shellcheck disable=SC2086
+			as_user $mode "$input" mstore $command
+			case $access$mode/$command in
+			read444/audit | *666/audit) expect_err 'mstore: audit: cannot read *' ;;
+			read444/* | write222/* | *666/*) expect_status 0 ;;
+			*) expect 3 '' 'mstore: /dev/metastore: permission denied: *' ;;
+			esac
+		done
+	done <<<"$access_table"
 }
 
 test_one_descriptor_that_is_closed_is_not_taken_for_the_store()

@@ -47,6 +47,7 @@ static const struct line_command {
 static struct operation waiting[MSTORE_BATCH_MAX];
 static int waiting_count;
 static struct mstore *store;
+static int access;	/* what @store is open for */
 static int status;
 
 static const struct line_command *find_line_command(const char *name)
@@ -142,8 +143,23 @@ static int print_done(const struct operation *op)
 	return STATUS_YES;
 }
 
+/* Opens the store for no more than the operations so far do. */
+static void open_for_waiting(void)
+{
+	int needed = 0;
+
+	for (int i = 0; i < waiting_count; i++)
+		needed |= waiting[i].kind == OP_GET ? MSTORE_READ : MSTORE_WRITE;
+	if (!(needed & ~access))
+		return;
+	mstore_close(store);
+	access |= needed;
+	store = open_store(access);
+}
+
 static void run_waiting(int flags)
 {
+	open_for_waiting();
 	status |= run_operations(store, waiting, waiting_count, flags, print_done);
 	out_flush();
 	for (int i = 0; i < waiting_count; i++) {
@@ -204,7 +220,6 @@ static int batch(int argc, char **argv)
 	settings.escaped = true;
 	if (!flags)
 		settings.before_wrong_line = run_lines_before;
-	store = open_store(MSTORE_RDWR);
 	run_lines(flags);
 	mstore_close(store);
 	return status;

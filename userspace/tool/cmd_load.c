@@ -282,7 +282,7 @@ static int load(int argc, char **argv)
 	want_operands(&cmd_load, argc, argv, "[PREFIX]");
 	if (optind < argc)
 		prefix = operand_prefix(&cmd_load, argv[optind]);
-	store = open_store(MSTORE_RDWR);
+	store = open_store(replace ? MSTORE_RDWR : MSTORE_WRITE);
 	read_entries(store);
 	status = store_entries(store);
 	if (replace)

@@ -55,7 +55,7 @@ static void set_limit(struct mstore_limits *limits, int option)
 
 static struct mstore *make_store(const struct mstore_limits *limits)
 {
-	struct mstore *from = open_store(MSTORE_RDWR);
+	struct mstore *from = open_store(MSTORE_WRITE);
 	struct mstore *store = mstore_create(from, limits, MSTORE_RDWR);
 
 	mstore_close(from);
