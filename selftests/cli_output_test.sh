@@ -307,6 +307,41 @@ test_a_reader_that_is_gone_is_no_error()
 	expect_err ''
 }
 
+# Runs a command that waits, and whose reader goes meanwhile.
+run_until_unread()
+{
+	# shellcheck disable=SC2016
+	run_limited bash -c '"$@" | sleep 0.3; exit "${PIPESTATUS[0]}"' - "$@"
+}
+
+test_waits_end_with_their_reader()
+{
+	local command
+
+	mstore set k 1
+	mstore set locked 1
+	for command in 'wait nope' 'wait --gone k' 'wait k 2' 'wait --timeout 1h nope' \
+		'wait --newer 9000000000000000000 k' 'sub k' 'sub --prefix' 'sub -n 1 k' \
+		'sub --exec true k' 'sub -n 2 --snapshot --exec true k' 'monitor' 'monitor -n 1'; do
+		# shellcheck disable=SC2086
+		run_until_unread mstore $command
+		expect 0 ''
+	done
+	# A command runs all the while.
+	run_until_unread mstore sub --snapshot --exec 'exec sleep 5 >/dev/null' k
+	expect 0 ''
+	# No lock, no command: that is no success.
+	run_until_unread mstore lock locked -- touch "$work/taken"
+	expect 1 ''
+	run ls "$work/taken"
+	expect_status 2
+	# A reader that is gone already is no reason not to take it.
+	run_without_reader mstore lock free -- touch "$work/taken"
+	expect_status 0
+	run ls "$work/taken"
+	expect_status 0
+}
+
 test_output_that_would_block_is_waited_for()
 {
 	head -c 65536 /dev/urandom >"$work/value"

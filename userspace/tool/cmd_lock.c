@@ -41,7 +41,9 @@ static struct bytes holder(struct mstore *store, char **command)
  */
 static int take(struct mstore *store, struct operation *op)
 {
-	struct watch watch = { .key = op->key, .events = MSTORE_EVENT_DELETED };
+	struct watch watch = {
+		.key = op->key, .events = MSTORE_EVENT_DELETED, .unread = STATUS_NO,
+	};
 	int status;
 
 	watch_begin(&watch);

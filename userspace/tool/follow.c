@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <metastore.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -140,18 +139,9 @@ static int handle_events(struct follow *follow)
 /* Returns false when the time is over and nothing is left to read. */
 static bool wait_for_event(struct mstore *store, int timeout)
 {
-	struct pollfd fds[] = {
-		{ .fd = mstore_fd(store), .events = POLLIN },
-		{ .fd = STDOUT_FILENO },
-	};
-	int ready = poll(fds, 2, timeout);
+	struct pollfd fds[] = { { }, { .fd = mstore_fd(store), .events = POLLIN } };
 
-	if (ready < 0)
-		call_failed(store_path(), errno);
-	/* The reader of the output is gone: do not wait for an event to notice. */
-	if (fds[1].revents & (POLLERR | POLLHUP))
-		exit(STATUS_YES);
-	return ready > 0;
+	return poll_with_output(fds, ARRAY_SIZE(fds), timeout, STATUS_YES);
 }
 
 static int sooner(int timeout, int other)

@@ -208,13 +208,13 @@ static int wait_for_either(const struct follow *follow, const struct runner *run
 			   int timeout)
 {
 	struct pollfd fds[] = {
+		{ },
 		{ .fd = no_more ? -1 : mstore_fd(follow->store), .events = POLLIN },
 		{ .fd = runner->pid ? runner->pidfd : -1, .events = POLLIN },
 	};
 
-	if (poll(fds, 2, timeout) < 0)
-		call_failed(store_path(), errno);
-	return (fds[0].revents ? READY_EVENT : 0) | (fds[1].revents ? READY_COMMAND : 0);
+	poll_with_output(fds, ARRAY_SIZE(fds), timeout, STATUS_YES);
+	return (fds[1].revents ? READY_EVENT : 0) | (fds[2].revents ? READY_COMMAND : 0);
 }
 
 /* Returns a status to end with, or -1 when the time is over and all is done. */

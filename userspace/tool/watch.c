@@ -5,6 +5,7 @@
 #include <metastore.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,6 +28,23 @@ int time_left_ms(void)
 		return 0;
 	ms = (settings.deadline - now + NS_PER_MS - 1) / NS_PER_MS;
 	return ms < INT_MAX ? ms : INT_MAX;
+}
+
+/*
+ * As poll(). The first of @fds is standard output: once its reader is gone, this ends
+ * with @status rather than wait for news that nobody would read.
+ */
+int poll_with_output(struct pollfd *fds, int count, int timeout, int status)
+{
+	int ready;
+
+	fds[0] = (struct pollfd){ .fd = STDOUT_FILENO };
+	ready = poll(fds, count, timeout);
+	if (ready < 0)
+		call_failed(store_path(), errno);
+	if (fds[0].revents & (POLLERR | POLLHUP))
+		exit(status);
+	return ready;
 }
 
 static void end_with_yes(int signal)
@@ -101,18 +119,16 @@ void watch_begin(struct watch *watch)
  */
 bool watch_events(struct watch *watch)
 {
+	struct pollfd fds[] = { { }, { .fd = mstore_fd(watch->store), .events = POLLIN } };
 	const struct mstore_event *event = NULL;
-	int ready, timeout = time_left_ms();
+	int timeout = time_left_ms();
 
 	/* A time of 0 was the last look: a busy key must not prolong it. */
 	if (watch->over)
 		return false;
 	watch->over = !timeout;
 	do {
-		ready = mstore_wait(watch->store, timeout);
-		if (ready < 0)
-			call_failed(store_path(), errno);
-		if (!ready)
+		if (!poll_with_output(fds, ARRAY_SIZE(fds), timeout, watch->unread))
 			return false;
 	} while (!read_events(watch->store, watch->buffer));
 	while ((event = mstore_event_next(watch->buffer, event)))

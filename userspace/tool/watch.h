@@ -7,7 +7,10 @@
 
 #include "tool.h"
 
+struct pollfd;
+
 int time_left_ms(void);
+int poll_with_output(struct pollfd *fds, int count, int timeout, int status);
 void end_on_signals(int status);
 
 /**
@@ -16,6 +19,7 @@ void end_on_signals(int status);
  * @buffer:	the events that watch_events() has read
  * @key:	key
  * @events:	mask of events
+ * @unread:	status to end with once the reader of standard output is gone
  * @over:	the time was over at the last look
  */
 struct watch {
@@ -23,6 +27,7 @@ struct watch {
 	struct mstore_event_buffer *buffer;
 	struct bytes key;
 	int events;
+	int unread;
 	bool over;
 };
 
