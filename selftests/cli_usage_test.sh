@@ -359,6 +359,8 @@ test_what_is_no_store()
 		run_limited mstore --store /dev/null $command
 		expect 3 '' "mstore: /dev/null: not a metastore but a file of another kind$other"
 	done
+	run mstore --store /dev/random get k
+	expect 3 '' "mstore: /dev/random: not a metastore but a file of another kind$other"
 	run mstore --store / get k
 	expect 3 '' "mstore: /: not a metastore but a file of another kind$other"
 	run mstore --store / set k v

@@ -87,15 +87,24 @@ static noreturn void open_failed(const char *path, int error)
 	}
 }
 
-/* Any file can be opened, but only a store has INFO. */
+/* Any file can be opened, but only a store has INFO. Some drivers say so by EINVAL. */
+static bool is_store(struct mstore *store)
+{
+	struct mstore_info info;
+
+	return !mstore_info(store, MSTORE_ANY_BUCKET, &info) ||
+	       (errno != ENOTTY && errno != EINVAL);
+}
+
 struct mstore *open_store(int flags)
 {
 	const char *path = store_path();
 	struct mstore *store = mstore_open(path, flags);
-	struct mstore_info info;
 
-	if (!store || (mstore_info(store, MSTORE_ANY_BUCKET, &info) && errno == ENOTTY))
+	if (!store)
 		open_failed(path, errno);
+	if (!is_store(store))
+		open_failed(path, ENOTTY);
 	return store;
 }
 
