@@ -106,7 +106,7 @@ test_wrong_lines()
 	run mstore batch < <(printf 'get a\0b\n')
 	expect 2 '' 'mstore: line 1: batch: NUL byte*\\x00'
 	run_batch 'frobnicate a'
-	expect 2 '' "mstore: line 1: batch: 'frobnicate': must be get, set, pub or del"
+	expect 2 '' "mstore: line 1: batch: 'frobnicate': must be get, set, pub, del or touch"
 	run_batch 'del a --if-version 5'
 	expect 2 '' 'mstore: line 1: del: --if-version comes before the operands: del --if-version 5 a; *'
 	run_batch 'set --ttl 0 a 1'

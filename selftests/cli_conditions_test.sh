@@ -135,6 +135,67 @@ test_a_time_to_live_is_told()
 	expect_json "set(o) == { 'key', 'value', 'version' }"
 }
 
+test_touch_renews_a_time_to_live()
+{
+	local version
+
+	mstore set --ttl 100 k 1
+	version=$(mstore get --version k)
+	start_sub -n 1 k
+	run mstore touch --ttl 1000 k
+	expect 0 ''
+	run mstore stat --json k
+	expect_json "100000 < o['ttl_ms'] <= 1000000 and o['version'] == '$version'"
+	run mstore touch --json --if-version "$version" --ttl 500ms k
+	expect_json "o == { 'key': 'k', 'version': '$version' }"
+	# The first that the subscriber hears of
+	end_sub
+	expect_status 0
+	run mstore touch --ttl 1 k
+	expect 1 '' 'mstore: k: no such key'
+}
+
+test_touch_refuses()
+{
+	mstore set plain 1
+	mstore set --ttl 100 k 1
+	run mstore touch k
+	expect 2 '' 'mstore: touch: --ttl is missing; *'
+	run mstore touch --ttl 5
+	expect 2 '' 'mstore: touch: KEY is missing; *'
+	run mstore touch --ttl 0 k
+	expect 2 '' "mstore: touch: --ttl '0': must be 1ms to *"
+	run mstore touch --ttl 5 --steal k
+	expect 2 '' 'mstore: touch: unknown option --steal; *'
+	run mstore touch --ttl 5 absent plain k
+	expect 1 '' 'mstore: absent: no such key
+mstore: plain: the value has no time to live; *'
+	run mstore touch --ttl 5 --if-version 1 k
+	expect 1 '' 'mstore: k: the key has another version: *'
+	mstore hold --steal k 1 -- sleep 1000 &
+	await_key k
+	until [[ $(mstore stat --json k) == *owned* ]]; do
+		pause
+	done
+	run mstore touch --ttl 5 k
+	expect 1 '' 'mstore: k: another open file owns the key'
+	kill $!
+}
+
+test_touch_in_a_batch()
+{
+	mstore set --ttl 100 a 1
+	run mstore batch --json --atomic <<<$'touch --ttl 1000 a\nset b 2'
+	expect_status 0
+	expect_json "o['op'] == 'touch' and o['key'] == 'a'" "o['op'] == 'set'"
+	run mstore stat --json a
+	expect_json "100000 < o['ttl_ms']"
+	run mstore batch <<<'touch a'
+	expect 2 '' 'mstore: line 1: touch: --ttl is missing'
+	run mstore batch <<<'touch --ttl 5 b'
+	expect 1 '' 'mstore: line 1: b: the value has no time to live; *'
+}
+
 test_json_tells_that_a_key_expired()
 {
 	start_sub --json -n 2 k

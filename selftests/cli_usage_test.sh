@@ -415,6 +415,7 @@ write set b 1
 write pub b 1
 write pub --wait b 1
 write del a
+write touch --ttl 100 limited
 write hold b 1 -- true
 write flush a
 write load
@@ -439,6 +440,7 @@ test_each_command_opens_the_store_for_no_more_than_it_does()
 		for mode in 444 222 666; do
 			mstore flush --all
 			mstore set a 1
+			mstore set --ttl 100 limited 1
 			# shellcheck disable=SC2086
 			as_user $mode "$input" mstore $command
 			case $access$mode/$command in

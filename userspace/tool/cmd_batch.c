@@ -26,6 +26,8 @@ static const struct tool_option no_options[] = { { } };
 
 static const struct tool_option delete_options[] = { OPTION_IF_VERSION, OPTION_STEAL, { } };
 
+static const struct tool_option touch_options[] = { OPTION_TTL, OPTION_IF_VERSION, { } };
+
 static const struct tool_option write_options[] = {
 	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL, { }
 };
@@ -41,6 +43,7 @@ static const struct line_command {
 	{ &cmd_set, OP_SET, write_options, true },
 	{ &cmd_pub, OP_PUBLISH, write_options, true },
 	{ &cmd_del, OP_DELETE, delete_options, false },
+	{ &cmd_touch, OP_TOUCH, touch_options, false },
 };
 
 /* Operations that were read and not run yet. */
@@ -55,7 +58,7 @@ static const struct line_command *find_line_command(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(line_commands); i++)
 		if (!strcmp(line_commands[i].cmd->name, name))
 			return &line_commands[i];
-	die_usage(&cmd_batch, "'%s': must be get, set, pub or del", name);
+	die_usage(&cmd_batch, "'%s': must be get, set, pub, del or touch", name);
 }
 
 static bool is_blank(char c)
@@ -102,6 +105,8 @@ static void parse_words(struct operation *op, struct bytes line, int count, char
 	memset(&settings.write, 0, sizeof(settings.write));
 	optind = 0;
 	next_line_option(cmd, count, words, command->options);
+	if (command->kind == OP_TOUCH)
+		want_ttl(cmd);
 	want_operands(cmd, count, words, command->valued ? "KEY [VALUE...]" : "KEY");
 	*op = (struct operation){
 		.kind = command->kind,
@@ -232,6 +237,7 @@ const struct command cmd_batch = {
 	.summary = "Run the operations that standard input has, one per line",
 	.options = options,
 	.notes = "\nLines: get KEY, set [OPTION...] KEY VALUE, pub [OPTION...] KEY VALUE,\n"
-		"del [OPTION...] KEY. The options are the conditions of these commands. KEY and\n"
-		"VALUE have escapes, as with -e. VALUE extends to the end of the line.\n\n",
+		"del [OPTION...] KEY, touch --ttl TIME [OPTION...] KEY. The options are the\n"
+		"conditions of these commands. KEY and VALUE have escapes, as with -e. VALUE\n"
+		"extends to the end of the line.\n\n",
 };

@@ -8,6 +8,7 @@
 extern const struct command cmd_get;
 extern const struct command cmd_set;
 extern const struct command cmd_del;
+extern const struct command cmd_touch;
 extern const struct command cmd_pub;
 extern const struct command cmd_update;
 extern const struct command cmd_batch;

@@ -18,6 +18,8 @@ const char *reason(int error)
 		return "the key already exists";
 	case ESTALE:
 		return "the key has another version";
+	case ENODATA:
+		return "the value has no time to live; mstore set --ttl gives one";
 	case ENOENT:
 		return "no such key";
 	case ENOSPC:
@@ -46,6 +48,7 @@ int status_of(int error)
 	case EEXIST:
 	case ESTALE:
 	case EBUSY:
+	case ENODATA:
 		return STATUS_NO;
 	case EAGAIN:
 	case ETIMEDOUT:

@@ -21,6 +21,7 @@ static const struct command *const commands[] = {
 	&cmd_get,
 	&cmd_set,
 	&cmd_del,
+	&cmd_touch,
 	&cmd_pub,
 	&cmd_update,
 	&cmd_batch,

@@ -171,6 +171,13 @@ struct bytes operand_key(const struct command *cmd, const char *text)
 	return key;
 }
 
+/* touch does nothing else. */
+void want_ttl(const struct command *cmd)
+{
+	if (!settings.write.ttl_ms)
+		die_usage(cmd, "--ttl is missing");
+}
+
 /* The operands of a command that stores a value, for want_operands(). */
 const char *value_operands(void)
 {

@@ -73,6 +73,8 @@ static int add_operation(struct mstore_batch *batch, struct operation *op)
 	case OP_PUBLISH:
 		return mstore_batch_publish(batch, key.data, key.len, value.data, value.len,
 					    &op->options);
+	case OP_TOUCH:
+		return mstore_batch_touch(batch, key.data, key.len, &op->options);
 	default:
 		return mstore_batch_delete(batch, key.data, key.len, &op->options);
 	}
@@ -238,6 +240,9 @@ static void add_reason(struct buffer *buf, const struct operation *op)
 		buffer_format(buf, "%s, with version %llu", reason(EEXIST), version);
 	else if (op->error == ESTALE && version)
 		buffer_format(buf, "%s: %llu", reason(ESTALE), version);
+	else if (op->error == EBUSY && op->kind == OP_TOUCH)
+		/* Nothing overrides that. */
+		buffer_text(buf, "another open file owns the key");
 	else
 		buffer_text(buf, reason(op->error == ESTALE ? ENOENT : op->error));
 }
@@ -308,6 +313,7 @@ void print_json_result(const struct operation *op)
 {
 	static const char *const names[] = {
 		[OP_GET] = "get", [OP_SET] = "set", [OP_PUBLISH] = "pub", [OP_DELETE] = "del",
+		[OP_TOUCH] = "touch",
 	};
 	json_t *object = object_new();
 

@@ -7,7 +7,7 @@
 
 #include "options.h"
 
-enum operation_kind { OP_GET, OP_SET, OP_PUBLISH, OP_DELETE };
+enum operation_kind { OP_GET, OP_SET, OP_PUBLISH, OP_DELETE, OP_TOUCH };
 
 /**
  * struct operation - a get or a change of a key, and its result

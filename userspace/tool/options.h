@@ -93,6 +93,7 @@ struct bytes operand_bytes(const struct command *cmd, const char *text);
 struct bytes operand_key(const struct command *cmd, const char *text);
 struct bytes operand_prefix(const struct command *cmd, const char *text);
 const char *value_operands(void);
+void want_ttl(const struct command *cmd);
 char **operand_command(const struct command *cmd, int argc, char **argv, const char *names);
 
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
