@@ -167,6 +167,29 @@ TEST_F(waiting, epoll_edge)
 	EXPECT_EQ(1, epoll_count(ep, 0));
 }
 
+/* What a read leaves, or has no room for, is a new edge */
+TEST_F(waiting, epoll_edge_for_what_is_left)
+{
+	int ep = epoll_on(self->fd, EPOLLIN | EPOLLET), i;
+	char small[8];
+
+	ASSERT_LE(0, ep);
+	ASSERT_EQ(0, ms_subscribe(self->fd, "k", 0, 0));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(1, ms_publish(self->fd, "k", "v", NULL));
+	EXPECT_EQ(1, epoll_count(ep, 0));
+	EXPECT_EQ(0, epoll_count(ep, 0));
+	self->r.size = 56;
+	for (i = 2; i >= 0; i--) {
+		EXPECT_EQ(-EMSGSIZE, ms_read(self->fd, small, sizeof(small)));
+		EXPECT_EQ(1, epoll_count(ep, 0));
+		EXPECT_EQ(0, epoll_count(ep, 0));
+		ASSERT_TRUE(!!ms_next(&self->r));
+		EXPECT_EQ(i != 0, epoll_count(ep, 0));
+		EXPECT_EQ(0, epoll_count(ep, 0));
+	}
+}
+
 TEST_F(waiting, epoll_edge_for_what_was_there)
 {
 	int ep;

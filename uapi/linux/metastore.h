@@ -846,7 +846,9 @@ struct metastore_open {
  * LOST and FLUSHED take no room in the queue.
  *
  * poll() reports POLLIN when a record waits. The ioctl FIONREAD gives the size of the
- * next record in bytes, 0 if none waits.
+ * next record in bytes, 0 if none waits. With EPOLLET each new record is an edge, and so
+ * is a read() that leaves records or fails with EMSGSIZE: a program may read one record
+ * for each edge.
  *
  * With METASTORE_EVENT_F_OWNER a struct metastore_owner_end stands between this
  * structure and the key. @header_len includes it.
@@ -872,7 +874,7 @@ struct metastore_open {
  * Return (of read()): number of bytes. Errors:
  *
  * - EAGAIN: no record waits and the descriptor is non-blocking
- * - EINTR: a signal arrived before a record
+ * - EINTR: a signal handler without SA_RESTART ran before a record came
  * - EMSGSIZE: the buffer is too small for the next record, which stays queued
  * - EFAULT: the buffer is bad from its start. If only a later part is bad, read()
  *   returns the records before it. Up to 16 events that were taken for the bad part
