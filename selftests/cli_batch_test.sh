@@ -25,7 +25,7 @@ test_values_go_to_the_end_of_the_line()
 	run_batch $'set a  leading and trailing \nset b \nset -- -c --json'
 	expect 0 ''
 	run mstore get -- a b -c
-	expect 0 $'a  leading and trailing \nb \n-c --json\n'
+	expect 0 $'a  leading and trailing \nb \n\\x2dc --json\n'
 }
 
 test_escapes()

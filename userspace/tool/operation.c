@@ -259,7 +259,7 @@ int operation_failed(const struct operation *op)
 		return STATUS_YES;
 	if (op->line)
 		buffer_format(&what, "line %lu: ", op->line);
-	escape(&what, op->key, ESCAPE_KEY);
+	escape(&what, op->key, ESCAPE_NAME);
 	buffer_add(&what, "", 1);
 	add_reason(&why, op);
 	buffer_add(&why, "", 1);

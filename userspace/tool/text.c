@@ -82,11 +82,13 @@ void escape(struct buffer *buf, struct bytes bytes, enum escape_style style)
 	const unsigned char *s = bytes.data;
 	const unsigned char *end = s + bytes.len;
 
+	if (style == ESCAPE_KEY && s < end && *s == '-')
+		escape_byte(buf, *s++);
 	while (s < end) {
 		size_t step = utf8_sequence(s, end - s);
 
 		if (step && *s != '\\' && !is_control(s, step) &&
-		    !(*s == ' ' && style == ESCAPE_KEY)) {
+		    !(*s == ' ' && style != ESCAPE_VALUE)) {
 			buffer_add(buf, s, step);
 			s += step;
 		} else {
@@ -162,7 +164,7 @@ void report_key(struct bytes key, const char *why, ...)
 	struct buffer what = { 0 };
 	va_list args;
 
-	escape(&what, key, ESCAPE_KEY);
+	escape(&what, key, ESCAPE_NAME);
 	buffer_add(&what, "", 1);
 	va_start(args, why);
 	vreport(what.data, why, args);

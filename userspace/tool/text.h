@@ -7,7 +7,8 @@
 
 enum escape_style {
 	ESCAPE_VALUE,	/* spaces stay */
-	ESCAPE_KEY,	/* spaces are escaped too, so that the key ends at the first one */
+	ESCAPE_NAME,	/* spaces are escaped too: a key in a message */
+	ESCAPE_KEY,	/* a minus sign at the start is as well: no line has it as an option */
 };
 
 int compare_bytes(const void *one, const void *other);
