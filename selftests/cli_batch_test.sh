@@ -119,6 +119,42 @@ test_values_that_look_like_options()
 	expect 0 $'a --ttl 5\n'
 }
 
+test_carriage_returns_at_the_end_of_a_line_are_refused()
+{
+	local line
+
+	for line in $'set a 3\r' $'get a\r' $'\r' $'# comment\r' $'set a \r\r' 'set a \r'$'\r'; do
+		run_batch $'set first 1\n'"$line"$'\nset last 1'
+		expect 2 '' "mstore: line 2: batch: ends with a carriage return; remove it with tr -d '*'*"
+		run mstore batch < <(printf 'set first 1\n%s' "$line")
+		expect 2 '' 'mstore: line 2: batch: ends with a carriage return*'
+		run_batch $'set first 2\n'"$line" --atomic
+		expect 2 '' 'mstore: line 2: batch: ends with a carriage return*'
+		run mstore ls
+		expect 0 $'first\n'
+		run mstore get first
+		expect 0 $'1\n'
+	done
+	run_batch $'set a 3\\r\nset b x\ry'
+	expect 0 ''
+	run mstore get a b
+	expect 0 'a 3\r'$'\n''b x\ry'$'\n'
+}
+
+test_byte_order_marks_are_refused()
+{
+	run_batch $'\xef\xbb\xbfset a 1\nset b 1'
+	expect 2 '' 'mstore: line 1: batch: starts with a byte order mark; remove it with tail -c +4'
+	run mstore batch < <(printf 'set a 1\n' | iconv -t UTF-16)
+	expect 2 '' 'mstore: line 1: batch: starts with a byte order mark of UTF-16; convert it *'
+	run mstore batch < <(printf '\376\377\0s')
+	expect 2 '' 'mstore: line 1: batch: starts with a byte order mark of UTF-16; convert it *'
+	run mstore ls
+	expect 0 ''
+	run_batch $'set \xef\xbb\xbfa 1\nget \xef\xbb\xbfa'
+	expect 0 $'\xef\xbb\xbfa 1\n'
+}
+
 test_json()
 {
 	run_batch $'set a 1\nget a\npub a 2\nget nope\nset --create a 3\ndel a' --json

@@ -164,6 +164,24 @@ test_a_wrong_line_writes_nothing()
 	expect 0 $'old\n'
 }
 
+test_text_of_other_systems_is_refused()
+{
+	run_load $'{"key":"first","value":"1"}\n{"key":"k","value":"1"}\r'
+	expect 2 '' 'mstore: line 2: load: ends with a carriage return; remove it *'
+	run_load $'{"key":"first","value":"1"}\n\r'
+	expect 2 '' 'mstore: line 2: load: ends with a carriage return; remove it *'
+	run_load $'\xef\xbb\xbf{"key":"k","value":"1"}'
+	expect 2 '' 'mstore: line 1: load: starts with a byte order mark; remove it *'
+	run mstore load < <(printf '{"key":"k","value":"1"}\n' | iconv -t UTF-16)
+	expect 2 '' 'mstore: line 1: load: starts with a byte order mark of UTF-16; convert it *'
+	run mstore ls
+	expect 0 ''
+	run_load '{"key":"k","value":"1\r"}'
+	expect 0 ''
+	run mstore get --raw k
+	expect 0 $'1\r'
+}
+
 test_keys_that_belong_to_others()
 {
 	mstore hold mine 1 -- sleep 600 &

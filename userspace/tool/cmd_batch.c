@@ -200,8 +200,7 @@ static void run_lines(int flags)
 {
 	struct bytes line;
 
-	while (next_line(&line)) {
-		settings.line++;
+	while (next_line(&cmd_batch, &line)) {
 		if (!parse_line(&waiting[waiting_count], line))
 			continue;
 		if (flags)
@@ -210,7 +209,6 @@ static void run_lines(int flags)
 		if (!flags && (waiting_count == MSTORE_BATCH_MAX || !line_waits()))
 			run_waiting(0);
 	}
-	settings.line = 0;
 	run_waiting(flags);
 }
 

@@ -139,7 +139,7 @@ static bool is_empty(struct bytes line)
 {
 	const char *s = line.data;
 
-	return strspn(s, " \t\r") == line.len;
+	return strspn(s, " \t") == line.len;
 }
 
 static void read_entries(struct mstore *store)
@@ -148,8 +148,7 @@ static void read_entries(struct mstore *store)
 	json_error_t error;
 	json_t *object;
 
-	while (next_line(&line)) {
-		settings.line++;
+	while (next_line(&cmd_load, &line)) {
 		if (is_empty(line))
 			continue;
 		object = json_loadb(line.data, line.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
@@ -161,7 +160,6 @@ static void read_entries(struct mstore *store)
 		json_decref(object);
 		progress("load: reading", settings.line);
 	}
-	settings.line = 0;
 }
 
 /*

@@ -107,19 +107,41 @@ static void read_more(void)
 	lines.ended = !read_chunk(&lines.buf, STDIN_FILENO, standard_input);
 }
 
+static bool starts_with(struct bytes line, const char *start)
+{
+	return line.len >= strlen(start) && !memcmp(line.data, start, strlen(start));
+}
+
+/* Text of other systems: bytes that nobody sees would become part of keys and values. */
+static void check_text(const struct command *cmd, struct bytes line)
+{
+	const char *text = line.data;
+
+	if (settings.line == 1 && starts_with(line, "\xef\xbb\xbf"))
+		die_usage(cmd, "starts with a byte order mark; remove it with tail -c +4");
+	if (settings.line == 1 && (starts_with(line, "\xff\xfe") || starts_with(line, "\xfe\xff")))
+		die_usage(cmd,
+			  "starts with a byte order mark of UTF-16; convert it with iconv -f UTF-16 -t UTF-8");
+	if (line.len && text[line.len - 1] == '\r')
+		die_usage(cmd,
+			  "ends with a carriage return; remove it with tr -d '\\r', or write it as \\r");
+}
+
 /*
- * Returns false at the end. A NUL replaces the newline of the line; the last line
- * need not have one. The line is valid until the next call of this function or of
- * line_waits().
+ * Returns false at the end; until then settings.line is the number of the line. A NUL
+ * replaces the newline; the last line need not have one. The line is valid until the
+ * next call of this function or of line_waits().
  */
-bool next_line(struct bytes *line)
+bool next_line(const struct command *cmd, struct bytes *line)
 {
 	char *start, *end;
 
 	while (!(end = find_end()) && !lines.ended)
 		read_more();
-	if (!end && lines.at == lines.buf.len)
+	if (!end && lines.at == lines.buf.len) {
+		settings.line = 0;
 		return false;
+	}
 	if (!end) {
 		buffer_reserve(&lines.buf, 1);
 		end = lines.buf.data + lines.buf.len++;
@@ -129,6 +151,8 @@ bool next_line(struct bytes *line)
 	*line = (struct bytes){ start, end - start };
 	lines.at += line->len + 1;
 	lines.searched = lines.at;
+	settings.line++;
+	check_text(cmd, *line);
 	return true;
 }
 

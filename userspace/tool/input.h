@@ -9,7 +9,7 @@
 
 struct bytes read_to_end(int fd, const char *name, size_t most);
 struct bytes read_value(struct mstore *store, const char *path);
-bool next_line(struct bytes *line);
+bool next_line(const struct command *cmd, struct bytes *line);
 bool line_waits(void);
 struct bytes operand_value(const struct command *cmd, struct mstore *store, const char *text);
 
