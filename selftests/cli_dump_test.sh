@@ -22,10 +22,11 @@ test_a_dump_is_json()
 {
 	mstore set a $'1 "\\\n\001'
 	run mstore dump
-	expect_json "o == { 'key': 'a', 'value': '1 \"\\\\\n\x01' }"
+	expect_json "o == { 'key': 'a', 'value': '1 \"\\\\\n\x01' }" \
+		"o == { 'whole': True, 'keys': 1 }"
 	mstore del a
 	run mstore dump
-	expect 0 ''
+	expect 0 $'{"whole":true,"keys":0}\n'
 }
 
 test_any_bytes_come_back()
@@ -45,7 +46,7 @@ test_any_bytes_come_back()
 	mstore dump >"$work/again"
 	same "$work/dump" "$work/again"
 	run wc -l "$work/dump"
-	expect_line '259 .*'
+	expect_line '260 .*'
 }
 
 test_a_prefix()
@@ -54,7 +55,8 @@ test_a_prefix()
 	mstore set a/2 y
 	mstore set b z
 	run mstore dump a/
-	expect_lines 2
+	expect_lines 3
+	expect_line '\{"whole":true,"keys":2,"prefix":"a/"\}'
 	mstore dump >"$work/dump"
 	mstore flush --all
 	run mstore load a/ <"$work/dump"
@@ -62,7 +64,7 @@ test_a_prefix()
 	run sh -c 'mstore ls | sort'
 	expect 0 $'a/1\na/2\n'
 	run mstore dump -e 'a\x2f1'
-	expect_json "o['key'] == 'a/1'"
+	expect_json "o['key'] == 'a/1'" "o == { 'whole': True, 'keys': 1, 'prefix': 'a/1' }"
 }
 
 test_owned_keys_are_left_out()
@@ -71,14 +73,14 @@ test_owned_keys_are_left_out()
 	mstore hold mine 1 -- sleep 600 &
 	await_key mine
 	run mstore dump
-	expect_json "o['key'] == 'free'"
+	expect_json "o['key'] == 'free'" "o['keys'] == 1"
 }
 
 test_what_is_left_of_a_time_to_live()
 {
 	mstore set --ttl 100s k 1
 	run mstore dump
-	expect_json "0 < o['ttl_ms'] <= 100000"
+	expect_json "0 < o['ttl_ms'] <= 100000" "o['keys'] == 1"
 	mstore flush --all
 	run mstore load <"$out"
 	expect 0 ''
@@ -99,7 +101,7 @@ test_merge_and_replace()
 	expect 0 $'old 1\nboth 2\n'
 	run_load '{"key":"new","value":"3"}' --json
 	expect_json "o == { 'mode': 'merge', 'stored': 1, 'removed': 0 }"
-	run_load $'{"key":"both","value":"4"}\n{"key":"newer","value":"4"}' --json --replace
+	run_load $'{"key":"both","value":"4"}\n{"key":"newer","value":"4"}' --json --replace --partial
 	expect_json "o == { 'mode': 'replace', 'stored': 2, 'removed': 2 }"
 	run sh -c 'mstore ls | sort'
 	expect 0 $'both\nnewer\n'
@@ -109,16 +111,176 @@ test_replace_keeps_to_its_prefix()
 {
 	mstore set a/old 1
 	mstore set b 1
-	run_load $'{"key":"a/new","value":"2"}\n{"key":"b","value":"2"}' --replace a/
+	run_load $'{"key":"a/new","value":"2"}\n{"key":"b","value":"2"}\n{"whole":true,"keys":2}' --replace a/
 	expect 0 ''
 	run sh -c 'mstore ls | sort'
 	expect 0 $'a/new\nb\n'
 	run mstore get b
 	expect 0 $'1\n'
-	run mstore load --replace </dev/null
+	run_load '{"whole":true,"keys":0}' --replace
 	expect 0 ''
 	run mstore ls
 	expect 0 ''
+}
+
+# With these arguments load refuses $work/input because of $why and changes nothing.
+expect_untouched()
+{
+	local version
+
+	version=$(mstore get --version old)
+	run mstore load "$@" <"$work/input"
+	expect 2 '' "mstore: load: $why; see mstore load --help"
+	run mstore ls
+	expect 0 $'old\n'
+	run mstore get --version old
+	expect 0 "$version"$'\n'
+}
+
+test_replace_wants_a_whole_dump()
+{
+	local why line dump
+
+	for line in 1 2 3; do
+		mstore set "k$line" "$line"
+	done
+	mstore dump >"$work/dump"
+	mstore flush --all
+	mstore set old 1
+	why='--replace: the input lacks the last line of a dump, so keys may be missing; give all *, or --partial'
+	: >"$work/input"
+	expect_untouched --replace
+	for line in 1 2 3; do
+		head -n "$line" "$work/dump" >"$work/input"
+		expect_untouched --replace
+		expect_untouched --replace k
+	done
+	cat "$work/dump" - <<<'{"key":"k","value":"v"}' >"$work/input"
+	expect_untouched --replace
+	why='--replace: the input has 2 keys, but 3 were dumped; give all of a dump, or --partial'
+	sed 2d "$work/dump" >"$work/input"
+	expect_untouched --replace
+	why='--replace: the input has 6 keys, but 3 were dumped; *'
+	cat "$work/dump" "$work/dump" >"$work/input"
+	expect_untouched --replace
+	# Cut anywhere else, it is not JSON.
+	dump=$(<"$work/dump")
+	run_load "${dump::-1}" --replace
+	expect 2 '' 'mstore: line 4: load: not a JSON object*'
+	run mstore ls
+	expect 0 $'old\n'
+	run mstore load --replace <"$work/dump"
+	expect 0 ''
+	run mstore dump
+	same "$out" "$work/dump"
+}
+
+test_partial_says_that_it_is_meant()
+{
+	local why='--partial needs --replace'
+
+	mstore set old 1
+	run_load '{"key":"k","value":"v"}' --replace --partial
+	expect 0 ''
+	run mstore ls
+	expect 0 $'k\n'
+	run mstore load --partial --replace </dev/null
+	expect 0 ''
+	run mstore ls
+	expect 0 ''
+	mstore set old 1
+	echo '{"key":"k","value":"v"}' >"$work/input"
+	expect_untouched --partial
+	expect_untouched --partial --merge
+}
+
+test_a_dump_of_a_prefix_replaces_no_more()
+{
+	local why
+
+	mstore set a/1 x
+	mstore dump a/ >"$work/input"
+	mstore flush --all
+	mstore set old 1
+	why='--replace: the dump has only keys that start with a/; give that PREFIX, or --partial'
+	expect_untouched --replace
+	expect_untouched --replace a
+	expect_untouched --replace b/
+	run mstore load --replace a/1 <"$work/input"
+	expect 0 ''
+	run mstore load --replace a/ <"$work/input"
+	expect 0 ''
+	run sh -c 'mstore ls | sort'
+	expect 0 $'a/1\nold\n'
+	run mstore load --replace --partial <"$work/input"
+	expect 0 ''
+	run mstore ls
+	expect 0 $'a/1\n'
+	run mstore dump -e '\x20\xff'
+	expect 0 $'{"whole":true,"keys":0,"prefix_base64":"IP8="}\n'
+	run mstore load --replace <"$out"
+	expect 2 '' 'mstore: load: --replace: the dump has only keys that start with \\x20\\xff; give *'
+}
+
+test_an_empty_prefix_is_refused()
+{
+	local why='PREFIX is empty; leave it out to load all keys'
+
+	mstore set old 1
+	mstore dump >"$work/input"
+	expect_untouched --replace ''
+	expect_untouched --replace --partial ''
+	expect_untouched ''
+}
+
+test_a_merge_takes_any_part()
+{
+	mstore set a 1
+	mstore set b 2
+	mstore dump >"$work/dump"
+	mstore flush --all
+	run mstore load < <(head -n 1 "$work/dump")
+	expect 0 ''
+	run mstore load < <(cat "$work/dump" "$work/dump")
+	expect 0 ''
+	run mstore load < <(sed 1d "$work/dump")
+	expect 0 ''
+	run_load '{"key":"c","value":"3","whole":true}'
+	expect 0 ''
+	run mstore get a b c
+	expect 0 $'a 1\nb 2\nc 3\n'
+}
+
+test_a_sorted_dump_is_whole()
+{
+	local locale
+
+	mstore set -e '\xff' '\xff'
+	mstore set z 1
+	mstore set -- - 1
+	for locale in C C.UTF-8; do
+		mstore dump | LC_ALL=$locale sort >"$work/dump"
+		run mstore load --replace <"$work/dump"
+		expect 0 ''
+	done
+}
+
+test_a_dump_that_failed_has_no_last_line()
+{
+	local i
+
+	for ((i = 0; i < 3000; i++)); do
+		echo "set k$i $i"
+	done | mstore batch
+	run sh -c 'mstore dump | head -n 1000 | mstore load --replace'
+	expect_status 2
+	# shellcheck disable=SC2016
+	run sh -c 'ulimit -f 64; trap "" XFSZ; mstore dump >"$0"' "$work/dump"
+	expect 3 '' 'mstore: standard output: *'
+	run grep -c whole "$work/dump"
+	expect 1 $'0\n'
+	run sh -c 'mstore ls | wc -l'
+	expect 0 $'3000\n'
 }
 
 test_the_last_line_of_a_key_counts()
@@ -153,6 +315,8 @@ test_a_wrong_line_writes_nothing()
 		'{"key":"k","value":"v","ttl_ms":0}' '{"key":"k","value":"v","ttl_ms":1.5}' \
 		'{"key":"k","value":"v","ttl_ms":"1"}' '{"key":"k","value":"v","ttl_ms":1099511627777}' \
 		'{"key":"k","key":"l","value":"v"}' '{"key":"k","value":"v"}}' '{"key":"k","value":"\ud800"}' \
+		'{"whole":false,"keys":1}' '{"whole":true}' '{"whole":true,"keys":-1}' \
+		'{"whole":true,"keys":"1"}' '{"whole":true,"keys":1,"prefix":1}' \
 		"{\"key\":\"$key\",\"value\":\"v\"}" $'{"key":"k","value":"\377"}'; do
 		run_load $'{"key":"first","value":"1"}\n'"$line"$'\n{"key":"last","value":"1"}' --replace
 		expect 2 '' 'mstore: line 2: load: *'
@@ -186,11 +350,11 @@ test_keys_that_belong_to_others()
 {
 	mstore hold mine 1 -- sleep 600 &
 	await_key mine
-	run_load $'{"key":"mine","value":"2"}\n{"key":"k","value":"2"}' --replace
+	run_load $'{"key":"mine","value":"2"}\n{"key":"k","value":"2"}' --replace --partial
 	expect 1 '' 'mstore: mine: another open file owns the key*'
 	run mstore get mine k
 	expect 0 $'mine 1\nk 2\n'
-	run_load '{"key":"other","value":"2"}' --replace
+	run_load '{"key":"other","value":"2"}' --replace --partial
 	expect 0 ''
 	run mstore get mine
 	expect 0 $'1\n'
@@ -205,7 +369,7 @@ test_a_store_that_is_full()
 	printf '{"key":"k%d","value":"1"}\n' {1..600} >"$work/dump"
 	# shellcheck disable=SC2016
 	run mstore private --max-keys 300 -- sh -c 'mstore set old 1
-		mstore load --replace; echo $?; mstore ls | wc -l; mstore get old' <"$work/dump"
+		mstore load --replace --partial; echo $?; mstore ls | wc -l; mstore get old' <"$work/dump"
 	expect 0 $'3\n300\n1\n' 'mstore: k300: the store is full*stopped after 299 of 600 keys were stored'
 }
 
@@ -216,7 +380,7 @@ test_dumps_while_others_write()
 	for ((i = 0; i < 2000; i++)); do
 		echo "set steady$i $i"
 	done | mstore batch
-	mstore dump steady | sort >"$work/steady"
+	mstore dump steady | grep '"key"' | sort >"$work/steady"
 	while :; do
 		for ((i = 0; i < 500; i++)); do
 			echo "set busy$i $i"
@@ -251,9 +415,10 @@ test_many_keys_come_back()
 	run mstore load --json <"$work/keys"
 	expect_json "o['stored'] == $keys"
 	# shellcheck disable=SC2016
-	run mstore private -- sh -c 'mstore --store /dev/metastore dump | mstore load && mstore dump'
+	run mstore private -- sh -c 'mstore --store /dev/metastore dump | mstore load --replace && mstore dump'
 	expect_status 0
 	mstore flush --all
+	echo "{\"whole\":true,\"keys\":$keys}" >>"$work/keys"
 	sort "$out" | cmp - "$work/keys"
 }
 

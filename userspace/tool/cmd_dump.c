@@ -38,9 +38,22 @@ static int print_line(const struct operation *op)
 	if (op->ttl_ms)
 		object_number(object, "ttl_ms", op->ttl_ms);
 	object_print(object);
+	dumped++;
 	if (!to_terminal)
-		progress("dump", ++dumped);
+		progress("dump", dumped);
 	return STATUS_YES;
+}
+
+/* The line that load --replace wants last. sort(1) leaves it there. */
+static void print_end(struct bytes prefix)
+{
+	json_t *object = object_new();
+
+	object_flag(object, "whole");
+	object_number(object, "keys", dumped);
+	if (prefix.len)
+		object_bytes(object, "prefix", prefix);
+	object_print(object);
 }
 
 static int dump(int argc, char **argv)
@@ -57,6 +70,7 @@ static int dump(int argc, char **argv)
 	store = open_store(MSTORE_READ);
 	run_listed(store, prefix, &get, NULL, print_line);
 	progress_end();
+	print_end(prefix);
 	mstore_close(store);
 	return STATUS_YES;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * mstore load. All lines are read and checked before the first key is written:
- * they take about the memory that the store will.
+ * they take about the memory that the store will. --replace removes nothing unless
+ * the last line says that all of a dump came.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -20,11 +21,12 @@
 #include "store.h"
 #include "text.h"
 
-enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL };
+enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL, OPT_PARTIAL };
 
 static const struct tool_option options[] = {
 	{ OPT_MERGE, "merge", NULL, "leave other keys unchanged (the default)" },
 	{ OPT_REPLACE_ALL, "replace", NULL, "remove the other keys (all, or those with PREFIX)" },
+	{ OPT_PARTIAL, "partial", NULL, "replace even if the input is not a whole dump" },
 	{ OPT_STEAL, "steal", NULL, "also write keys that other open files own" },
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
@@ -37,10 +39,28 @@ struct entry {
 	uint64_t ttl_ms;
 };
 
+/**
+ * struct end - what the last line of a dump says about it
+ * @is_last:	no key came after that line
+ * @keys:	number of keys that were dumped
+ * @at:		offset in @contents of the prefix that they all have
+ * @prefix_len:	its length
+ */
+struct end {
+	bool is_last;
+	uint64_t keys;
+	size_t at;
+	size_t prefix_len;
+};
+
 static struct buffer contents;
 static struct buffer entries;
+static struct end end;
+static uint64_t keys_read;
 
 static struct bytes prefix;
+static bool replace;
+static bool partial;
 static uint64_t stored;
 static uint64_t removed;
 static bool gave_up;
@@ -116,6 +136,11 @@ static void check_lengths(struct mstore *store, size_t key_len, size_t value_len
 			  longest_value(store));
 }
 
+static bool starts_with(struct bytes bytes, struct bytes start)
+{
+	return bytes.len >= start.len && !memcmp(bytes.data, start.data, start.len);
+}
+
 static void add_entry(struct mstore *store, const json_t *object)
 {
 	size_t at = contents.len;
@@ -129,10 +154,55 @@ static void add_entry(struct mstore *store, const json_t *object)
 	};
 
 	check_lengths(store, key_len, value_len);
-	if (key_len < prefix.len || memcmp(contents.data + at, prefix.data, prefix.len))
-		contents.len = at;
-	else
+	keys_read++;
+	end.is_last = false;
+	if (starts_with(entry_key(&entry), prefix))
 		buffer_add(&entries, &entry, sizeof(entry));
+	else
+		contents.len = at;
+}
+
+/* Fields that are not known are ignored, so a line with a key is that key. */
+static bool is_end(const json_t *object)
+{
+	return json_object_get(object, "whole") && !json_object_get(object, "key") &&
+	       !json_object_get(object, "key_base64");
+}
+
+static void read_end(const json_t *object)
+{
+	const json_t *keys = json_object_get(object, "keys");
+
+	if (!json_is_true(json_object_get(object, "whole")))
+		die_usage(&cmd_load, "\"whole\" must be true");
+	if (!json_is_integer(keys) || json_integer_value(keys) < 0)
+		die_usage(&cmd_load, "\"keys\" must be a number, 0 or more");
+	end = (struct end){
+		.is_last = true, .keys = json_integer_value(keys), .at = contents.len
+	};
+	if (json_object_get(object, "prefix") || json_object_get(object, "prefix_base64"))
+		end.prefix_len = add_field(object, "prefix", "prefix_base64");
+}
+
+/* Keys that got lost on the way here would be removed. */
+static void want_whole_dump(void)
+{
+	const struct bytes dumped = { contents.data + end.at, end.prefix_len };
+	struct buffer text = { 0 };
+
+	if (!end.is_last)
+		die_usage(&cmd_load,
+			  "--replace: the input lacks the last line of a dump, so keys may be missing; give all of a dump, or --partial");
+	if (end.keys != keys_read)
+		die_usage(&cmd_load,
+			  "--replace: the input has %llu keys, but %llu were dumped; give all of a dump, or --partial",
+			  (unsigned long long)keys_read, (unsigned long long)end.keys);
+	if (starts_with(prefix, dumped))
+		return;
+	escape(&text, dumped, ESCAPE_NAME);
+	die_usage(&cmd_load,
+		  "--replace: the dump has only keys that start with %.*s; give that PREFIX, or --partial",
+		  (int)text.len, text.data);
 }
 
 static bool is_empty(struct bytes line)
@@ -156,7 +226,10 @@ static void read_entries(struct mstore *store)
 		if (!object)
 			die_usage(&cmd_load, "not a JSON object, at byte %d: %s", error.position,
 				  error.text);
-		add_entry(store, object);
+		if (is_end(object))
+			read_end(object);
+		else
+			add_entry(store, object);
 		json_decref(object);
 		progress("load: reading", settings.line);
 	}
@@ -253,7 +326,7 @@ static void remove_others(struct mstore *store)
 	run_listed(store, prefix, &remove, is_not_loaded, note_removed);
 }
 
-static void print_summary(bool replace)
+static void print_summary(void)
 {
 	progress_end();
 	if (settings.json) {
@@ -269,23 +342,41 @@ static void print_summary(bool replace)
 	}
 }
 
+static void parse(int argc, char **argv)
+{
+	int option;
+
+	while ((option = next_option(&cmd_load, argc, argv)) != -1) {
+		if (option == OPT_PARTIAL)
+			partial = true;
+		else
+			replace = option == OPT_REPLACE_ALL;
+	}
+	if (partial && !replace)
+		die_usage(&cmd_load, "--partial needs --replace");
+	want_operands(&cmd_load, argc, argv, "[PREFIX]");
+	if (optind == argc)
+		return;
+	prefix = operand_prefix(&cmd_load, argv[optind]);
+	/* "$PREFIX" of a script in which that is not set. */
+	if (!prefix.len)
+		die_usage(&cmd_load, "PREFIX is empty; leave it out to load all keys");
+}
+
 static int load(int argc, char **argv)
 {
-	bool replace = false;
 	struct mstore *store;
-	int option, status;
+	int status;
 
-	while ((option = next_option(&cmd_load, argc, argv)) != -1)
-		replace = option == OPT_REPLACE_ALL;
-	want_operands(&cmd_load, argc, argv, "[PREFIX]");
-	if (optind < argc)
-		prefix = operand_prefix(&cmd_load, argv[optind]);
+	parse(argc, argv);
 	store = open_store(replace ? MSTORE_RDWR : MSTORE_WRITE);
 	read_entries(store);
+	if (replace && !partial)
+		want_whole_dump();
 	status = store_entries(store);
 	if (replace)
 		remove_others(store);
-	print_summary(replace);
+	print_summary();
 	mstore_close(store);
 	return status;
 }
