@@ -135,7 +135,7 @@ test_pub_that_waits()
 	await_state "$reader" S
 	stop "$reader"
 	mstore pub --wait k 3
-	start mstore pub --wait=3000 k 4
+	start mstore pub --wait=3s k 4
 	interrupt "$sub"
 	end_sub
 	expect 124 '' 'mstore: k: timed out: *'

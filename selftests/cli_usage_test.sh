@@ -206,7 +206,7 @@ test_operands_that_only_look_like_options()
 	run mstore set -- --json 1
 	expect 0 ''
 	run mstore get -- temp --json
-	expect 0 $'temp -5\n--json 1\n'
+	expect 0 $'temp -5\n\\x2d-json 1\n'
 	run mstore get temp -5
 	expect 1 $'temp -5\n' 'mstore: -5: no such key'
 	run mstore del -- temp --json
@@ -425,7 +425,7 @@ write set\x20b\x201\npub\x20b\x202\ndel\x20b\n batch
 write set\x20b\x201\n batch --atomic
 both lock b -- true
 both update a -- cat
-both load --replace none/
+both load --replace --partial none/
 both get\x20a\nset\x20b\x201\n batch
 both get\x20a\nset\x20b\x201\n batch --atomic"
 
