@@ -69,6 +69,8 @@ test_only_where_a_key_belongs()
 	offers 'mstore info te' ''
 	offers 'mstore sub --format te' ''
 	offers 'mstore get -- te' temp
+	offers 'mstore ls x te' temp
+	offers 'mstore flush --except te' temp
 }
 
 test_commands_to_run()

@@ -6,23 +6,6 @@
 set -e
 . ./cli_helpers.sh
 
-# Starts what follows, and waits until it says that it has subscribed. Its standard
-# output and messages are as those of start().
-start_ready()
-{
-	local ready
-
-	rm -f "$work/ready"
-	mkfifo "$work/ready"
-	exec {ready}<>"$work/ready"
-	last_command="mstore sub $*"
-	env --default-signal=INT,TERM mstore sub --ready-fd "$ready" "$@" >"$work/sub" \
-		2>"$work/sub_err" &
-	sub=$!
-	read -rt $((60 * slowness)) -u "$ready" || fail "no word of being ready"
-	exec {ready}>&-
-}
-
 test_a_prefix_is_all_keys_that_start_so()
 {
 	mstore set net/eth0 old

@@ -175,6 +175,22 @@ start_sub()
 	await_subscribers "${*: -1}" 1
 }
 
+# The same, but waits until it says that it has subscribed: for prefixes too.
+start_ready()
+{
+	local ready
+
+	rm -f "$work/ready"
+	mkfifo "$work/ready"
+	exec {ready}<>"$work/ready"
+	last_command="mstore sub $*"
+	env --default-signal=INT,TERM mstore sub --ready-fd "$ready" "$@" >"$work/sub" \
+		2>"$work/sub_err" &
+	sub=$!
+	read -rt $((60 * slowness)) -u "$ready" || fail "no word of being ready"
+	exec {ready}>&-
+}
+
 await_subscribers()
 {
 	local i

@@ -9,9 +9,11 @@
 #include "json.h"
 #include "operation.h"
 #include "output.h"
+#include "selection.h"
 #include "store.h"
 
 static const struct tool_option options[] = {
+	OPTION_EXCEPT,
 	OPTION_ESCAPED, { }
 };
 
@@ -44,11 +46,18 @@ static int print_line(const struct operation *op)
 	return STATUS_YES;
 }
 
-/* The line that load --replace wants last. sort(1) leaves it there. */
-static void print_end(struct bytes prefix)
+/*
+ * The line that load --replace wants last. sort(1) leaves it there. It can tell one
+ * prefix; without the line nothing is taken for whole.
+ */
+static void print_end(void)
 {
-	json_t *object = object_new();
+	struct bytes prefix = selection.prefixes[0];
+	json_t *object;
 
+	if (selection.count > 1 || selection.except_count)
+		return;
+	object = object_new();
 	object_flag(object, "whole");
 	object_number(object, "keys", dumped);
 	if (prefix.len)
@@ -59,18 +68,17 @@ static void print_end(struct bytes prefix)
 static int dump(int argc, char **argv)
 {
 	static const struct operation get = { .kind = OP_GET };
-	struct bytes prefix = { 0 };
 	struct mstore *store;
 
 	next_option(&cmd_dump, argc, argv);
-	want_operands(&cmd_dump, argc, argv, "[PREFIX]");
-	if (optind < argc)
-		prefix = operand_prefix(&cmd_dump, argv[optind]);
+	select_prefixes(&cmd_dump, argc, argv);
 	to_terminal = isatty(STDOUT_FILENO);
 	store = open_store(MSTORE_READ);
-	run_listed(store, prefix, &get, NULL, print_line);
+	for (int i = 0; i < selection.count; i++)
+		run_listed(store, selection.prefixes[i], MSTORE_ANY_BUCKET, &get, is_selected,
+			   print_line);
 	progress_end();
-	print_end(prefix);
+	print_end();
 	mstore_close(store);
 	return STATUS_YES;
 }
@@ -78,7 +86,7 @@ static int dump(int argc, char **argv)
 const struct command cmd_dump = {
 	.name = "dump",
 	.run = dump,
-	.operands = "[PREFIX]",
-	.summary = "Print all keys, or those that start with PREFIX, as input for load",
+	.operands = "[PREFIX...]",
+	.summary = "Print all keys, or those that start with a PREFIX, as input for load",
 	.options = options,
 };

@@ -323,7 +323,7 @@ static void remove_others(struct mstore *store)
 	const struct operation remove = { .kind = OP_DELETE, .options = settings.write };
 
 	sort_keys();
-	run_listed(store, prefix, &remove, is_not_loaded, note_removed);
+	run_listed(store, prefix, MSTORE_ANY_BUCKET, &remove, is_not_loaded, note_removed);
 }
 
 static void print_summary(void)

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "json.h"
 #include "output.h"
+#include "selection.h"
 #include "settings.h"
 #include "store.h"
 #include "text.h"
@@ -17,7 +18,7 @@ enum { OPT_SORT = OPT_OWN };
 static const struct tool_option options[] = {
 	{ 'l', "long", NULL, "print size and version before each key" },
 	{ OPT_SORT, "sort", NULL, "sort by the bytes of the keys" },
-	OPTION_BUCKET,
+	OPTION_EXCEPT, OPTION_BUCKET,
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
@@ -64,6 +65,8 @@ static void add_entry(const struct mstore_list *list)
 	};
 
 	entry.key.data = mstore_list_key(list, &entry.key.len);
+	if (!is_selected(entry.key))
+		return;
 	if (!sorted)
 		return print_entry(&entry);
 	buffer_add(&keys, entry.key.data, entry.key.len);
@@ -94,13 +97,24 @@ static void list_failed(struct mstore *store, int bucket, int error)
 	call_failed(store_path(), error);
 }
 
+static void add_entries(struct mstore *store, struct bytes prefix, int bucket)
+{
+	struct mstore_list *list = mstore_list_new(store, prefix.data, prefix.len, bucket);
+	int more;
+
+	if (!list)
+		list_failed(store, bucket, errno);
+	while ((more = mstore_list_next(list)) > 0)
+		add_entry(list);
+	if (more < 0)
+		list_failed(store, bucket, errno);
+	mstore_list_free(list);
+}
+
 static int ls(int argc, char **argv)
 {
-	int bucket = MSTORE_ANY_BUCKET;
-	struct bytes prefix = { 0 };
-	struct mstore_list *list;
+	int option, bucket = MSTORE_ANY_BUCKET;
 	struct mstore *store;
-	int option, more;
 
 	while ((option = next_option(&cmd_ls, argc, argv)) != -1) {
 		if (option == OPT_BUCKET)
@@ -111,19 +125,11 @@ static int ls(int argc, char **argv)
 			details = true;
 	}
 	want_one_form(&cmd_ls, details + settings.json + settings.null);
-	want_operands(&cmd_ls, argc, argv, "[PREFIX]");
-	if (optind < argc)
-		prefix = operand_prefix(&cmd_ls, argv[optind]);
+	select_prefixes(&cmd_ls, argc, argv);
 	store = open_store(MSTORE_READ);
-	list = mstore_list_new(store, prefix.data, prefix.len, bucket);
-	if (!list)
-		list_failed(store, bucket, errno);
-	while ((more = mstore_list_next(list)) > 0)
-		add_entry(list);
-	if (more < 0)
-		list_failed(store, bucket, errno);
+	for (int i = 0; i < selection.count; i++)
+		add_entries(store, selection.prefixes[i], bucket);
 	print_sorted();
-	mstore_list_free(list);
 	mstore_close(store);
 	return STATUS_YES;
 }
@@ -131,7 +137,7 @@ static int ls(int argc, char **argv)
 const struct command cmd_ls = {
 	.name = "ls",
 	.run = ls,
-	.operands = "[PREFIX]",
-	.summary = "List all keys, or those that start with PREFIX",
+	.operands = "[PREFIX...]",
+	.summary = "List all keys, or those that start with a PREFIX",
 	.options = options,
 };

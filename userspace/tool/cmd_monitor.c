@@ -10,6 +10,7 @@
 #include "event.h"
 #include "follow.h"
 #include "output.h"
+#include "selection.h"
 #include "settings.h"
 #include "text.h"
 #include "watch.h"
@@ -22,7 +23,7 @@
 #define QUEUE_FACTOR	16
 
 static const struct tool_option options[] = {
-	OPTION_COUNT, OPTION_ENOUGH,
+	OPTION_COUNT, OPTION_ENOUGH, OPTION_EXCEPT,
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
 
@@ -146,15 +147,15 @@ static void show_rate(const struct follow *follow)
 	last_seen = follow->seen;
 }
 
-static void parse(struct follow *follow, struct bytes *prefix, int argc, char **argv)
+static void parse(struct follow *follow, int argc, char **argv)
 {
 	while (next_option(&cmd_monitor, argc, argv) == 'n') {
 		follow->counted = true;
 		follow->wanted = parse_number(&cmd_monitor, "-n", optarg, 1, UINT64_MAX);
 	}
-	want_operands(&cmd_monitor, argc, argv, "[PREFIX]");
-	if (optind < argc)
-		*prefix = operand_prefix(&cmd_monitor, argv[optind]);
+	select_prefixes(&cmd_monitor, argc, argv);
+	follow->keys = selection.prefixes;
+	follow->count = selection.count;
 }
 
 /* A reader of everything loses most. If the queue may not grow, it stays as it is. */
@@ -174,11 +175,8 @@ static void enlarge_queue(struct mstore *store)
 
 static int monitor(int argc, char **argv)
 {
-	struct bytes prefix = { 0 };
 	struct follow follow = {
 		.cmd = &cmd_monitor,
-		.keys = &prefix,
-		.count = 1,
 		.how = { .flags = MSTORE_SUBSCRIBE_PREFIX, .events = EVENTS_ALL },
 		.ready_fd = -1,
 		.print = print,
@@ -186,7 +184,7 @@ static int monitor(int argc, char **argv)
 	};
 	int status;
 
-	parse(&follow, &prefix, argc, argv);
+	parse(&follow, argc, argv);
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
 	follow_begin(&follow);
 	enlarge_queue(follow.store);
@@ -199,7 +197,7 @@ static int monitor(int argc, char **argv)
 const struct command cmd_monitor = {
 	.name = "monitor",
 	.run = monitor,
-	.operands = "[PREFIX]",
+	.operands = "[PREFIX...]",
 	.summary = "Show every change with its time, process, user, key and value",
 	.options = options,
 };

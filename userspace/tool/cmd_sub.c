@@ -12,6 +12,7 @@
 #include "error.h"
 #include "event.h"
 #include "follow.h"
+#include "selection.h"
 #include "settings.h"
 #include "sub_exec.h"
 #include "watch.h"
@@ -44,6 +45,7 @@ static const struct tool_option options[] = {
 	  "run a shell command for each change, with the value on\n"
 	  "its standard input; for several changes only the last" },
 	{ OPT_PREFIX, "prefix", NULL, "operands are prefixes: follow all keys with them" },
+	OPTION_EXCEPT,
 	{ OPT_SNAPSHOT, "snapshot", NULL, "show the present values first" },
 	{ OPT_NEWER, "newer", "V", "show the present value first, if its version is above V" },
 	{ OPT_CHANGES, "changes", "LIST",
@@ -174,25 +176,25 @@ static void parse_options(struct follow *follow, int argc, char **argv)
 	}
 }
 
-/* Without an operand the prefix is that of all keys, as with ls. */
+static void parse_prefixes(struct follow *follow, int argc, char **argv)
+{
+	select_prefixes(&cmd_sub, argc, argv);
+	follow->keys = selection.prefixes;
+	follow->count = selection.count;
+}
+
 static void parse_keys(struct follow *follow, int argc, char **argv)
 {
-	static char empty[1], *all[] = { empty };
-	bool prefixes = follows_prefixes(follow);
-
-	want_operands(&cmd_sub, argc, argv, prefixes ? "[PREFIX...]" : "KEY...");
+	if (settings.except_count)
+		die_usage(&cmd_sub, "--except needs --prefix");
+	want_operands(&cmd_sub, argc, argv, "KEY...");
 	follow->count = argc - optind;
 	follow->operands = argv + optind;
-	if (!follow->count) {
-		follow->count = 1;
-		follow->operands = all;
-	}
 	follow->keys = calloc(follow->count, sizeof(*follow->keys));
 	if (!follow->keys)
 		call_failed("memory", ENOMEM);
 	for (int i = 0; i < follow->count; i++)
-		follow->keys[i] = prefixes ? operand_prefix(&cmd_sub, follow->operands[i]) :
-					     operand_key(&cmd_sub, follow->operands[i]);
+		follow->keys[i] = operand_key(&cmd_sub, follow->operands[i]);
 }
 
 static void parse(struct follow *follow, int argc, char **argv)
@@ -209,7 +211,10 @@ static void parse(struct follow *follow, int argc, char **argv)
 					 follow->how.flags & MSTORE_SUBSCRIBE_NEWER))
 		die_usage(&cmd_sub, "%s excludes --prefix; name the keys",
 			  follow->command ? "--exec" : "--newer");
-	parse_keys(follow, argc, argv);
+	if (follows_prefixes(follow))
+		parse_prefixes(follow, argc, argv);
+	else
+		parse_keys(follow, argc, argv);
 }
 
 static void print(const struct follow *follow, const struct mstore_event *event)

@@ -7,6 +7,7 @@
 #include "event.h"
 #include "json.h"
 #include "output.h"
+#include "selection.h"
 #include "settings.h"
 #include "text.h"
 #include "writer.h"
@@ -126,7 +127,8 @@ static void add_json_why(json_t *object, const struct mstore_event *event)
 		object_flag(object, "flush");
 	if (flags & MSTORE_EVENT_F_STOLEN)
 		object_flag(object, "stolen");
-	if (flags & MSTORE_EVENT_F_MORE)
+	/* The next event of the batch may be left out. */
+	if (flags & MSTORE_EVENT_F_MORE && !selection.except_count)
 		object_flag(object, "more");
 }
 

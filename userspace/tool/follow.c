@@ -10,6 +10,7 @@
 #include "follow.h"
 #include "options.h"
 #include "output.h"
+#include "selection.h"
 #include "store.h"
 #include "watch.h"
 
@@ -99,6 +100,19 @@ void subscriptions_flushed(const struct follow *follow, const struct mstore_even
 }
 
 /* Returns a status to end with, or -1 to go on. */
+static int show_change(struct follow *follow, const struct mstore_event *event)
+{
+	struct bytes key;
+
+	key.data = mstore_event_key(event, &key.len);
+	if (!is_selected(key))
+		return -1;
+	follow->print(follow, event);
+	follow->seen++;
+	return is_complete(follow) ? STATUS_YES : -1;
+}
+
+/* Returns a status to end with, or -1 to go on. */
 static int handle_event(struct follow *follow, const struct mstore_event *event)
 {
 	switch (mstore_event_type(event)) {
@@ -106,9 +120,7 @@ static int handle_event(struct follow *follow, const struct mstore_event *event)
 	case MSTORE_EVENT_SET:
 	case MSTORE_EVENT_DELETED:
 	case MSTORE_EVENT_SNAPSHOT:
-		follow->print(follow, event);
-		follow->seen++;
-		return is_complete(follow) ? STATUS_YES : -1;
+		return show_change(follow, event);
 	case MSTORE_EVENT_SNAPSHOT_END:
 		print_snapshot_end(follow->keys[mstore_event_cookie(event)],
 				   follows_prefixes(follow), follow->format);

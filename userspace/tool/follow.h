@@ -20,7 +20,7 @@
  * @store:	open store, which is subscribed to @keys; cookies are indexes
  * @buffer:	events that were read last
  * @keys:	keys, or prefixes
- * @operands:	keys as they were typed
+ * @operands:	keys as they were typed; prefixes: NULL
  * @count:	number of @keys
  * @how:	options of the subscriptions
  * @queue:	new settings of the store's queue

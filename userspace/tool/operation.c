@@ -188,7 +188,7 @@ static struct listed {
 	size_t count;
 } listed;
 
-static void add_listed(struct bytes key, const struct operation *model)
+static void add_listed(struct bytes key, uint64_t version, const struct operation *model)
 {
 	struct operation *op = &listed.ops[listed.count];
 	char *copy = listed.keys[listed.count];
@@ -196,20 +196,24 @@ static void add_listed(struct bytes key, const struct operation *model)
 	memcpy(copy, key.data, key.len);
 	*op = *model;
 	op->key = (struct bytes){ copy, key.len };
+	if (op->options.flags & MSTORE_IF_VERSION)
+		op->options.version = version;
 	listed.count++;
 }
 
 /*
- * Runs an operation like @model for each key there is that starts with @prefix,
- * and is @wanted unless that is NULL. The rest as in run_operations().
+ * Runs an operation like @model for each key there is of @bucket that starts with
+ * @prefix and is @wanted. The version for MSTORE_IF_VERSION is the one listed. The
+ * rest as in run_operations().
  */
-int run_listed(struct mstore *store, struct bytes prefix, const struct operation *model,
-	       bool (*wanted)(struct bytes key), int (*done)(const struct operation *op))
+int run_listed(struct mstore *store, struct bytes prefix, int bucket,
+	       const struct operation *model, bool (*wanted)(struct bytes key),
+	       int (*done)(const struct operation *op))
 {
 	struct mstore_list *list;
 	int more, status = STATUS_YES;
 
-	list = mstore_list_new(store, prefix.data, prefix.len, MSTORE_ANY_BUCKET);
+	list = mstore_list_new(store, prefix.data, prefix.len, bucket);
 	if (!list)
 		call_failed("memory", errno);
 	do {
@@ -220,8 +224,8 @@ int run_listed(struct mstore *store, struct bytes prefix, const struct operation
 			call_failed(store_path(), errno);
 		if (more) {
 			key.data = mstore_list_key(list, &key.len);
-			if (!wanted || wanted(key))
-				add_listed(key, model);
+			if (wanted(key))
+				add_listed(key, mstore_list_version(list), model);
 		}
 		if (listed.count && (!more || listed.count == MSTORE_BATCH_MAX)) {
 			status |= run_operations(store, listed.ops, listed.count, 0, done);

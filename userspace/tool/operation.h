@@ -43,8 +43,9 @@ void run_operation(struct mstore *store, struct operation *op);
 void run_with_wait(struct mstore *store, struct operation *op);
 int run_keys(const struct command *cmd, struct mstore *store, enum operation_kind kind, int argc,
 	     char **argv, int (*done)(const struct operation *op));
-int run_listed(struct mstore *store, struct bytes prefix, const struct operation *model,
-	       bool (*wanted)(struct bytes key), int (*done)(const struct operation *op));
+int run_listed(struct mstore *store, struct bytes prefix, int bucket,
+	       const struct operation *model, bool (*wanted)(struct bytes key),
+	       int (*done)(const struct operation *op));
 
 int operation_failed(const struct operation *op);
 void print_value(struct bytes value);

@@ -222,6 +222,16 @@ static void set_condition(const struct command *cmd, int flag)
 	settings.write.flags |= flag;
 }
 
+static void add_exception(const char *text)
+{
+	size_t size = (settings.except_count + 1) * sizeof(*settings.except);
+
+	settings.except = realloc(settings.except, size);
+	if (!settings.except)
+		die(STATUS_COULD_NOT, "memory", "no room for %zu bytes", size);
+	settings.except[settings.except_count++] = text;
+}
+
 /* Options that several subcommands have. Returns false if @option is none. */
 static bool shared_option(const struct command *cmd, int option)
 {
@@ -261,6 +271,9 @@ static bool shared_option(const struct command *cmd, int option)
 		return true;
 	case OPT_TTL:
 		write->ttl_ms = parse_duration(cmd, "--ttl", optarg, 1, MSTORE_TTL_MAX);
+		return true;
+	case OPT_EXCEPT:
+		add_exception(optarg);
 		return true;
 	case OPT_TIMEOUT:
 		settings.timed = true;

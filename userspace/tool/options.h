@@ -52,6 +52,7 @@ enum {
 	OPT_TTL,
 	OPT_TIMEOUT,
 	OPT_BUCKET,
+	OPT_EXCEPT,
 	OPT_OWN,
 };
 
@@ -71,6 +72,8 @@ enum {
 #define OPTION_TTL \
 	{ OPT_TTL, "ttl", "TIME", "the value expires after TIME, such as 500ms or 2h" }
 #define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of bucket N" }
+#define OPTION_EXCEPT \
+	{ OPT_EXCEPT, "except", "PREFIX", "leave out keys that start with PREFIX; repeatable" }
 
 PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char *why, ...);
 

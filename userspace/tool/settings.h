@@ -16,6 +16,8 @@
  * @raw:	values are printed or taken exactly, without adding or dropping a newline
  * @file:	the value is in this file, NULL: it is an operand
  * @write:	condition, owner and time to live of a write
+ * @except:	prefixes of keys to leave out, as they were typed
+ * @except_count: number of @except
  * @timed:	there is a --timeout: until @deadline
  * @deadline:	of CLOCK_MONOTONIC, in ns
  * @line:	line of standard input that is read as a command line, 0: none
@@ -30,6 +32,8 @@ struct settings {
 	bool raw;
 	const char *file;
 	struct mstore_options write;
+	const char **except;
+	int except_count;
 	bool timed;
 	uint64_t deadline;
 	unsigned long line;
