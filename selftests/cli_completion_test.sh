@@ -71,6 +71,7 @@ test_only_where_a_key_belongs()
 	offers 'mstore get -- te' temp
 	offers 'mstore ls x te' temp
 	offers 'mstore flush --except te' temp
+	offers 'mstore sub --signal SIGHU' SIGHUP
 }
 
 test_commands_to_run()

@@ -74,9 +74,9 @@ static int value_file(struct bytes value)
 
 /*
  * Runs a command with @input as its standard input and @output, unless negative, as
- * its standard output.
+ * its standard output. @prepare, unless NULL, is called in the new process.
  */
-pid_t start_command(char *const *argv, struct bytes input, int output)
+pid_t start_command(char *const *argv, struct bytes input, int output, void (*prepare)(void))
 {
 	int fd = value_file(input);
 	pid_t pid;
@@ -89,10 +89,18 @@ pid_t start_command(char *const *argv, struct bytes input, int output)
 		dup2(fd, STDIN_FILENO);
 		if (output >= 0)
 			dup2(output, STDOUT_FILENO);
+		if (prepare)
+			prepare();
 		become(argv);
 	}
 	close(fd);
 	return pid;
+}
+
+/* A status of waitpid(), as the shell tells it. */
+int shell_status(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_SIGNAL + WTERMSIG(status);
 }
 
 /* Returns the exit status, as the shell tells it. */
@@ -103,5 +111,5 @@ int wait_for_command(pid_t pid)
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			die(STATUS_COULD_NOT, "command", "%s", strerror(errno));
-	return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_SIGNAL + WTERMSIG(status);
+	return shell_status(status);
 }

@@ -11,7 +11,8 @@
 void ignore_broken_pipes(void);
 int inherit_store(struct mstore *store);
 noreturn void become(char *const *argv);
-pid_t start_command(char *const *argv, struct bytes input, int output);
+pid_t start_command(char *const *argv, struct bytes input, int output, void (*prepare)(void));
+int shell_status(int status);
 int wait_for_command(pid_t pid);
 
 #endif

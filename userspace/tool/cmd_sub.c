@@ -4,22 +4,28 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <metastore.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "commands.h"
 #include "error.h"
 #include "event.h"
 #include "follow.h"
 #include "selection.h"
 #include "settings.h"
+#include "signals.h"
 #include "sub_exec.h"
 #include "watch.h"
 
 enum {
 	OPT_FORMAT = OPT_OWN,
 	OPT_EXEC,
+	OPT_RESTART,
+	OPT_SIGNAL,
+	OPT_SETTLE,
 	OPT_CHANGES,
 	OPT_PUBLISHED,
 	OPT_STRICT,
@@ -34,6 +40,9 @@ enum {
 	OPT_READY_FD,
 };
 
+/* Longest time to settle: a day. */
+#define SETTLE_MAX_MS	86400000
+
 static const struct tool_option options[] = {
 	OPTION_COUNT, OPTION_ENOUGH,
 	{ OPT_FORMAT, "format", "FORMAT",
@@ -44,6 +53,11 @@ static const struct tool_option options[] = {
 	{ OPT_EXEC, "exec", "COMMAND",
 	  "run a shell command for each change, with the value on\n"
 	  "its standard input; for several changes only the last" },
+	{ OPT_RESTART, "restart", "[=SIGNAL]",
+	  "a change ends the command, with SIGTERM or SIGNAL,\n"
+	  "and starts it anew" },
+	{ OPT_SIGNAL, "signal", "SIGNAL", "a change sends SIGNAL to the command, which goes on" },
+	{ OPT_SETTLE, "settle", "MS", "run commands once nothing has changed for MS milliseconds" },
 	{ OPT_PREFIX, "prefix", NULL, "operands are prefixes: follow all keys with them" },
 	OPTION_EXCEPT,
 	{ OPT_SNAPSHOT, "snapshot", NULL, "show the present values first" },
@@ -147,13 +161,43 @@ static bool parse_how_option(struct mstore_subscribe_options *how, int option)
 	}
 }
 
-static void parse_options(struct follow *follow, int argc, char **argv)
+static void set_mode(struct exec *exec, enum exec_mode mode, const char *option, const char *name)
+{
+	if (exec->mode != EXEC_EACH && exec->mode != mode)
+		die_usage(&cmd_sub, "--restart excludes --signal");
+	exec->mode = mode;
+	exec->signal = parse_signal(&cmd_sub, option, name);
+}
+
+static bool parse_exec_option(struct exec *exec, int option)
+{
+	switch (option) {
+	case OPT_EXEC:
+		exec->command = optarg;
+		return true;
+	case OPT_RESTART:
+		set_mode(exec, EXEC_RESTART, "--restart", optarg ? optarg : "TERM");
+		return true;
+	case OPT_SIGNAL:
+		set_mode(exec, EXEC_SIGNAL, "--signal", optarg);
+		return true;
+	case OPT_SETTLE:
+		exec->settle_ns = NS_PER_MS * parse_number(&cmd_sub, "--settle", optarg, 1,
+							   SETTLE_MAX_MS);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void parse_options(struct follow *follow, struct exec *exec, int argc, char **argv)
 {
 	int option;
 
 	while ((option = next_option(&cmd_sub, argc, argv)) != -1) {
 		if (parse_how_option(&follow->how, option) ||
-		    parse_queue_option(&follow->queue, option))
+		    parse_queue_option(&follow->queue, option) ||
+		    parse_exec_option(exec, option))
 			continue;
 		switch (option) {
 		case 'n':
@@ -162,9 +206,6 @@ static void parse_options(struct follow *follow, int argc, char **argv)
 			break;
 		case OPT_FORMAT:
 			follow->format = optarg;
-			break;
-		case OPT_EXEC:
-			follow->command = optarg;
 			break;
 		case OPT_READY_FD:
 			follow->ready_fd = parse_ready_fd(optarg);
@@ -197,20 +238,29 @@ static void parse_keys(struct follow *follow, int argc, char **argv)
 		follow->keys[i] = operand_key(&cmd_sub, follow->operands[i]);
 }
 
-static void parse(struct follow *follow, int argc, char **argv)
+static void check_exec(const struct follow *follow, const struct exec *exec)
+{
+	if (!exec->command && (exec->mode != EXEC_EACH || exec->settle_ns))
+		die_usage(&cmd_sub, "%s needs --exec",
+			  exec->mode == EXEC_RESTART ? "--restart" :
+			  exec->mode == EXEC_SIGNAL ? "--signal" : "--settle");
+	if (follows_prefixes(follow) && exec->command)
+		die_usage(&cmd_sub, "--exec excludes --prefix; name the keys");
+}
+
+static void parse(struct follow *follow, struct exec *exec, int argc, char **argv)
 {
 	const char *wrong;
 
-	parse_options(follow, argc, argv);
+	parse_options(follow, exec, argc, argv);
 	wrong = follow->format ? format_error(follow->format) : NULL;
 	if (wrong)
 		die_usage(&cmd_sub, "unknown directive or escape in --format at '%s'", wrong);
 	want_one_form(&cmd_sub, settings.json + (follow->format || settings.null) +
-				!!follow->command);
-	if (follows_prefixes(follow) && (follow->command ||
-					 follow->how.flags & MSTORE_SUBSCRIBE_NEWER))
-		die_usage(&cmd_sub, "%s excludes --prefix; name the keys",
-			  follow->command ? "--exec" : "--newer");
+				!!exec->command);
+	check_exec(follow, exec);
+	if (follows_prefixes(follow) && follow->how.flags & MSTORE_SUBSCRIBE_NEWER)
+		die_usage(&cmd_sub, "--newer excludes --prefix; name the keys");
 	if (follows_prefixes(follow))
 		parse_prefixes(follow, argc, argv);
 	else
@@ -230,12 +280,13 @@ static int sub(int argc, char **argv)
 		.ready_fd = -1,
 		.print = print,
 	};
+	struct exec exec = { 0 };
 	int status;
 
-	parse(&follow, argc, argv);
+	parse(&follow, &exec, argc, argv);
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
 	follow_begin(&follow);
-	status = follow.command ? follow_with_command(&follow) : follow_with_lines(&follow);
+	status = exec.command ? follow_with_command(&follow, &exec) : follow_with_lines(&follow);
 	follow_end(&follow);
 	free(follow.keys);
 	return status;

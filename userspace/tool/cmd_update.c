@@ -45,7 +45,7 @@ static int filter(char **command, struct mstore *store, struct bytes before, str
 
 	if (pipe2(ends, O_CLOEXEC))
 		call_failed("pipe", errno);
-	pid = start_command(command, before, ends[1]);
+	pid = start_command(command, before, ends[1], NULL);
 	close(ends[1]);
 	*after = read_to_end(ends[0], command[0], longest_value(store));
 	close(ends[0]);

@@ -28,11 +28,10 @@
  * @print:	prints a change, or what the snapshot has
  * @tick:	called every second at least, or NULL
  * @format:	format of each line, or NULL
- * @command:	command to run for each change, or NULL
  * @strict:	end when changes were lost
  * @counted:	end after @wanted changes
  * @wanted:	number of changes, if @counted
- * @seen:	changes printed, or commands run
+ * @seen:	changes printed; commands started, or told of a change
  * @lost:	changes lost
  */
 struct follow {
@@ -48,7 +47,6 @@ struct follow {
 	void (*print)(const struct follow *follow, const struct mstore_event *event);
 	void (*tick)(const struct follow *follow);
 	const char *format;
-	char *command;
 	bool strict;
 	bool counted;
 	uint64_t wanted;

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mstore sub --exec: a command for each change, one at a time. Events are also read
- * while a command runs, so that none is lost. Only the newest state of each key is
- * kept.
+ * mstore sub --exec: a command for each change, one at a time; or, with --restart and
+ * --signal, one that serves all keys. Events are also read while a command runs, so
+ * that none is lost. Only the newest state of each key is kept.
  */
 #include <errno.h>
 #include <metastore.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
 #include "child.h"
+#include "clock.h"
 #include "error.h"
 #include "event.h"
 #include "follow.h"
@@ -22,6 +23,7 @@
 #include "output.h"
 #include "store.h"
 #include "sub_exec.h"
+#include "supervise.h"
 #include "text.h"
 #include "watch.h"
 
@@ -45,21 +47,31 @@ struct state {
 
 /**
  * struct runner - the commands of sub --exec
+ * @exec:	how they are run
  * @states:	one state per key
  * @turns:	number of turns given out
- * @pid:	running command, 0: none
- * @pidfd:	descriptor of @pid
- * @key:	key of the running command
+ * @settled:	when the last change has settled, in ns of CLOCK_MONOTONIC
+ * @current:	index of the state that the command was started with, or told of
+ * @told:	it was told
+ * @replaced:	it is being ended for another one
  * @lost:	some state is lost
  */
 struct runner {
+	const struct exec *exec;
 	struct state *states;
 	uint64_t turns;
-	pid_t pid;
-	int pidfd;
-	struct bytes key;
+	uint64_t settled;
+	int current;
+	bool told;
+	bool replaced;
 	bool lost;
 };
+
+/* Does one command serve all keys? Then only the last change matters. */
+static bool serves_all(const struct runner *runner)
+{
+	return runner->exec->mode != EXEC_EACH;
+}
 
 static void let_wait(struct runner *runner, struct state *state, int type, uint64_t version)
 {
@@ -68,8 +80,9 @@ static void let_wait(struct runner *runner, struct state *state, int type, uint6
 	state->lost = false;
 	state->value.len = 0;
 	state->why.len = 0;
-	if (!state->turn)
+	if (!state->turn || serves_all(runner))
 		state->turn = ++runner->turns;
+	runner->settled = now_ns(CLOCK_MONOTONIC) + runner->exec->settle_ns;
 }
 
 static void note_event(struct runner *runner, const struct mstore_event *event)
@@ -142,16 +155,34 @@ static void look_where_lost(struct follow *follow, struct runner *runner)
 			look(follow, runner, i);
 }
 
-/* Returns the index of the state that waits longest, -1 if none does. */
+/* The one that waits longest goes first; if one command serves all, the last one. */
+static bool goes_before(const struct runner *runner, const struct state *one,
+			const struct state *other)
+{
+	return serves_all(runner) ? one->turn > other->turn : one->turn < other->turn;
+}
+
+/* Returns the index of the state that is next, -1 if none waits. */
 static int next_state(const struct follow *follow, const struct runner *runner)
 {
 	const struct state *states = runner->states;
 	int next = -1;
 
 	for (int i = 0; i < follow->count; i++)
-		if (states[i].turn && (next < 0 || states[i].turn < states[next].turn))
+		if (states[i].turn &&
+		    (next < 0 || goes_before(runner, &states[i], &states[next])))
 			next = i;
 	return next;
+}
+
+/* The command gets this state, or is told of it. */
+static void take_state(struct follow *follow, struct runner *runner, int index)
+{
+	runner->states[index].turn = 0;
+	for (int i = 0; i < follow->count && serves_all(runner); i++)
+		runner->states[i].turn = 0;
+	runner->current = index;
+	follow->seen++;
 }
 
 static void set_environment(const char *operand, struct state *state)
@@ -166,90 +197,148 @@ static void set_environment(const char *operand, struct state *state)
 		call_failed("memory", errno);
 }
 
-/* Returns false when no change waits for a command. */
-static bool start_next(struct follow *follow, struct runner *runner)
+static void start(struct follow *follow, struct runner *runner, int index)
 {
 	char shell[] = "sh", option[] = "-c";
-	char *const argv[] = { shell, option, follow->command, NULL };
-	int index = next_state(follow, runner);
-	struct state *state;
+	char *const argv[] = { shell, option, runner->exec->command, NULL };
+	struct state *state = &runner->states[index];
 
-	if (index < 0)
-		return false;
-	state = &runner->states[index];
 	set_environment(follow->operands[index], state);
-	runner->key = follow->keys[index];
-	runner->pid = start_command(argv, (struct bytes){ state->value.data, state->value.len },
-				    -1);
-	runner->pidfd = pidfd_open(runner->pid, 0);
-	if (runner->pidfd < 0)
-		call_failed("command", errno);
-	state->turn = 0;
-	return true;
+	supervise_start(argv, (struct bytes){ state->value.data, state->value.len });
+	runner->told = false;
+	runner->replaced = false;
+	take_state(follow, runner, index);
 }
 
-/* A command that fails does not end the others. */
-static void finish_command(struct follow *follow, struct runner *runner)
+static void tell(struct follow *follow, struct runner *runner, int index)
 {
-	int status = wait_for_command(runner->pid);
-
-	close(runner->pidfd);
-	runner->pid = 0;
-	follow->seen++;
-	if (status)
-		report_key(runner->key, "the --exec command ended with status %d", status);
+	if (!supervise_tell(runner->exec->signal))
+		return;
+	runner->told = true;
+	take_state(follow, runner, index);
 }
 
-/* Results of wait_for_either(), none of them when @timeout is over. */
-enum { READY_EVENT = 1, READY_COMMAND = 2 };
+/* Does what the change that is next asks for, if it is time. */
+static void act(struct follow *follow, struct runner *runner)
+{
+	int index = next_state(follow, runner);
 
-/* Waits for an event, unless no more are wanted, or for the end of the command. */
-static int wait_for_either(const struct follow *follow, const struct runner *runner, bool no_more,
-			   int timeout)
+	if (index < 0 || is_complete(follow) || ms_until(runner->settled))
+		return;
+	if (!supervise_runs()) {
+		start(follow, runner, index);
+	} else if (runner->exec->mode == EXEC_RESTART) {
+		runner->replaced = true;
+		supervise_end();
+	} else if (runner->exec->mode == EXEC_SIGNAL) {
+		tell(follow, runner, index);
+	}
+}
+
+/*
+ * A command that fails does not end the others. One that the signal ended was not ready
+ * for it, and starts anew.
+ */
+static void note_end(struct follow *follow, struct runner *runner, int status)
+{
+	bool by_signal = WIFSIGNALED(status) && WTERMSIG(status) == runner->exec->signal;
+
+	if (runner->told && by_signal) {
+		if (next_state(follow, runner) < 0)
+			runner->states[runner->current].turn = ++runner->turns;
+		follow->seen--;
+	} else if (status && !runner->replaced) {
+		report_key(follow->keys[runner->current],
+			   "the --exec command ended with status %d", shell_status(status));
+	}
+}
+
+/* Of two times as poll() takes them. */
+static int sooner(int one, int other)
+{
+	return (unsigned int)one < (unsigned int)other ? one : other;
+}
+
+/* How long nothing is to be done, unless something happens. */
+static int time_to_act(const struct follow *follow, const struct runner *runner)
+{
+	bool waits = next_state(follow, runner) >= 0 && !is_complete(follow);
+	int timeout = supervise_timeout();
+	int unsettled = ms_until(runner->settled);
+
+	if (runner->lost)
+		return 0;
+	return waits && unsettled ? sooner(timeout, unsettled) : timeout;
+}
+
+/* Waits until an event can be read, unless no more are wanted, or something is to be done. */
+static bool wait_for_event(const struct follow *follow, bool no_more, int timeout)
 {
 	struct pollfd fds[] = {
 		{ },
 		{ .fd = no_more ? -1 : mstore_fd(follow->store), .events = POLLIN },
-		{ .fd = runner->pid ? runner->pidfd : -1, .events = POLLIN },
+		{ .fd = supervise_fd(), .events = POLLIN },
 	};
 
 	poll_with_output(fds, ARRAY_SIZE(fds), timeout, STATUS_YES);
-	return (fds[1].revents ? READY_EVENT : 0) | (fds[2].revents ? READY_COMMAND : 0);
+	return fds[1].revents;
 }
 
-/* Returns a status to end with, or -1 when the time is over and all is done. */
+/*
+ * Whether all is done: as many commands as were wanted; or, when the time is @over, those
+ * for the changes so far. A command that serves all is not waited for then.
+ */
+static bool is_done(const struct follow *follow, const struct runner *runner, bool over)
+{
+	if (over && serves_all(runner))
+		return true;
+	if (supervise_runs())
+		return false;
+	return is_complete(follow) || (over && next_state(follow, runner) < 0);
+}
+
+/* Returns a status to end with, or -1 when all is done. */
 static int run_commands(struct follow *follow, struct runner *runner)
 {
 	bool over = false;
-	int ready, timeout, status = -1;
+	int timeout, ended, status = -1;
 
-	while (status < 0) {
-		if (!runner->pid && !start_next(follow, runner) && over)
-			break;
+	for (;;) {
+		act(follow, runner);
+		if (is_done(follow, runner, over))
+			return -1;
 		timeout = over ? -1 : time_left_ms();
-		ready = wait_for_either(follow, runner, over, runner->lost ? 0 : timeout);
-		over = over || !timeout;
-		if (ready & READY_EVENT)
+		if (wait_for_event(follow, over || is_complete(follow),
+				   sooner(timeout, time_to_act(follow, runner))))
 			status = note_events(follow, runner);
 		else if (runner->lost)
 			look_where_lost(follow, runner);
-		if (ready & READY_COMMAND)
-			finish_command(follow, runner);
-		if (status < 0 && is_complete(follow))
-			status = STATUS_YES;
+		if (status >= 0)
+			return status;
+		over = over || !timeout;
+		if (over)
+			runner->settled = 0;
+		if (supervise_turn(&ended))
+			note_end(follow, runner, ended);
 	}
-	return status;
 }
 
 /* Returns the status to end with. */
-int follow_with_command(struct follow *follow)
+int follow_with_command(struct follow *follow, const struct exec *exec)
 {
-	struct runner runner = { .states = calloc(follow->count, sizeof(*runner.states)) };
+	struct runner runner = {
+		.exec = exec,
+		.states = calloc(follow->count, sizeof(*runner.states)),
+	};
 	int status;
 
 	if (!runner.states)
 		call_failed("memory", ENOMEM);
+	supervise_begin(exec->mode == EXEC_RESTART ? exec->signal : SIGTERM,
+			follow->counted ? STATUS_NO : STATUS_YES);
 	status = run_commands(follow, &runner);
+	if (status < 0 && is_complete(follow))
+		status = STATUS_YES;
 	free(runner.states);
 	return follow_status(follow, status);
 }

@@ -16,18 +16,21 @@
 #include "store.h"
 #include "watch.h"
 
-/* As poll() takes it: -1 for ever, 0 when the time is over. */
+/* As poll() takes it: the time to a moment of CLOCK_MONOTONIC, in ns; 0 when it is over. */
+int ms_until(uint64_t deadline)
+{
+	uint64_t ms, now = now_ns(CLOCK_MONOTONIC);
+
+	if (now >= deadline)
+		return 0;
+	ms = (deadline - now + NS_PER_MS - 1) / NS_PER_MS;
+	return ms < INT_MAX ? ms : INT_MAX;
+}
+
+/* As poll() takes it: -1 for ever, 0 when the time of --timeout is over. */
 int time_left_ms(void)
 {
-	uint64_t now, ms;
-
-	if (!settings.timed)
-		return -1;
-	now = now_ns(CLOCK_MONOTONIC);
-	if (now >= settings.deadline)
-		return 0;
-	ms = (settings.deadline - now + NS_PER_MS - 1) / NS_PER_MS;
-	return ms < INT_MAX ? ms : INT_MAX;
+	return settings.timed ? ms_until(settings.deadline) : -1;
 }
 
 /*

@@ -9,6 +9,7 @@
 
 struct pollfd;
 
+int ms_until(uint64_t deadline);
 int time_left_ms(void);
 int poll_with_output(struct pollfd *fds, int count, int timeout, int status);
 void end_on_signals(int status);
