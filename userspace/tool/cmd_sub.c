@@ -57,7 +57,7 @@ static const struct tool_option options[] = {
 	  "a change ends the command, with SIGTERM or SIGNAL,\n"
 	  "and starts it anew" },
 	{ OPT_SIGNAL, "signal", "SIGNAL", "a change sends SIGNAL to the command, which goes on" },
-	{ OPT_SETTLE, "settle", "MS", "run commands once nothing has changed for MS milliseconds" },
+	{ OPT_SETTLE, "settle", "TIME", "run commands once nothing has changed for TIME" },
 	{ OPT_PREFIX, "prefix", NULL, "operands are prefixes: follow all keys with them" },
 	OPTION_EXCEPT,
 	{ OPT_SNAPSHOT, "snapshot", NULL, "show the present values first" },
@@ -182,8 +182,8 @@ static bool parse_exec_option(struct exec *exec, int option)
 		set_mode(exec, EXEC_SIGNAL, "--signal", optarg);
 		return true;
 	case OPT_SETTLE:
-		exec->settle_ns = NS_PER_MS * parse_number(&cmd_sub, "--settle", optarg, 1,
-							   SETTLE_MAX_MS);
+		exec->settle_ns = NS_PER_MS * parse_duration(&cmd_sub, "--settle", optarg, 1,
+							     SETTLE_MAX_MS);
 		return true;
 	default:
 		return false;
