@@ -25,6 +25,65 @@ test_hold_becomes_the_command()
 	expect 1 '' 'mstore: k: no such key'
 }
 
+# What is written with --held belongs to the open file that holds the key.
+test_the_holder_changes_its_own_key()
+{
+	start_sub --format '%k %e %v %w' -n 6 k more
+	run mstore hold k 1 -- sh -c 'mstore set --held k 2 && mstore pub --held k 3 &&
+		mstore set --held more 4 && mstore stat more && mstore get k'
+	expect_status 0
+	expect_line 'owned: yes'
+	expect_line 3
+	end_sub
+	run sed -E 's/owner [0-9]+ .*/owner/' "$out"
+	expect_line 'k set 2 '
+	expect_line 'k published 3 '
+	expect_line 'k deleted  owner'
+	expect_line 'more deleted  owner'
+	run mstore ls
+	expect 0 ''
+}
+
+test_the_holder_deletes_its_own_key()
+{
+	run mstore hold k 1 -- sh -c 'mstore del --held k && mstore get k'
+	expect 1 '' 'mstore: k: no such key'
+	run mstore hold k 1 -- sh -c 'mstore set --held l 1; mstore del --held l none k'
+	expect 1 '' 'mstore: none: no such key'
+	run mstore hold k 1 -- mstore del --held --if-version 1 k
+	expect 1 '' 'mstore: k: the key has another version: *'
+}
+
+# Each goes to the one that owns it, a new one to the innermost.
+test_holders_within_each_other()
+{
+	run mstore lock a -- mstore hold b 1 -- sh -c '
+		mstore set --held a 2 && mstore set --held b 3 && mstore get a b'
+	expect 0 $'a 2\nb 3\n'
+	run mstore ls
+	expect 0 ''
+}
+
+test_nothing_is_held()
+{
+	local holder
+
+	run mstore set --held k 1
+	expect 3 '' 'mstore: --held: no mstore hold or mstore lock is around this command'
+	run mstore hold k 1 -- bash -c 'exec 100>&-; mstore set --held k 2'
+	expect 3 '' 'mstore: --held: fd:100: no such descriptor; *'
+	run mstore hold k 1 -- bash -c 'exec 100>/dev/null; mstore set --held k 2'
+	expect 3 '' 'mstore: --held: fd:100: not a metastore*'
+	mstore hold k 1 -- sleep 600 &
+	holder=$!
+	await_key k
+	run mstore hold other 1 -- mstore set --held k 2
+	expect 1 '' 'mstore: k: another open file owns the key*'
+	run mstore get k
+	expect 0 $'1\n'
+	kill "$holder"
+}
+
 test_hold_ends_however_the_command_ends()
 {
 	start_sub --format '%e %w' -n 6 k

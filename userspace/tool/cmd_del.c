@@ -3,12 +3,13 @@
 #include <metastore.h>
 
 #include "commands.h"
+#include "held.h"
 #include "operation.h"
 #include "settings.h"
 #include "store.h"
 
 static const struct tool_option options[] = {
-	OPTION_IF_VERSION, OPTION_STEAL, OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_IF_VERSION, OPTION_STEAL, OPTION_HELD, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static int print_deleted(const struct operation *op)
@@ -20,6 +21,23 @@ static int print_deleted(const struct operation *op)
 	return STATUS_YES;
 }
 
+static int del_held(int argc, char **argv)
+{
+	int status = STATUS_YES;
+
+	for (; optind < argc; optind++) {
+		struct operation op = {
+			.kind = OP_DELETE,
+			.key = operand_key(&cmd_del, argv[optind]),
+			.options = settings.write,
+		};
+
+		run_held(&op);
+		status |= print_deleted(&op);
+	}
+	return status;
+}
+
 static int del(int argc, char **argv)
 {
 	struct mstore *store;
@@ -28,6 +46,8 @@ static int del(int argc, char **argv)
 	next_option(&cmd_del, argc, argv);
 	want_operands(&cmd_del, argc, argv,
 		      settings.write.flags & MSTORE_IF_VERSION ? "KEY" : "KEY...");
+	if (settings.held)
+		return del_held(argc, argv);
 	store = open_store(MSTORE_WRITE);
 	status = run_keys(&cmd_del, store, OP_DELETE, argc, argv, print_deleted);
 	mstore_close(store);

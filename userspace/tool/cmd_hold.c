@@ -4,6 +4,7 @@
 
 #include "child.h"
 #include "commands.h"
+#include "held.h"
 #include "input.h"
 #include "operation.h"
 #include "settings.h"
@@ -30,7 +31,7 @@ static int hold(int argc, char **argv)
 	run_operation(store, &op);
 	if (op.error)
 		return operation_failed(&op);
-	inherit_store(store);
+	bequeath_held(store);
 	become(command);
 }
 

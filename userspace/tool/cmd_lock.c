@@ -8,6 +8,7 @@
 
 #include "child.h"
 #include "commands.h"
+#include "held.h"
 #include "operation.h"
 #include "output.h"
 #include "store.h"
@@ -82,7 +83,7 @@ static int lock(int argc, char **argv)
 	status = take(store, &op);
 	if (status != STATUS_YES)
 		return status;
-	inherit_store(store);
+	bequeath_held(store);
 	become(command);
 }
 

@@ -3,6 +3,7 @@
 #include <metastore.h>
 
 #include "commands.h"
+#include "held.h"
 #include "input.h"
 #include "operation.h"
 #include "output.h"
@@ -12,8 +13,8 @@
 enum { OPT_COUNT = OPT_OWN, OPT_WAIT };
 
 static const struct tool_option set_options[] = {
-	OPTION_FILE, OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
-	OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_FILE, OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_HELD,
+	OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static const struct tool_option pub_options[] = {
@@ -22,8 +23,8 @@ static const struct tool_option pub_options[] = {
 	{ OPT_WAIT, "wait", "[=TIME]",
 	  "wait until all lossless queues have room; after TIME\n"
 	  "end with status 124" },
-	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
-	OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_HELD,
+	OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static int write_key(const struct command *cmd, enum operation_kind kind, int argc, char **argv,
@@ -37,7 +38,9 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 	op.key = operand_key(cmd, argv[optind]);
 	store = open_store(MSTORE_WRITE);
 	op.value = operand_value(cmd, store, argv[optind + 1]);
-	if (op.options.flags & MSTORE_WAIT)
+	if (settings.held)
+		run_held(&op);
+	else if (op.options.flags & MSTORE_WAIT)
 		run_with_wait(store, &op);
 	else
 		run_operation(store, &op);

@@ -269,6 +269,9 @@ static bool shared_option(const struct command *cmd, int option)
 	case OPT_STEAL:
 		write->flags |= MSTORE_STEAL;
 		return true;
+	case OPT_HELD:
+		settings.held = true;
+		return true;
 	case OPT_TTL:
 		write->ttl_ms = parse_duration(cmd, "--ttl", optarg, 1, MSTORE_TTL_MAX);
 		return true;

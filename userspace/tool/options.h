@@ -52,6 +52,7 @@ enum {
 	OPT_TTL,
 	OPT_TIMEOUT,
 	OPT_BUCKET,
+	OPT_HELD,
 	OPT_EXCEPT,
 	OPT_OWN,
 };
@@ -71,6 +72,10 @@ enum {
 	{ OPT_STEAL, "steal", NULL, "even if another open file owns the key" }
 #define OPTION_TTL \
 	{ OPT_TTL, "ttl", "TIME", "the value expires after TIME, such as 500ms or 2h" }
+#define OPTION_HELD \
+	{ OPT_HELD, "held", NULL, \
+	  "through the open file of the mstore hold or lock around\n" \
+	  "this command, to which the key then belongs" }
 #define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of bucket N" }
 #define OPTION_EXCEPT \
 	{ OPT_EXCEPT, "except", "PREFIX", "leave out keys that start with PREFIX; repeatable" }

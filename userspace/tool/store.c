@@ -96,6 +96,13 @@ static bool is_store(struct mstore *store)
 	       (errno != ENOTTY && errno != EINVAL);
 }
 
+/* Ends unless what was opened is a store. */
+void want_store(const char *path, struct mstore *store)
+{
+	if (!is_store(store))
+		open_failed(path, ENOTTY);
+}
+
 struct mstore *open_store(int flags)
 {
 	const char *path = store_path();
@@ -103,8 +110,7 @@ struct mstore *open_store(int flags)
 
 	if (!store)
 		open_failed(path, errno);
-	if (!is_store(store))
-		open_failed(path, ENOTTY);
+	want_store(path, store);
 	return store;
 }
 

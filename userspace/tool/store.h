@@ -8,6 +8,7 @@
 #include "tool.h"
 
 struct mstore *open_store(int flags);
+void want_store(const char *path, struct mstore *store);
 void want_feature(struct mstore *store, uint64_t feature);
 const char *store_path(void);
 size_t longest_value(struct mstore *store);
