@@ -228,6 +228,7 @@ bool metastore_table_has_room(struct metastore_table *table, u32 hash,
 	struct metastore_tree *tree;
 	unsigned int want;
 
+	metastore_table_assert_held(table);
 	if (preload)
 		preload->want = 0;
 	if (!slot)
@@ -275,6 +276,7 @@ void metastore_table_insert(struct metastore_table *table, struct metastore_node
 	struct metastore_tree *tree;
 	unsigned int length;
 
+	metastore_table_assert_held(table);
 	if (!table->nr_slots)
 		WRITE_ONCE(table->nr_slots, 1);
 	slot = metastore_slot_of(table, node->hash);
@@ -317,6 +319,7 @@ void metastore_table_replace(struct metastore_table *table,
 			     struct metastore_node *old,
 			     struct metastore_node *new)
 {
+	metastore_table_assert_held(table);
 	metastore_table_replace_at(table_link_to(metastore_slot_of(table, old->hash), old), new);
 }
 
@@ -337,6 +340,7 @@ void metastore_table_remove(struct metastore_table *table, struct metastore_node
 	struct metastore_slot *slot = metastore_slot_of(table, node->hash);
 	struct metastore_tree *tree = table_tree_of(slot);
 
+	metastore_table_assert_held(table);
 	if (!link)
 		link = table_link_to(slot, node);
 	if (unlikely(tree)) {

@@ -166,6 +166,12 @@ void metastore_position_set(struct metastore_position *pos, u32 hash,
 bool metastore_position_is_behind(const struct metastore_position *pos,
 				  const struct metastore_key *key);
 
+/* Check that the table's lock is held; its sequence count knows which one that is. */
+static __always_inline void metastore_table_assert_held(const struct metastore_table *table)
+{
+	seqprop_assert(&table->seq);
+}
+
 /* A table shrinks when it has more than this many times as many slots as nodes. */
 #define METASTORE_SPARSE	4
 
@@ -185,6 +191,7 @@ static inline bool metastore_table_is_sparse(const struct metastore_table *table
  */
 static inline void metastore_table_shrink(struct metastore_table *table)
 {
+	metastore_table_assert_held(table);
 	if (unlikely(metastore_table_is_sparse(table)))
 		metastore_table_merge(table);
 }
@@ -313,6 +320,7 @@ metastore_table_link(struct metastore_table *table, const struct metastore_key *
 	struct metastore_tree *tree;
 	struct metastore_node *node;
 
+	metastore_table_assert_held(table);
 	if (!slot)
 		return NULL;
 	link = &slot->first;
