@@ -71,18 +71,8 @@ static int op_check_flags(u32 flags, u32 known)
 	return 0;
 }
 
-/**
- * metastore_op_check() - Check the arguments and the access mode of an operation
- * @file:	open file
- * @op:		operation, copied from user space
- *
- * Return:
- * - 0: valid
- * - -EINVAL: an argument is invalid
- * - -EBADF: the file is not open for the operation
- * - -EMSGSIZE: the value is longer than the store's max_value
- */
-inline int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
+/* See metastore_op_check(). */
+static __always_inline int op_check(struct metastore_file *file, const struct metastore_op *op)
 {
 	int err = op_check_key_len(op->key_len);
 
@@ -115,6 +105,22 @@ inline int metastore_op_check(struct metastore_file *file, const struct metastor
 	    op->value_len > file->store->limits.max_value)
 		return -EMSGSIZE;
 	return 0;
+}
+
+/**
+ * metastore_op_check() - Check the arguments and the access mode of an operation
+ * @file:	open file
+ * @op:		operation, copied from user space
+ *
+ * Return:
+ * - 0: valid
+ * - -EINVAL: an argument is invalid
+ * - -EBADF: the file is not open for the operation
+ * - -EMSGSIZE: the value is longer than the store's max_value
+ */
+int metastore_op_check(struct metastore_file *file, const struct metastore_op *op)
+{
+	return op_check(file, op);
 }
 
 /* Create the value of a SET or PUBLISH. @key is set and points to the value's bytes. */
@@ -268,7 +274,7 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op,
 		     struct metastore_wait *wait)
 {
-	int err = metastore_op_check(file, op);
+	int err = op_check(file, op);
 
 	if (err)
 		return err;
