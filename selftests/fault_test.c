@@ -783,7 +783,7 @@ FIXTURE_VARIANT_ADD(fault, queue) {
 	ARG(queue_info, .flags = METASTORE_QUEUE_SET_LEN, .max_len = QUEUE_LEN),
 	.changes_nothing = true,
 	.enomem = 1,
-	.efault = 2,
+	.efault = 1,
 	.out_end = sizeof(struct metastore_queue_info),
 };
 
@@ -1127,11 +1127,11 @@ FIXTURE_VARIANT_ADD(fault, batch) {
 	.efault = 16,
 };
 
-/* It is itself larger than a page: what one allocator refuses the other one gives */
+/* The transaction itself is one more */
 FIXTURE_VARIANT_ADD(fault, atomic_batch) {
 	BATCH(METASTORE_BATCH_ATOMIC),
 	.keeps_word = is_told_at_once,
-	.enomem = 3,
+	.enomem = 4,
 	.efault = 16,
 };
 

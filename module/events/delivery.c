@@ -290,14 +290,14 @@ static void delivery_start(struct metastore_delivery *delivery,
 			   struct metastore_topic *topic, bool prefixes)
 {
 	delivery_set(delivery, notice, group);
-	if (group || prefixes)
+	if (!group && prefixes)
 		delivery->section = metastore_section_begin();
 	INIT_LIST_HEAD(&delivery->in_bucket);
 	delivery->done = !metastore_walk_start(&delivery->walk, notice->key, topic, prefixes);
 	if (delivery->done)
 		return;
 	/* So many subscriptions take more than one hold of the lock. */
-	if (delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
+	if (!group && delivery->section < 0 && delivery->walk.topic->nr >= CHUNK)
 		delivery->section = metastore_section_begin();
 	if (group)
 		list_add(&delivery->in_bucket, &notice->key->bucket->deliveries);
@@ -308,8 +308,9 @@ static void delivery_start(struct metastore_delivery *delivery,
  * @delivery:	delivery to initialize
  * @notice:	event of a key that is not busy. It stays as long as @delivery, with its
  *		key and its value.
- * @group:	events of the same transaction, this one included; stays likewise. NULL:
- *		none
+ * @group:	events of the same transaction, this one included; stays likewise. Its
+ *		deliveries are all in one section of metastore_srcu, which the caller began.
+ *		NULL: none
  *
  * The same task calls metastore_delivery_finish() afterwards. Without a @group it does
  * not release the lock in between.

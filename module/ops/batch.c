@@ -483,6 +483,8 @@ static void txn_put_values(struct txn *txn)
 static void txn_commit(struct txn *txn)
 {
 	struct metastore_store *store = txn->file->store;
+	/* One for all deliveries: lockdep counts at most 48 sections and locks of a task. */
+	int section = metastore_section_begin();
 	u32 i;
 
 	WRITE_ONCE(store->txns, store->txns + 1);
@@ -499,6 +501,7 @@ static void txn_commit(struct txn *txn)
 		metastore_table_shrink(&txn->buckets[i]->values);
 	txn_unlock_all(txn);
 	txn_deliver(txn);
+	metastore_section_end(section);
 	txn_put_values(txn);
 }
 
