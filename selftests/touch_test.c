@@ -287,12 +287,17 @@ TEST_F(touch, einval_in_a_batch)
 }
 
 /* How often it was late and stored it anew: counts[0]. How often it went on: counts[1] */
-static void keep_alive(int fd, __u64 ttl, const char *key)
+static void keep_alive(int fd, __u64 ttl, const char *key, bool in_batch)
 {
 	int ret;
 
 	while (!crew_done()) {
-		ret = ms_touch(fd, key, ttl, 0, NULL);
+		struct metastore_op ops[] = { op_touch(key, ttl), ms_op_set("other", "v") };
+
+		ret = in_batch ? ms_batch(fd, ops, 2, ATOMIC, NULL) :
+				 ms_touch(fd, key, ttl, 0, NULL);
+		if (ret == -ECANCELED)
+			ret = ops[0].result;
 		CHECK(!ret || ret == -ENOENT);
 		if (ret) {
 			CHECK(!ms_set_ttl(fd, key, "v", ttl, NULL));
@@ -308,7 +313,8 @@ static __u64 count_of(int i)
 }
 
 /* A value that is renewed in time is there at each moment, however short that time is */
-TEST_F(touch, is_never_absent)
+static void expect_never_absent(struct __test_metadata *_metadata, struct _test_data_touch *self,
+				bool in_batch)
 {
 	__u64 late, renewed, end = ms_now(CLOCK_MONOTONIC) + SECOND;
 	int absent = 0, early = 0;
@@ -316,7 +322,7 @@ TEST_F(touch, is_never_absent)
 	ASSERT_TRUE(crew_init());
 	ASSERT_EQ(0, ms_set_ttl(self->fd, "k", "v", 1, NULL));
 	if (crew_child()) {
-		keep_alive(self->other, 1, "k");
+		keep_alive(self->other, 1, "k", in_batch);
 		_exit(0);
 	}
 	crew_start();
@@ -337,6 +343,16 @@ TEST_F(touch, is_never_absent)
 	crew_finish();
 	EXPECT_TRUE(crew_join(0, 1));
 	EXPECT_STREQ("", crew.board->error);
+}
+
+TEST_F(touch, is_never_absent)
+{
+	expect_never_absent(_metadata, self, false);
+}
+
+TEST_F(touch, is_never_absent_in_a_batch)
+{
+	expect_never_absent(_metadata, self, true);
 }
 
 /* Beside writers, deletions, the worker and owners that end */

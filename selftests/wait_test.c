@@ -209,6 +209,29 @@ TEST_F(wait, eintr_keeps_the_deadline)
 	EXPECT_TRUE(unchanged(self));
 }
 
+/* A call that fails before it waits ends the wait too */
+TEST_F(wait, a_failure_clears_the_deadline)
+{
+	struct metastore_set arg = {
+		.key = ms_ptr("key"),
+		.value = 1,
+		.key_len = 3,
+		.value_len = 5,
+		.flags = METASTORE_F_WAIT,
+		.timeout = 1000,
+		.deadline = 1,
+	};
+
+	EXPECT_EQ(-EFAULT, ms_ioctl(self->pub, METASTORE_IOC_PUBLISH, &arg));
+	EXPECT_EQ(0, arg.deadline);
+	arg.deadline = 1;
+	arg.value = ms_ptr("value");
+	arg.flags |= METASTORE_F_CREATE;
+	EXPECT_EQ(-EEXIST, ms_ioctl(self->pub, METASTORE_IOC_PUBLISH, &arg));
+	EXPECT_EQ(0, arg.deadline);
+	EXPECT_TRUE(unchanged(self));
+}
+
 static bool is_in_state(pid_t pid, char state)
 {
 	__u64 end = ms_now(CLOCK_MONOTONIC) + ms_limit(10 * SECOND);

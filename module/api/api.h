@@ -88,7 +88,7 @@ static __always_inline int metastore_ioctl_put(struct metastore_call *call, size
  *
  * Copy only fields that the caller's structure has. It may be older and shorter, but it
  * has @first. Fault injection applies only if @first is the structure's first field: INFO,
- * STAT, SUBSCRIPTION and QUEUE. Most other commands report a change that is already made.
+ * STAT and SUBSCRIPTION. Most other commands report a change that is already made.
  *
  * Context: Process context, may sleep.
  * Return: 0 or -EFAULT.

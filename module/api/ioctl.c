@@ -36,6 +36,8 @@
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 56);
 static_assert(offsetof(struct metastore_set, version) == 32);
+static_assert(offsetof(struct metastore_set, deadline) == 52);
+static_assert(sizeof(struct metastore_touch) == 32);
 static_assert(sizeof(struct metastore_get) == 48);
 static_assert(offsetof(struct metastore_get, version) == 32);
 static_assert(sizeof(struct metastore_stat) == 72);
@@ -147,6 +149,9 @@ static int ioctl_store(struct metastore_call *call)
 	op.version = args->version;
 	op.ttl = args->ttl;
 	err = metastore_op_run(call->file, &op, waits ? &wait : NULL);
+	/* Also where it failed before it could wait. */
+	if (err != -ERESTARTSYS)
+		wait.deadline = 0;
 	if (waits && wait.deadline != args->deadline)
 		err = ioctl_keep_deadline(call, wait.deadline, err);
 	if (err && err != -EEXIST && err != -ESTALE)

@@ -74,8 +74,8 @@ struct metastore_slot {
  * METASTORE_CHAIN_MAX - greatest length of a chain
  *
  * One more node turns the chain into a tree. Only a transaction can exceed the limit,
- * since it preallocates before it knows how many nodes it adds to one chain. The next
- * insertion turns such a chain into a tree.
+ * since it preallocates before it knows how many nodes it adds to one chain: by up to
+ * METASTORE_ATOMIC_MAX - 1. The next insertion turns such a chain into a tree.
  */
 #define METASTORE_CHAIN_MAX	16
 

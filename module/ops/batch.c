@@ -109,6 +109,7 @@ static int batch_run_in_turn(struct metastore_file *file, struct metastore_batch
  * @preload:	preallocated memory for a new key
  * @found:	value before the transaction, or NULL. The bucket's lock keeps it until
  *		the commit, a reference afterwards, but for a TOUCH
+ * @old_end:	end of a TOUCH's value before it was renewed
  * @stored:	value that @change stored, or NULL; holds a reference
  * @delivery:	delivery of the change's event
  */
@@ -118,6 +119,7 @@ struct txn_op {
 	struct metastore_change change;
 	struct metastore_preload preload;
 	struct metastore_value *found;
+	ktime_t old_end;
 	struct metastore_value *stored;
 	struct metastore_delivery delivery;
 };
@@ -391,7 +393,43 @@ static int txn_judge_op(struct txn_op *top)
 	return 0;
 }
 
-/* Judge all operations, then charge the store. Returns 0 or -ECANCELED. */
+/* Take the renewals of all operations before @end back. */
+static void txn_restore_ends(struct txn *txn, const struct txn_op *end)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < end; top++)
+		if (txn_is_touch(top))
+			metastore_tie_restore(metastore_tie_of(top->found),
+					      &txn->file->store->expiry, top->old_end);
+}
+
+/*
+ * Renew what is to be renewed, after all operations are judged. One of these values may
+ * have expired since then, and is judged again as such. Returns 0 or -ECANCELED.
+ */
+static int txn_renew(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++) {
+		if (!txn_is_touch(top))
+			continue;
+		top->old_end = metastore_tie_of(top->found)->expiry.expires;
+		if (metastore_tie_renew(metastore_tie_of(top->found),
+					&txn->file->store->expiry, top->op.ttl))
+			continue;
+		txn_restore_ends(txn, top);
+		top->found = NULL;
+		return txn_refuse(txn, top, txn_judge_op(top));
+	}
+	return 0;
+}
+
+/*
+ * Judge all operations, renew, then charge the store: all that can fail. Returns 0 or
+ * -ECANCELED.
+ */
 static int txn_judge(struct txn *txn)
 {
 	struct txn_op *first = NULL;
@@ -412,9 +450,15 @@ static int txn_judge(struct txn *txn)
 		if (!first && top->change.value)
 			first = top;
 	}
+	err = txn_renew(txn);
+	if (err)
+		return err;
 	err = metastore_store_charge(txn->file->store, keys, bytes);
+	if (!err)
+		return 0;
+	txn_restore_ends(txn, txn->ops + txn->nr);
 	/* Only a change that stores a value can exceed a limit, so @first is not NULL. */
-	return err ? txn_refuse(txn, first, err) : 0;
+	return txn_refuse(txn, first, err);
 }
 
 static void txn_commit_op(struct txn *txn, struct txn_op *top)
@@ -428,12 +472,9 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 			metastore_value_get(top->found);
 		return;
 	}
-	if (txn_is_touch(top)) {
-		/* It was alive when it was judged, which is the batch's moment. */
-		metastore_tie_renew(metastore_tie_of(top->found), &txn->file->store->expiry,
-				    top->op.ttl);
+	/* It is done, see txn_renew(). */
+	if (txn_is_touch(top))
 		return;
-	}
 	event = &group->events[group->nr++];
 	top->stored = top->change.value;
 	if (top->stored)

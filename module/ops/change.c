@@ -379,17 +379,20 @@ int metastore_change_make(struct metastore_change *change)
  */
 int metastore_change_touch(struct metastore_change *change, u64 ttl)
 {
+	struct metastore_expiry *expiry = &change->key->bucket->store->expiry;
 	struct metastore_garbage garbage = {};
 	struct metastore_value *value;
+	bool late;
 	int err;
 
 	change->garbage = &garbage;
-	value = change_lock_live(change);
-	err = metastore_change_judge_touch(change, value);
-	if (!err && !metastore_tie_renew_in_time(metastore_tie_of(value),
-						 &change->key->bucket->store->expiry, ttl))
-		err = -ENOENT;
-	spin_unlock(&change->key->bucket->lock);
+	do {
+		value = change_lock_live(change);
+		err = metastore_change_judge_touch(change, value);
+		/* Then it has expired, and is removed and judged as such. */
+		late = !err && !metastore_tie_renew(metastore_tie_of(value), expiry, ttl);
+		spin_unlock(&change->key->bucket->lock);
+	} while (late);
 	metastore_garbage_free(&garbage);
 	return err;
 }

@@ -76,10 +76,11 @@ static int publish_wait_sleep(struct metastore_room *room, bool had_none, s64 ch
 {
 	int err = 0;
 
-	if (signal_pending(current))
-		return -ERESTARTSYS;
+	/* First: signals that come faster than a try takes must not prolong the wait. */
 	if (left <= 0)
 		return -ETIMEDOUT;
+	if (signal_pending(current))
+		return -ERESTARTSYS;
 	if (!had_none)
 		cond_resched();
 	else if (atomic64_read(&room->changes) != changes)
@@ -108,7 +109,7 @@ static ktime_t publish_wait_end(const struct metastore_wait *wait)
 	if (wait->deadline) {
 		left = wait->deadline - (u32)ktime_to_ms(now);
 		/* Beyond the timeout means past; one more for the rounding. */
-		if (left > wait->timeout + 1)
+		if (left > wait->timeout + 1 || (wait->timeout <= S32_MAX && (s32)left < 0))
 			left = 0;
 	}
 	return ktime_add_ms(now, left);
@@ -117,13 +118,13 @@ static ktime_t publish_wait_end(const struct metastore_wait *wait)
 /* Round up, so that a wait that is interrupted often does not end early. 0 means none. */
 static u32 publish_wait_deadline(const struct metastore_wait *wait, ktime_t end)
 {
-	return publish_wait_is_endless(wait) ? 0 : (u32)(ktime_to_ms(end) + 1) ?: 1;
+	return publish_wait_is_endless(wait) ? 0 : (u32)(ktime_to_ms(end) + 1) ?: U32_MAX;
 }
 
 /**
  * metastore_change_waiting() - Make a change once all lossless queues have room
  * @change:	the change, which stores a value
- * @wait:	how long to wait; its deadline is set after -ERESTARTSYS, else 0
+ * @wait:	how long to wait; its deadline is set after -ERESTARTSYS
  *
  * Context: Process context, may sleep.
  * Return:
@@ -157,9 +158,7 @@ int metastore_change_waiting(struct metastore_change *change, struct metastore_w
 	/* It is on this stack. */
 	change->reserved = NULL;
 	/* An interrupted deadline stays as it was: its rounding must not add up. */
-	if (err != -ERESTARTSYS)
-		wait->deadline = 0;
-	else if (!wait->deadline)
+	if (err == -ERESTARTSYS && !wait->deadline)
 		wait->deadline = publish_wait_deadline(wait, end);
 	return err;
 }

@@ -211,23 +211,24 @@ static void expiry_move(struct metastore_tie *tie, struct metastore_expiry *expi
 }
 
 /**
- * metastore_tie_renew() - Give a value that expires another time to live
- * @tie:	the tie of a value in a table
+ * metastore_tie_restore() - Give a value the end back that it had before a renewal
+ * @tie:	the tie of the value, in a table
  * @expiry:	the expiry of its store
- * @ttl:	time to live in ms from now, at most METASTORE_TTL_MAX
+ * @end:	its end before
  *
- * Context: Caller holds the bucket's lock. Takes @expiry's lock.
+ * Context: Caller holds the bucket's lock since the renewal. Takes @expiry's lock.
  */
-void metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl)
+void metastore_tie_restore(struct metastore_tie *tie, struct metastore_expiry *expiry,
+			   ktime_t end)
 {
-	expiry_move(tie, expiry, ktime_add(ktime_get_boottime(), ms_to_ktime(ttl)));
+	expiry_move(tie, expiry, end);
 }
 
 /**
- * metastore_tie_renew_in_time() - Renew a value unless a reader may have missed it
- * @tie:	as in metastore_tie_renew()
- * @expiry:	likewise
- * @ttl:	likewise
+ * metastore_tie_renew() - Renew a value that expires, unless a reader may have missed it
+ * @tie:	the tie of a value in a table
+ * @expiry:	the expiry of its store
+ * @ttl:	time to live in ms from now, at most METASTORE_TTL_MAX
  *
  * A reader without a lock may find that the value has expired just before it is renewed.
  * It must stay expired then, so its old end is restored. Until that it can be seen for a
@@ -236,17 +237,16 @@ void metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *exp
  * Context: Caller holds the bucket's lock. Takes @expiry's lock.
  * Return: false if the value expired meanwhile.
  */
-bool metastore_tie_renew_in_time(struct metastore_tie *tie, struct metastore_expiry *expiry,
-				 u64 ttl)
+bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl)
 {
 	ktime_t old = tie->expiry.expires;
 
-	metastore_tie_renew(tie, expiry, ttl);
-	/* Pairs with metastore_tie_is_over(), which reads the clock before the end. */
+	expiry_move(tie, expiry, ktime_add(ktime_get_boottime(), ms_to_ktime(ttl)));
+	/* Pairs with smp_rmb() in metastore_tie_is_over(). */
 	smp_mb();
 	if (likely(old > ktime_get_boottime()))
 		return true;
-	expiry_move(tie, expiry, old);
+	metastore_tie_restore(tie, expiry, old);
 	return false;
 }
 
@@ -258,9 +258,10 @@ bool metastore_tie_renew_in_time(struct metastore_tie *tie, struct metastore_exp
  */
 bool metastore_tie_is_over(const struct metastore_tie *tie)
 {
-	/* The clock first, see metastore_tie_renew_in_time(). */
 	ktime_t now = ktime_get_boottime();
 
+	/* The clock first. Pairs with smp_mb() in metastore_tie_renew(). */
+	smp_rmb();
 	return READ_ONCE(tie->expiry.expires) <= now;
 }
 

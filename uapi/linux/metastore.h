@@ -125,9 +125,9 @@
  * this event whatever its mask of events is.
  *
  * Time to live: it is counted on CLOCK_BOOTTIME from the moment of the store. Once
- * it has expired no command finds the value. A kernel worker removes the value and
- * sends METASTORE_EVENT_DELETED with METASTORE_EVENT_F_EXPIRED. The event is never
- * early. Three things delay it: the timer's slack of 1 ms, the worker's wait for a
+ * it has expired no command finds the value, but for the moment in which a TOUCH
+ * comes too late. A kernel worker removes the value and sends METASTORE_EVENT_DELETED
+ * with METASTORE_EVENT_F_EXPIRED. The event is never early. Three things delay it: the timer's slack of 1 ms, the worker's wait for a
  * CPU, and the removal of values that expired before. Until its removal the value
  * counts against the limits of the store.
  *
@@ -148,7 +148,7 @@
  * - A wait goes on after SIGSTOP and SIGCONT, after the freezer, and after a signal
  *   handler with SA_RESTART. It still ends at the time it had, by CLOCK_MONOTONIC.
  * - After EINTR a call with the same arguments waits until that time too. For a new
- *   wait set @deadline to 0. All other results leave 0 in it.
+ *   wait set @deadline to 0. Other results set it to 0; EBADF and EINVAL leave it.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -158,7 +158,7 @@
  * - EEXIST, ENOENT, ESTALE: the condition in @flags is not met
  * - EBUSY: another open file owns the value
  * - EINVAL: also two conditions, @ttl above METASTORE_TTL_MAX, METASTORE_F_WAIT in
- *   SET or in a batch, or @timeout without METASTORE_F_WAIT
+ *   SET or in a batch, or @timeout or @deadline without METASTORE_F_WAIT
  * - EAGAIN: METASTORE_F_WAIT: a lossless queue is full, and @timeout is 0 or the
  *   descriptor is non-blocking
  * - ETIMEDOUT: METASTORE_F_WAIT: a lossless queue stayed full until @timeout
