@@ -126,10 +126,11 @@
  *
  * Time to live: it is counted on CLOCK_BOOTTIME from the moment of the store. Once
  * it has expired no command finds the value, but for the moment in which a TOUCH
- * comes too late. A kernel worker removes the value and sends METASTORE_EVENT_DELETED
- * with METASTORE_EVENT_F_EXPIRED. The event is never early. Three things delay it: the timer's slack of 1 ms, the worker's wait for a
- * CPU, and the removal of values that expired before. Until its removal the value
- * counts against the limits of the store.
+ * comes too late. A kernel worker removes the value and sends
+ * METASTORE_EVENT_DELETED with METASTORE_EVENT_F_EXPIRED. The event is never early.
+ * Three things delay it: the timer's slack of 1 ms, the worker's wait for a CPU, and
+ * the removal of values that expired before. Until its removal the value counts
+ * against the limits of the store.
  *
  * Backpressure: PUBLISH with METASTORE_F_WAIT waits until every lossless queue
  * that is to get the event has room (see struct metastore_queue_info). Then all of
