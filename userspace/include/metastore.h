@@ -21,16 +21,17 @@
  *		Elsewhere NULL is an error of the caller, unless the description says
  *		what it means.
  * Threads	Any number of threads may use one struct mstore at once, without
- *		locks. Only mstore_close() must come last. An event buffer, list or
- *		batch belongs to one thread at a time. The library has no global
- *		state.
+ *		locks. Only mstore_close() must come last. An event buffer, list,
+ *		batch or lock belongs to one thread at a time. The library has no
+ *		global state.
  * fork		After fork() both processes share the open file, with its
  *		subscriptions, queue and owned keys. An event goes to one of them. A
  *		child that wants its own opens the store again. Descriptors are
  *		close-on-exec.
  * Signals	A signal handler without SA_RESTART makes mstore_wait(),
- *		mstore_read_events() and mstore_publish_with() with MSTORE_WAIT fail
- *		with EINTR, one with SA_RESTART only mstore_wait(). A process that
+ *		mstore_lock_acquire(), mstore_read_events() and mstore_publish_with()
+ *		with MSTORE_WAIT fail with EINTR, one with SA_RESTART only
+ *		mstore_wait() and mstore_lock_acquire(). A process that
  *		is stopped, frozen or suspended goes on waiting afterwards. A signal
  *		that the program survives interrupts no other function.
  * Atomicity	A failed call changes nothing. EFAULT is the exception: if only a
@@ -1508,6 +1509,179 @@ enum mstore_end {
  */
 int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
 		     int *code);
+
+/**
+ * DOC: Locks
+ *
+ * A lock has a key and one or more slots. Contenders take its slots in the order of
+ * arrival, across processes and threads. A slot is an owned key: it ends with its
+ * holder, however that ends, and the next contender takes it.
+ *
+ *	lock = mstore_lock_new(store, "printer", MSTORE_STRLEN, NULL);
+ *	if (lock && mstore_lock_acquire(lock, -1) == 1) {
+ *		(use the printer)
+ *		mstore_lock_release(lock);
+ *	}
+ *	mstore_lock_free(lock);
+ *
+ * These keys belong to the lock K:
+ *
+ * K		of a lock with one slot: its slot. With more it must be absent
+ * K.slot/N	slot N of several, from 1
+ * K.lock	number of slots, and the tickets of those that wait
+ * K.lock/T	ticket of one that waits
+ *
+ * The kernel alone decides which open store owns a slot. If K.lock is deleted or
+ * overwritten, those that wait lose their order, and a slot still has one holder.
+ */
+
+/** struct mstore_lock - one contender for a lock, or its holder */
+struct mstore_lock;
+
+/** MSTORE_LOCK_KEY_MAX - longest key of a lock in bytes: others are made of it */
+#define MSTORE_LOCK_KEY_MAX	233
+
+/** MSTORE_LOCK_SLOTS_MAX - most slots of a lock */
+#define MSTORE_LOCK_SLOTS_MAX	64
+
+/**
+ * struct mstore_lock_options - options of a lock
+ * @slots:	number of slots, 1 to MSTORE_LOCK_SLOTS_MAX; 0: 1, an exclusive lock
+ * @value:	value of the slot's key while it is held; ignored if @value_len is 0
+ * @value_len:	length of @value
+ * @reserved:	must be 0
+ */
+struct mstore_lock_options {
+	int slots;
+	const void *value;
+	size_t value_len;
+	uint64_t reserved[4];
+};
+
+/**
+ * mstore_lock_new() - make a contender for a lock
+ * @store:	store of the lock, opened with MSTORE_RDWR. It may be closed before the
+ *		lock is released
+ * @key:	key of the lock, 1 to MSTORE_LOCK_KEY_MAX bytes
+ * @key_len:	length of @key
+ * @options:	options; NULL: one slot, an empty value
+ *
+ * The contender opens the store twice for itself: once to own keys, once to wait. It
+ * does not contend before mstore_lock_acquire().
+ *
+ * Return: the lock, to be released with mstore_lock_free(); or NULL with errno:
+ *
+ * - EINVAL: @key is empty, or the slots are not 0 to MSTORE_LOCK_SLOTS_MAX
+ * - ENAMETOOLONG: @key is longer than MSTORE_LOCK_KEY_MAX
+ * - EMSGSIZE: the value is longer than the store's max_value
+ * - EACCES: @store lacks MSTORE_READ or MSTORE_WRITE
+ * - EMFILE, ENFILE: too many descriptors
+ */
+struct mstore_lock *mstore_lock_new(struct mstore *store, const void *key, size_t key_len,
+				    const struct mstore_lock_options *options);
+
+/**
+ * mstore_lock_free() - release a lock, and the contender
+ * @lock:	lock, or NULL
+ *
+ * As mstore_lock_release(), then the open stores are closed. After fork() only one of
+ * the processes may call it: they share the lock.
+ */
+void mstore_lock_free(struct mstore_lock *lock);
+
+/**
+ * mstore_lock_acquire() - wait for a slot of a lock and take it
+ * @lock:	lock
+ * @timeout_ms:	longest wait in ms; 0: no wait; negative: no limit
+ *
+ * The first call enters the queue. The place there stays after the timeout and after
+ * EINTR, until mstore_lock_release(): a later call goes on waiting. So an event loop
+ * can call it with 0, and again each time that mstore_lock_fd() is readable.
+ *
+ * All contenders name the same number of slots. Another number is accepted once none of
+ * them waits or holds a slot.
+ *
+ * Return: 1 when @lock holds a slot, 0 at the timeout, or -1 with errno:
+ *
+ * - EALREADY: @lock holds a slot, or held one that it has lost
+ * - EBUSY: the lock is in use with another number of slots; or several slots are
+ *   wanted, and the key itself exists; or another open store owns K.lock
+ * - EMSGSIZE: so many wait that their tickets, 17 bytes each, exceed max_value
+ * - ENOSPC: the store is full
+ * - EPROTO: K.lock or a ticket has another program's value
+ * - ENOBUFS: as in mstore_subscribe()
+ * - EINTR: a signal handler ran
+ */
+int mstore_lock_acquire(struct mstore_lock *lock, int timeout_ms);
+
+/**
+ * mstore_lock_is_held() - ask whether a lock is still held
+ * @lock:	lock
+ *
+ * A holder loses its slot when another open store steals or deletes the slot's key
+ * (MSTORE_STEAL, MSTORE_FLUSH_STEAL). mstore_lock_fd() is then readable until this
+ * function is called.
+ *
+ * Return: 1 if so; 0 if the lock was lost or is not held; or -1 with the errors of
+ * every function.
+ */
+int mstore_lock_is_held(struct mstore_lock *lock);
+
+/**
+ * mstore_lock_number() - get the fencing number of a held lock
+ * @lock:	lock
+ *
+ * The number is the version of the slot's key as the slot was taken. Each holder of a
+ * slot has a higher one than the holder before. A resource that refuses numbers below
+ * the highest that it has seen is safe from a holder that does not know of its loss. The
+ * numbers of different slots do not compare: such a resource belongs to one slot.
+ *
+ * Return: the number, 0 if no slot was taken.
+ */
+uint64_t mstore_lock_number(const struct mstore_lock *lock);
+
+/**
+ * mstore_lock_slot() - get the slot of a held lock
+ * @lock:	lock
+ *
+ * Return: the slot, from 1; 0 if none was taken.
+ */
+int mstore_lock_slot(const struct mstore_lock *lock);
+
+/**
+ * mstore_lock_fd() - get the descriptor of a lock for a poll loop
+ * @lock:	lock
+ *
+ * While @lock waits, readable means: call mstore_lock_acquire(). While it is held:
+ * call mstore_lock_is_held(). The lock owns the descriptor: do not close or read it.
+ *
+ * Return: the descriptor. Never fails.
+ */
+int mstore_lock_fd(const struct mstore_lock *lock);
+
+/**
+ * mstore_lock_store() - get the open store that owns the slot of a lock
+ * @lock:	lock
+ *
+ * With it a holder can change the value of the slot's key, by MSTORE_OWNED. Processes
+ * that inherit its descriptor hold the lock too. The lock owns the store: do not close
+ * it.
+ *
+ * Return: the store. Never fails.
+ */
+struct mstore *mstore_lock_store(const struct mstore_lock *lock);
+
+/**
+ * mstore_lock_release() - give a slot back, or leave the queue
+ * @lock:	lock
+ *
+ * @lock can be acquired again.
+ *
+ * Return: 0, also if @lock neither waited nor held a slot; or -1 with errno:
+ *
+ * - ENOLCK: the slot was lost before
+ */
+int mstore_lock_release(struct mstore_lock *lock);
 
 #ifdef __cplusplus
 }
