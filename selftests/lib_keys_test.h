@@ -18,15 +18,15 @@
 
 static const struct mstore_options owned = { .flags = MSTORE_OWNED };
 
-static int set_with(struct mstore *store, const char *value,
-		    const struct mstore_options *options, uint64_t *version)
+static inline int set_with(struct mstore *store, const char *value,
+			   const struct mstore_options *options, uint64_t *version)
 {
 	return mstore_set_with(store, KEY, strlen(KEY), value, strlen(value), options,
 			       version);
 }
 
 /* Whether the key has this value; NULL: none. */
-static bool holds(struct mstore *store, const char *value)
+static inline bool holds(struct mstore *store, const char *value)
 {
 	char *found = mstore_get_alloc(store, KEY, strlen(KEY), NULL, NULL);
 	bool same;
@@ -39,7 +39,7 @@ static bool holds(struct mstore *store, const char *value)
 	return same;
 }
 
-static int owner_of(struct mstore *store)
+static inline int owner_of(struct mstore *store)
 {
 	struct mstore_stat stat;
 
@@ -47,7 +47,7 @@ static int owner_of(struct mstore *store)
 }
 
 /* A child that does not outlive a test that failed. */
-static pid_t fork_child(void)
+static inline pid_t fork_child(void)
 {
 	pid_t pid = fork();
 
@@ -57,7 +57,7 @@ static pid_t fork_child(void)
 }
 
 /* Its exit status; -1 if it had none. */
-static int join(pid_t pid)
+static inline int join(pid_t pid)
 {
 	int status;
 
