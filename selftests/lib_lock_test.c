@@ -305,15 +305,13 @@ TEST_F(store, lock_wait_is_interrupted_and_goes_on)
 
 /* Loss */
 
-#define EXPECT_LOST(lock) do {						\
-	EXPECT_TRUE(readable(lock));					\
-	EXPECT_EQ(0, mstore_lock_is_held(lock));			\
-	EXPECT_FALSE(readable(lock));					\
-	EXPECT_ERRNO(EALREADY, mstore_lock_acquire(lock, 0));		\
-	EXPECT_NE(0, mstore_lock_number(lock));				\
-	EXPECT_ERRNO(ENOLCK, mstore_lock_release(lock));		\
-	EXPECT_EQ(0, mstore_lock_release(lock));			\
-} while (0)
+static bool is_lost(struct mstore_lock *lock)
+{
+	return readable(lock) && !mstore_lock_is_held(lock) && !readable(lock) &&
+	       mstore_lock_acquire(lock, 0) == -1 && errno == EALREADY &&
+	       mstore_lock_number(lock) && mstore_lock_release(lock) == -1 && errno == ENOLCK &&
+	       !mstore_lock_release(lock);
+}
 
 TEST_F(store, lock_lost_by_theft)
 {
@@ -323,14 +321,14 @@ TEST_F(store, lock_lost_by_theft)
 	ASSERT_EQ(1, mstore_lock_acquire(lock, 0));
 	EXPECT_FALSE(readable(lock));
 	EXPECT_EQ(0, set_with(self->store, "mine", &steal, NULL));
-	EXPECT_LOST(lock);
+	EXPECT_TRUE(is_lost(lock));
 	EXPECT_TRUE(holds(self->store, "mine"));
 	EXPECT_EQ(0, mstore_lock_acquire(lock, 0));
 	EXPECT_EQ(0, mstore_delete(self->store, KEY, strlen(KEY), NULL));
 	EXPECT_EQ(1, mstore_lock_acquire(lock, 0));
 
 	EXPECT_EQ(1, mstore_publish_with(self->store, KEY, strlen(KEY), "", 0, &steal, NULL));
-	EXPECT_LOST(lock);
+	EXPECT_TRUE(is_lost(lock));
 	EXPECT_EQ(0, mstore_delete(self->store, KEY, strlen(KEY), NULL));
 	mstore_lock_free(lock);
 }
@@ -343,14 +341,14 @@ TEST_F(store, lock_lost_by_deletion_and_flush)
 	ASSERT_EQ(1, contend(self->store, locks, 2, 1));
 	EXPECT_EQ(0, mstore_delete_with(self->store, KEY, strlen(KEY), &steal, NULL));
 	EXPECT_EQ(1, mstore_lock_acquire(locks[1], 0));
-	EXPECT_LOST(locks[0]);
+	EXPECT_TRUE(is_lost(locks[0]));
 	EXPECT_EQ(1, mstore_lock_is_held(locks[1]));
 	EXPECT_EQ(0, mstore_flush(self->store, KEY, MSTORE_STRLEN, MSTORE_ANY_BUCKET, 0, NULL,
 				  NULL));
 	EXPECT_EQ(1, mstore_lock_is_held(locks[1]));
 	EXPECT_EQ(0, mstore_flush(self->store, KEY, MSTORE_STRLEN, MSTORE_ANY_BUCKET,
 				  MSTORE_FLUSH_STEAL, NULL, NULL));
-	EXPECT_LOST(locks[1]);
+	EXPECT_TRUE(is_lost(locks[1]));
 	free_all(locks, 2);
 }
 
@@ -363,7 +361,7 @@ TEST_F(store, slot_lost)
 	EXPECT_EQ(0, mstore_delete_with(self->store, KEY ".slot/2", MSTORE_STRLEN, &steal, NULL));
 	EXPECT_EQ(1, mstore_lock_acquire(locks[2], 0));
 	EXPECT_FALSE(readable(locks[0]));
-	EXPECT_LOST(locks[1]);
+	EXPECT_TRUE(is_lost(locks[1]));
 	EXPECT_EQ(1, mstore_lock_is_held(locks[0]));
 	free_all(locks, 3);
 	EXPECT_EQ(0, keys_of(self->store));
@@ -603,14 +601,14 @@ TEST_F(store, queue_that_is_none)
 {
 	static const char *const texts[] = {
 		"", "x", "0", "65", "-1", "1 ", "1 18ec7a1b6a600d7", "1 18ec7a1b6a600d7x",
-		"118ec7a1b6a600d761",
+		"118ec7a1b6a600d761", NULL
 	};
 	struct mstore_lock *locks[2];
 
 	ASSERT_EQ(1, contend(self->store, locks, 2, 1));
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		EXPECT_EQ(0, mstore_set(self->store, QUEUE, MSTORE_STRLEN, texts[i], strlen(texts[i]),
-					NULL));
+	for (int i = 0; texts[i]; i++) {
+		EXPECT_EQ(0, mstore_set(self->store, QUEUE, MSTORE_STRLEN, texts[i],
+					MSTORE_STRLEN, NULL));
 		EXPECT_ERRNO(EPROTO, mstore_lock_acquire(locks[1], 0));
 	}
 	EXPECT_EQ(1, mstore_lock_is_held(locks[0]));
