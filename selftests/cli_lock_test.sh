@@ -180,6 +180,33 @@ test_a_fenced_resource_refuses_an_outdated_holder()
 	kill -KILL "$sub"
 }
 
+# The examples of the manual.
+test_examples()
+{
+	local i
+
+	for i in 1 2; do
+		# shellcheck disable=SC2016
+		run mstore lock report -- sh -c '
+			mstore update last -- sh -c "
+				read -r highest text
+				[ $METASTORE_LOCK_NUMBER -ge \${highest:-0} ] || exit 9
+				echo $METASTORE_LOCK_NUMBER done"'
+		expect 0 ''
+	done
+	# shellcheck disable=SC2016
+	METASTORE_LOCK_NUMBER=5 run sh -c '
+		mstore update last -- sh -c "
+			read -r highest text
+			[ $METASTORE_LOCK_NUMBER -ge \${highest:-0} ] || exit 9
+			echo $METASTORE_LOCK_NUMBER done"'
+	expect 9 ''
+	run mstore get last
+	expect_line '[0-9]{19} done'
+	run mstore lock --slots 3 --on-loss build -- echo made
+	expect 0 $'made\n'
+}
+
 # Starts a command that says what it gets. It ends by itself, with status 7.
 start_lossy()
 {
