@@ -677,6 +677,26 @@ TEST_F(store, more_waiters_than_the_queue_can_name)
 	mstore_close(store);
 }
 
+TEST_F(store, killed_waiters_leave_room_for_others)
+{
+	const struct mstore_limits limits = { .max_value = 1 + 2 * 17 };
+	struct mstore *store = mstore_create(self->store, &limits, MSTORE_RDWR);
+	struct mstore_lock *locks[2];
+	pid_t waiters[2];
+
+	ASSERT_EQ(1, contend(store, locks, 1, 1));
+	for (int i = 0; i < 2; i++)
+		waiters[i] = fork_contender(store, 1);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_LT(0, waiters[i]);
+		end(waiters[i]);
+	}
+	EXPECT_EQ(0, contend(store, locks + 1, 1, 1));
+	free_all(locks, 2);
+	EXPECT_EQ(0, keys_of(store));
+	mstore_close(store);
+}
+
 TEST_F(store, no_room_for_a_ticket)
 {
 	const struct mstore_limits limits = { .max_keys = 2 };
