@@ -463,6 +463,31 @@ TEST_F(batch, as_many_locks_as_may_be)
 	EXPECT_EQ(2, ms_keys(self->fd));
 }
 
+/* Keys of an atomic batch, together: one byte more than may be, and as many */
+TEST_F(batch, emsgsize_keys)
+{
+	enum { LEN = METASTORE_ATOMIC_KEYS / METASTORE_ATOMIC_MAX };
+	static char keys[METASTORE_ATOMIC_MAX][LEN + 2];
+	struct metastore_op *ops = many_sets();
+	__u32 i;
+
+	for (i = 0; i < METASTORE_ATOMIC_MAX; i++) {
+		memset(keys[i], 'k', LEN + (i == 70));
+		keys[i][0] = i;
+		ops[i] = ms_op(METASTORE_OP_SET, keys[i], "v", 1);
+		ops[i].key_len = LEN + (i == 70);
+		ops[i].result = POISON32;
+	}
+	expect_no_batch(_metadata, self, -EMSGSIZE,
+			batch_of(ops, METASTORE_ATOMIC_MAX, ATOMIC));
+	ops[70].key_len = LEN;
+	EXPECT_EQ(0, ms_batch(self->fd, ops, METASTORE_ATOMIC_MAX, ATOMIC, NULL));
+	EXPECT_EQ(2 + METASTORE_ATOMIC_MAX, ms_keys(self->fd));
+	/* One after the other they may be longer */
+	ops[70].key_len = LEN + 1;
+	EXPECT_EQ(0, ms_batch(self->fd, ops, METASTORE_ATOMIC_MAX, 0, NULL));
+}
+
 TEST_F(batch, einval_op_size)
 {
 	struct metastore_op *ops = many_sets();

@@ -235,6 +235,8 @@ test_atomic_has_its_limits()
 {
 	run mstore batch --atomic < <(printf 'set k%s 1\n' {1..129})
 	expect 2 '' 'mstore: line 129: batch: --atomic: must be 1 to 128 operations'
+	run mstore batch --atomic < <(printf 'set %0200d 1\n' {1..41})
+	expect 2 '' 'mstore: line 41: batch: --atomic: the keys must have at most 8192 bytes together'
 	run_batch $'set a 1\nset b 1\nget a' --atomic
 	expect 2 '' 'mstore: line 3: batch: --atomic: line 1 already has this key'
 	run mstore ls

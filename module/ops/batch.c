@@ -208,18 +208,22 @@ static int txn_copy_ops(struct txn *txn, const struct metastore_batch *batch)
 }
 
 /*
- * Copy keys and values in and allocate memory for the changes. Returns 0, -ECANCELED, or
- * -EINVAL if two operations have the same key.
+ * Copy keys and values in and allocate memory for the changes. Returns 0, -ECANCELED,
+ * -EINVAL if two operations have the same key, or -EMSGSIZE if the keys are too long.
  */
 static int txn_prepare(struct txn *txn)
 {
-	u32 i, j;
+	u32 i, j, bytes = 0;
 	int err;
 
 	for (i = 0; i < txn->nr; i++) {
 		err = txn_prepare_op(txn->file, &txn->ops[i]);
 		if (err)
 			return txn_refuse(txn, &txn->ops[i], err);
+		/* This bounds delivery_give_group(). */
+		bytes += txn->ops[i].buffer.key.len;
+		if (bytes > METASTORE_ATOMIC_KEYS)
+			return -EMSGSIZE;
 		for (j = 0; j < i; j++)
 			if (metastore_key_equal(&txn->ops[i].buffer.key,
 						&txn->ops[j].buffer.key))

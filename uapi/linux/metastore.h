@@ -692,6 +692,11 @@ struct metastore_op {
 					 * spinlocks are held at once, and a CPU
 					 * counts at most 255
 					 */
+#define METASTORE_ATOMIC_KEYS	8192	/* bytes of all its keys: for each of them
+					 * there can be a prefix that an open file
+					 * subscribed to, and it gets all events
+					 * under one lock
+					 */
 
 /** METASTORE_BATCH_ATOMIC - run all operations at one moment, or none */
 #define METASTORE_BATCH_ATOMIC	0x0001
@@ -711,7 +716,8 @@ struct metastore_op {
  * others.
  *
  * METASTORE_BATCH_ATOMIC runs all operations at one moment, or none. It allows
- * METASTORE_ATOMIC_MAX operations, each on another key.
+ * METASTORE_ATOMIC_MAX operations, each on another key, with METASTORE_ATOMIC_KEYS
+ * bytes of keys together.
  *
  * - No other change and no other atomic batch comes between the operations. This
  *   holds for batches that only read, too.
@@ -732,6 +738,7 @@ struct metastore_op {
  * - EINVAL: also @nr is 0 or too large, @op_size is too small, or an atomic batch has
  *   a key twice
  * - E2BIG: also @op_size above 4096
+ * - EMSGSIZE: the keys of an atomic batch have more than METASTORE_ATOMIC_KEYS bytes
  * - ECANCELED: an operation of an atomic batch failed
  * - EFAULT: @ops is bad. Without METASTORE_BATCH_ATOMIC the operations before that
  *   point have run; an atomic batch may have run

@@ -668,6 +668,9 @@ struct mstore_batch;
 /** MSTORE_ATOMIC_MAX - most operations of an atomic batch */
 #define MSTORE_ATOMIC_MAX	128
 
+/** MSTORE_ATOMIC_KEYS - most bytes that the keys of an atomic batch have together */
+#define MSTORE_ATOMIC_KEYS	8192
+
 /**
  * enum mstore_batch_flags - options of mstore_batch_run()
  * @MSTORE_BATCH_ATOMIC: run all operations at one moment, or none
@@ -810,6 +813,7 @@ int mstore_batch_count(const struct mstore_batch *batch);
  *
  * - ECANCELED: an operation of an atomic batch failed (mstore_batch_failed())
  * - EINVAL: also an atomic batch with too many operations, or with two on one key
+ * - EMSGSIZE: an atomic batch with more than MSTORE_ATOMIC_KEYS bytes of keys
  *
  * After any other error than ECANCELED no operation took effect, and each has that
  * error as its result.

@@ -187,12 +187,17 @@ static void check_atomic(void)
 {
 	struct bytes key = waiting[waiting_count].key;
 	const struct operation *op;
+	static size_t bytes;
 
 	if (waiting_count == MSTORE_ATOMIC_MAX)
 		die_usage(&cmd_batch, "--atomic: must be 1 to %d operations", MSTORE_ATOMIC_MAX);
 	for (op = waiting; op < waiting + waiting_count; op++)
 		if (op->key.len == key.len && !memcmp(op->key.data, key.data, key.len))
 			die_usage(&cmd_batch, "--atomic: line %lu already has this key", op->line);
+	bytes += key.len;
+	if (bytes > MSTORE_ATOMIC_KEYS)
+		die_usage(&cmd_batch, "--atomic: the keys must have at most %d bytes together",
+			  MSTORE_ATOMIC_KEYS);
 }
 
 /* The writer of the lines may wait for an answer before the next one. */
