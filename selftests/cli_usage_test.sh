@@ -383,6 +383,33 @@ test_without_permission_it_says_who_has_it()
 	expect 3 '' 'mstore: /dev/metastore: permission denied: owner root, group root, mode 0660*'
 }
 
+test_a_value_that_may_be_left_out_stands_behind_an_equals_sign()
+{
+	run mstore pub --wait 5s k
+	expect 2 '' "mstore: pub: '5s' behind --wait: write --wait=5s, *"
+	run mstore sub --exec true --restart HUP k
+	expect 2 '' "mstore: sub: 'HUP' behind --restart: write --restart=HUP, *"
+	run mstore lock --on-loss USR1 -- true
+	expect 2 '' "mstore: lock: 'USR1' behind --on-loss: write --on-loss=USR1, *"
+	run mstore pub --wait -- 5s v
+	expect 0 ''
+	run mstore pub --wait 5 v
+	expect 0 ''
+	run mstore get 5s 5
+	expect 0 $'5s v\n5 v\n'
+}
+
+test_an_empty_store_is_not_the_default_one()
+{
+	mstore set k 1
+	run mstore --store '' flush --all
+	expect 2 '' 'mstore: --store: PATH is empty; *'
+	run mstore flush --store '' --all
+	expect 2 '' 'mstore: --store: PATH is empty; *'
+	METASTORE_STORE='' run mstore get k
+	expect 0 $'1\n'
+}
+
 # Runs a command of the table by a user who may only read the device, or only write it.
 as_user()
 {

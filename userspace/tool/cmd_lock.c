@@ -24,7 +24,7 @@
 enum { OPT_VALUE = OPT_OWN, OPT_SLOTS, OPT_ON_LOSS, OPT_CLOSE };
 
 static const struct tool_option options[] = {
-	{ OPT_SLOTS, "slots", "N", "so many commands hold the lock at a time, 1 if not given" },
+	{ OPT_SLOTS, "slots", "N", "at most N commands hold the lock at a time; 1 by default" },
 	{ OPT_TIMEOUT, "timeout", "TIME", "wait at most this long, then end with status 124" },
 	{ OPT_ON_LOSS, "on-loss", "[=SIGNAL]",
 	  "send SIGNAL to the command, or TERM, when the\nlock is taken from it" },

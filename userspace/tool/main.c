@@ -129,7 +129,7 @@ static int parse_options(int argc, char **argv)
 			print_words(argv[optind]);
 			return STATUS_YES;
 		case OPT_STORE:
-			settings.store = optarg;
+			set_store(optarg);
 			break;
 		default:
 			die(STATUS_USAGE, argv[optind - 1], "%s; see mstore --help",

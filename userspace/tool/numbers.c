@@ -85,6 +85,14 @@ static bool read_duration(const char *text, uint64_t *ns)
 	return s == end && !__builtin_add_overflow(whole, fraction, ns);
 }
 
+/* With a unit: a number alone can be anything. */
+bool is_duration(const char *text)
+{
+	uint64_t ns;
+
+	return text[strspn(text, "0123456789.")] && read_duration(text, &ns);
+}
+
 /* In the largest unit that tells it exactly. */
 static const char *duration_text(char text[32], uint64_t ms)
 {

@@ -11,6 +11,7 @@
 #include "options.h"
 #include "output.h"
 #include "settings.h"
+#include "signals.h"
 
 /* Where the help of options says what they do. */
 #define HELP_COLUMN	23
@@ -232,6 +233,35 @@ static void add_exception(const char *text)
 	settings.except[settings.except_count++] = text;
 }
 
+/* "$STORE" of a script in which that is not set must not mean the machine's store. */
+void set_store(const char *path)
+{
+	if (!*path)
+		die(STATUS_USAGE, "--store", "PATH is empty; leave the option out for the default");
+	settings.store = path;
+}
+
+/*
+ * A value that may be left out belongs to its option, with '='. A word that looks like
+ * one is not taken for an operand.
+ */
+static void refuse_value_behind(const struct command *cmd, const struct tool_option *option,
+				int argc, char **argv)
+{
+	if (optarg || optind >= argc || !option->name || !option->arg || option->arg[0] != '[' ||
+	    !(is_signal(argv[optind]) || is_duration(argv[optind])))
+		return;
+	die_usage(cmd, "'%s' behind --%s: write --%s=%s, or -- before operands", argv[optind],
+		  option->name, option->name, argv[optind]);
+}
+
+static const struct tool_option *find_option(const struct tool_option *table, int value)
+{
+	while (table->name && table->value != value)
+		table++;
+	return table;
+}
+
 /* Options that several subcommands have. Returns false if @option is none. */
 static bool shared_option(const struct command *cmd, int option)
 {
@@ -239,7 +269,7 @@ static bool shared_option(const struct command *cmd, int option)
 
 	switch (option) {
 	case OPT_STORE:
-		settings.store = optarg;
+		set_store(optarg);
 		return true;
 	case OPT_JSON:
 		settings.json = true;
@@ -307,7 +337,10 @@ static int next_own_option(const struct command *cmd, int argc, char **argv,
 		die_usage(cmd, "option %s needs a value", argv[optind - 1]);
 	case '?':
 		unknown_option(cmd, argv);
+	case -1:
+		return option;
 	default:
+		refuse_value_behind(cmd, find_option(own, option), argc, argv);
 		return option;
 	}
 }

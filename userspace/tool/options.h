@@ -74,8 +74,8 @@ enum {
 	{ OPT_TTL, "ttl", "TIME", "the value expires after TIME, such as 500ms or 2h" }
 #define OPTION_HELD \
 	{ OPT_HELD, "held", NULL, \
-	  "through the open file of the mstore hold or lock around\n" \
-	  "this command, to which the key then belongs" }
+	  "write as the owner: through the open file of the\n" \
+	  "mstore hold or lock that runs this command" }
 #define OPTION_BUCKET		{ OPT_BUCKET, "bucket", "N", "only keys of bucket N" }
 #define OPTION_EXCEPT \
 	{ OPT_EXCEPT, "except", "PREFIX", "leave out keys that start with PREFIX; repeatable" }
@@ -84,6 +84,7 @@ PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char 
 
 extern const struct tool_option common_options[];
 
+void set_store(const char *path);
 int read_option(int argc, char **argv, const struct tool_option *own,
 		const struct tool_option *common);
 void print_option_words(const struct tool_option *table);
@@ -104,6 +105,7 @@ const char *value_operands(void);
 void want_ttl(const struct command *cmd);
 char **operand_command(const struct command *cmd, int argc, char **argv, const char *names);
 
+bool is_duration(const char *text);
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,
 		      uint64_t least, uint64_t most);
 uint64_t parse_duration(const struct command *cmd, const char *option, const char *text,

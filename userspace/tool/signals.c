@@ -30,6 +30,12 @@ static int named(const char *text)
 	return 0;
 }
 
+/* A name in capitals: a number, or a word in small letters, can be anything. */
+bool is_signal(const char *text)
+{
+	return isupper((unsigned char)*text) && named(text);
+}
+
 int parse_signal(const struct command *cmd, const char *option, const char *text)
 {
 	int number = numbered(text);

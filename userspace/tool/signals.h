@@ -5,6 +5,7 @@
 
 #include "options.h"
 
+bool is_signal(const char *text);
 int parse_signal(const struct command *cmd, const char *option, const char *text);
 
 #endif
