@@ -25,7 +25,7 @@ test_hold_becomes_the_command()
 	expect 1 '' 'mstore: k: no such key'
 }
 
-# What is written with --held belongs to the open file that holds the key.
+# A key that --held writes belongs to the open file of hold or lock.
 test_the_holder_changes_its_own_key()
 {
 	start_sub --format '%k %e %v %w' -n 6 k more
@@ -427,7 +427,7 @@ test_private_has_limits_of_its_own()
 	expect 2 '' "mstore: private: --queue-len *: must be a number from 1 to 1048576*"
 	run mstore private --queue-bytes 4095 -- true
 	expect 2 '' "mstore: private: --queue-bytes *: must be a number from 4096 to 1073741824*"
-	# What the tool lets pass, the module takes.
+	# The module takes all that the tool lets pass.
 	run mstore private --buckets 65536 --max-value 16777216 --max-keys 2147483648 \
 		--max-bytes 9223372036854775807 --queue-len 1048576 --queue-bytes 1073741824 -- true
 	expect 0 ''

@@ -421,7 +421,7 @@ as_user()
 	chmod 660 /dev/metastore
 }
 
-# What the device must be open for, the input, and the command.
+# Access that the device must be open for, the input, and the command.
 access_table="
 read get a
 read ls

@@ -14,7 +14,7 @@
 
 #define MS	1000000L
 
-/* What all of them share */
+/* Shared by all of them */
 static struct board {
 	int count;
 	bool go;			/* all have joined: the first ones may give back */

@@ -566,7 +566,7 @@ TEST_F(store, queue_stays_short)
 	mstore_lock_free(holder);
 }
 
-/* What others do to the queue */
+/* Others change the queue */
 
 TEST_F(store, queue_that_was_deleted)
 {

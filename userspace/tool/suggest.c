@@ -7,7 +7,7 @@
 /* A longer word is no slip of a subcommand's name. */
 #define WORD_MAX	12
 
-/* What other tools call it. */
+/* Names that other tools have for it. */
 static const struct {
 	const char *word;
 	const char *name;
