@@ -167,7 +167,7 @@ TEST_F(waiting, epoll_edge)
 	EXPECT_EQ(1, epoll_count(ep, 0));
 }
 
-/* What a read leaves, or has no room for, is a new edge */
+/* Records that a read leaves, or has no room for, are a new edge */
 TEST_F(waiting, epoll_edge_for_what_is_left)
 {
 	int ep = epoll_on(self->fd, EPOLLIN | EPOLLET), i;
