@@ -7,7 +7,7 @@
  * Deliveries to many subscribers release the lock in between: the key's next writer
  * then completes the delivery first, see delivery.c.
  *
- * Functions shared with batch.c are still inline, since most of their calls are here.
+ * Functions shared with txn.c are still inline, since most of their calls are here.
  */
 #include <linux/jiffies.h>
 #include <linux/sched.h>

@@ -3,7 +3,7 @@
  * Operations on one key, for a single command or for a batch. An operation first checks
  * and copies its arguments, without a lock. Then it reads or changes the key.
  *
- * Functions shared with batch.c are still inline, since most of their calls are here.
+ * Functions shared with txn.c are still inline, since most of their calls are here.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
