@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fast path of GET, SET and PUBLISH, which serves nearly all calls: no flag, no time to
- * live, for a GET also an inline value and resident user memory.
+ * Fast path of GET, SET and PUBLISH, which serves nearly all calls: no flag but one
+ * condition, no time to live, for a GET also an inline value and resident user memory.
  *
  * One function does all the work from the arguments to the result. A GET takes no lock
  * and no reference. All other calls, also those with invalid arguments, return -EAGAIN and
@@ -17,6 +17,9 @@
 #include "ops/change.h"
 #include "ops/file.h"
 #include "ops/ops.h"
+
+/* Conditions of a SET or PUBLISH; the fast path takes at most one of them. */
+#define CONDITIONS	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)
 
 /* Longest key of a GET on the fast path, in bytes. */
 #define SHORT_KEY	64
@@ -194,7 +197,8 @@ int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 static inline bool fastpath_is_simple(const struct metastore_file *file,
 				      const struct metastore_set *args)
 {
-	return !(args->flags | args->ttl | args->timeout | args->deadline) &&
+	return !((args->flags & ~CONDITIONS) | (args->flags & (args->flags - 1)) | args->ttl |
+		 args->timeout | args->deadline) &&
 	       args->key_len && args->key_len <= METASTORE_KEY_MAX &&
 	       args->value_len <= file->store->limits.max_value;
 }
@@ -211,6 +215,14 @@ static inline int fastpath_put_result(struct metastore_set __user *uargs, u64 ve
 fault:
 	user_write_access_end();
 	return -EFAULT;
+}
+
+/* After a condition that is not met the version of the present value is a result. */
+static noinline int fastpath_put_refusal(struct metastore_set __user *uargs, u64 version, int err)
+{
+	if (err == -EEXIST || err == -ESTALE)
+		return put_user(version, &uargs->version) ?: err;
+	return err;
 }
 
 /**
@@ -247,7 +259,8 @@ int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u3
 	change.key = &key;
 	change.value = value;
 	change.by = &file->owner;
-	change.flags = 0;
+	change.flags = args.flags;
+	change.version = args.version;
 	change.type = metastore_op_event(op);
 	change.event_flags = 0;
 	change.queues = 0;
@@ -255,7 +268,7 @@ int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u3
 	err = metastore_change_make(&change);
 	if (unlikely(err)) {
 		metastore_value_put(value);
-		return err;
+		return fastpath_put_refusal(uargs, change.version, err);
 	}
 	return fastpath_put_result(uargs, change.version,
 				   op == METASTORE_OP_PUBLISH ? change.queues : 0);
