@@ -69,8 +69,7 @@ inline int metastore_change_judge(struct metastore_change *change,
 
 /**
  * metastore_change_judge_touch() - Check whether a time to live can be renewed
- * @change:	the change, without a value; its version is set, as in
- *		metastore_change_judge(), and on success to @old's
+ * @change:	the change, without a value; after -ESTALE its version is @old's, or 0
  * @old:	present value, not expired, or NULL
  *
  * Context: Caller holds the bucket's lock.
@@ -81,12 +80,7 @@ int metastore_change_judge_touch(struct metastore_change *change,
 {
 	int err = metastore_change_judge(change, old);
 
-	if (err)
-		return err;
-	if (!metastore_value_expires(old))
-		return -ENODATA;
-	change->version = old->version;
-	return 0;
+	return err ?: metastore_value_expires(old) ? 0 : -ENODATA;
 }
 
 /**
@@ -391,6 +385,8 @@ int metastore_change_touch(struct metastore_change *change, u64 ttl)
 		err = metastore_change_judge_touch(change, value);
 		/* Then it has expired, and is removed and judged as such. */
 		late = !err && !metastore_tie_renew(metastore_tie_of(value), expiry, ttl);
+		if (!err && !late)
+			change->version = value->version;
 		spin_unlock(&change->key->bucket->lock);
 	} while (late);
 	metastore_garbage_free(&garbage);

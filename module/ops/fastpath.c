@@ -18,9 +18,6 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-/* Conditions of a SET or PUBLISH; the fast path takes at most one of them. */
-#define CONDITIONS	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)
-
 /* Longest key of a GET on the fast path, in bytes. */
 #define SHORT_KEY	64
 
@@ -197,8 +194,8 @@ int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 static inline bool fastpath_is_simple(const struct metastore_file *file,
 				      const struct metastore_set *args)
 {
-	return !((args->flags & ~CONDITIONS) | (args->flags & (args->flags - 1)) | args->ttl |
-		 args->timeout | args->deadline) &&
+	return !((args->flags & ~METASTORE_CONDITIONS) | (args->flags & (args->flags - 1)) |
+		 args->ttl | args->timeout | args->deadline) &&
 	       args->key_len && args->key_len <= METASTORE_KEY_MAX &&
 	       args->value_len <= file->store->limits.max_value;
 }

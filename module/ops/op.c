@@ -17,10 +17,7 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-#define CONDITIONS \
-	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)
-
-#define STORE_FLAGS	(CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL)
+#define STORE_FLAGS	(METASTORE_CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL)
 #define DELETE_FLAGS	(METASTORE_F_IF_VERSION | METASTORE_F_STEAL)
 #define TOUCH_FLAGS	METASTORE_F_IF_VERSION
 
@@ -64,7 +61,7 @@ static fmode_t op_mode_of(u32 op)
 
 static int op_check_flags(u32 flags, u32 known)
 {
-	u32 conditions = flags & CONDITIONS;
+	u32 conditions = flags & METASTORE_CONDITIONS;
 
 	if (flags & ~known || conditions & (conditions - 1))
 		return -EINVAL;

@@ -20,6 +20,10 @@ struct metastore_store;
 struct metastore_value;
 struct metastore_wait;
 
+/* Conditions of a change; an operation has at most one of them. */
+#define METASTORE_CONDITIONS \
+	(METASTORE_F_CREATE | METASTORE_F_REPLACE | METASTORE_F_IF_VERSION)
+
 /* op.c */
 int metastore_copy_key(struct metastore_file *file,
 		       struct metastore_key_buffer *buffer, u64 key, u32 len);

@@ -333,7 +333,7 @@ static void txn_restore_ends(struct txn *txn, const struct txn_op *end)
 
 	for (top = txn->ops; top < end; top++)
 		if (txn_is_touch(top))
-			metastore_tie_restore(metastore_tie_of(top->found),
+			metastore_tie_set_end(metastore_tie_of(top->found),
 					      &txn->file->store->expiry, top->old_end);
 }
 
@@ -405,9 +405,11 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 			metastore_value_get(top->found);
 		return;
 	}
-	/* It is done, see txn_renew(). */
-	if (txn_is_touch(top))
+	/* txn_renew() did the rest. */
+	if (txn_is_touch(top)) {
+		top->change.version = top->found->version;
 		return;
+	}
 	event = &group->events[group->nr++];
 	top->stored = top->change.value;
 	if (top->stored)
@@ -508,10 +510,9 @@ static void txn_fill_results(struct txn *txn)
 	for (i = 0; i < txn->nr; i++) {
 		struct txn_op *top = &txn->ops[i];
 
-		if (txn_is_touch(top)) {
-			metastore_op_tell(&top->op, &top->change, false);
-		} else if (txn_is_change(top)) {
+		if (txn_is_change(top))
 			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
+		if (!txn_is_get(top)) {
 			metastore_op_tell(&top->op, &top->change, false);
 		} else if (!top->found) {
 			top->op.result = -ENOENT;

@@ -196,7 +196,16 @@ void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expir
 	expiry_remove(tie, expiry);
 }
 
-static void expiry_move(struct metastore_tie *tie, struct metastore_expiry *expiry, ktime_t end)
+/**
+ * metastore_tie_set_end() - Move the end of a value that expires
+ * @tie:	the tie of a value in a table
+ * @expiry:	the expiry of its store
+ * @end:	end time on CLOCK_BOOTTIME
+ *
+ * Context: Caller holds the bucket's lock. Takes @expiry's lock.
+ */
+void metastore_tie_set_end(struct metastore_tie *tie, struct metastore_expiry *expiry,
+			   ktime_t end)
 {
 	struct timerqueue_node *node = &tie->expiry;
 
@@ -208,20 +217,6 @@ static void expiry_move(struct metastore_tie *tie, struct metastore_expiry *expi
 	if (timerqueue_add(&expiry->queue, node))
 		expiry_start_timer(expiry, node->expires);
 	spin_unlock(&expiry->lock);
-}
-
-/**
- * metastore_tie_restore() - Give a value the end back that it had before a renewal
- * @tie:	the tie of the value, in a table
- * @expiry:	the expiry of its store
- * @end:	its end before
- *
- * Context: Caller holds the bucket's lock since the renewal. Takes @expiry's lock.
- */
-void metastore_tie_restore(struct metastore_tie *tie, struct metastore_expiry *expiry,
-			   ktime_t end)
-{
-	expiry_move(tie, expiry, end);
 }
 
 /**
@@ -241,12 +236,12 @@ bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *exp
 {
 	ktime_t old = tie->expiry.expires;
 
-	expiry_move(tie, expiry, ktime_add(ktime_get_boottime(), ms_to_ktime(ttl)));
+	metastore_tie_set_end(tie, expiry, ktime_add(ktime_get_boottime(), ms_to_ktime(ttl)));
 	/* Pairs with smp_rmb() in metastore_tie_is_over(). */
 	smp_mb();
 	if (likely(old > ktime_get_boottime()))
 		return true;
-	metastore_tie_restore(tie, expiry, old);
+	metastore_tie_set_end(tie, expiry, old);
 	return false;
 }
 

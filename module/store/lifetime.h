@@ -46,7 +46,7 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry);
 void metastore_tie_begin(struct metastore_tie *tie, struct metastore_expiry *expiry);
 void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expiry);
 bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl);
-void metastore_tie_restore(struct metastore_tie *tie, struct metastore_expiry *expiry,
+void metastore_tie_set_end(struct metastore_tie *tie, struct metastore_expiry *expiry,
 			   ktime_t end);
 bool metastore_tie_is_over(const struct metastore_tie *tie);
 u64 metastore_tie_ttl(const struct metastore_tie *tie);
