@@ -31,10 +31,11 @@
 #define FEATURES \
 	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
-	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH)
+	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH | \
+	 METASTORE_FEATURE_PREVIOUS)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
-static_assert(sizeof(struct metastore_set) == 56);
+static_assert(sizeof(struct metastore_set) == 80);
 static_assert(offsetof(struct metastore_set, version) == 32);
 static_assert(offsetof(struct metastore_set, deadline) == 52);
 static_assert(sizeof(struct metastore_touch) == 32);
@@ -42,7 +43,9 @@ static_assert(sizeof(struct metastore_get) == 48);
 static_assert(offsetof(struct metastore_get, version) == 32);
 static_assert(sizeof(struct metastore_stat) == 72);
 static_assert(offsetof(struct metastore_stat, value_len) == 32);
-static_assert(sizeof(struct metastore_delete) == 24);
+static_assert(offsetof(struct metastore_set, previous.len) == 72);
+static_assert(sizeof(struct metastore_delete) == 48);
+static_assert(offsetof(struct metastore_delete, previous.len) == 40);
 static_assert(sizeof(struct metastore_flush) == 40);
 static_assert(offsetof(struct metastore_flush, values) == 24);
 static_assert(sizeof(struct metastore_subscribe) == 40);
@@ -56,8 +59,9 @@ static_assert(sizeof(struct metastore_key_bucket) == 24);
 static_assert(sizeof(struct metastore_list) == 48);
 static_assert(sizeof(struct metastore_list_entry) == 24);
 static_assert(sizeof(struct metastore_info) == 88);
-static_assert(sizeof(struct metastore_op) == 56);
+static_assert(sizeof(struct metastore_op) == 80);
 static_assert(offsetof(struct metastore_op, version) == 40);
+static_assert(offsetof(struct metastore_op, previous.len) == 72);
 static_assert(sizeof(struct metastore_batch) == 24);
 static_assert(sizeof(struct metastore_create) == 40);
 static_assert(sizeof(struct metastore_open) == 8);
@@ -129,6 +133,18 @@ static int ioctl_keep_deadline(struct metastore_call *call, u32 deadline, int er
 	return err == -ERESTARTSYS ? -EINTR : -EFAULT;
 }
 
+/* Check whether the results of a change tell about the previous value. */
+static bool ioctl_tells_previous(u32 flags, int err)
+{
+	return flags & METASTORE_F_PREVIOUS && (!err || err == -ERANGE);
+}
+
+/* Check that a structure whose field @previous ends at @end has it if @flags ask for it. */
+static bool ioctl_has_previous(const struct metastore_call *call, u32 flags, size_t end)
+{
+	return !(flags & METASTORE_F_PREVIOUS) || call->size >= end;
+}
+
 /* SET and PUBLISH */
 static int ioctl_store(struct metastore_call *call)
 {
@@ -140,6 +156,8 @@ static int ioctl_store(struct metastore_call *call)
 
 	if (waits ? call->op != METASTORE_OP_PUBLISH : args->timeout || args->deadline)
 		return -EINVAL;
+	if (!ioctl_has_previous(call, args->flags, offsetofend(struct metastore_set, previous)))
+		return -EINVAL;
 	op.op = call->op;
 	op.key = args->key;
 	op.value = args->value;
@@ -148,12 +166,16 @@ static int ioctl_store(struct metastore_call *call)
 	op.flags = args->flags & ~METASTORE_F_WAIT;
 	op.version = args->version;
 	op.ttl = args->ttl;
+	op.previous = args->previous;
 	err = metastore_op_run(call->file, &op, waits ? &wait : NULL);
 	/* Also where it failed before it could wait. */
 	if (err != -ERESTARTSYS)
 		wait.deadline = 0;
 	if (waits && wait.deadline != args->deadline)
 		err = ioctl_keep_deadline(call, wait.deadline, err);
+	args->previous = op.previous;
+	if (ioctl_tells_previous(args->flags, err))
+		err = metastore_ioctl_respond(call, set, previous, previous) ?: err;
 	if (err && err != -EEXIST && err != -ESTALE)
 		return err;
 	args->version = op.version;
@@ -171,10 +193,16 @@ static int ioctl_delete(struct metastore_call *call)
 		.key_len = args->key_len,
 		.flags = args->flags,
 		.version = args->version,
+		.previous = args->previous,
 	};
 	int err;
 
+	if (!ioctl_has_previous(call, args->flags, offsetofend(struct metastore_delete, previous)))
+		return -EINVAL;
 	err = metastore_op_run(call->file, &op, NULL);
+	args->previous = op.previous;
+	if (ioctl_tells_previous(args->flags, err))
+		err = metastore_ioctl_respond(call, delete, previous, previous) ?: err;
 	if (err && err != -ESTALE)
 		return err;
 	args->version = op.version;
@@ -414,7 +442,7 @@ static int ioctl_create(struct metastore_call *call)
 	if (args->flags || ioctl_check_open_flags(args->open_flags))
 		return -EINVAL;
 	limits = (struct metastore_limits) {
-		.buckets = args->buckets ?: like->buckets,
+		.buckets = args->buckets ?: min_t(u32, METASTORE_PRIVATE_BUCKETS, like->buckets),
 		.max_value = args->max_value ?: like->max_value,
 		.queue_len = args->queue_len ?: like->queue_len,
 		.queue_bytes = args->queue_bytes ?: like->queue_bytes,

@@ -20,19 +20,31 @@ static inline void __user *metastore_batch_op_address(const struct metastore_bat
 	return u64_to_user_ptr(batch->ops) + (size_t)i * batch->op_size;
 }
 
+/* Fields that every operation uses; those behind them need METASTORE_F_PREVIOUS. */
+#define METASTORE_OP_COMMON	offsetof(struct metastore_op, previous)
+
 /* Returns 0, -EFAULT, or -E2BIG if a field that is unknown here is not zero. */
 static inline int metastore_batch_copy_op(const struct metastore_batch *batch, u32 i,
 					  struct metastore_op *op)
 {
-	return metastore_copy_args(op, sizeof(*op), metastore_batch_op_address(batch, i),
-				   batch->op_size);
+	void __user *uop = metastore_batch_op_address(batch, i);
+	int err;
+
+	if (unlikely(batch->op_size != sizeof(*op)))
+		return copy_struct_from_user(op, sizeof(*op), uop, batch->op_size);
+	err = metastore_copy_struct_in(op, uop, METASTORE_OP_COMMON);
+	if (err || likely(!(op->flags & METASTORE_F_PREVIOUS)))
+		return err;
+	return metastore_copy_struct_in((void *)op + METASTORE_OP_COMMON, uop + METASTORE_OP_COMMON,
+					sizeof(*op) - METASTORE_OP_COMMON);
 }
 
 /* Returns 0 or -EFAULT. */
 static inline int metastore_batch_copy_result(const struct metastore_batch *batch, u32 i,
 					      const struct metastore_op *op)
 {
-	size_t size = min_t(size_t, batch->op_size, sizeof(*op));
+	size_t size = min_t(size_t, batch->op_size,
+			    op->flags & METASTORE_F_PREVIOUS ? sizeof(*op) : METASTORE_OP_COMMON);
 
 	/* At most the size of @op. */
 	return metastore_copy_out(metastore_batch_op_address(batch, i), op, size);

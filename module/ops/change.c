@@ -44,6 +44,7 @@ inline int metastore_change_prepare(const struct metastore_change *change)
  * - -EEXIST, -ENOENT, -ESTALE: its condition is not met
  * - -ENOENT: also if a deletion finds no value
  * - -EBUSY: another open file owns the value
+ * - -ERANGE: the value is longer than @change->previous_len
  */
 inline int metastore_change_judge(struct metastore_change *change,
 				  const struct metastore_value *old)
@@ -64,6 +65,11 @@ inline int metastore_change_judge(struct metastore_change *change,
 	if (!(change->flags & METASTORE_F_STEAL) &&
 	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER)
 		return -EBUSY;
+	if (change->flags & METASTORE_F_PREVIOUS && old->len > change->previous_len) {
+		change->previous_len = old->len;
+		change->previous_version = version;
+		return -ERANGE;
+	}
 	return 0;
 }
 
@@ -163,6 +169,8 @@ inline void metastore_change_commit(struct metastore_change *change,
 		value->time = ktime_get_real_ns();
 		/* First, since lockless readers see the value once it is in the table. */
 		metastore_lifetime_begin(value, &bucket->store->expiry);
+		if (change->flags & METASTORE_F_KEEP_TTL && old)
+			metastore_lifetime_inherit(value, old, &bucket->store->expiry);
 	}
 	if (!old)
 		metastore_table_insert(&bucket->values, &value->node, change->preload);
@@ -224,7 +232,9 @@ static inline void change_carry_out(struct metastore_change *change, struct meta
 		metastore_table_shrink(&bucket->values);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
 		change_deliver(change, old);
-	if (old)
+	if (old && change->flags & METASTORE_F_PREVIOUS)
+		change->previous = old;
+	else if (old)
 		metastore_value_put_later(old, change->garbage);
 }
 

@@ -18,7 +18,7 @@ struct metastore_preload;
  * @value:	value to store; NULL: delete the present value
  * @by:		open file that makes the change, as an owner; NULL: the module itself
  * @link:	pointer in the table that leads to the present value; NULL: not known
- * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL
+ * @flags:	METASTORE_F_CREATE, _REPLACE, _IF_VERSION, _STEAL, _KEEP_TTL, _PREVIOUS
  * @type:	METASTORE_EVENT_* of the event
  * @event_flags: METASTORE_EVENT_F_* of the event
  * @version:	version that METASTORE_F_IF_VERSION requires; after the change its version
@@ -27,6 +27,11 @@ struct metastore_preload;
  * @reserved:	reservations for the event in lossless queues, or NULL
  * @preload:	preallocated memory for a new key that goes to a tree, or NULL
  * @garbage:	list of values to free once the bucket's lock is released
+ * @previous:	METASTORE_F_PREVIOUS: value that was replaced or removed, or NULL. The
+ *		caller owns the reference
+ * @previous_version: METASTORE_F_PREVIOUS: after -ERANGE its version
+ * @previous_len: METASTORE_F_PREVIOUS: most bytes that it may have; after -ERANGE its
+ *		length
  */
 struct metastore_change {
 	const struct metastore_key *key;
@@ -42,6 +47,9 @@ struct metastore_change {
 	struct metastore_reservations *reserved;
 	struct metastore_preload *preload;
 	struct metastore_garbage *garbage;
+	struct metastore_value *previous;
+	u64 previous_version;
+	u32 previous_len;
 };
 
 /**

@@ -242,7 +242,8 @@ int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u3
 
 	if (!(file->mode & FMODE_WRITE))
 		return -EAGAIN;
-	err = metastore_copy_struct_in(&args, uargs, sizeof(args));
+	/* @previous is of use to the slow path alone. */
+	err = metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_set, previous));
 	if (err)
 		return err;
 	if (!fastpath_is_simple(file, &args))

@@ -17,8 +17,10 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-#define STORE_FLAGS	(METASTORE_CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL)
-#define DELETE_FLAGS	(METASTORE_F_IF_VERSION | METASTORE_F_STEAL)
+#define STORE_FLAGS \
+	(METASTORE_CONDITIONS | METASTORE_F_OWNED | METASTORE_F_STEAL | \
+	 METASTORE_F_PREVIOUS | METASTORE_F_KEEP_TTL)
+#define DELETE_FLAGS	(METASTORE_F_IF_VERSION | METASTORE_F_STEAL | METASTORE_F_PREVIOUS)
 #define TOUCH_FLAGS	METASTORE_F_IF_VERSION
 
 /* The longest time to live, added to the clock, does not overflow ktime_t. */
@@ -79,7 +81,8 @@ static __always_inline int op_check(struct metastore_file *file, const struct me
 		break;
 	case METASTORE_OP_SET:
 	case METASTORE_OP_PUBLISH:
-		err = err ?: op->ttl > METASTORE_TTL_MAX ? -EINVAL : 0;
+		err = err ?: op->ttl > METASTORE_TTL_MAX ||
+			     (op->ttl && op->flags & METASTORE_F_KEEP_TTL) ? -EINVAL : 0;
 		err = err ?: op_check_flags(op->flags, STORE_FLAGS);
 		break;
 	case METASTORE_OP_DELETE:
@@ -131,7 +134,7 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
 
 	value = metastore_value_create(u64_to_user_ptr(op->key), op->key_len,
 				       u64_to_user_ptr(op->value), op->value_len,
-				       owned || op->ttl);
+				       owned || op->ttl || op->flags & METASTORE_F_KEEP_TTL);
 	if (IS_ERR(value))
 		return value;
 	metastore_store_locate_value(file->store, value, key);
@@ -166,6 +169,7 @@ inline int metastore_op_prepare(struct metastore_file *file, const struct metast
 		.by = &file->owner,
 		.flags = op->flags,
 		.version = op->version,
+		.previous_len = op->flags & METASTORE_F_PREVIOUS ? op->previous.len : 0,
 	};
 	if (op->op == METASTORE_OP_DELETE || op->op == METASTORE_OP_TOUCH) {
 		/* No event of a TOUCH is made. */
@@ -192,6 +196,32 @@ inline void metastore_op_tell(struct metastore_op *op, const struct metastore_ch
 	op->version = change->version;
 	if (!refused)
 		op->queues = op->op == METASTORE_OP_PUBLISH ? change->queues : 0;
+	if (op->flags & METASTORE_F_PREVIOUS) {
+		op->previous.len = change->previous_len;
+		op->previous.version = change->previous_version;
+		op->previous.owner = METASTORE_OWNER_NONE;
+	}
+}
+
+/**
+ * metastore_op_tell_previous() - Copy the value that a change replaced to the user
+ * @file:	open file
+ * @op:		operation with METASTORE_F_PREVIOUS, after metastore_op_tell(); its
+ *		[out] fields of the previous value are set
+ * @previous:	that value, or NULL; the caller holds a reference
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or -EFAULT; the change is made.
+ */
+int metastore_op_tell_previous(struct metastore_file *file, struct metastore_op *op,
+			       const struct metastore_value *previous)
+{
+	op->previous.len = previous ? previous->len : 0;
+	if (!previous)
+		return 0;
+	op->previous.version = previous->version;
+	op->previous.owner = metastore_value_owner(previous, &file->owner);
+	return metastore_value_to_user(previous, u64_to_user_ptr(op->previous.value));
 }
 
 /**
@@ -253,6 +283,11 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	if (err && change.value)
 		metastore_value_put(change.value);
 	metastore_op_tell(op, &change, err);
+	if (!err && op->flags & METASTORE_F_PREVIOUS) {
+		err = metastore_op_tell_previous(file, op, change.previous);
+		if (change.previous)
+			metastore_value_put(change.previous);
+	}
 	return err;
 }
 

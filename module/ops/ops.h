@@ -36,6 +36,8 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 			 struct metastore_change *change);
 void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
 		       bool refused);
+int metastore_op_tell_previous(struct metastore_file *file, struct metastore_op *op,
+			       const struct metastore_value *previous);
 int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value);
 int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,

@@ -93,6 +93,12 @@ static bool txn_is_change(const struct txn_op *top)
 	return !txn_is_get(top) && !txn_is_touch(top);
 }
 
+/* Check that an operation returns the value that it replaces. */
+static bool txn_tells_previous(const struct txn_op *top)
+{
+	return top->op.flags & METASTORE_F_PREVIOUS;
+}
+
 /* Record an operation that prevents the commit. Returns -ECANCELED. */
 static int txn_refuse(struct txn *txn, struct txn_op *top, int err)
 {
@@ -450,7 +456,7 @@ static void txn_put_values(struct txn *txn)
 
 		if (top->stored)
 			metastore_value_put_later(top->stored, &txn->garbage);
-		if (top->found && txn_is_change(top))
+		if (top->found && txn_is_change(top) && !txn_tells_previous(top))
 			metastore_value_put_later(top->found, &txn->garbage);
 	}
 }
@@ -502,6 +508,13 @@ static int txn_run(struct txn *txn)
 	return err;
 }
 
+static void txn_fill_previous(struct txn *txn, struct txn_op *top)
+{
+	top->op.result = metastore_op_tell_previous(txn->file, &top->op, top->found);
+	if (top->found)
+		metastore_value_put(top->found);
+}
+
 /* Set the results after a commit. */
 static void txn_fill_results(struct txn *txn)
 {
@@ -514,6 +527,8 @@ static void txn_fill_results(struct txn *txn)
 			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
 		if (!txn_is_get(top)) {
 			metastore_op_tell(&top->op, &top->change, false);
+			if (txn_tells_previous(top))
+				txn_fill_previous(txn, top);
 		} else if (!top->found) {
 			top->op.result = -ENOENT;
 		} else {

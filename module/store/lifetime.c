@@ -159,6 +159,26 @@ static void owner_remove(struct metastore_tie *tie)
 	spin_unlock(&tie->owner->lock);
 }
 
+/**
+ * metastore_tie_expire_at() - Set the end of a value that has none yet
+ * @tie:	the tie of a value that is not in a table yet
+ * @expiry:	the expiry of its store
+ * @end:	end time on CLOCK_BOOTTIME; it may have passed
+ *
+ * Context: Caller holds the bucket's lock. Takes @expiry's lock.
+ */
+void metastore_tie_expire_at(struct metastore_tie *tie, struct metastore_expiry *expiry,
+			     ktime_t end)
+{
+	struct timerqueue_node *node = &tie->expiry;
+
+	node->expires = end;
+	spin_lock(&expiry->lock);
+	if (timerqueue_add(&expiry->queue, node))
+		expiry_start_timer(expiry, end);
+	spin_unlock(&expiry->lock);
+}
+
 /* Turn the tie's time to live in ns into an end time, and add it to the queue. */
 static void expiry_add(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
@@ -166,11 +186,7 @@ static void expiry_add(struct metastore_tie *tie, struct metastore_expiry *expir
 
 	if (node->expires == KTIME_MAX)
 		return;
-	node->expires = ktime_add(node->expires, ktime_get_boottime());
-	spin_lock(&expiry->lock);
-	if (timerqueue_add(&expiry->queue, node))
-		expiry_start_timer(expiry, node->expires);
-	spin_unlock(&expiry->lock);
+	metastore_tie_expire_at(tie, expiry, ktime_add(node->expires, ktime_get_boottime()));
 }
 
 static void expiry_remove(struct metastore_tie *tie, struct metastore_expiry *expiry)

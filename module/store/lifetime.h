@@ -45,6 +45,8 @@ struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry);
 
 void metastore_tie_begin(struct metastore_tie *tie, struct metastore_expiry *expiry);
 void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expiry);
+void metastore_tie_expire_at(struct metastore_tie *tie, struct metastore_expiry *expiry,
+			     ktime_t end);
 bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl);
 void metastore_tie_set_end(struct metastore_tie *tie, struct metastore_expiry *expiry,
 			   ktime_t end);
@@ -93,7 +95,7 @@ static inline bool metastore_value_is_over(const struct metastore_value *value)
 
 /**
  * metastore_value_expires() - Check whether a value has a limited time to live
- * @value:	a value that is in a table
+ * @value:	a value that is, or was, in a table
  *
  * Context: Caller holds the bucket's lock.
  * Return: true if it has an end time.
@@ -102,6 +104,23 @@ static inline bool metastore_value_expires(const struct metastore_value *value)
 {
 	return metastore_value_is_tied(value) &&
 	       metastore_tie_of(value)->expiry.expires != KTIME_MAX;
+}
+
+/**
+ * metastore_lifetime_inherit() - Let a value expire when its predecessor would have
+ * @value:	the value, which has a tie and does not expire yet; not in a table yet
+ * @old:	its predecessor, whose lifetime has ended
+ * @expiry:	the expiry of its store
+ *
+ * Context: Caller holds the bucket's lock. Takes @expiry's lock.
+ */
+static inline void metastore_lifetime_inherit(struct metastore_value *value,
+					      const struct metastore_value *old,
+					      struct metastore_expiry *expiry)
+{
+	if (metastore_value_expires(old))
+		metastore_tie_expire_at(metastore_tie_of(value), expiry,
+					metastore_tie_of(old)->expiry.expires);
 }
 
 /**

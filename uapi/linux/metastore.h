@@ -71,6 +71,8 @@
 #define METASTORE_F_WAIT	0x0020	/* PUBLISH: wait for room in the lossless
 					 * queues
 					 */
+#define METASTORE_F_PREVIOUS	0x0040	/* return the previous value */
+#define METASTORE_F_KEEP_TTL	0x0080	/* leave the end of the key as it is */
 
 /** METASTORE_WAIT_FOREVER - timeout that never ends */
 #define METASTORE_WAIT_FOREVER	0xffffffffU
@@ -81,6 +83,25 @@
  * An end that far from now, counted in ns, still fits into 63 bits.
  */
 #define METASTORE_TTL_MAX	0x10000000000ULL
+
+/* Owner of a value */
+#define METASTORE_OWNER_NONE	0	/* no open file */
+#define METASTORE_OWNER_SELF	1	/* the calling open file */
+#define METASTORE_OWNER_OTHER	2	/* another open file */
+
+/**
+ * struct metastore_previous - value that a change replaced or removed
+ * @value:	address of a buffer for the value
+ * @version:	[out] version of the value; 0: there was none
+ * @len:	size of the buffer in bytes; [out] length of the value
+ * @owner:	[out] owner of the value, METASTORE_OWNER_*
+ */
+struct metastore_previous {
+	__aligned_u64 value;
+	__aligned_u64 version;
+	__u32 len;
+	__u32 owner;
+};
 
 /**
  * struct metastore_set - arguments of SET and PUBLISH
@@ -101,6 +122,8 @@
  *		METASTORE_WAIT_FOREVER: no limit. Must be 0 without that flag
  * @deadline:	0; the kernel keeps the end of a wait here that a signal interrupted.
  *		Must be 0 without METASTORE_F_WAIT
+ * @previous:	METASTORE_F_PREVIOUS: the value that was replaced. Ignored without that
+ *		flag
  *
  * Store the value under the key and replace the previous value. SET sends an
  * event to the key's subscribers that asked for METASTORE_EVENT_SET. PUBLISH
@@ -111,7 +134,12 @@
  * unless the real-time clock was set back in between.
  *
  * Owner and time to live belong to the value: the next SET or PUBLISH of the key
- * replaces or removes them.
+ * replaces or removes them. METASTORE_F_KEEP_TTL gives the new value the end of the
+ * previous one, if that has one. The new value then counts METASTORE_TIE_OVERHEAD in
+ * any case.
+ *
+ * METASTORE_F_PREVIOUS returns the value that this call replaces, in the same step: no
+ * other change comes in between. A call whose buffer is too small for it is refused.
  *
  * Owners: METASTORE_F_OWNED makes the open file the owner, not the process.
  * Descriptors made by dup(), inherited over fork() or received over a socket keep
@@ -158,8 +186,11 @@
  *   max_bytes, or private_bytes of all private stores together
  * - EEXIST, ENOENT, ESTALE: the condition in @flags is not met
  * - EBUSY: another open file owns the value
- * - EINVAL: also two conditions, @ttl above METASTORE_TTL_MAX, METASTORE_F_WAIT in
- *   SET or in a batch, or @timeout or @deadline without METASTORE_F_WAIT
+ * - ERANGE: METASTORE_F_PREVIOUS: the buffer is too small. @previous tells the length
+ *   needed and the version of that value
+ * - EINVAL: also two conditions, @ttl above METASTORE_TTL_MAX or with
+ *   METASTORE_F_KEEP_TTL, METASTORE_F_WAIT in SET or in a batch, or @timeout or
+ *   @deadline without METASTORE_F_WAIT
  * - EAGAIN: METASTORE_F_WAIT: a lossless queue is full, and @timeout is 0 or the
  *   descriptor is non-blocking
  * - ETIMEDOUT: METASTORE_F_WAIT: a lossless queue stayed full until @timeout
@@ -176,12 +207,8 @@ struct metastore_set {
 	__aligned_u64 ttl;
 	__u32 timeout;
 	__u32 deadline;
+	struct metastore_previous previous;
 };
-
-/* Owner of a value */
-#define METASTORE_OWNER_NONE	0	/* no open file */
-#define METASTORE_OWNER_SELF	1	/* the calling open file */
-#define METASTORE_OWNER_OTHER	2	/* another open file */
 
 /**
  * struct metastore_get - arguments of GET
@@ -260,10 +287,12 @@ struct metastore_stat {
  * struct metastore_delete - arguments of DELETE
  * @key:	address of the key
  * @key_len:	length of the key in bytes
- * @flags:	METASTORE_F_IF_VERSION, METASTORE_F_STEAL
+ * @flags:	METASTORE_F_IF_VERSION, METASTORE_F_STEAL, METASTORE_F_PREVIOUS
  * @version:	METASTORE_F_IF_VERSION: version that the present value must have.
  *		[out] version of the deletion, greater than the value's; after
  *		ESTALE the version of the present value, 0 if there is none
+ * @previous:	METASTORE_F_PREVIOUS: the value that was removed. Ignored without that
+ *		flag
  *
  * Remove the value. Subscriptions to the key stay. Those that asked for
  * METASTORE_EVENT_DELETED get an event.
@@ -273,12 +302,14 @@ struct metastore_stat {
  * - ENOENT: no such key
  * - ESTALE: the value has another version than @version, or there is none
  * - EBUSY: another open file owns the value
+ * - ERANGE: METASTORE_F_PREVIOUS: the buffer is too small, as in struct metastore_set
  */
 struct metastore_delete {
 	__aligned_u64 key;
 	__u32 key_len;
 	__u32 flags;
 	__aligned_u64 version;
+	struct metastore_previous previous;
 };
 
 /**
@@ -586,6 +617,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_DELIVERY	0x0020	/* METASTORE_SUBSCRIBE_*, QUEUE */
 #define METASTORE_FEATURE_WAIT		0x0040	/* METASTORE_F_WAIT */
 #define METASTORE_FEATURE_TOUCH		0x0080	/* TOUCH, also in a BATCH */
+#define METASTORE_FEATURE_PREVIOUS	0x0100	/* METASTORE_F_PREVIOUS, _KEEP_TTL */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -668,6 +700,7 @@ struct metastore_info {
  * @owner:	[out] GET, in the place of @queues
  * @version:	all operations
  * @ttl:	SET, PUBLISH, TOUCH; [out] GET
+ * @previous:	SET, PUBLISH, DELETE
  *
  * DELETE and TOUCH need 0 in @value and @value_len, DELETE also in @ttl.
  */
@@ -685,6 +718,7 @@ struct metastore_op {
 	};
 	__aligned_u64 version;
 	__aligned_u64 ttl;
+	struct metastore_previous previous;
 };
 
 #define METASTORE_BATCH_MAX	256	/* operations, so that a batch ends soon */
@@ -723,8 +757,8 @@ struct metastore_op {
  *   holds for batches that only read, too.
  * - If an operation fails, none takes effect and the call fails with ECANCELED. The
  *   result of that operation says why; the others have -ECANCELED.
- * - A GET of an absent key (-ENOENT) is no failure. Neither is a GET with a bad
- *   buffer (-EFAULT), because it is found after the batch took effect.
+ * - A GET of an absent key (-ENOENT) is no failure. Neither is a bad buffer for a value
+ *   (-EFAULT), because it is found after the batch took effect.
  * - A single GET or a LIST takes no part in this. While the batch stores its values
  *   they may see some new values and some old ones, each of them whole.
  * - Atomic batches of a store run one at a time. Each waits until the events of the
@@ -754,11 +788,21 @@ struct metastore_batch {
 };
 
 /**
+ * METASTORE_PRIVATE_BUCKETS - default number of buckets of a private store
+ *
+ * Few, so that a store of a test or a container takes some KB. Buckets only let more
+ * writers work at the same time: a store has at most as much use for them as CPUs write
+ * to it.
+ */
+#define METASTORE_PRIVATE_BUCKETS	8
+
+/**
  * struct metastore_create - arguments of CREATE
  * @flags:	none yet, must be 0
  * @open_flags:	as in struct metastore_open
- * @buckets:	number of buckets; 0, here and below: as in the descriptor's store
- * @max_value:	longest value in bytes
+ * @buckets:	number of buckets; 0: METASTORE_PRIVATE_BUCKETS, or as in the
+ *		descriptor's store if that has fewer
+ * @max_value:	longest value in bytes; 0, here and below: as in the descriptor's store
  * @queue_len:	capacity of an open file's queue in events
  * @queue_bytes: capacity of an open file's queue in bytes
  * @max_keys:	most keys of the store
