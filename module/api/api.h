@@ -97,6 +97,9 @@ static __always_inline int metastore_ioctl_put(struct metastore_call *call, size
 	metastore_ioctl_put(call, offsetof(struct metastore_##type, first), \
 			    offsetofend(struct metastore_##type, last))
 
+int metastore_ioctl_list(struct metastore_call *call);
+int metastore_ioctl_flush(struct metastore_call *call);
+
 int metastore_ioctl_subscribe(struct metastore_call *call);
 int metastore_ioctl_unsubscribe(struct metastore_call *call);
 int metastore_ioctl_subscription(struct metastore_call *call);
