@@ -25,14 +25,16 @@
 	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
 	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH | \
-	 METASTORE_FEATURE_PREVIOUS)
+	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 80);
 static_assert(offsetof(struct metastore_set, version) == 32);
 static_assert(offsetof(struct metastore_set, deadline) == 52);
 static_assert(sizeof(struct metastore_touch) == 32);
-static_assert(sizeof(struct metastore_get) == 48);
+static_assert(sizeof(struct metastore_get) == 64);
+static_assert(offsetof(struct metastore_get, time) == 48);
+static_assert(sizeof(struct metastore_list_details) == 32);
 static_assert(offsetof(struct metastore_get, version) == 32);
 static_assert(sizeof(struct metastore_stat) == 72);
 static_assert(offsetof(struct metastore_stat, value_len) == 32);
@@ -66,20 +68,23 @@ static int ioctl_get(struct metastore_call *call)
 {
 	struct metastore_get *args = &call->args.get;
 	bool has_ttl = call->size >= offsetofend(struct metastore_get, ttl);
+	bool info = args->flags & METASTORE_GET_INFO;
 	struct metastore_op op = {
 		.op = METASTORE_OP_GET,
 		.key = args->key,
 		.value = args->value,
 		.key_len = args->key_len,
 		.value_len = args->value_len,
-		.flags = args->flags,
+		.flags = args->flags & ~METASTORE_GET_INFO,
 	};
 	int err;
 
 	/* In a structure without @ttl the field is reserved. */
 	if (!has_ttl && args->owner)
 		return -EINVAL;
-	err = metastore_op_run(call->file, &op, NULL);
+	if (info && call->size < offsetofend(struct metastore_get, uid))
+		return -EINVAL;
+	err = metastore_op_get(call->file, &op, info ? args : NULL);
 	if (err && err != -ERANGE)
 		return err;
 	args->value_len = op.value_len;
@@ -88,7 +93,8 @@ static int ioctl_get(struct metastore_call *call)
 		args->owner = op.owner;
 		args->ttl = op.ttl;
 	}
-	return metastore_ioctl_respond(call, get, value_len, ttl) ?: err;
+	return (info ? metastore_ioctl_respond(call, get, value_len, uid) :
+		       metastore_ioctl_respond(call, get, value_len, ttl)) ?: err;
 }
 
 /* Tell the longest wait in ms; 0 if the file is non-blocking. */

@@ -27,7 +27,7 @@ static int flush_bucket(struct metastore_file *file,
 	u64 newest = metastore_bucket_version(&file->store->buckets[range->first]);
 	struct metastore_iter iter;
 
-	metastore_iter_init(&iter, file->store, range, false);
+	metastore_iter_init(&iter, file->store, range, METASTORE_VISIT_KEYS);
 	while (metastore_iter_next(&iter)) {
 		struct metastore_change change = {
 			.key = &iter.key,
@@ -138,7 +138,7 @@ int metastore_store_flush_subscriptions(struct metastore_store *store,
 {
 	struct metastore_iter iter;
 
-	metastore_iter_init(&iter, store, range, true);
+	metastore_iter_init(&iter, store, range, METASTORE_VISIT_TOPICS);
 	while (metastore_iter_next(&iter))
 		*subscriptions += flush_key(&iter.key);
 	if (!iter.err && metastore_range_is_whole(store, range))

@@ -247,19 +247,35 @@ inline int metastore_op_look(struct metastore_file *file, struct metastore_op *o
 	return metastore_value_to_user(value, u64_to_user_ptr(op->value));
 }
 
-static int op_get(struct metastore_file *file, struct metastore_op *op)
+/**
+ * metastore_op_get() - Run a GET
+ * @file:	open file
+ * @op:		the GET, copied from user space; its [out] fields are set
+ * @info:	its time, tgid and uid are set on success; or NULL
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or an error of GET in uapi/linux/metastore.h.
+ */
+int metastore_op_get(struct metastore_file *file, struct metastore_op *op,
+		     struct metastore_get *info)
 {
 	struct metastore_key_buffer buffer __uninitialized;
 	struct metastore_value *value;
 	int err;
 
-	err = metastore_copy_key(file, &buffer, op->key, op->key_len);
+	err = op_check(file, op) ?:
+	      metastore_copy_key(file, &buffer, op->key, op->key_len);
 	if (err)
 		return err;
 	value = metastore_bucket_get(&buffer.key);
 	if (!value)
 		return -ENOENT;
 	err = metastore_op_look(file, op, value);
+	if (!err && info) {
+		info->time = value->time;
+		info->tgid = value->tgid;
+		info->uid = from_kuid_munged(current_user_ns(), value->uid);
+	}
 	metastore_value_put(value);
 	return err;
 }
@@ -306,11 +322,12 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op,
 		     struct metastore_wait *wait)
 {
-	int err = op_check(file, op);
+	int err;
 
-	if (err)
-		return err;
-	return op->op == METASTORE_OP_GET ? op_get(file, op) : op_change(file, op, wait);
+	if (op->op == METASTORE_OP_GET)
+		return metastore_op_get(file, op, NULL);
+	err = op_check(file, op);
+	return err ?: op_change(file, op, wait);
 }
 
 /**

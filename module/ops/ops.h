@@ -30,6 +30,8 @@ int metastore_copy_key(struct metastore_file *file,
 
 int metastore_op_run(struct metastore_file *file, struct metastore_op *op,
 		     struct metastore_wait *wait);
+int metastore_op_get(struct metastore_file *file, struct metastore_op *op,
+		     struct metastore_get *info);
 int metastore_op_check(struct metastore_file *file, const struct metastore_op *op);
 int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
 			 struct metastore_key_buffer *buffer,

@@ -312,15 +312,15 @@ void metastore_store_count(struct metastore_store *store,
  * @iter:	the iterator
  * @store:	the store
  * @range:	the range, which must stay valid as long as @iter
- * @topics:	whether to visit keys with subscriptions instead of keys with values
+ * @visit:	keys to visit
  */
 void metastore_iter_init(struct metastore_iter *iter,
 			 struct metastore_store *store,
-			 const struct metastore_range *range, bool topics)
+			 const struct metastore_range *range, enum metastore_visit visit)
 {
 	iter->store = store;
 	iter->range = range;
-	iter->topics = topics;
+	iter->visit = visit;
 	iter->err = 0;
 	iter->bucket = &store->buckets[range->first];
 	metastore_position_set(&iter->pos, 0, NULL, 0);
@@ -348,10 +348,26 @@ static void iter_arrive_at(struct metastore_iter *iter, struct metastore_node *n
 	iter->key.len = node->key_len;
 	iter->key.hash = node->hash;
 	iter->key.bucket = iter->bucket;
-	if (!iter->topics) {
-		iter->version = metastore_value_of(node)->version;
-		iter->value_len = metastore_value_of(node)->len;
+}
+
+/*
+ * Arrive at a value, in an RCU section. Return whether there is one to report: not if it
+ * has expired. One whose last reference is gone has left the table, so look its key up
+ * again.
+ */
+static bool iter_arrive_at_value(struct metastore_iter *iter, struct metastore_value *value)
+{
+	if (metastore_value_is_over(value))
+		return false;
+	if (iter->visit == METASTORE_VISIT_VALUES && !metastore_value_tryget(value)) {
+		value = metastore_bucket_get(&iter->key);
+		if (!value)
+			return false;
 	}
+	iter->version = value->version;
+	iter->value_len = value->len;
+	iter->value = iter->visit == METASTORE_VISIT_VALUES ? value : NULL;
+	return true;
 }
 
 /*
@@ -360,8 +376,9 @@ static void iter_arrive_at(struct metastore_iter *iter, struct metastore_node *n
  */
 static bool iter_step(struct metastore_iter *iter)
 {
+	bool topics = iter->visit == METASTORE_VISIT_TOPICS;
 	struct metastore_table *table =
-		iter->topics ? &iter->bucket->topics : &iter->bucket->values;
+		topics ? &iter->bucket->topics : &iter->bucket->values;
 	struct metastore_node *node;
 	bool told = false;
 
@@ -370,8 +387,7 @@ static bool iter_step(struct metastore_iter *iter)
 				    iter->range->prefix_len);
 	if (node) {
 		iter_arrive_at(iter, node);
-		told = iter->topics ||
-		       !metastore_value_is_over(metastore_value_of(node));
+		told = topics || iter_arrive_at_value(iter, metastore_value_of(node));
 	}
 	rcu_read_unlock();
 	return told;

@@ -210,17 +210,24 @@ struct metastore_set {
 	struct metastore_previous previous;
 };
 
+/** METASTORE_GET_INFO - tell who wrote the value, and when */
+#define METASTORE_GET_INFO	0x0001
+
 /**
  * struct metastore_get - arguments of GET
  * @key:	address of the key
  * @value:	address of the buffer for the value
  * @key_len:	length of the key in bytes
  * @value_len:	size of the buffer in bytes; [out] length of the value
- * @flags:	none yet, must be 0
+ * @flags:	METASTORE_GET_INFO
  * @owner:	[out] owner of the value, METASTORE_OWNER_*. In a structure that
  *		ends before @ttl this field is reserved and must be 0
  * @version:	[out] version of the value
  * @ttl:	[out] rest of the time to live in ms, rounded up; 0: unlimited
+ * @time:	[out] METASTORE_GET_INFO, also for the next two: time of the write,
+ *		CLOCK_REALTIME in ns. Without that flag they are left as they are
+ * @tgid:	[out] process that wrote the value, as in struct metastore_stat
+ * @uid:	[out] effective user of that process, as in struct metastore_stat
  *
  * Copy the value of a key.
  *
@@ -239,6 +246,9 @@ struct metastore_get {
 	__u32 owner;
 	__aligned_u64 version;
 	__aligned_u64 ttl;
+	__aligned_u64 time;
+	__s32 tgid;
+	__u32 uid;
 };
 
 /**
@@ -551,7 +561,7 @@ struct metastore_key_bucket {
  * @header_len:	offset of the key in this entry
  * @key_len:	length of the key in bytes
  * @value_len:	length of the value in bytes
- * @reserved:	0
+ * @flags:	METASTORE_LIST_F_*
  * @version:	version of the value
  */
 struct metastore_list_entry {
@@ -559,8 +569,32 @@ struct metastore_list_entry {
 	__u16 header_len;
 	__u16 key_len;
 	__u32 value_len;
-	__u32 reserved;
+	__u32 flags;
 	__aligned_u64 version;
+};
+
+/** METASTORE_LIST_VALUES - list the value of each key, its owner and its writer */
+#define METASTORE_LIST_VALUES		0x0001
+
+/** METASTORE_LIST_F_NO_VALUE - the buffer is too small for the value, left out here */
+#define METASTORE_LIST_F_NO_VALUE	0x0001
+
+/**
+ * struct metastore_list_details - more about a key, with METASTORE_LIST_VALUES
+ * @time:	time of the write, CLOCK_REALTIME in ns
+ * @ttl:	rest of the time to live, as in struct metastore_get
+ * @tgid:	process that wrote the value, as in struct metastore_stat
+ * @uid:	effective user of that process, as in struct metastore_stat
+ * @owner:	owner of the value, METASTORE_OWNER_*
+ * @reserved:	0
+ */
+struct metastore_list_details {
+	__aligned_u64 time;
+	__aligned_u64 ttl;
+	__s32 tgid;
+	__u32 uid;
+	__u32 owner;
+	__u32 reserved;
 };
 
 /** METASTORE_LIST_MIN - smallest buffer that LIST accepts, in bytes */
@@ -573,19 +607,25 @@ struct metastore_list_entry {
  * @prefix:	address of a prefix; only keys that start with it are listed.
  *		Ignored if @prefix_len is 0
  * @buffer:	address of the buffer for the entries. Each is a struct
- *		metastore_list_entry, the key, and zeros as padding
+ *		metastore_list_entry, the key, and zeros as padding. With
+ *		METASTORE_LIST_VALUES a struct metastore_list_details stands before
+ *		the key, included in @header_len, and the value follows the key
  * @cursor_len:	length of @cursor in bytes; 0: start with the first key
  * @prefix_len:	length of @prefix in bytes, 0 to METASTORE_KEY_MAX
  * @buffer_len:	size of the buffer in bytes; [out] bytes filled. The module may
  *		fill less than fits
  * @bucket:	bucket to list; METASTORE_ANY_BUCKET: all buckets
- * @flags:	none yet, must be 0
+ * @flags:	METASTORE_LIST_VALUES
  * @entries:	[out] number of entries; 0: the end is reached
  *
  * List keys. To list all of them, call first with @cursor_len 0. Then pass the last
  * key received as the cursor, until @entries is 0. The order of keys has no
  * meaning. A key that exists from the first call to the last is listed exactly
  * once. A key that appears or disappears meanwhile is listed at most once.
+ *
+ * METASTORE_LIST_VALUES lists as many values as fit. If the first one does not, its entry
+ * has METASTORE_LIST_F_NO_VALUE: GET it, or list again with a larger buffer. Each entry is
+ * of one moment, those of two keys need not be of the same.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -618,6 +658,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_WAIT		0x0040	/* METASTORE_F_WAIT */
 #define METASTORE_FEATURE_TOUCH		0x0080	/* TOUCH, also in a BATCH */
 #define METASTORE_FEATURE_PREVIOUS	0x0100	/* METASTORE_F_PREVIOUS, _KEEP_TTL */
+#define METASTORE_FEATURE_DETAILS	0x0200	/* METASTORE_LIST_VALUES, _GET_INFO */
 
 /**
  * struct metastore_info - arguments of INFO
