@@ -78,6 +78,7 @@ static void fdinfo_show_queue(struct seq_file *m, struct metastore_file *file)
 	fdinfo_show_number(m, "matched", info.matched);
 	fdinfo_show_number(m, "delivered", info.delivered);
 	fdinfo_show_number(m, "conflated", info.conflated);
+	fdinfo_show_number(m, "discarded", info.discarded);
 	fdinfo_show_number(m, "pending", info.pending);
 	fdinfo_show_number(m, "oldest", info.oldest);
 }
@@ -107,9 +108,10 @@ static void fdinfo_show_subscriptions(struct seq_file *m, struct metastore_file 
 
 	while (!seq_has_overflowed(m) &&
 	       metastore_subscription_next(&file->subs, &at, &info)) {
-		seq_printf(m, "subscription:\t%llu %#x %#x %llu %llu %llu %llu %llu ",
+		seq_printf(m, "subscription:\t%llu %#x %#x %llu %llu %llu %llu %llu %llu ",
 			   info.cookie, info.events, info.flags, info.matched,
-			   info.delivered, info.conflated, info.lost, info.pending);
+			   info.delivered, info.conflated, info.lost, info.discarded,
+			   info.pending);
 		fdinfo_show_key(m, &at.key);
 		seq_putc(m, '\n');
 		cond_resched();

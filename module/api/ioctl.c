@@ -25,7 +25,7 @@
 	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
 	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH | \
-	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS)
+	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS | METASTORE_FEATURE_RESYNC)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 80);
@@ -44,9 +44,9 @@ static_assert(offsetof(struct metastore_delete, previous.len) == 40);
 static_assert(sizeof(struct metastore_flush) == 40);
 static_assert(offsetof(struct metastore_flush, values) == 24);
 static_assert(sizeof(struct metastore_subscribe) == 40);
-static_assert(sizeof(struct metastore_queue_info) == 80);
+static_assert(sizeof(struct metastore_queue_info) == 88);
 static_assert(offsetof(struct metastore_queue_info, matched) == 32);
-static_assert(sizeof(struct metastore_subscription_info) == 72);
+static_assert(sizeof(struct metastore_subscription_info) == 80);
 static_assert(offsetof(struct metastore_subscription_info, matched) == 32);
 static_assert(sizeof(struct metastore_unsubscribe) == 16);
 static_assert(sizeof(struct metastore_subscribers) == 24);

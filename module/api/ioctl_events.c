@@ -49,18 +49,27 @@ static bool ioctl_subscribe_flags_are_sane(const struct metastore_subscribe *arg
 	       !(flags & METASTORE_SUBSCRIBE_PREFIX);
 }
 
+static bool ioctl_resync_is_sane(const struct metastore_subscribe *args)
+{
+	return !(args->flags & ~(METASTORE_SUBSCRIBE_RESYNC | METASTORE_SUBSCRIBE_PREFIX)) &&
+	       !args->events && !args->cookie && !args->version;
+}
+
 int metastore_ioctl_subscribe(struct metastore_call *call)
 {
 	struct metastore_subscribe *args = &call->args.subscribe;
+	bool resync = args->flags & METASTORE_SUBSCRIBE_RESYNC;
 	struct metastore_key_buffer buffer;
 	int err;
 
 	if (args->reserved || args->events & ~EVENTS_ALL ||
-	    !ioctl_subscribe_flags_are_sane(args))
+	    !(resync ? ioctl_resync_is_sane(args) : ioctl_subscribe_flags_are_sane(args)))
 		return -EINVAL;
 	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags);
 	if (err)
 		return err;
+	if (resync)
+		return metastore_resync(&call->file->subs, &buffer.key);
 	return metastore_subscribe(&call->file->subs, &buffer.key, args);
 }
 
@@ -70,12 +79,13 @@ int metastore_ioctl_unsubscribe(struct metastore_call *call)
 	struct metastore_key_buffer buffer;
 	int err;
 
-	if (args->flags & ~METASTORE_SUBSCRIBE_PREFIX)
+	if (args->flags & ~(METASTORE_SUBSCRIBE_PREFIX | METASTORE_SUBSCRIBE_DISCARD))
 		return -EINVAL;
 	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags);
 	if (err)
 		return err;
-	return metastore_unsubscribe(&call->file->subs, &buffer.key);
+	return metastore_unsubscribe(&call->file->subs, &buffer.key,
+				     args->flags & METASTORE_SUBSCRIBE_DISCARD);
 }
 
 int metastore_ioctl_subscription(struct metastore_call *call)
@@ -90,7 +100,7 @@ int metastore_ioctl_subscription(struct metastore_call *call)
 	      metastore_subscription_tell(&call->file->subs, &buffer.key, args);
 	if (err)
 		return err;
-	return metastore_ioctl_respond(call, subscription_info, key, pending);
+	return metastore_ioctl_respond(call, subscription_info, key, discarded);
 }
 
 /*
@@ -132,7 +142,7 @@ int metastore_ioctl_queue(struct metastore_call *call)
 		return err;
 	metastore_queue_tell(&call->file->queue, args);
 	args->subscriptions = READ_ONCE(call->file->subs.nr);
-	return metastore_ioctl_respond(call, queue_info, policy, oldest);
+	return metastore_ioctl_respond(call, queue_info, policy, discarded);
 }
 
 int metastore_ioctl_subscribers(struct metastore_call *call)

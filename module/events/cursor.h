@@ -20,7 +20,8 @@
  *
  * @bucket and @pos are protected by two locks: that of the bucket the cursor is in, and
  * the queue's. So the lock of a key's bucket alone fixes whether the cursor has passed
- * the key.
+ * the key. A subscription that begins its snapshot anew gets another cursor, under the
+ * queue's lock.
  */
 struct metastore_cursor {
 	u32 bucket;

@@ -113,6 +113,7 @@ static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *
 	u32 i;
 
 	lockdep_assert_held(&queue->lock);
+	ring->head = queue->ring.head;
 	for (i = 0; i < queue->ring.len; i++) {
 		record = metastore_ring_append(ring);
 		*record = *metastore_ring_at(&queue->ring, i);
@@ -285,8 +286,10 @@ void metastore_queue_tell(struct metastore_queue *queue,
 	info->delivered = queue->books.delivered;
 	info->conflated = queue->books.conflated;
 	info->lost = queue->books.lost;
+	info->discarded = queue->books.discarded;
 	info->pending = queue_pending(queue);
-	info->matched = info->delivered + info->conflated + info->lost + info->pending;
+	info->matched = info->delivered + info->conflated + info->lost + info->discarded +
+			info->pending;
 	info->oldest = queue_age_of_oldest(queue);
 	spin_unlock(&queue->lock);
 }
@@ -401,10 +404,13 @@ void metastore_queue_attach(struct metastore_subscription *sub)
  * @sub:	the subscription, which only deliveries under way can still reach. The
  *		caller must not use it afterwards.
  * @flushed:	whether FLUSH ended it, so that the subscriber reads a FLUSHED record
+ * @discarded:	takes a value if what waits is to be discarded, see
+ *		metastore_queue_discard(); or NULL
  *
  * Context: Takes the queue's lock.
  */
-void metastore_queue_detach(struct metastore_subscription *sub, bool flushed)
+void metastore_queue_detach(struct metastore_subscription *sub, bool flushed,
+			    struct metastore_garbage *discarded)
 {
 	struct metastore_queue *queue = sub->queue;
 
@@ -412,6 +418,8 @@ void metastore_queue_detach(struct metastore_subscription *sub, bool flushed)
 	sub->cancelled = true;
 	queue_sub_note_plain(sub);
 	list_del_init(&sub->in_snapshots);
+	if (discarded)
+		metastore_queue_discard(queue, sub, discarded);
 	metastore_queue_free_if_done(sub);
 	queue_room_came(queue);
 	if (flushed) {
@@ -435,13 +443,13 @@ void metastore_queue_detach(struct metastore_subscription *sub, bool flushed)
 u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 			       struct metastore_books *books)
 {
-	u32 flags = sub->flags;
+	u32 flags = sub->flags & ~METASTORE_SUBSCRIBE_SNAPSHOT;
 
 	spin_lock(&sub->queue->lock);
 	*books = sub->books;
 	books->pending = queue_sub_pending(sub);
-	if (!sub->cursor)
-		flags &= ~METASTORE_SUBSCRIBE_SNAPSHOT;
+	if (sub->cursor)
+		flags |= METASTORE_SUBSCRIBE_SNAPSHOT;
 	spin_unlock(&sub->queue->lock);
 	return flags;
 }

@@ -22,10 +22,11 @@ struct metastore_topic;
 
 /**
  * struct metastore_books - counters that account for every matched event
- * @matched:	events that matched, the sum of the other four
+ * @matched:	events that matched, the sum of the other five
  * @delivered:	events that were read
  * @conflated:	events that a newer one replaced
  * @lost:	events that were lost
+ * @discarded:	events that the subscriber did not want any more
  * @pending:	events that wait or are in flight
  */
 struct metastore_books {
@@ -33,6 +34,7 @@ struct metastore_books {
 	u64 delivered;
 	u64 conflated;
 	u64 lost;
+	u64 discarded;
 	u64 pending;
 };
 
@@ -47,6 +49,7 @@ struct metastore_books {
  * @held:	references of LOST and SNAPSHOT_END records in flight, and of readers of
  *		its snapshot
  * @books:	its counters, @pending not in use; see queue_sub_pending()
+ * @stale_until: position in the ring: its events ahead of that are discarded
  * @untold:	lost events that no LOST record has reported yet
  * @lossy:	entry in the queue's list while @untold is not 0
  * @latest:	for an exact key with METASTORE_SUBSCRIBE_LATEST: the event that waits,
@@ -55,6 +58,7 @@ struct metastore_books {
  * @cursor:	position of its snapshot; NULL: it has none, or its SNAPSHOT_END was
  *		delivered
  * @in_snapshots: entry in the queue's list until a reader takes SNAPSHOT_END
+ * @snapshots:	number of times that a snapshot was begun anew
  * @rcu:	for freeing after a grace period
  * @events:	mask of METASTORE_EVENT_*. Immutable.
  * @topic:	the key or prefix. Immutable; valid while @in_topic is in the topic's
@@ -84,12 +88,14 @@ struct metastore_subscription {
 	bool cancelled;
 	u32 held;
 	struct metastore_books books;
+	u64 stale_until;
 	u64 untold;
 	struct list_head lossy;
 	struct metastore_record latest;
 	struct list_head in_latest;
 	struct metastore_cursor *cursor;
 	struct list_head in_snapshots;
+	u32 snapshots;
 	struct rcu_head rcu;
 
 	u32 events;
@@ -127,6 +133,7 @@ struct metastore_subscription {
  * @high_len:	most events that ever waited, updated before events are removed
  * @books:	counters of all subscriptions, ended ones included. @matched and
  *		@pending are not in use; see metastore_queue_tell().
+ * @stale_until: the greatest one of all subscriptions that were in this queue
  * @lossy:	subscriptions with losses that no LOST record has reported yet
  * @latest:	subscriptions whose latest event waits, in order of arrival
  * @nr_latest:	length of @latest
@@ -156,6 +163,7 @@ struct metastore_queue {
 	struct metastore_room *room;
 	u32 high_len;
 	struct metastore_books books;
+	u64 stale_until;
 	struct list_head lossy;
 	struct list_head latest;
 	u32 nr_latest;
@@ -200,7 +208,12 @@ int metastore_queue_admit(struct metastore_subscription *sub,
 			  const struct metastore_subscribe *args, u32 first_bucket);
 void metastore_queue_dismiss(struct metastore_subscription *sub);
 void metastore_queue_attach(struct metastore_subscription *sub);
-void metastore_queue_detach(struct metastore_subscription *sub, bool flushed);
+void metastore_queue_detach(struct metastore_subscription *sub, bool flushed,
+			    struct metastore_garbage *discarded);
+void metastore_queue_resync(struct metastore_subscription *sub,
+			    struct metastore_cursor *cursor,
+			    struct metastore_garbage *garbage);
+void metastore_queue_trim(struct metastore_queue *queue);
 u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 			       struct metastore_books *books);
 
@@ -211,7 +224,10 @@ void metastore_queue_release_snapshot(struct metastore_subscription *sub);
 void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 				     struct metastore_value *value,
 				     struct metastore_record *record);
+bool metastore_queue_snapshot_is_over(const struct metastore_subscription *sub,
+				      const struct metastore_cursor *cursor);
 bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
+				  const struct metastore_cursor *cursor,
 				  struct metastore_record *record);
 void metastore_queue_snapshot_consume(struct metastore_queue *queue,
 				      const struct metastore_record *record);

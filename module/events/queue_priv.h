@@ -80,13 +80,21 @@ static inline void queue_count_conflated(struct metastore_subscription *sub)
 	sub->queue->books.conflated++;
 }
 
+static inline void queue_count_discarded(struct metastore_subscription *sub)
+{
+	lockdep_assert_held(&sub->queue->lock);
+	sub->books.discarded++;
+	sub->queue->books.discarded++;
+}
+
 /* Number of events that wait or are in flight. */
 static inline u64 queue_sub_pending(const struct metastore_subscription *sub)
 {
 	const struct metastore_books *books = &sub->books;
 
 	lockdep_assert_held(&sub->queue->lock);
-	return books->matched - books->delivered - books->conflated - books->lost;
+	return books->matched - books->delivered - books->conflated - books->lost -
+	       books->discarded;
 }
 
 /* The same for all subscriptions, counted from the contents instead of the books. */
@@ -154,6 +162,36 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 		queue->flush_at--;
 }
 
+/* Check whether the oldest event of a ring that is not empty is discarded. */
+static inline bool queue_oldest_is_stale(const struct metastore_queue *queue)
+{
+	const struct metastore_ring *ring = &queue->ring;
+
+	lockdep_assert_held(&queue->lock);
+	return unlikely(ring->head < queue->stale_until) &&
+	       ring->head < metastore_ring_at(ring, 0)->sub->stale_until;
+}
+
+/* Check whether readers must not look at the ring before its discarded events are gone. */
+static inline bool queue_must_trim(const struct metastore_queue *queue)
+{
+	lockdep_assert_held(&queue->lock);
+	return queue->ring.len && queue_oldest_is_stale(queue);
+}
+
+/* Lock the queue for a reader. May sleep. */
+static inline void queue_lock_trimmed(struct metastore_queue *queue)
+	__acquires(&queue->lock)
+{
+	for (;;) {
+		spin_lock(&queue->lock);
+		if (likely(!queue_must_trim(queue)))
+			return;
+		spin_unlock(&queue->lock);
+		metastore_queue_trim(queue);
+	}
+}
+
 /* The subscription whose latest event has waited longest, of a list that is not empty. */
 static inline struct metastore_subscription *queue_first_latest(struct metastore_queue *queue)
 {
@@ -163,6 +201,8 @@ static inline struct metastore_subscription *queue_first_latest(struct metastore
 
 bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 			       struct metastore_garbage *garbage);
+void metastore_queue_discard(struct metastore_queue *queue, struct metastore_subscription *sub,
+			     struct metastore_garbage *garbage);
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
 void metastore_queue_drain(struct metastore_queue *queue);
 void metastore_queue_free_if_done(struct metastore_subscription *sub);

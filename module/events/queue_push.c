@@ -29,14 +29,20 @@ struct queue_push {
 	struct metastore_garbage *garbage;
 };
 
-/* Drop the oldest event of the ring and count it as lost. */
+/* Drop the oldest event of the ring. It counts as lost, unless it was discarded before. */
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
 {
 	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
+	bool stale = queue_oldest_is_stale(queue);
 
 	lockdep_assert_held(&queue->lock);
 	queue_remove_oldest(queue);
-	queue_count_lost(record.sub);
+	if (unlikely(stale)) {
+		queue_count_discarded(record.sub);
+		metastore_queue_free_if_done(record.sub);
+	} else {
+		queue_count_lost(record.sub);
+	}
 	metastore_value_put_later(record.value, garbage);
 }
 
@@ -180,6 +186,9 @@ static bool queue_push_latest(struct metastore_queue *queue, struct metastore_su
 	if (queue_sub_has_place(sub))
 		return queue_push_in_place(queue, sub, push);
 	old = metastore_ring_find(&queue->ring, sub, push->event->value);
+	/* The newest one is found. If that is discarded, so are all others of the key. */
+	if (old && metastore_ring_position(&queue->ring, old) < sub->stale_until)
+		old = NULL;
 	return old ? queue_push_over(queue, sub, old, push) :
 		     queue_push_indexed(queue, sub, push);
 }
@@ -286,7 +295,8 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 	u64 bytes;
 
 	lockdep_assert_held(&queue->lock);
-	if (!sub->plain || ring->index || ring->len < ring->max_len)
+	if (!sub->plain || ring->index || ring->len < ring->max_len ||
+	    queue_oldest_is_stale(queue))
 		return false;
 	oldest = metastore_ring_at(ring, 0);
 	bytes = queue->bytes + queue_charge(queue, push->size) -

@@ -164,12 +164,13 @@ static bool queue_is_taken_here(enum queue_next next)
 	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
 }
 
-/* Check that only the ring has records. */
+/* Check that only the ring has records, and none of them is discarded. */
 static bool queue_is_ring_alone(const struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
 	return list_empty(&queue->lossy) && !queue->flushed &&
-	       list_empty(&queue->snapshots) && !queue->nr_latest;
+	       list_empty(&queue->snapshots) && !queue->nr_latest &&
+	       queue->ring.head >= queue->stale_until;
 }
 
 /*
@@ -217,7 +218,8 @@ static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_re
 	int nr = 0;
 
 	lockdep_assert_held(&queue->lock);
-	while (nr < max && queue_is_taken_here(next = queue_peek_next(queue, &records[nr]))) {
+	while (nr < max && !queue_must_trim(queue) &&
+	       queue_is_taken_here(next = queue_peek_next(queue, &records[nr]))) {
 		size_t size = metastore_record_size(&records[nr]);
 
 		if (size > room)
@@ -237,7 +239,7 @@ static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_re
  * @max:	capacity of @records
  * @room:	size of the reader's buffer in bytes
  *
- * Context: Takes the queue's lock.
+ * Context: Process context, may sleep; takes the queue's lock.
  * Return: The number of records, which may be fewer than fit; 0 if there are none, or
  * if a snapshot has its turn; -EMSGSIZE if the first one does not fit.
  */
@@ -246,7 +248,7 @@ int metastore_queue_take(struct metastore_queue *queue,
 {
 	int nr;
 
-	spin_lock(&queue->lock);
+	queue_lock_trimmed(queue);
 	nr = queue_is_ring_alone(queue) ? queue_take_from_ring(queue, records, max, room) :
 					  queue_take_in_turn(queue, records, max, room);
 	if (nr > 0) {
@@ -282,22 +284,42 @@ void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 }
 
 /**
+ * metastore_queue_snapshot_is_over() - Check whether a snapshot need not be read on
+ * @sub:	the subscription
+ * @cursor:	cursor of the snapshot
+ *
+ * Context: Caller holds the queue's lock.
+ * Return: true if the subscription has ended, or its snapshot was begun anew.
+ */
+bool metastore_queue_snapshot_is_over(const struct metastore_subscription *sub,
+				      const struct metastore_cursor *cursor)
+{
+	lockdep_assert_held(&sub->queue->lock);
+	return sub->cancelled || sub->cursor != cursor;
+}
+
+/**
  * metastore_queue_snapshot_end() - Fill in the record that ends a snapshot
  * @sub:	the subscription
+ * @cursor:	cursor of the snapshot
  * @record:	record to fill in
  *
  * Context: Caller holds the queue's lock.
- * Return: false if another reader took that record, or the subscription has ended.
+ * Return: false if another reader took that record, or as
+ * metastore_queue_snapshot_is_over().
  */
 bool metastore_queue_snapshot_end(struct metastore_subscription *sub,
+				  const struct metastore_cursor *cursor,
 				  struct metastore_record *record)
 {
 	lockdep_assert_held(&sub->queue->lock);
 	*record = (struct metastore_record) {
 		.sub = sub,
 		.type = METASTORE_EVENT_SNAPSHOT_END,
+		/* It does not wait, so that needs no start. */
+		.since = sub->snapshots,
 	};
-	return !list_empty(&sub->in_snapshots);
+	return !list_empty(&sub->in_snapshots) && sub->cursor == cursor;
 }
 
 /**
@@ -353,11 +375,18 @@ void metastore_queue_free_if_done(struct metastore_subscription *sub)
 	call_srcu(&metastore_srcu, &sub->rcu, queue_free_sub);
 }
 
-static void queue_undo_end(struct metastore_queue *queue, struct metastore_subscription *sub)
+/* Check that SNAPSHOT_END is of the present snapshot: another may have begun meanwhile. */
+static bool queue_end_is_valid(const struct metastore_record *record)
+{
+	lockdep_assert_held(&record->sub->queue->lock);
+	return record->since == record->sub->snapshots;
+}
+
+static void queue_undo_end(struct metastore_queue *queue, const struct metastore_record *record)
 {
 	lockdep_assert_held(&queue->lock);
-	if (!sub->cancelled)
-		list_add(&sub->in_snapshots, &queue->snapshots);
+	if (!record->sub->cancelled && queue_end_is_valid(record))
+		list_add(&record->sub->in_snapshots, &queue->snapshots);
 }
 
 /* Make LOST, FLUSHED or SNAPSHOT_END pending again after a failed copy. */
@@ -370,7 +399,7 @@ static void queue_undo_take(struct metastore_queue *queue,
 	else if (record->type == METASTORE_EVENT_LOST)
 		queue_count_untold(record->sub, record->count);
 	else
-		queue_undo_end(queue, record->sub);
+		queue_undo_end(queue, record);
 }
 
 /*
@@ -401,7 +430,8 @@ static void queue_finish_other(struct metastore_queue *queue, struct metastore_r
 	if (!record->sub)
 		return;
 	record->sub->held--;
-	if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END)
+	if (delivered && record->type == METASTORE_EVENT_SNAPSHOT_END &&
+	    queue_end_is_valid(record))
 		queue_finish_snapshot(record->sub);
 	metastore_queue_free_if_done(record->sub);
 }
@@ -453,22 +483,23 @@ bool metastore_queue_finish(struct metastore_queue *queue,
 			    int delivered)
 {
 	struct metastore_garbage garbage = {};
-	bool more;
+	bool more, trim;
 
 	spin_lock(&queue->lock);
 	queue_finish_records(queue, records, nr, delivered, &garbage);
 	queue_room_came(queue);
 	more = queue->ring.len || queue_next_of(queue) != NEXT_NONE;
+	trim = queue_must_trim(queue);
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
-	return more;
+	return unlikely(trim) ? metastore_queue_has_record(queue) : more;
 }
 
 /**
  * metastore_queue_next_size() - Compute the length of the next record
  * @queue:	the queue
  *
- * Context: Takes the queue's lock.
+ * Context: Process context, may sleep; takes the queue's lock.
  * Return: Bytes; 0 if there is no record, or if a snapshot has its turn.
  */
 size_t metastore_queue_next_size(struct metastore_queue *queue)
@@ -476,7 +507,7 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
 	struct metastore_record record;
 	size_t size = 0;
 
-	spin_lock(&queue->lock);
+	queue_lock_trimmed(queue);
 	/* The lock keeps the record's value. */
 	if (queue_is_taken_here(queue_peek_next(queue, &record)))
 		size = metastore_record_size(&record);
@@ -488,14 +519,14 @@ size_t metastore_queue_next_size(struct metastore_queue *queue)
  * metastore_queue_has_record() - Check whether a record can be read
  * @queue:	the queue
  *
- * Context: Takes the queue's lock.
+ * Context: Process context, may sleep; takes the queue's lock.
  * Return: true if there is one.
  */
 bool metastore_queue_has_record(struct metastore_queue *queue)
 {
 	bool has;
 
-	spin_lock(&queue->lock);
+	queue_lock_trimmed(queue);
 	has = queue_next_of(queue) != NEXT_NONE;
 	spin_unlock(&queue->lock);
 	return has;
@@ -505,14 +536,14 @@ bool metastore_queue_has_record(struct metastore_queue *queue)
  * metastore_queue_pass_on() - Wake the next reader if this one left records
  * @queue:	the queue
  *
- * Context: Takes the queue's lock.
+ * Context: Process context, may sleep; takes the queue's lock.
  */
 void metastore_queue_pass_on(struct metastore_queue *queue)
 {
 	/* A reader that is not queued yet looks for a record before it sleeps. */
 	if (!waitqueue_active(&queue->readers))
 		return;
-	spin_lock(&queue->lock);
+	queue_lock_trimmed(queue);
 	if (queue_next_of(queue) != NEXT_NONE)
 		queue_wake(queue);
 	spin_unlock(&queue->lock);

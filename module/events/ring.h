@@ -43,7 +43,8 @@ struct metastore_record {
  * @records:	array of records, its size a power of two; NULL: not allocated yet
  * @mask:	size of @records minus 1
  * @max_len:	capacity in records
- * @head:	index of the oldest record
+ * @head:	number of records ever removed: the position of the oldest. A record keeps its
+ *		position, which @mask turns into an index, also in a new ring.
  * @len:	number of records
  * @index:	hash chains of the indexed records, by subscription and key; NULL: no
  *		index
@@ -58,7 +59,7 @@ struct metastore_ring {
 	struct metastore_record *records;
 	u32 mask;
 	u32 max_len;
-	u32 head;
+	u64 head;
 	u32 len;
 	struct hlist_head *index;
 	u32 bits;
@@ -107,7 +108,7 @@ static inline size_t metastore_record_size(const struct metastore_record *record
 
 static inline u32 metastore_ring_place(const struct metastore_ring *ring, u32 nth)
 {
-	return (ring->head + nth) & ring->mask;
+	return ((u32)ring->head + nth) & ring->mask;
 }
 
 /* The record that has @nth older ones ahead. */
@@ -115,6 +116,13 @@ static inline struct metastore_record *
 metastore_ring_at(const struct metastore_ring *ring, u32 nth)
 {
 	return &ring->records[metastore_ring_place(ring, nth)];
+}
+
+/* The position of a record of the ring. */
+static inline u64 metastore_ring_position(const struct metastore_ring *ring,
+					  const struct metastore_record *record)
+{
+	return ring->head + (((u32)(record - ring->records) - (u32)ring->head) & ring->mask);
 }
 
 /* Append a record to a ring that is not full. The caller fills it in. */
@@ -127,8 +135,8 @@ static inline struct metastore_record *metastore_ring_append(struct metastore_ri
 static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
 {
 	if (ring->index)
-		hlist_del_init(&ring->nodes[ring->head]);
-	ring->head = metastore_ring_place(ring, 1);
+		hlist_del_init(&ring->nodes[metastore_ring_place(ring, 0)]);
+	ring->head++;
 	ring->len--;
 }
 
@@ -138,7 +146,7 @@ static inline void metastore_ring_remove_oldest(struct metastore_ring *ring)
  */
 static inline struct metastore_record *metastore_ring_turn(struct metastore_ring *ring)
 {
-	ring->head = metastore_ring_place(ring, 1);
+	ring->head++;
 	return metastore_ring_at(ring, ring->len - 1);
 }
 

@@ -116,10 +116,11 @@ static int subscription_link(struct metastore_subscription *sub)
 }
 
 /*
- * Remove a subscription from both sets and end it. The caller holds both locks. The
- * file's lock blocks release of the file, so its queue stays.
+ * Remove a subscription from both sets and end it, see metastore_queue_detach(). The
+ * caller holds both locks. The file's lock blocks release of the file, so its queue stays.
  */
-static void subscription_remove(struct metastore_subscription *sub, bool flushed)
+static void subscription_remove(struct metastore_subscription *sub, bool flushed,
+				struct metastore_garbage *discarded)
 {
 	struct metastore_topic *topic = sub->topic;
 
@@ -130,7 +131,7 @@ static void subscription_remove(struct metastore_subscription *sub, bool flushed
 	list_del_rcu(&sub->in_topic);
 	subscription_count(topic, -1);
 	/* Detach first: a snapshot's reader finds the topic through @sub. */
-	metastore_queue_detach(sub, flushed);
+	metastore_queue_detach(sub, flushed, discarded);
 	metastore_topic_free_if_unused(topic);
 }
 
@@ -293,27 +294,61 @@ static spinlock_t *subscription_lock_of(const struct metastore_subscriptions *su
  * metastore_unsubscribe() - End an open file's subscription
  * @subs:	the file's subscriptions
  * @key:	key or prefix
+ * @discard:	whether to discard its waiting events and losses
  *
- * Context: Takes the topic's lock, the file's and its queue's.
+ * Context: Process context, may sleep. Takes the topic's lock, the file's and its queue's.
  * Return: 0 or -ENOENT.
  */
 int metastore_unsubscribe(struct metastore_subscriptions *subs,
-			  const struct metastore_key *key)
+			  const struct metastore_key *key, bool discard)
 {
-	struct metastore_subscription *sub;
 	spinlock_t *lock = subscription_lock_of(subs, key);
+	struct metastore_garbage garbage = {};
+	struct metastore_subscription *sub;
 	int err = -ENOENT;
 
 	spin_lock(lock);
 	spin_lock(&subs->lock);
 	sub = metastore_subscription_find(subs, key);
 	if (sub) {
-		subscription_remove(sub, false);
+		subscription_remove(sub, false, discard ? &garbage : NULL);
 		err = 0;
 	}
 	spin_unlock(&subs->lock);
 	spin_unlock(lock);
+	metastore_garbage_free(&garbage);
+	if (discard)
+		metastore_queue_trim(subs->queue);
 	return err;
+}
+
+/**
+ * metastore_resync() - Discard what waits for a subscription and begin a snapshot
+ * @subs:	the file's subscriptions
+ * @key:	key or prefix
+ *
+ * Context: Process context, may sleep. Takes the file's lock and its queue's.
+ * Return: 0, -ENOMEM, or -ENOENT if the file is not subscribed to it.
+ */
+int metastore_resync(struct metastore_subscriptions *subs, const struct metastore_key *key)
+{
+	struct metastore_garbage garbage = {};
+	struct metastore_subscription *sub;
+	struct metastore_cursor *cursor;
+
+	cursor = metastore_cursor_create(subscription_first_bucket(subs, key), 0);
+	if (!cursor)
+		return -ENOMEM;
+	spin_lock(&subs->lock);
+	sub = metastore_subscription_find(subs, key);
+	if (sub)
+		metastore_queue_resync(sub, cursor, &garbage);
+	spin_unlock(&subs->lock);
+	metastore_garbage_free(&garbage);
+	metastore_queue_trim(subs->queue);
+	if (!sub)
+		kfree(cursor);
+	return sub ? 0 : -ENOENT;
 }
 
 /* Report the state of a subscription. The caller holds the file's lock. */
@@ -330,6 +365,7 @@ static void subscription_fill_info(struct metastore_subscription *sub,
 	info->delivered = books.delivered;
 	info->conflated = books.conflated;
 	info->lost = books.lost;
+	info->discarded = books.discarded;
 	info->pending = books.pending;
 }
 
@@ -446,7 +482,7 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 		/* FLUSH may have ended it: check the lock of the next one. */
 		sub = subscription_any(subs);
 		if (sub && metastore_topic_lock(sub->topic) == lock)
-			subscription_remove(sub, false);
+			subscription_remove(sub, false, NULL);
 		spin_unlock(&subs->lock);
 		spin_unlock(lock);
 		cond_resched();
@@ -467,7 +503,7 @@ void metastore_subscription_flush_oldest(struct metastore_topic *topic)
 
 	lockdep_assert_held(metastore_topic_lock(topic));
 	spin_lock(&subs->lock);
-	subscription_remove(sub, true);
+	subscription_remove(sub, true, NULL);
 	spin_unlock(&subs->lock);
 }
 

@@ -41,7 +41,8 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 			const struct metastore_key *key,
 			const struct metastore_subscribe *args);
 int metastore_unsubscribe(struct metastore_subscriptions *subs,
-			  const struct metastore_key *key);
+			  const struct metastore_key *key, bool discard);
+int metastore_resync(struct metastore_subscriptions *subs, const struct metastore_key *key);
 bool metastore_subscription_next(struct metastore_subscriptions *subs,
 				 struct metastore_key_buffer *at,
 				 struct metastore_subscription_info *info);

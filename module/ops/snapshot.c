@@ -249,7 +249,7 @@ static int snapshot_take_end(struct snapshot_visit *visit, struct metastore_reco
 	int nr = -ENODATA;
 
 	spin_lock(&visit->queue->lock);
-	if (metastore_queue_snapshot_end(visit->sub, record)) {
+	if (metastore_queue_snapshot_end(visit->sub, visit->cursor, record)) {
 		nr = -EMSGSIZE;
 		if (metastore_record_size(record) <= room) {
 			metastore_queue_snapshot_consume(visit->queue, record);
@@ -273,7 +273,7 @@ static int snapshot_take_some(struct snapshot_visit *visit,
 
 	if (!bucket)
 		return snapshot_take_end(visit, records, room);
-	nr = visit->sub->cancelled ? -ENODATA :
+	nr = metastore_queue_snapshot_is_over(visit->sub, visit->cursor) ? -ENODATA :
 	     snapshot_take_values(visit, bucket, records, max, room, &busy);
 	snapshot_unlock_bucket(visit, bucket);
 	if (nr != -EBUSY)
@@ -346,7 +346,8 @@ static ssize_t snapshot_look_for_size(struct snapshot_visit *visit)
 
 	if (!bucket)
 		return sizeof(struct metastore_event);
-	size = visit->sub->cancelled ? -ENODATA : snapshot_value_size(visit, bucket, &busy);
+	size = metastore_queue_snapshot_is_over(visit->sub, visit->cursor) ? -ENODATA :
+	       snapshot_value_size(visit, bucket, &busy);
 	snapshot_unlock_bucket(visit, bucket);
 	if (size != -EBUSY)
 		return size;

@@ -425,6 +425,10 @@ struct metastore_flush {
 #define METASTORE_SUBSCRIBE_LATEST	0x0008	/* conflate: newest event per key */
 #define METASTORE_SUBSCRIBE_NO_VALUE	0x0010	/* events without the value */
 
+/* Flags that SUBSCRIPTION never returns */
+#define METASTORE_SUBSCRIBE_RESYNC	0x0020	/* SUBSCRIBE: begin anew */
+#define METASTORE_SUBSCRIBE_DISCARD	0x0040	/* UNSUBSCRIBE: drop what waits */
+
 /**
  * struct metastore_subscribe - arguments of SUBSCRIBE
  * @key:	address of the key, or of the prefix with
@@ -472,6 +476,20 @@ struct metastore_flush {
  * METASTORE_EVENT_F_NO_VALUE and value_len 0. While they wait they still count the
  * value's bytes against the queue.
  *
+ * METASTORE_SUBSCRIBE_RESYNC begins a subscription anew that exists, for a subscriber
+ * that lost events. In one step all its waiting events are discarded, its losses are
+ * settled, and a snapshot begins, also if another one was under way. The subscription
+ * keeps its mask, cookie, flags and counters. @events, @cookie and @version must be 0, and
+ * METASTORE_SUBSCRIBE_PREFIX is the only other flag.
+ *
+ * - To end a subscription and subscribe again instead leaves old events in the queue:
+ *   they are read among the newer values of the snapshot.
+ * - A key that was deleted meanwhile is not in the snapshot: at SNAPSHOT_END the
+ *   subscriber drops all keys that it did not hear of since the call.
+ * - Records that another reader has taken already are delivered to that one.
+ * - If the last event of an atomic batch is discarded, the one ahead of it keeps
+ *   METASTORE_EVENT_F_MORE.
+ *
  * Return: 0. Errors, besides those of every command:
  *
  * - EEXIST: the open file is already subscribed to the key or prefix
@@ -479,6 +497,8 @@ struct metastore_flush {
  *   reserve a place for METASTORE_SUBSCRIBE_LATEST
  * - EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, and this is the first
  *   METASTORE_SUBSCRIBE_LATEST to a prefix
+ * - ENOENT: METASTORE_SUBSCRIBE_RESYNC: the open file is not subscribed to the key or
+ *   prefix
  * - EINVAL: also METASTORE_SUBSCRIBE_NEWER without METASTORE_SUBSCRIBE_SNAPSHOT or
  *   with METASTORE_SUBSCRIBE_PREFIX
  */
@@ -496,10 +516,12 @@ struct metastore_subscribe {
  * struct metastore_unsubscribe - arguments of UNSUBSCRIBE
  * @key:	address of the key or prefix
  * @key_len:	length of the key or prefix in bytes
- * @flags:	METASTORE_SUBSCRIBE_PREFIX: end the subscription to the prefix
+ * @flags:	METASTORE_SUBSCRIBE_PREFIX: end the subscription to the prefix;
+ *		METASTORE_SUBSCRIBE_DISCARD
  *
  * End a subscription. No further event of it is enqueued once the call returns.
- * Events that are already queued stay and are read. An unfinished snapshot stops,
+ * Events that are already queued stay and are read, unless METASTORE_SUBSCRIBE_DISCARD
+ * discards them and the losses that were not reported yet. An unfinished snapshot stops,
  * without METASTORE_EVENT_SNAPSHOT_END.
  *
  * Return: 0. Errors, besides those of every command:
@@ -659,6 +681,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_TOUCH		0x0080	/* TOUCH, also in a BATCH */
 #define METASTORE_FEATURE_PREVIOUS	0x0100	/* METASTORE_F_PREVIOUS, _KEEP_TTL */
 #define METASTORE_FEATURE_DETAILS	0x0200	/* METASTORE_LIST_VALUES, _GET_INFO */
+#define METASTORE_FEATURE_RESYNC	0x0400	/* METASTORE_SUBSCRIBE_RESYNC, _DISCARD */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -960,8 +983,8 @@ struct metastore_open {
  * - the other fields of struct metastore_queue_info by their names
  *
  * A line "subscription:" for each subscription follows. Its fields are separated by
- * spaces: cookie, events, flags, matched, delivered, conflated, lost, pending, and the
- * key or prefix. Events and flags are hexadecimal. In the key, spaces, backslashes and
+ * spaces: cookie, events, flags, matched, delivered, conflated, lost, discarded, pending,
+ * and the key or prefix. Events and flags are hexadecimal. In the key, spaces, backslashes and
  * bytes that are not printable ASCII become a backslash and three octal digits.
  *
  * Return (of read()): number of bytes. Errors:
@@ -1047,10 +1070,12 @@ struct metastore_owner_end {
  * @pending:	[out] events that wait or that readers are copying
  * @oldest:	[out] age of the oldest waiting event in ms, in steps of the kernel's
  *		clock tick; 0: no event waits
+ * @discarded:	[out] events that METASTORE_SUBSCRIBE_RESYNC or _DISCARD removed. One that
+ *		waits behind another subscription's event is pending until that is read
  *
  * Change the open file's event queue, and tell its state. All [out] fields are of
  * one moment. Kernel counters account for every event: @matched = @delivered +
- * @conflated + @lost + @pending. Ended subscriptions are included; LOST, FLUSHED and
+ * @conflated + @lost + @discarded + @pending. Ended subscriptions are included; LOST, FLUSHED and
  * SNAPSHOT_END are not.
  *
  * A queue that is made smaller drops its oldest events until the rest fits. A
@@ -1083,6 +1108,7 @@ struct metastore_queue_info {
 	__aligned_u64 lost;
 	__aligned_u64 pending;
 	__aligned_u64 oldest;
+	__aligned_u64 discarded;
 };
 
 /**
@@ -1101,9 +1127,10 @@ struct metastore_queue_info {
  * @conflated:	[out] see @matched
  * @lost:	[out] see @matched
  * @pending:	[out] see @matched
+ * @discarded:	[out] see @matched
  *
  * Tell the counters of one subscription of the open file. @matched = @delivered +
- * @conflated + @lost + @pending holds here too.
+ * @conflated + @lost + @discarded + @pending holds here too.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -1121,6 +1148,7 @@ struct metastore_subscription_info {
 	__aligned_u64 conflated;
 	__aligned_u64 lost;
 	__aligned_u64 pending;
+	__aligned_u64 discarded;
 };
 
 #define METASTORE_IOC_MAGIC	0xE6

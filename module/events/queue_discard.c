@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Discard events that wait, when their subscriber asks for it.
+ *
+ * Events of a subscription can be anywhere in the ring. So their positions are noted
+ * instead: those ahead of @stale_until are stale. They are removed once they are the
+ * oldest. Readers find none: they remove what is stale first, without the lock in between.
+ * Until then such an event counts as pending, and against the queue's limits.
+ */
+#include <linux/sched.h>
+
+#include "events/queue_priv.h"
+
+/* Events that are removed under one hold of the lock. */
+#define TRIM_AT_ONCE	64
+
+/* Discard the latest event of an exact key. */
+static void queue_discard_latest(struct metastore_queue *queue, struct metastore_subscription *sub,
+				 struct metastore_garbage *garbage)
+{
+	lockdep_assert_held(&queue->lock);
+	queue_note_length(queue);
+	metastore_value_put_later(sub->latest.value, garbage);
+	sub->latest.value = NULL;
+	list_del_init(&sub->in_latest);
+	queue->nr_latest--;
+	/* FLUSHED may come behind one event more. */
+	queue->flush_at_latest = min(queue->flush_at_latest, queue->nr_latest);
+	queue_count_discarded(sub);
+}
+
+/*
+ * Discard all events and losses that wait for a subscription. The caller must call
+ * metastore_queue_trim() once it holds no lock.
+ */
+void metastore_queue_discard(struct metastore_queue *queue, struct metastore_subscription *sub,
+			     struct metastore_garbage *garbage)
+{
+	lockdep_assert_held(&queue->lock);
+	sub->stale_until = queue->ring.head + queue->ring.len;
+	queue->stale_until = sub->stale_until;
+	if (sub->latest.value)
+		queue_discard_latest(queue, sub, garbage);
+	sub->untold = 0;
+	list_del_init(&sub->lossy);
+}
+
+/**
+ * metastore_queue_resync() - Discard the events of a subscription and begin a snapshot
+ * @sub:	the subscription, which has not ended
+ * @cursor:	cursor of the snapshot, from metastore_cursor_create(). The subscription
+ *		takes it over
+ * @garbage:	takes a value
+ *
+ * One step: each event is either discarded, and the snapshot has its value or a newer one,
+ * or enqueued as the new cursor tells. The caller must call metastore_queue_trim() once it
+ * holds no lock.
+ *
+ * Context: Caller holds the file's lock, so that the subscription stays; takes the queue's.
+ */
+void metastore_queue_resync(struct metastore_subscription *sub,
+			    struct metastore_cursor *cursor,
+			    struct metastore_garbage *garbage)
+{
+	struct metastore_queue *queue = sub->queue;
+
+	spin_lock(&queue->lock);
+	metastore_queue_discard(queue, sub, garbage);
+	if (sub->cursor)
+		metastore_cursor_free_later(sub->cursor);
+	sub->cursor = cursor;
+	sub->snapshots++;
+	queue_sub_note_plain(sub);
+	if (list_empty(&sub->in_snapshots))
+		list_add_tail(&sub->in_snapshots, &queue->snapshots);
+	queue_wake(queue);
+	spin_unlock(&queue->lock);
+}
+
+/* Remove some stale events. Return whether the oldest one left is stale, too. */
+static bool queue_trim_some(struct metastore_queue *queue, struct metastore_garbage *garbage)
+{
+	u32 i;
+
+	lockdep_assert_held(&queue->lock);
+	for (i = 0; i < TRIM_AT_ONCE && queue_must_trim(queue); i++)
+		metastore_queue_drop_oldest(queue, garbage);
+	queue_room_came(queue);
+	return queue_must_trim(queue);
+}
+
+/**
+ * metastore_queue_trim() - Remove discarded events until the oldest is none
+ * @queue:	the queue
+ *
+ * Context: Process context, may sleep; takes the queue's lock.
+ */
+void metastore_queue_trim(struct metastore_queue *queue)
+{
+	struct metastore_garbage garbage = {};
+	bool more;
+
+	do {
+		spin_lock(&queue->lock);
+		more = queue_trim_some(queue, &garbage);
+		spin_unlock(&queue->lock);
+		metastore_garbage_free(&garbage);
+		cond_resched();
+	} while (more);
+}
