@@ -14,7 +14,13 @@
 #define FIELD(type, field, offset) \
 	static_assert(offsetof(struct metastore_##type, field) == (offset), #type "." #field)
 
-SIZE(set, 56);
+SIZE(previous, 24);
+FIELD(previous, value, 0);
+FIELD(previous, version, 8);
+FIELD(previous, len, 16);
+FIELD(previous, owner, 20);
+
+SIZE(set, 80);
 FIELD(set, key, 0);
 FIELD(set, value, 8);
 FIELD(set, key_len, 16);
@@ -25,8 +31,9 @@ FIELD(set, version, 32);
 FIELD(set, ttl, 40);
 FIELD(set, timeout, 48);
 FIELD(set, deadline, 52);
+FIELD(set, previous, 56);
 
-SIZE(get, 48);
+SIZE(get, 64);
 FIELD(get, key, 0);
 FIELD(get, value, 8);
 FIELD(get, key_len, 16);
@@ -35,6 +42,9 @@ FIELD(get, flags, 24);
 FIELD(get, owner, 28);
 FIELD(get, version, 32);
 FIELD(get, ttl, 40);
+FIELD(get, time, 48);
+FIELD(get, tgid, 56);
+FIELD(get, uid, 60);
 
 SIZE(stat, 72);
 FIELD(stat, key, 0);
@@ -52,11 +62,12 @@ FIELD(stat, ttl, 56);
 FIELD(stat, owner, 64);
 FIELD(stat, reserved2, 68);
 
-SIZE(delete, 24);
+SIZE(delete, 48);
 FIELD(delete, key, 0);
 FIELD(delete, key_len, 8);
 FIELD(delete, flags, 12);
 FIELD(delete, version, 16);
+FIELD(delete, previous, 24);
 
 SIZE(touch, 32);
 FIELD(touch, key, 0);
@@ -107,8 +118,15 @@ FIELD(list_entry, len, 0);
 FIELD(list_entry, header_len, 4);
 FIELD(list_entry, key_len, 6);
 FIELD(list_entry, value_len, 8);
-FIELD(list_entry, reserved, 12);
+FIELD(list_entry, flags, 12);
 FIELD(list_entry, version, 16);
+SIZE(list_details, 32);
+FIELD(list_details, time, 0);
+FIELD(list_details, ttl, 8);
+FIELD(list_details, tgid, 16);
+FIELD(list_details, uid, 20);
+FIELD(list_details, owner, 24);
+FIELD(list_details, reserved, 28);
 /* The longest key and its entry fit the smallest buffer */
 static_assert(METASTORE_LIST_MIN == 512, "METASTORE_LIST_MIN");
 
@@ -140,7 +158,7 @@ FIELD(info, bytes, 64);
 FIELD(info, subscriptions, 72);
 FIELD(info, private_bytes, 80);
 
-SIZE(op, 56);
+SIZE(op, 80);
 FIELD(op, op, 0);
 FIELD(op, result, 4);
 FIELD(op, key, 8);
@@ -152,6 +170,7 @@ FIELD(op, queues, 36);
 FIELD(op, owner, 36);
 FIELD(op, version, 40);
 FIELD(op, ttl, 48);
+FIELD(op, previous, 56);
 
 SIZE(batch, 24);
 FIELD(batch, ops, 0);
@@ -174,7 +193,7 @@ SIZE(open, 8);
 FIELD(open, flags, 0);
 FIELD(open, open_flags, 4);
 
-SIZE(queue_info, 80);
+SIZE(queue_info, 88);
 FIELD(queue_info, flags, 0);
 FIELD(queue_info, policy, 4);
 FIELD(queue_info, max_len, 8);
@@ -189,8 +208,9 @@ FIELD(queue_info, conflated, 48);
 FIELD(queue_info, lost, 56);
 FIELD(queue_info, pending, 64);
 FIELD(queue_info, oldest, 72);
+FIELD(queue_info, discarded, 80);
 
-SIZE(subscription_info, 72);
+SIZE(subscription_info, 80);
 FIELD(subscription_info, key, 0);
 FIELD(subscription_info, key_len, 8);
 FIELD(subscription_info, flags, 12);
@@ -202,6 +222,7 @@ FIELD(subscription_info, delivered, 40);
 FIELD(subscription_info, conflated, 48);
 FIELD(subscription_info, lost, 56);
 FIELD(subscription_info, pending, 64);
+FIELD(subscription_info, discarded, 72);
 
 SIZE(event, 48);
 FIELD(event, len, 0);
@@ -223,10 +244,10 @@ FIELD(owner_end, how, 4);
 FIELD(owner_end, code, 6);
 
 static_assert(METASTORE_IOC_INFO == 0xc058e600, "INFO");
-static_assert(METASTORE_IOC_GET == 0xc030e601, "GET");
-static_assert(METASTORE_IOC_SET == 0xc038e602, "SET");
-static_assert(METASTORE_IOC_DELETE == 0xc018e603, "DELETE");
-static_assert(METASTORE_IOC_PUBLISH == 0xc038e604, "PUBLISH");
+static_assert(METASTORE_IOC_GET == 0xc040e601, "GET");
+static_assert(METASTORE_IOC_SET == 0xc050e602, "SET");
+static_assert(METASTORE_IOC_DELETE == 0xc030e603, "DELETE");
+static_assert(METASTORE_IOC_PUBLISH == 0xc050e604, "PUBLISH");
 static_assert(METASTORE_IOC_SUBSCRIBE == 0xc028e605, "SUBSCRIBE");
 static_assert(METASTORE_IOC_UNSUBSCRIBE == 0xc010e606, "UNSUBSCRIBE");
 static_assert(METASTORE_IOC_SUBSCRIBERS == 0xc018e607, "SUBSCRIBERS");
@@ -237,8 +258,8 @@ static_assert(METASTORE_IOC_FLUSH == 0xc028e60b, "FLUSH");
 static_assert(METASTORE_IOC_BATCH == 0xc018e60c, "BATCH");
 static_assert(METASTORE_IOC_CREATE == 0xc028e60d, "CREATE");
 static_assert(METASTORE_IOC_OPEN == 0xc008e60e, "OPEN");
-static_assert(METASTORE_IOC_QUEUE == 0xc050e60f, "QUEUE");
-static_assert(METASTORE_IOC_SUBSCRIPTION == 0xc048e610, "SUBSCRIPTION");
+static_assert(METASTORE_IOC_QUEUE == 0xc058e60f, "QUEUE");
+static_assert(METASTORE_IOC_SUBSCRIPTION == 0xc050e610, "SUBSCRIPTION");
 static_assert(METASTORE_IOC_TOUCH == 0xc020e611, "TOUCH");
 
 static_assert(METASTORE_KEY_MAX == 255, "METASTORE_KEY_MAX");
@@ -266,12 +287,20 @@ static_assert(METASTORE_SUBSCRIBE_SNAPSHOT == 0x02, "METASTORE_SUBSCRIBE_SNAPSHO
 static_assert(METASTORE_SUBSCRIBE_NEWER == 0x04, "METASTORE_SUBSCRIBE_NEWER");
 static_assert(METASTORE_SUBSCRIBE_LATEST == 0x08, "METASTORE_SUBSCRIBE_LATEST");
 static_assert(METASTORE_SUBSCRIBE_NO_VALUE == 0x10, "METASTORE_SUBSCRIBE_NO_VALUE");
+static_assert(METASTORE_SUBSCRIBE_RESYNC == 0x20, "METASTORE_SUBSCRIBE_RESYNC");
+static_assert(METASTORE_SUBSCRIBE_DISCARD == 0x40, "METASTORE_SUBSCRIBE_DISCARD");
 static_assert(METASTORE_F_CREATE == 0x01, "METASTORE_F_CREATE");
 static_assert(METASTORE_F_REPLACE == 0x02, "METASTORE_F_REPLACE");
 static_assert(METASTORE_F_IF_VERSION == 0x04, "METASTORE_F_IF_VERSION");
 static_assert(METASTORE_F_OWNED == 0x08, "METASTORE_F_OWNED");
 static_assert(METASTORE_F_STEAL == 0x10, "METASTORE_F_STEAL");
 static_assert(METASTORE_F_WAIT == 0x20, "METASTORE_F_WAIT");
+static_assert(METASTORE_F_PREVIOUS == 0x40, "METASTORE_F_PREVIOUS");
+static_assert(METASTORE_F_KEEP_TTL == 0x80, "METASTORE_F_KEEP_TTL");
+static_assert(METASTORE_GET_INFO == 1, "METASTORE_GET_INFO");
+static_assert(METASTORE_LIST_VALUES == 1, "METASTORE_LIST_VALUES");
+static_assert(METASTORE_LIST_F_NO_VALUE == 1, "METASTORE_LIST_F_NO_VALUE");
+static_assert(METASTORE_PRIVATE_BUCKETS == 8, "METASTORE_PRIVATE_BUCKETS");
 static_assert(METASTORE_WAIT_FOREVER == 0xffffffff, "METASTORE_WAIT_FOREVER");
 static_assert(METASTORE_TTL_MAX == 1ULL << 40, "METASTORE_TTL_MAX");
 static_assert(METASTORE_OWNER_NONE == 0, "METASTORE_OWNER_NONE");
@@ -298,6 +327,9 @@ static_assert(METASTORE_FEATURE_PRIVATE == 0x10, "METASTORE_FEATURE_PRIVATE");
 static_assert(METASTORE_FEATURE_DELIVERY == 0x20, "METASTORE_FEATURE_DELIVERY");
 static_assert(METASTORE_FEATURE_WAIT == 0x40, "METASTORE_FEATURE_WAIT");
 static_assert(METASTORE_FEATURE_TOUCH == 0x80, "METASTORE_FEATURE_TOUCH");
+static_assert(METASTORE_FEATURE_PREVIOUS == 0x100, "METASTORE_FEATURE_PREVIOUS");
+static_assert(METASTORE_FEATURE_DETAILS == 0x200, "METASTORE_FEATURE_DETAILS");
+static_assert(METASTORE_FEATURE_RESYNC == 0x400, "METASTORE_FEATURE_RESYNC");
 static_assert(METASTORE_QUEUE_DROP_OLDEST == 0, "METASTORE_QUEUE_DROP_OLDEST");
 static_assert(METASTORE_QUEUE_LOSSLESS == 1, "METASTORE_QUEUE_LOSSLESS");
 static_assert(METASTORE_QUEUE_SET_LEN == 1, "METASTORE_QUEUE_SET_LEN");
@@ -430,7 +462,7 @@ TEST_F(abi, list_flush)
 	EXPECT_EQ(24, entry->header_len);
 	EXPECT_EQ(7, entry->key_len);
 	EXPECT_EQ(5, entry->value_len);
-	EXPECT_EQ(0, entry->reserved);
+	EXPECT_EQ(0, entry->flags);
 	EXPECT_EQ(version, entry->version);
 	EXPECT_EQ(0, memcmp((char *)buf + 24, "abi.key\0\xcc", 9));
 

@@ -32,7 +32,7 @@ TEST_F(store, private)
 	ASSERT_EQ(0, mstore_info(private, MSTORE_ANY_BUCKET, &info));
 	EXPECT_EQ(0, info.keys);
 	EXPECT_EQ(0, info.subscriptions);
-	EXPECT_EQ(from.buckets, info.buckets);
+	EXPECT_EQ(8, info.buckets);
 	EXPECT_EQ(from.max_value, info.max_value);
 	EXPECT_EQ(from.queue_len, info.queue_len);
 	EXPECT_EQ(from.queue_bytes, info.queue_bytes);

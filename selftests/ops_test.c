@@ -487,7 +487,9 @@ TEST_F(ops, info_limits)
 	EXPECT_EQ(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS |
 		  METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH |
 		  METASTORE_FEATURE_PRIVATE | METASTORE_FEATURE_DELIVERY |
-		  METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH, info->features);
+		  METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH |
+		  METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS |
+		  METASTORE_FEATURE_RESYNC, info->features);
 	EXPECT_LE(1, info->buckets);
 	EXPECT_NE(POISON32, info->buckets);
 	EXPECT_EQ(METASTORE_KEY_MAX, info->key_max);
@@ -756,7 +758,7 @@ static int list_all(int fd, const void *prefix, __u32 prefix_len, __u32 bucket, 
 		out->bad += arg.buffer_len > size;
 		for (pos = 0, n = 0; pos < arg.buffer_len; pos += entry->len, n++) {
 			entry = (const void *)(buf + pos);
-			if (entry->header_len != sizeof(*entry) || entry->reserved ||
+			if (entry->header_len != sizeof(*entry) || entry->flags ||
 			    entry->len != (entry->header_len + entry->key_len + 7U) / 8 * 8 ||
 			    entry->len > arg.buffer_len - pos || !entry->version ||
 			    entry->key_len != sizeof(number)) {

@@ -703,9 +703,10 @@ static bool line_agrees(int fd, const char *line)
 	__u8 key[256];
 	int at = 0;
 
-	if (sscanf(line, "subscription:\t%llu %x %x %llu %llu %llu %llu %llu %n",
+	if (sscanf(line, "subscription:\t%llu %x %x %llu %llu %llu %llu %llu %llu %n",
 		   &tells.cookie, &tells.events, &tells.flags, &tells.matched,
-		   &tells.delivered, &tells.conflated, &tells.lost, &tells.pending, &at) != 8 ||
+		   &tells.delivered, &tells.conflated, &tells.lost, &tells.discarded,
+		   &tells.pending, &at) != 9 ||
 	    !at)
 		return false;
 	is.key = ms_ptr(key);
@@ -715,7 +716,7 @@ static bool line_agrees(int fd, const char *line)
 	       is.events == tells.events && is.flags == tells.flags &&
 	       is.matched == tells.matched && is.delivered == tells.delivered &&
 	       is.conflated == tells.conflated && is.lost == tells.lost &&
-	       is.pending == tells.pending;
+	       is.discarded == tells.discarded && is.pending == tells.pending;
 }
 
 /* Whether fdinfo says what QUEUE and SUBSCRIPTION do; nothing may happen meanwhile */
@@ -749,12 +750,13 @@ static bool fdinfo_agrees(int fd)
 			  same(line, "high_len", q.high_len) && same(line, "matched", q.matched) &&
 			  same(line, "delivered", q.delivered) &&
 			  same(line, "conflated", q.conflated) &&
+			  same(line, "discarded", q.discarded) &&
 			  same(line, "pending", q.pending) &&
 			  same(line, "subscriptions", q.subscriptions);
 	}
 	fclose(f);
-	return agrees && subscriptions == q.subscriptions && lines > 12 + subscriptions &&
-	       q.matched == q.delivered + q.conflated + q.lost + q.pending &&
+	return agrees && subscriptions == q.subscriptions && lines > 13 + subscriptions &&
+	       q.matched == q.delivered + q.conflated + q.lost + q.discarded + q.pending &&
 	       q.len == q.pending && ms_fdinfo(fd, "conflated") == (long long)q.conflated &&
 	       ms_fdinfo(fd, "max_bytes") == q.max_bytes &&
 	       ms_fdinfo(fd, "high_len") == q.high_len;

@@ -2,6 +2,7 @@
 /* Stores that nobody finds but who has a descriptor on them */
 #include <grp.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "crew.h"
 
@@ -36,9 +37,51 @@ TEST_F(private, limits_are_inherited)
 	struct metastore_info info;
 
 	ASSERT_EQ(0, ms_info(self->store, METASTORE_ANY_BUCKET, &info));
+	EXPECT_EQ(METASTORE_PRIVATE_BUCKETS, info.buckets);
+	info.buckets = self->info.buckets;
 	EXPECT_EQ(0, memcmp(&info, &self->info, sizeof(info)));
 	EXPECT_EQ(0, info.keys);
 	EXPECT_LT(0, info.private_bytes);
+}
+
+#define STORES		10000
+#define STORE_BYTES	(16 << 10)
+
+/* As an administrator sees it: what the machine has less, and what the group is charged */
+TEST_F(private, costs_little)
+{
+	const struct rlimit many = { STORES + 100, STORES + 100 };
+	const char *group = MS_CGROUP "/private_costs_little";
+	long long before, charged;
+	int *fds, i;
+
+	fds = calloc(STORES, sizeof(*fds));
+	ASSERT_NE(NULL, fds);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &many));
+	ASSERT_TRUE(!mkdir(group, 0755) || errno == EEXIST);
+	ASSERT_EQ(0, ms_cgroup_write(group, "cgroup.procs", getpid()));
+	before = ms_cgroup_read(group, "memory.current", "");
+	for (i = 0; i < STORES; i++) {
+		fds[i] = ms_create(self->fd, O_RDWR, (struct metastore_create) {});
+		ASSERT_LE(0, fds[i]);
+	}
+	charged = (ms_cgroup_read(group, "memory.current", "") - before) / STORES;
+	TH_LOG("%lld bytes a store", charged);
+	EXPECT_LT(0, charged);
+	EXPECT_GT(STORE_BYTES, charged);
+	/* They are stores: each has its own value, at the place that it says */
+	for (i = 0; i < STORES; i += 97)
+		ASSERT_EQ(0, ms_setn(fds[i], "k", 1, &i, sizeof(i), NULL));
+	for (i = 0; i < STORES; i += 97) {
+		int value;
+
+		ASSERT_EQ(sizeof(i), ms_getn(fds[i], "k", 1, &value, sizeof(value), NULL));
+		ASSERT_EQ(i, value);
+	}
+	ms_close_many(fds, STORES);
+	free(fds);
+	ASSERT_EQ(0, ms_cgroup_write(MS_CGROUP, "cgroup.procs", getpid()));
+	rmdir(group);
 }
 
 static const struct metastore_create least = {
@@ -311,13 +354,17 @@ TEST_F(private, isolation)
 /* Keys are placed by a secret of each store's own */
 TEST_F(private, buckets_differ)
 {
+	int store = ms_create(self->fd, O_RDWR,
+			      (struct metastore_create) { .buckets = self->info.buckets });
 	__u32 i, same = 0;
 
+	ASSERT_LE(0, store);
 	for (i = 0; i < 100; i++)
 		same += ms_bucketn(self->fd, &i, sizeof(i)) ==
-			ms_bucketn(self->store, &i, sizeof(i));
+			ms_bucketn(store, &i, sizeof(i));
 	ASSERT_LT(100, self->info.buckets);
 	EXPECT_GT(50, same);
+	close(store);
 }
 
 /* Every command there is */

@@ -507,7 +507,7 @@ TEST_F(ttl, not_the_wall_clock)
 /* A program built with the structures as they first were */
 TEST_F(ttl, old_structures)
 {
-	__u8 bytes[sizeof(struct metastore_stat)], buf[8];
+	__u8 bytes[sizeof(struct metastore_set)], buf[8];
 	struct metastore_set *set = (void *)bytes;
 	struct metastore_get *get = (void *)bytes;
 	struct metastore_stat *st = (void *)bytes;

@@ -435,7 +435,7 @@ struct metastore_flush {
  *		METASTORE_SUBSCRIBE_PREFIX
  * @key_len:	length of the key in bytes; a prefix may have 0: all keys
  * @events:	mask of METASTORE_EVENT_PUBLISHED, _SET, _DELETED and _BY_*; 0:
- *		METASTORE_EVENT_PUBLISHED alone
+ *		METASTORE_EVENT_PUBLISHED alone, so neither SET nor DELETE
  * @cookie:	any number; each event of the subscription carries it
  * @flags:	METASTORE_SUBSCRIBE_*
  * @reserved:	must be 0

@@ -15,7 +15,8 @@ int main(void)
 	size_t len;
 
 	if (!store || !events ||
-	    mstore_subscribe(store, "greeting", MSTORE_STRLEN, 0, 0) < 0 ||
+	    mstore_subscribe(store, "greeting", MSTORE_STRLEN,
+			     MSTORE_EVENT_PUBLISHED, 0) < 0 ||
 	    mstore_publish(store, "greeting", MSTORE_STRLEN,
 			   "hello", MSTORE_STRLEN, NULL) < 0 ||
 	    mstore_read_events(store, events) < 0) {
