@@ -69,14 +69,7 @@ static int ioctl_get(struct metastore_call *call)
 	struct metastore_get *args = &call->args.get;
 	bool has_ttl = call->size >= offsetofend(struct metastore_get, ttl);
 	bool info = args->flags & METASTORE_GET_INFO;
-	struct metastore_op op = {
-		.op = METASTORE_OP_GET,
-		.key = args->key,
-		.value = args->value,
-		.key_len = args->key_len,
-		.value_len = args->value_len,
-		.flags = args->flags & ~METASTORE_GET_INFO,
-	};
+	struct metastore_op op __uninitialized;
 	int err;
 
 	/* In a structure without @ttl the field is reserved. */
@@ -84,6 +77,12 @@ static int ioctl_get(struct metastore_call *call)
 		return -EINVAL;
 	if (info && call->size < offsetofend(struct metastore_get, uid))
 		return -EINVAL;
+	op.op = METASTORE_OP_GET;
+	op.key = args->key;
+	op.value = args->value;
+	op.key_len = args->key_len;
+	op.value_len = args->value_len;
+	op.flags = args->flags & ~METASTORE_GET_INFO;
 	err = metastore_op_get(call->file, &op, info ? args : NULL);
 	if (err && err != -ERANGE)
 		return err;
@@ -129,6 +128,13 @@ static bool ioctl_has_previous(const struct metastore_call *call, u32 flags, siz
 	return !(flags & METASTORE_F_PREVIOUS) || call->size >= end;
 }
 
+/* Set @op->previous if the flags, which are set, ask for it: nothing else looks at it. */
+static void ioctl_set_previous(struct metastore_op *op, const struct metastore_previous *previous)
+{
+	if (op->flags & METASTORE_F_PREVIOUS)
+		op->previous = *previous;
+}
+
 /* SET and PUBLISH */
 static int ioctl_store(struct metastore_call *call)
 {
@@ -150,16 +156,17 @@ static int ioctl_store(struct metastore_call *call)
 	op.flags = args->flags & ~METASTORE_F_WAIT;
 	op.version = args->version;
 	op.ttl = args->ttl;
-	op.previous = args->previous;
+	ioctl_set_previous(&op, &args->previous);
 	err = metastore_op_run(call->file, &op, waits ? &wait : NULL);
 	/* Also where it failed before it could wait. */
 	if (err != -ERESTARTSYS)
 		wait.deadline = 0;
 	if (waits && wait.deadline != args->deadline)
 		err = ioctl_keep_deadline(call, wait.deadline, err);
-	args->previous = op.previous;
-	if (ioctl_tells_previous(args->flags, err))
+	if (ioctl_tells_previous(args->flags, err)) {
+		args->previous = op.previous;
 		err = metastore_ioctl_respond(call, set, previous, previous) ?: err;
+	}
 	if (err && err != -EEXIST && err != -ESTALE)
 		return err;
 	args->version = op.version;
@@ -171,22 +178,25 @@ static int ioctl_store(struct metastore_call *call)
 static int ioctl_delete(struct metastore_call *call)
 {
 	struct metastore_delete *args = &call->args.delete;
-	struct metastore_op op = {
-		.op = METASTORE_OP_DELETE,
-		.key = args->key,
-		.key_len = args->key_len,
-		.flags = args->flags,
-		.version = args->version,
-		.previous = args->previous,
-	};
+	struct metastore_op op __uninitialized;
 	int err;
 
 	if (!ioctl_has_previous(call, args->flags, offsetofend(struct metastore_delete, previous)))
 		return -EINVAL;
+	op.op = METASTORE_OP_DELETE;
+	op.key = args->key;
+	op.value = 0;
+	op.key_len = args->key_len;
+	op.value_len = 0;
+	op.flags = args->flags;
+	op.version = args->version;
+	op.ttl = 0;
+	ioctl_set_previous(&op, &args->previous);
 	err = metastore_op_run(call->file, &op, NULL);
-	args->previous = op.previous;
-	if (ioctl_tells_previous(args->flags, err))
+	if (ioctl_tells_previous(args->flags, err)) {
+		args->previous = op.previous;
 		err = metastore_ioctl_respond(call, delete, previous, previous) ?: err;
+	}
 	if (err && err != -ESTALE)
 		return err;
 	args->version = op.version;

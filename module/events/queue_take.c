@@ -476,23 +476,22 @@ static void queue_finish_records(struct metastore_queue *queue,
  * again.
  *
  * Context: Process context, may sleep; takes the queue's lock.
- * Return: Whether more records can be read.
+ * Return: Whether more records may be read. They may all be discarded.
  */
 bool metastore_queue_finish(struct metastore_queue *queue,
 			    struct metastore_record *records, int nr,
 			    int delivered)
 {
 	struct metastore_garbage garbage = {};
-	bool more, trim;
+	bool more;
 
 	spin_lock(&queue->lock);
 	queue_finish_records(queue, records, nr, delivered, &garbage);
 	queue_room_came(queue);
 	more = queue->ring.len || queue_next_of(queue) != NEXT_NONE;
-	trim = queue_must_trim(queue);
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);
-	return unlikely(trim) ? metastore_queue_has_record(queue) : more;
+	return more;
 }
 
 /**

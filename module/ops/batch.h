@@ -43,11 +43,12 @@ static inline int metastore_batch_copy_op(const struct metastore_batch *batch, u
 static inline int metastore_batch_copy_result(const struct metastore_batch *batch, u32 i,
 					      const struct metastore_op *op)
 {
-	size_t size = min_t(size_t, batch->op_size,
-			    op->flags & METASTORE_F_PREVIOUS ? sizeof(*op) : METASTORE_OP_COMMON);
+	void __user *uop = metastore_batch_op_address(batch, i);
 
-	/* At most the size of @op. */
-	return metastore_copy_out(metastore_batch_op_address(batch, i), op, size);
+	/* No more than @op and the caller's element have. */
+	if (likely(!(op->flags & METASTORE_F_PREVIOUS)))
+		return metastore_copy_out(uop, op, METASTORE_OP_COMMON);
+	return metastore_copy_out(uop, op, min_t(size_t, batch->op_size, sizeof(*op)));
 }
 
 /* Copy the result alone out, of an operation that was not understood. */

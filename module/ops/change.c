@@ -168,9 +168,8 @@ inline void metastore_change_commit(struct metastore_change *change,
 		value->version = change->version;
 		value->time = ktime_get_real_ns();
 		/* First, since lockless readers see the value once it is in the table. */
-		metastore_lifetime_begin(value, &bucket->store->expiry);
-		if (change->flags & METASTORE_F_KEEP_TTL && old)
-			metastore_lifetime_inherit(value, old, &bucket->store->expiry);
+		metastore_lifetime_begin(value, change->flags & METASTORE_F_KEEP_TTL ? old : NULL,
+					 &bucket->store->expiry);
 	}
 	if (!old)
 		metastore_table_insert(&bucket->values, &value->node, change->preload);

@@ -159,16 +159,8 @@ static void owner_remove(struct metastore_tie *tie)
 	spin_unlock(&tie->owner->lock);
 }
 
-/**
- * metastore_tie_expire_at() - Set the end of a value that has none yet
- * @tie:	the tie of a value that is not in a table yet
- * @expiry:	the expiry of its store
- * @end:	end time on CLOCK_BOOTTIME; it may have passed
- *
- * Context: Caller holds the bucket's lock. Takes @expiry's lock.
- */
-void metastore_tie_expire_at(struct metastore_tie *tie, struct metastore_expiry *expiry,
-			     ktime_t end)
+/* Add a tie to the queue, to end at a time on CLOCK_BOOTTIME, which may have passed. */
+static void expiry_add_at(struct metastore_tie *tie, struct metastore_expiry *expiry, ktime_t end)
 {
 	struct timerqueue_node *node = &tie->expiry;
 
@@ -182,11 +174,7 @@ void metastore_tie_expire_at(struct metastore_tie *tie, struct metastore_expiry 
 /* Turn the tie's time to live in ns into an end time, and add it to the queue. */
 static void expiry_add(struct metastore_tie *tie, struct metastore_expiry *expiry)
 {
-	struct timerqueue_node *node = &tie->expiry;
-
-	if (node->expires == KTIME_MAX)
-		return;
-	metastore_tie_expire_at(tie, expiry, ktime_add(node->expires, ktime_get_boottime()));
+	expiry_add_at(tie, expiry, ktime_add(tie->expiry.expires, ktime_get_boottime()));
 }
 
 static void expiry_remove(struct metastore_tie *tie, struct metastore_expiry *expiry)
@@ -199,10 +187,14 @@ static void expiry_remove(struct metastore_tie *tie, struct metastore_expiry *ex
 }
 
 /* See metastore_lifetime_begin(). */
-void metastore_tie_begin(struct metastore_tie *tie, struct metastore_expiry *expiry)
+void metastore_tie_begin(struct metastore_tie *tie, const struct metastore_tie *heir_of,
+			 struct metastore_expiry *expiry)
 {
 	owner_add(tie);
-	expiry_add(tie, expiry);
+	if (tie->expiry.expires != KTIME_MAX)
+		expiry_add(tie, expiry);
+	else if (heir_of && heir_of->expiry.expires != KTIME_MAX)
+		expiry_add_at(tie, expiry, heir_of->expiry.expires);
 }
 
 /* See metastore_lifetime_end(). */

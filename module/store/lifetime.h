@@ -43,10 +43,9 @@ void metastore_expiry_init(struct metastore_expiry *expiry, work_func_t work);
 void metastore_expiry_stop(struct metastore_expiry *expiry);
 struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry);
 
-void metastore_tie_begin(struct metastore_tie *tie, struct metastore_expiry *expiry);
+void metastore_tie_begin(struct metastore_tie *tie, const struct metastore_tie *heir_of,
+			 struct metastore_expiry *expiry);
 void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expiry);
-void metastore_tie_expire_at(struct metastore_tie *tie, struct metastore_expiry *expiry,
-			     ktime_t end);
 bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl);
 void metastore_tie_set_end(struct metastore_tie *tie, struct metastore_expiry *expiry,
 			   ktime_t end);
@@ -56,15 +55,20 @@ u64 metastore_tie_ttl(const struct metastore_tie *tie);
 /**
  * metastore_lifetime_begin() - Start a value's lifetime as it enters a table
  * @value:	the value; if it expires, its time to live becomes an end time
+ * @heir_of:	value whose end it takes over if it has a tie, and no end of its own; its
+ *		lifetime has ended. NULL: none
  * @expiry:	the expiry of its store
  *
  * Context: Caller holds the bucket's lock. Takes the owner's and @expiry's locks.
  */
 static inline void metastore_lifetime_begin(struct metastore_value *value,
+					    const struct metastore_value *heir_of,
 					    struct metastore_expiry *expiry)
 {
 	if (metastore_value_is_tied(value))
-		metastore_tie_begin(metastore_tie_of(value), expiry);
+		metastore_tie_begin(metastore_tie_of(value),
+				    heir_of && metastore_value_is_tied(heir_of) ?
+				    metastore_tie_of(heir_of) : NULL, expiry);
 }
 
 /**
@@ -104,23 +108,6 @@ static inline bool metastore_value_expires(const struct metastore_value *value)
 {
 	return metastore_value_is_tied(value) &&
 	       metastore_tie_of(value)->expiry.expires != KTIME_MAX;
-}
-
-/**
- * metastore_lifetime_inherit() - Let a value expire when its predecessor would have
- * @value:	the value, which has a tie and does not expire yet; not in a table yet
- * @old:	its predecessor, whose lifetime has ended
- * @expiry:	the expiry of its store
- *
- * Context: Caller holds the bucket's lock. Takes @expiry's lock.
- */
-static inline void metastore_lifetime_inherit(struct metastore_value *value,
-					      const struct metastore_value *old,
-					      struct metastore_expiry *expiry)
-{
-	if (metastore_value_expires(old))
-		metastore_tie_expire_at(metastore_tie_of(value), expiry,
-					metastore_tie_of(old)->expiry.expires);
 }
 
 /**

@@ -3,7 +3,9 @@
  * Operations on one key.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "store.h"
 
@@ -102,6 +104,47 @@ static void run_delete(const struct row *row, unsigned int n)
 				die("mstore_delete");
 }
 
+/* DELETE that returns the value */
+static void run_take(const struct row *row, unsigned int n)
+{
+	struct metastore_delete args = {
+		.key_len = KEY_LEN,
+		.flags = METASTORE_F_PREVIOUS,
+		.previous.value = address(buffer),
+	};
+
+	while (n--) {
+		args.key = address(new_keys[n]);
+		args.previous.len = sizeof(buffer);
+		if (ioctl(fd, METASTORE_IOC_DELETE, &args) || args.previous.len != row->size)
+			die("DELETE, with the value");
+	}
+}
+
+static int default_fd;
+
+/* A private store as CREATE makes it without limits, with row->keys keys */
+static void fill_private(const struct row *row)
+{
+	struct metastore_create args = { .open_flags = O_RDWR | O_CLOEXEC };
+
+	open_store();
+	empty_store();
+	default_fd = fd;
+	fd = ioctl(default_fd, METASTORE_IOC_CREATE, &args);
+	if (fd < 0)
+		die("CREATE");
+	fill(row);
+}
+
+static void end_private(const struct row *row)
+{
+	(void)row;
+	close(fd);
+	fd = default_fd;
+	empty_store();
+}
+
 static void set_new_keys(const struct row *row, unsigned int n)
 {
 	while (n--)
@@ -165,12 +208,38 @@ void key_rows(void)
 		{ "delete", "ioctl", .setup = fill, .prepare = set_new_keys,
 		  .run = run_delete },
 	};
+	struct row take = {
+		.peers = "delete", .setup = fill, .prepare = set_new_keys, .run = run_take,
+	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(table); i++) {
 		table[i].size = VALUE_LEN;
 		table[i].keys = KEYS;
 		add_both(&table[i], table[i].name);
+	}
+	take.size = VALUE_LEN;
+	take.keys = KEYS;
+	row_add(&take, "take");
+}
+
+/**
+ * private_rows - rows of a private store
+ */
+void private_rows(void)
+{
+	struct row table[] = {
+		{ "get-private", "get", .setup = fill_private, .run = run_get,
+		  .teardown = end_private },
+		{ "set-private", "set", .setup = fill_private, .run = run_set,
+		  .teardown = end_private },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		table[i].size = VALUE_LEN;
+		table[i].keys = KEYS;
+		row_add(&table[i], "%s", table[i].name);
 	}
 }
 

@@ -150,6 +150,7 @@ void metastore_rows(void)
 	bystander_rows();
 	read_rows();
 	snapshot_rows();
+	private_rows();
 	key_rows();
 	batch_rows();
 	flood_rows();

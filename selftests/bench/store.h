@@ -66,6 +66,7 @@ void run_publish(const struct row *row, unsigned int n);
 /* What each file has to say */
 void one_key_rows(void);
 void key_rows(void);
+void private_rows(void);
 void batch_rows(void);
 void flood_rows(void);
 void publish_rows(void);
