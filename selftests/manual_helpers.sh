@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Shared by the tests of the manual: they take the examples from its source, so that
-# what runs is what a reader sees.
+# Shared by the tests of the manual, on top of cli_helpers.sh: they take the examples from
+# its source, so that what runs is what a reader sees.
 
 manual=$PWD/../userspace/man
 
@@ -46,4 +46,17 @@ read_examples()
 		[[ $example != *$'\2'* ]] || fail "roff in an example of $1 that the test cannot read: $example"
 		examples+=("${example%$'\n'}")
 	done < <(print_examples "$1")
+}
+
+# Waits until a command succeeds.
+await_that()
+{
+	local i
+
+	# shellcheck disable=SC2154
+	for ((i = 0; i < 3000 * slowness; i++)); do
+		! "$@" || return 0
+		pause
+	done
+	fail "in vain: $*"
 }
