@@ -268,6 +268,26 @@ test_commands_find_files_and_signals_as_they_were()
 	expect_line 'SigIgn:.0+'
 	run env --ignore-signal=PIPE mstore hold k v -- sh -c 'grep SigIgn /proc/self/status'
 	expect_line 'SigIgn:.0*1000'
+	run env --ignore-signal=CHLD mstore hold k v -- grep SigIgn /proc/self/status
+	expect_line 'SigIgn:.0*10000'
+}
+
+# A parent that ignores SIGCHLD bequeaths that.
+test_the_status_of_a_command_is_known_without_the_signal_of_its_end()
+{
+	run env --ignore-signal=CHLD mstore update k -- sh -c 'cat; echo new; exit 0'
+	expect 0 ''
+	run mstore get k
+	expect 0 $'new\n'
+	run env --ignore-signal=CHLD mstore update k -- sh -c 'exit 5'
+	expect 5 ''
+	run env --ignore-signal=CHLD mstore lock --close lock -- sh -c 'exit 6'
+	expect 6 ''
+	run_limited env --ignore-signal=CHLD mstore sub --snapshot --exec 'exit 7' -n 1 k
+	expect 0 '' 'mstore: k: the --exec command ended with status 7'
+	run env --ignore-signal=CHLD mstore update k -- grep SigIgn /proc/self/status
+	run mstore get k
+	expect_line 'SigIgn:.0*10000'
 }
 
 test_lock_says_who_has_it()

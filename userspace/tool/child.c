@@ -20,11 +20,16 @@ enum { STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127, STATUS_SIGNAL = 128 };
 #define INHERITED_FD	100
 
 static sighandler_t broken_pipe = SIG_DFL;
+static sighandler_t ended_child = SIG_DFL;
 
-/* For this command alone: those that it runs expect what there was before. */
-void ignore_broken_pipes(void)
+/*
+ * For this command alone: those that it runs expect what there was before. An ignored
+ * SIGCHLD would not leave the status of children to this process.
+ */
+void set_signals(void)
 {
 	broken_pipe = signal(SIGPIPE, SIG_IGN);
+	ended_child = signal(SIGCHLD, SIG_DFL);
 }
 
 /*
@@ -48,6 +53,7 @@ noreturn void become(char *const *argv)
 	int error;
 
 	signal(SIGPIPE, broken_pipe);
+	signal(SIGCHLD, ended_child);
 	execvp(argv[0], argv);
 	error = errno;
 	report(argv[0], "%s", strerror(error));

@@ -8,7 +8,7 @@
 
 #include "tool.h"
 
-void ignore_broken_pipes(void);
+void set_signals(void);
 int inherit_store(struct mstore *store);
 noreturn void become(char *const *argv);
 pid_t start_command(char *const *argv, struct bytes input, int output, void (*prepare)(void));

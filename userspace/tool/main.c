@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	int status;
 
 	occupy_standard_descriptors();
-	ignore_broken_pipes();
+	set_signals();
 	status = parse_options(argc, argv);
 	if (status < 0)
 		status = run_command(argc - optind, argv + optind);

@@ -76,8 +76,6 @@ void supervise_begin(int signal_to_end, int status)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
 		add_unless_ignored(&set, watched[i]);
-	/* Ignored, it would not leave the status of children to this process. */
-	signal(SIGCHLD, SIG_DFL);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, &inherited_mask);
 	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
