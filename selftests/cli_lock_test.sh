@@ -216,8 +216,9 @@ start_lossy()
 		trap "echo USR1; exit 7" USR1
 		trap "echo HUP; exit 7" HUP
 		trap "echo INT; exit 7" INT
+		exec 9<> <(:)
 		echo started
-		while :; do read -rt 0.05 <> <(:) || :; done'
+		while :; do read -rt 0.05 -u 9 || :; done'
 	await_line "$work/sub" started
 }
 
