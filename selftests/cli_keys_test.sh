@@ -51,9 +51,9 @@ test_get_in_pairs_whatever_the_number_of_keys()
 	run mstore get --pairs nope
 	expect 1 '' 'mstore: nope: no such key'
 	run mstore get --pairs --raw a
-	expect 2 '' 'mstore: get: the options ask for different output formats*'
+	expect 2 '' 'mstore: get: --raw excludes --pairs: give one form of output; see *'
 	run mstore get --pairs --json a
-	expect 2 '' 'mstore: get: the options ask for different output formats*'
+	expect 2 '' 'mstore: get: --json excludes --pairs: give one form of output; see *'
 }
 
 test_get_raw_has_no_newline()

@@ -210,17 +210,24 @@ test_json_versions_are_those_of_the_key()
 	expect_line "version: $version"
 }
 
+# The two options that the message must name, and the arguments.
+expect_excluded()
+{
+	run_limited mstore "${@:3}" </dev/null
+	expect 2 '' "mstore: $3: $1 excludes $2: give one form of output; see mstore $3 --help"
+}
+
 test_forms_of_output_exclude_each_other()
 {
 	mstore set k 1
-	run mstore get --json -0 k
-	expect 2 '' 'mstore: get: the options ask for different output formats*'
-	run mstore get --json --raw k
-	expect_status 2
-	run mstore ls -l --json
-	expect_status 2
-	run mstore pub --count --json k 2
-	expect_status 2
+	expect_excluded --json -0 get --json -0 k
+	expect_excluded --raw --json get --json --raw k
+	expect_excluded --version -0 get --null --version k
+	expect_excluded -l --json ls -l --json
+	expect_excluded --json -0 ls --null --json
+	expect_excluded --json --count pub --count --json k 2
+	expect_excluded --raw -0 wait --raw -0 k
+	expect_excluded --json -0 batch --json -0
 	run mstore get k
 	expect 0 $'1\n'
 }

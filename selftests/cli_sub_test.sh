@@ -143,7 +143,7 @@ test_wrong_formats_are_refused()
 		expect 2 '' 'mstore: sub: unknown directive or escape*'
 	done
 	run mstore sub --json --format %k k
-	expect 2 '' 'mstore: sub: the options ask for different output formats*'
+	expect 2 '' 'mstore: sub: --json excludes --format: *'
 }
 
 test_timeout_without_any_change()

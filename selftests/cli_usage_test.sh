@@ -37,6 +37,10 @@ test_help_of_a_command()
 		run mstore help "$command"
 		expect 0 "$(<"$work/help")"$'\n'
 	done
+	run mstore help help
+	expect 0 "$(mstore help)"$'\n'
+	run mstore help --help
+	expect 0 "$(mstore help)"$'\n'
 	run mstore help frobnicate
 	expect 2 '' 'mstore: frobnicate: no such command; see mstore --help'
 	run mstore help set get
@@ -69,6 +73,16 @@ test_a_wrong_word_suggests_the_right_one()
 	expect 0 $'1\n'
 }
 
+test_words_without_a_command_are_explained()
+{
+	run mstore unlock k
+	expect 2 '' 'mstore: unlock: no such command; a lock ends with the command that mstore lock runs; *'
+	run mstore release k
+	expect 2 '' 'mstore: release: no such command; *ends with the command that it runs. See mstore --help'
+	run mstore unsubscribe
+	expect 2 '' 'mstore: unsubscribe: no such command; a subscription ends with its mstore sub. See *'
+}
+
 test_the_manual_has_every_option_and_no_other()
 {
 	local command
@@ -96,6 +110,10 @@ test_version()
 	expect_status 0
 	expect_err ''
 	expect_line 'mstore [0-9.]+'
+	run mstore version
+	expect 0 "$(mstore --version)"$'\n'
+	run mstore version 2
+	expect 2 '' 'mstore: version: too many operands; it takes none'
 }
 
 test_no_command_or_a_wrong_one()
@@ -236,6 +254,40 @@ test_unknown_options()
 	expect 2 '' 'mstore: sub: option --timeout needs a value*'
 	run mstore ls
 	expect 0 ''
+}
+
+test_options_can_be_abbreviated()
+{
+	mstore set k 1
+	run mstore get --js --st /dev/metastore k
+	expect_status 0
+	expect_line '\{.*\}'
+	run mstore --vers
+	expect_line 'mstore [0-9.]+'
+	run mstore set --if=1 k 2
+	expect 1 '' 'mstore: k: the key has another version: *'
+}
+
+test_abbreviations_of_several_options_are_refused()
+{
+	run_limited mstore sub --re k
+	expect 2 '' 'mstore: sub: --re abbreviates several options; give one of --restart --ready-fd; see *'
+	run_limited mstore sub --queue=5 k
+	expect 2 '' 'mstore: sub: --queue=5 abbreviates several options; give one of --queue-len --queue-bytes; *'
+	run mstore set --s k v
+	expect 2 '' 'mstore: set: --s abbreviates several options; give one of --steal --store; *'
+	run mstore ls
+	expect 0 ''
+}
+
+test_options_that_take_no_value()
+{
+	run mstore get --json=1 k
+	expect 2 '' 'mstore: get: option --json takes no value; *'
+	run mstore get --escaped= k
+	expect 2 '' 'mstore: get: option --escaped takes no value; *'
+	run mstore get --json -Ze k
+	expect 2 '' 'mstore: get: unknown option -Z; *'
 }
 
 test_numbers_are_read_strictly()

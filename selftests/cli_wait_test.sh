@@ -283,9 +283,11 @@ test_interrupt_ends_it()
 test_exec_is_a_form_of_output()
 {
 	run mstore sub --exec true --json k
-	expect 2 '' 'mstore: sub: the options ask for different output formats*'
+	expect 2 '' 'mstore: sub: --json excludes --exec: *'
 	run mstore sub --exec true --format %k k
-	expect 2 '' 'mstore: sub: the options ask for different output formats*'
+	expect 2 '' 'mstore: sub: --format excludes --exec: *'
+	run mstore sub --exec true -0 k
+	expect 2 '' 'mstore: sub: -0 excludes --exec: *'
 }
 
 start_json

@@ -223,7 +223,9 @@ static int batch(int argc, char **argv)
 
 	while (next_option(&cmd_batch, argc, argv) == OPT_ATOMIC)
 		flags = MSTORE_BATCH_ATOMIC;
-	want_one_form(&cmd_batch, settings.json + settings.null);
+	want_one_form(&cmd_batch, (const struct form[]){
+		{ "--json", settings.json }, { "-0", settings.null }, { }
+	});
 	want_operands(&cmd_batch, argc, argv, "");
 	settings.escaped = true;
 	if (!flags)

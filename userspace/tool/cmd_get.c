@@ -58,8 +58,13 @@ static int get(int argc, char **argv)
 		else
 			pairs = true;
 	}
-	want_one_form(&cmd_get, settings.raw + version + settings.json + settings.null);
-	want_one_form(&cmd_get, settings.raw + settings.json + pairs);
+	want_one_form(&cmd_get, (const struct form[]){
+		{ "--raw", settings.raw }, { "--version", version }, { "--json", settings.json },
+		{ "-0", settings.null }, { }
+	});
+	want_one_form(&cmd_get, (const struct form[]){
+		{ "--raw", settings.raw }, { "--json", settings.json }, { "--pairs", pairs }, { }
+	});
 	want_operands(&cmd_get, argc, argv, settings.raw ? "KEY" : "KEY...");
 	only = !pairs && argc - optind == 1;
 	store = open_store(MSTORE_READ);

@@ -124,7 +124,9 @@ static int ls(int argc, char **argv)
 		else
 			details = true;
 	}
-	want_one_form(&cmd_ls, details + settings.json + settings.null);
+	want_one_form(&cmd_ls, (const struct form[]){
+		{ "-l", details }, { "--json", settings.json }, { "-0", settings.null }, { }
+	});
 	select_prefixes(&cmd_ls, argc, argv);
 	store = open_store(MSTORE_READ);
 	for (int i = 0; i < selection.count; i++)

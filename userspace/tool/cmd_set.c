@@ -33,7 +33,9 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 	struct operation op = { .kind = kind, .options = settings.write };
 	struct mstore *store;
 
-	want_one_form(cmd, settings.json + count);
+	want_one_form(cmd, (const struct form[]){
+		{ "--json", settings.json }, { "--count", count }, { }
+	});
 	want_operands(cmd, argc, argv, value_operands());
 	op.key = operand_key(cmd, argv[optind]);
 	store = open_store(MSTORE_WRITE);

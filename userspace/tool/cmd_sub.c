@@ -256,8 +256,11 @@ static void parse(struct follow *follow, struct exec *exec, int argc, char **arg
 	wrong = follow->format ? format_error(follow->format) : NULL;
 	if (wrong)
 		die_usage(&cmd_sub, "unknown directive or escape in --format at '%s'", wrong);
-	want_one_form(&cmd_sub, settings.json + (follow->format || settings.null) +
-				!!exec->command);
+	want_one_form(&cmd_sub, (const struct form[]){
+		{ "--json", settings.json },
+		{ follow->format ? "--format" : "-0", follow->format || settings.null },
+		{ "--exec", exec->command }, { }
+	});
 	check_exec(follow, exec);
 	if (follows_prefixes(follow) && follow->how.flags & MSTORE_SUBSCRIBE_NEWER)
 		die_usage(&cmd_sub, "--newer excludes --prefix; name the keys");

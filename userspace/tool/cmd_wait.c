@@ -40,7 +40,9 @@ static void parse(struct goal *goal, int argc, char **argv)
 		else
 			goal->newer = parse_number(&cmd_wait, "--newer", optarg, 0, UINT64_MAX);
 	}
-	want_one_form(&cmd_wait, settings.raw + settings.json + settings.null);
+	want_one_form(&cmd_wait, (const struct form[]){
+		{ "--raw", settings.raw }, { "--json", settings.json }, { "-0", settings.null }, { }
+	});
 	want_operands(&cmd_wait, argc, argv, goal->gone ? "KEY" : "KEY [VALUE]");
 	if (goal->gone && goal->newer)
 		die_usage(&cmd_wait, "--gone and --newer exclude each other; give one");

@@ -79,11 +79,14 @@ static void occupy_standard_descriptors(void)
 
 static const struct command *find_command(const char *name)
 {
-	const char *other;
+	const char *other, *why;
 
 	for (int i = 0; commands[i]; i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
+	why = explain_absence(name);
+	if (why)
+		die(STATUS_USAGE, name, "no such command; %s. See mstore --help", why);
 	other = suggest(commands, name);
 	if (other)
 		die(STATUS_USAGE, name, "no such command; did you mean %s? See mstore --help",
@@ -112,6 +115,11 @@ static void print_usage_error(void)
 	free(buf.data);
 }
 
+static void print_version(void)
+{
+	buffer_text(&out, "mstore " METASTORE_VERSION "\n");
+}
+
 /* Returns the status to end with, or -1 when a subcommand follows at argv[optind]. */
 static int parse_options(int argc, char **argv)
 {
@@ -123,7 +131,7 @@ static int parse_options(int argc, char **argv)
 			add_usage(&out);
 			return STATUS_YES;
 		case 'V':
-			buffer_text(&out, "mstore " METASTORE_VERSION "\n");
+			print_version();
 			return STATUS_YES;
 		case OPT_COMPLETE:
 			print_words(argv[optind]);
@@ -144,25 +152,46 @@ static int parse_options(int argc, char **argv)
 
 static int run_command(int argc, char **argv)
 {
-	char option[] = "--help", *words[] = { argv[1], option, NULL };
-	const struct command *command;
-
-	/* Not in the table: new users try it before they know a command. */
-	if (!strcmp(argv[0], "help")) {
-		if (argc == 1) {
-			add_usage(&out);
-			return STATUS_YES;
-		}
-		if (argc > 2)
-			die(STATUS_USAGE, "help", "too many operands; give one COMMAND");
-		argv = words;
-		argc = 2;
-	}
-	command = find_command(argv[0]);
+	const struct command *command = find_command(argv[0]);
 
 	/* 0 rather than 1 makes getopt_long() forget the options before the command. */
 	optind = 0;
 	return command->run(argc, argv);
+}
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "help") || !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+static int show_help(int argc, char **argv)
+{
+	char option[] = "--help", *words[] = { argv[1], option, NULL };
+
+	if (argc > 2)
+		die(STATUS_USAGE, "help", "too many operands; give one COMMAND");
+	if (argc == 2 && !is_help(argv[1]))
+		return run_command(2, words);
+	add_usage(&out);
+	return STATUS_YES;
+}
+
+static int show_version(int argc, char **argv)
+{
+	if (argc > 1)
+		die(STATUS_USAGE, argv[0], "too many operands; it takes none");
+	print_version();
+	return STATUS_YES;
+}
+
+/* Not in the table are words that new users try before they know a command. */
+static int run_word(int argc, char **argv)
+{
+	if (!strcmp(argv[0], "help"))
+		return show_help(argc, argv);
+	if (!strcmp(argv[0], "version"))
+		return show_version(argc, argv);
+	return run_command(argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -173,7 +202,7 @@ int main(int argc, char **argv)
 	set_signals();
 	status = parse_options(argc, argv);
 	if (status < 0)
-		status = run_command(argc - optind, argv + optind);
+		status = run_word(argc - optind, argv + optind);
 	out_finish();
 	return status;
 }

@@ -205,13 +205,37 @@ void die_usage(const struct command *cmd, const char *why, ...)
 	die(STATUS_USAGE, cmd->name, "%s; see mstore %s --help", text, cmd->name);
 }
 
-static noreturn void unknown_option(const struct command *cmd, char **argv)
+/* The long options that a word abbreviates, each with a space before it. */
+static void add_candidates(struct buffer *buf, const char *word)
 {
-	const char *word = argv[optind - 1];
+	size_t len = strcspn(word, "=");
+	const struct option *option;
 
-	if (optopt > 0 && optopt <= UCHAR_MAX && strncmp(word, "--", 2))
-		die_usage(cmd, "unknown option -%c", optopt);
+	for (option = (const void *)long_options.data; option->name; option++)
+		if (!strncmp(option->name, word + 2, len - 2))
+			buffer_format(buf, " --%s", option->name);
+	buffer_add(buf, "", 1);
+}
+
+static noreturn void wrong_long_option(const struct command *cmd, const char *word)
+{
+	struct buffer candidates = { 0 };
+
+	/* Only there getopt_long() says which one it is. */
+	if (optopt)
+		die_usage(cmd, "option %.*s takes no value", (int)strcspn(word, "="), word);
+	add_candidates(&candidates, word);
+	if (*candidates.data)
+		die_usage(cmd, "%s abbreviates several options; give one of%s", word,
+			  candidates.data);
 	die_usage(cmd, "unknown option %s", word);
+}
+
+static noreturn void wrong_option(const struct command *cmd, const char *word)
+{
+	if (!strncmp(word, "--", 2))
+		wrong_long_option(cmd, word);
+	die_usage(cmd, "unknown option -%c", optopt);
 }
 
 static void set_condition(const struct command *cmd, int flag)
@@ -336,7 +360,7 @@ static int next_own_option(const struct command *cmd, int argc, char **argv,
 	case ':':
 		die_usage(cmd, "option %s needs a value", argv[optind - 1]);
 	case '?':
-		unknown_option(cmd, argv);
+		wrong_option(cmd, argv[before]);
 	case -1:
 		return option;
 	default:
@@ -361,9 +385,16 @@ int next_line_option(const struct command *cmd, int argc, char **argv,
 	return next_own_option(cmd, argc, argv, options, NULL);
 }
 
-/* @forms: how many forms of output were asked for that exclude each other */
-void want_one_form(const struct command *cmd, int forms)
+/* Refuses two @forms of output; a form without a name ends them. */
+void want_one_form(const struct command *cmd, const struct form *forms)
 {
-	if (forms > 1)
-		die_usage(cmd, "the options ask for different output formats; give one");
+	const char *first = NULL;
+
+	for (; forms->name; forms++) {
+		if (first && forms->given)
+			die_usage(cmd, "%s excludes %s: give one form of output", first,
+				  forms->name);
+		if (forms->given)
+			first = forms->name;
+	}
 }

@@ -97,13 +97,24 @@ int option_words(int argc, char **argv, int at);
 
 void want_operands(const struct command *cmd, int argc, char **argv, const char *names);
 void want_no_option(const struct command *cmd, int argc, char **argv, int at);
-void want_one_form(const struct command *cmd, int forms);
 struct bytes operand_bytes(const struct command *cmd, const char *text);
 struct bytes operand_key(const struct command *cmd, const char *text);
 struct bytes operand_prefix(const struct command *cmd, const char *text);
 const char *value_operands(void);
 void want_ttl(const struct command *cmd);
 char **operand_command(const struct command *cmd, int argc, char **argv, const char *names);
+
+/**
+ * struct form - an option that chooses a form of output
+ * @name:	its name, for messages; NULL ends a list
+ * @given:	it was given
+ */
+struct form {
+	const char *name;
+	bool given;
+};
+
+void want_one_form(const struct command *cmd, const struct form *forms);
 
 bool is_duration(const char *text);
 uint64_t parse_number(const struct command *cmd, const char *option, const char *text,

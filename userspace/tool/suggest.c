@@ -26,6 +26,26 @@ static const struct {
 	{ "own", "hold" }, { "flock", "lock" },
 };
 
+/* Words for what ends by itself, or has no command for another reason. */
+static const struct {
+	const char *word;
+	const char *why;
+} absences[] = {
+	{ "unlock",
+	  "a lock ends with the command that mstore lock runs; mstore del --steal takes it away" },
+	{ "release", "a lock or a hold ends with the command that it runs" },
+	{ "unsubscribe", "a subscription ends with its mstore sub" },
+};
+
+/* Returns why there is no such command, or NULL. */
+const char *explain_absence(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(absences); i++)
+		if (!strcmp(absences[i].word, word))
+			return absences[i].why;
+	return NULL;
+}
+
 static int least(int a, int b)
 {
 	return a < b ? a : b;
