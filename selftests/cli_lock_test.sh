@@ -56,15 +56,32 @@ test_all_agree_on_the_number()
 	start_holder --slots 3 k -- sleep 600
 	await_key k.slot/1
 	run mstore lock k -- echo no
-	expect 1 '' 'mstore: k: --slots 1: the lock is in use with another number of slots; give that one'
+	expect 1 '' 'mstore: k: --slots 1: the lock is in use with 3 slots; give --slots 3'
 	run mstore lock --slots 4 --timeout 0 k -- echo no
-	expect 1 '' 'mstore: k: --slots 4: the lock is in use *'
+	expect 1 '' 'mstore: k: --slots 4: the lock is in use with 3 slots; give --slots 3'
 	kill "$holder"
 	mstore wait --gone k.slot/1
 	run mstore lock k -- mstore lock --slots 3 k -- echo no
-	expect 1 '' 'mstore: k: --slots 3: the lock is in use *'
+	expect 1 '' 'mstore: k: --slots 3: an open file owns this key, as an exclusive lock; give --slots 1 to wait for it'
 	run mstore lock k -- mstore ls
 	expect 0 $'k\n'
+}
+
+test_keys_that_a_lock_needs_and_others_have()
+{
+	# A number of slots that was, and is not in use, is not blamed.
+	mstore set k.lock 2
+	mstore set k plain
+	run mstore lock --slots 3 k -- echo no
+	expect 1 '' 'mstore: k: --slots 3: this key exists, and must be absent for several slots; delete it, or name another lock'
+	mstore del k
+	run mstore lock --slots 3 k -- echo yes
+	expect 0 $'yes\n'
+	mstore set 'a b.lock' garbage
+	run mstore lock 'a b' -- echo no
+	expect 3 '' 'mstore: a\\x20b.lock: the lock needs this key, but it has a value of another kind; delete it, or name another lock'
+	run mstore hold l.lock '1 0000000000000001' -- mstore lock l -- echo no
+	expect 1 '' 'mstore: l.lock: the lock needs this key, but an open file owns it; name another lock'
 }
 
 test_what_is_refused()
@@ -84,7 +101,7 @@ test_what_is_refused()
 	expect 124 ''
 	mstore set k.lock garbage
 	run mstore lock k -- echo no
-	expect 3 '' 'mstore: k: the value of this key with .lock behind it is no lock'\''s; delete it'
+	expect 3 '' 'mstore: k.lock: the lock needs this key, but it has a value of another kind; *'
 	mstore del k.lock
 	# shellcheck disable=SC2016
 	run mstore private --max-value 40 -- sh -c '

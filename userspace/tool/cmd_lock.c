@@ -14,11 +14,11 @@
 #include "error.h"
 #include "guard.h"
 #include "held.h"
+#include "lock_refusal.h"
 #include "output.h"
 #include "settings.h"
 #include "signals.h"
 #include "store.h"
-#include "text.h"
 #include "watch.h"
 
 enum { OPT_VALUE = OPT_OWN, OPT_SLOTS, OPT_ON_LOSS, OPT_CLOSE };
@@ -114,28 +114,6 @@ static struct mstore_lock *new_lock(const struct wanted *wanted, char **command)
 	return lock;
 }
 
-/* Says why the lock cannot be waited for. Returns a status. */
-static int lock_failed(const struct wanted *wanted, int error)
-{
-	switch (error) {
-	case EBUSY:
-		report_key(wanted->key,
-			   "--slots %d: the lock is in use with another number of slots; give that one",
-			   wanted->slots);
-		return STATUS_NO;
-	case EMSGSIZE:
-		report_key(wanted->key,
-			   "too many wait for the lock (see 'longest value' of mstore info)");
-		return STATUS_COULD_NOT;
-	case EPROTO:
-		report_key(wanted->key,
-			   "the value of this key with .lock behind it is no lock's; delete it");
-		return STATUS_COULD_NOT;
-	default:
-		return key_failed(wanted->key, error);
-	}
-}
-
 /* Returns a status. */
 static int take(struct mstore_lock *lock, const struct wanted *wanted)
 {
@@ -146,7 +124,8 @@ static int take(struct mstore_lock *lock, const struct wanted *wanted)
 		timeout = time_left_ms();
 		ret = mstore_lock_acquire(lock, 0);
 		if (ret < 0)
-			return lock_failed(wanted, errno);
+			return lock_refused(mstore_lock_store(lock), wanted->key,
+					    wanted->slots, errno);
 		if (ret)
 			return STATUS_YES;
 		/* A time of 0 was the last look. */
