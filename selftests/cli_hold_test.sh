@@ -64,6 +64,96 @@ test_holders_within_each_other()
 	expect 0 ''
 }
 
+test_the_holder_renews_its_own_key()
+{
+	run mstore hold k 1 -- sh -c 'mstore set --held --ttl 100 k 2 && mstore touch --ttl 200 k'
+	expect 1 '' 'mstore: k: another open file owns the key'
+	run mstore lock a -- mstore hold b 1 -- sh -c '
+		mstore set --held --ttl 100 a 2 && mstore set --held --ttl 100 b 2 &&
+		mstore set --ttl 100 c 2 && mstore touch --held --ttl 1000 a b c none
+		mstore get --json a b c'
+	expect_err 'mstore: none: no such key'
+	expect_json "o['owned'] and o['ttl_ms'] > 100000" "o['owned'] and o['ttl_ms'] > 100000" \
+		"'owned' not in o and o['ttl_ms'] > 100000"
+}
+
+test_the_holder_updates_its_own_key()
+{
+	run mstore lock --value 1 a -- mstore hold b 2 -- sh -c '
+		mstore update --held a -- sed s/$/a/ && mstore update --held b -- sed s/$/b/ &&
+		mstore update --held c -- echo 3 && mstore get --json a b c'
+	expect_json "o['value'] == '1a' and o['owned']" "o['value'] == '2b' and o['owned']" \
+		"o['value'] == '3' and o['owned']"
+	run mstore ls
+	expect 0 ''
+	# It is known before the filter runs.
+	run mstore update --held a -- sh -c 'echo ran >&2'
+	expect 3 '' 'mstore: --held: no mstore hold *'
+}
+
+test_the_holder_changes_its_own_keys_in_a_batch()
+{
+	printf '%s\n' 'get a' 'set a 3' 'pub b 4' 'set --ttl 100 c 5' 'touch --ttl 1000 c' 'get c' \
+		'set d 6' 'del d' 'del none' >"$work/lines"
+	# shellcheck disable=SC2016
+	run mstore lock --value 1 a -- mstore hold b 2 -- \
+		sh -c 'mstore batch --held <"$0"; echo $?; mstore get --json a b c' "$work/lines"
+	expect_err 'mstore: line 9: none: no such key'
+	run tail -n +4 "$out"
+	expect_json "o['value'] == '3' and o['owned']" "o['value'] == '4' and o['owned']" \
+		"o['value'] == '5' and o['owned'] and o['ttl_ms'] > 100000"
+	run mstore batch --held <<<'set a 1'
+	expect 3 '' 'mstore: --held: no mstore hold *'
+	run mstore ls
+	expect 0 ''
+}
+
+# It goes through one open file: the one that owns its keys.
+test_the_holder_changes_its_own_keys_in_an_atomic_batch()
+{
+	printf 'get a\nset a 3\nset c 4\n' >"$work/lines"
+	# shellcheck disable=SC2016
+	run mstore lock --value 1 a -- mstore lock --value 2 b -- \
+		sh -c 'mstore batch --atomic --held <"$0" && mstore get a b c' "$work/lines"
+	expect 2 '' 'mstore: line 2: batch: --atomic: line 1 already has this key*'
+	sed -i 's/get a/get b/' "$work/lines"
+	# shellcheck disable=SC2016
+	run mstore lock --value 1 a -- mstore lock --value 2 b -- \
+		sh -c 'mstore batch --atomic --held <"$0" && mstore get a b c' "$work/lines"
+	expect 0 $'b 2\na 3\nb 2\nc 4\n'
+	# Two owners do not fit into one moment.
+	printf 'set c 5\nset b 3\nset a 3\n' >"$work/lines"
+	# shellcheck disable=SC2016
+	run mstore lock --value 1 a -- mstore lock --value 2 b -- \
+		sh -c 'mstore batch --atomic --held <"$0"; echo $?; mstore get a b c' "$work/lines"
+	expect_status 1
+	expect_line 'b 2'
+	expect_err $'mstore: line 2: b: another open file owns the key*\nmstore: c: no such key'
+	run mstore hold a 1 -- sh -c 'printf "get b\nset a 2\n" | mstore batch --atomic --held'
+	expect 3 '' 'mstore: --held: fd:100: hold opened it to write alone; *'
+	run mstore hold a 1 -- sh -c 'printf "set b 2\nset a 2\n" | mstore batch --atomic --held &&
+		mstore get a b'
+	expect 0 $'a 2\nb 2\n'
+}
+
+test_other_contents_of_the_variable_of_held()
+{
+	local held
+
+	for held in abc '100 ' ' 100' 100,7 -1 1x 0x10 9999999999; do
+		METASTORE_HELD=$held run mstore set --held k 1
+		expect 3 '' "mstore: --held: METASTORE_HELD is '$held': must be as mstore hold and lock set it, *"
+		METASTORE_HELD=$held run mstore hold k 1 -- mstore set --held k 2
+		expect 0 ''
+	done
+	METASTORE_HELD=abc run mstore del --held k
+	expect 3 '' 'mstore: --held: METASTORE_HELD is *'
+	METASTORE_HELD='' run mstore set --held k 1
+	expect 3 '' 'mstore: --held: no mstore hold *'
+	run mstore ls
+	expect 0 ''
+}
+
 test_nothing_is_held()
 {
 	local holder

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "held.h"
 #include "input.h"
 #include "operation.h"
 #include "output.h"
@@ -16,7 +17,7 @@ enum { OPT_ATOMIC = OPT_OWN };
 
 static const struct tool_option options[] = {
 	{ OPT_ATOMIC, "atomic", NULL, "run all lines at one moment, or none" },
-	OPTION_NULL, OPTION_JSON, { }
+	OPTION_HELD, OPTION_NULL, OPTION_JSON, { }
 };
 
 /* Words of a line that are looked at: a command, options, a key. */
@@ -148,13 +149,20 @@ static int print_done(const struct operation *op)
 	return STATUS_YES;
 }
 
+static int needed_access(const struct operation *op)
+{
+	if (op->kind == OP_GET)
+		return MSTORE_READ;
+	return settings.held ? 0 : MSTORE_WRITE;
+}
+
 /* Opens the store for no more than the operations so far do. */
 static void open_for_waiting(void)
 {
 	int needed = 0;
 
 	for (int i = 0; i < waiting_count; i++)
-		needed |= waiting[i].kind == OP_GET ? MSTORE_READ : MSTORE_WRITE;
+		needed |= needed_access(&waiting[i]);
 	if (!(needed & ~access))
 		return;
 	mstore_close(store);
@@ -165,7 +173,10 @@ static void open_for_waiting(void)
 static void run_waiting(int flags)
 {
 	open_for_waiting();
-	status |= run_operations(store, waiting, waiting_count, flags, print_done);
+	if (settings.held)
+		status |= run_held_operations(store, waiting, waiting_count, flags, print_done);
+	else
+		status |= run_operations(store, waiting, waiting_count, flags, print_done);
 	out_flush();
 	for (int i = 0; i < waiting_count; i++) {
 		struct operation *op = &waiting[i];
@@ -228,6 +239,8 @@ static int batch(int argc, char **argv)
 	});
 	want_operands(&cmd_batch, argc, argv, "");
 	settings.escaped = true;
+	if (settings.held)
+		want_held();
 	if (!flags)
 		settings.before_wrong_line = run_lines_before;
 	run_lines(flags);

@@ -21,23 +21,6 @@ static int print_deleted(const struct operation *op)
 	return STATUS_YES;
 }
 
-static int del_held(int argc, char **argv)
-{
-	int status = STATUS_YES;
-
-	for (; optind < argc; optind++) {
-		struct operation op = {
-			.kind = OP_DELETE,
-			.key = operand_key(&cmd_del, argv[optind]),
-			.options = settings.write,
-		};
-
-		run_held(&op);
-		status |= print_deleted(&op);
-	}
-	return status;
-}
-
 static int del(int argc, char **argv)
 {
 	struct mstore *store;
@@ -47,7 +30,7 @@ static int del(int argc, char **argv)
 	want_operands(&cmd_del, argc, argv,
 		      settings.write.flags & MSTORE_IF_VERSION ? "KEY" : "KEY...");
 	if (settings.held)
-		return del_held(argc, argv);
+		return run_held_keys(&cmd_del, OP_DELETE, argc, argv, print_deleted);
 	store = open_store(MSTORE_WRITE);
 	status = run_keys(&cmd_del, store, OP_DELETE, argc, argv, print_deleted);
 	mstore_close(store);

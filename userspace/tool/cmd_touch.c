@@ -3,12 +3,13 @@
 #include <metastore.h>
 
 #include "commands.h"
+#include "held.h"
 #include "operation.h"
 #include "settings.h"
 #include "store.h"
 
 static const struct tool_option options[] = {
-	OPTION_TTL, OPTION_IF_VERSION, OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_TTL, OPTION_IF_VERSION, OPTION_HELD, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static int print_renewed(const struct operation *op)
@@ -31,7 +32,10 @@ static int touch(int argc, char **argv)
 	want_ttl(&cmd_touch);
 	store = open_store(MSTORE_WRITE);
 	want_feature(store, MSTORE_FEATURE_TOUCH);
-	status = run_keys(&cmd_touch, store, OP_TOUCH, argc, argv, print_renewed);
+	if (settings.held)
+		status = run_held_keys(&cmd_touch, OP_TOUCH, argc, argv, print_renewed);
+	else
+		status = run_keys(&cmd_touch, store, OP_TOUCH, argc, argv, print_renewed);
 	mstore_close(store);
 	return status;
 }

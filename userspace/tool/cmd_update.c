@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "error.h"
+#include "held.h"
 #include "input.h"
 #include "operation.h"
 #include "settings.h"
@@ -18,7 +19,7 @@
 
 static const struct tool_option options[] = {
 	{ OPT_RAW, "raw", NULL, "keep a newline that the filter adds at the end" },
-	OPTION_STEAL, OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_STEAL, OPTION_HELD, OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static bool ends_line(struct bytes value)
@@ -67,7 +68,10 @@ static int write_back(struct mstore *store, struct operation *set, const struct 
 	set->options.version = get->version;
 	if (get->ttl_ms && !set->options.ttl_ms)
 		set->options.ttl_ms = end > now ? (end - now + NS_PER_MS - 1) / NS_PER_MS : 1;
-	run_operation(store, set);
+	if (settings.held)
+		run_held(set);
+	else
+		run_operation(store, set);
 	return set->error;
 }
 
@@ -102,6 +106,8 @@ static int update(int argc, char **argv)
 	next_option(&cmd_update, argc, argv);
 	command = operand_command(&cmd_update, argc, argv, "KEY");
 	set.key = operand_key(&cmd_update, argv[optind]);
+	if (settings.held)
+		want_held();
 	store = open_store(MSTORE_RDWR);
 	status = try_until_unchanged(store, &set, command);
 	mstore_close(store);

@@ -117,7 +117,7 @@ static void run_call(struct mstore *store, struct operation *ops, size_t count, 
 }
 
 /*
- * Runs operations in their order and hands each to @done, which returns a status.
+ * Runs operations in their order and hands each to @done, unless NULL, which returns a status.
  * @flags is MSTORE_BATCH_ATOMIC for at most MSTORE_ATOMIC_MAX of them. Returns the
  * statuses together.
  */
@@ -130,21 +130,15 @@ int run_operations(struct mstore *store, struct operation *ops, size_t count, in
 	for (; count; ops += n, count -= n) {
 		n = fitting(store, ops, count, flags, &room);
 		run_call(store, ops, n, get_room(room), flags);
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n && done; i++)
 			status |= done(&ops[i]);
 	}
 	return status;
 }
 
-static int no_status(const struct operation *op)
-{
-	(void)op;
-	return STATUS_YES;
-}
-
 void run_operation(struct mstore *store, struct operation *op)
 {
-	run_operations(store, op, 1, 0, no_status);
+	run_operations(store, op, 1, 0, NULL);
 }
 
 /* Runs a publication with MSTORE_WAIT, for which there is no place in a batch. */
