@@ -102,7 +102,7 @@ test_merge_and_replace()
 	run_load '{"key":"new","value":"3"}' --json
 	expect_json "o == { 'mode': 'merge', 'stored': 1, 'removed': 0 }"
 	run_load $'{"key":"both","value":"4"}\n{"key":"newer","value":"4"}' --json --replace --partial
-	expect_json "o == { 'mode': 'replace', 'stored': 2, 'removed': 2 }"
+	expect_json "o == { 'mode': 'replace', 'stored': 2, 'removed': 2, 'left': 0 }"
 	run sh -c 'mstore ls | sort'
 	expect 0 $'both\nnewer\n'
 }
@@ -245,10 +245,8 @@ test_a_merge_takes_any_part()
 	expect 0 ''
 	run mstore load < <(sed 1d "$work/dump")
 	expect 0 ''
-	run_load '{"key":"c","value":"3","whole":true}'
-	expect 0 ''
-	run mstore get a b c
-	expect 0 $'a 1\nb 2\nc 3\n'
+	run mstore get a b
+	expect 0 $'a 1\nb 2\n'
 }
 
 test_a_sorted_dump_is_whole()
@@ -317,6 +315,7 @@ test_a_wrong_line_writes_nothing()
 		'{"key":"k","key":"l","value":"v"}' '{"key":"k","value":"v"}}' '{"key":"k","value":"\ud800"}' \
 		'{"whole":false,"keys":1}' '{"whole":true}' '{"whole":true,"keys":-1}' \
 		'{"whole":true,"keys":"1"}' '{"whole":true,"keys":1,"prefix":1}' \
+		'{"key":"k","value":"v","whole":true}' '{"whole":true,"keys":2,"key":"k"}' \
 		"{\"key\":\"$key\",\"value\":\"v\"}" $'{"key":"k","value":"\377"}'; do
 		run_load $'{"key":"first","value":"1"}\n'"$line"$'\n{"key":"last","value":"1"}' --replace
 		expect 2 '' 'mstore: line 2: load: *'
@@ -326,6 +325,18 @@ test_a_wrong_line_writes_nothing()
 	expect 2 '' 'mstore: line 1: load: value of * bytes: must be 0 to *'
 	run mstore ls
 	expect 0 $'old\n'
+}
+
+test_a_field_that_is_not_known_is_refused()
+{
+	run_load $'{"key":"a","value":"1"}\n{"key":"k","value":"2","ttl":5000}'
+	expect 2 '' 'mstore: line 2: load: unknown field "ttl": misspelt, or of a newer version; correct or remove it'
+	run_load '{"whole":true,"keys":0,"except":"x"}' --replace
+	expect 2 '' 'mstore: line 1: load: unknown field "except": *'
+	run_load '{"key":"k","value":"2","\u001b\n":1}' --partial --replace
+	expect 2 '' 'mstore: line 1: load: unknown field "\\x1b\\n": *'
+	run mstore ls
+	expect 0 ''
 }
 
 test_text_of_other_systems_is_refused()
@@ -355,6 +366,13 @@ test_keys_that_belong_to_others()
 	run mstore get mine k
 	expect 0 $'mine 1\nk 2\n'
 	run_load '{"key":"other","value":"2"}' --replace --partial
+	expect 0 '' 'mstore: load: left 1 key that other open files own; --steal removes it'
+	run_load '{"key":"other","value":"2"}' --replace --partial --json
+	expect_status 0
+	expect_json "o == { 'mode': 'replace', 'stored': 1, 'removed': 0, 'left': 1 }"
+	run_load '{"key":"m","value":"2"}' --replace --partial m
+	expect 0 '' 'mstore: load: left 1 key *'
+	run_load '{"key":"n","value":"2"}' --replace --partial n
 	expect 0 ''
 	run mstore get mine
 	expect 0 $'1\n'
@@ -362,6 +380,12 @@ test_keys_that_belong_to_others()
 	expect 0 ''
 	run mstore get mine
 	expect 0 $'2\n'
+	mstore hold other2 1 -- sleep 600 &
+	await_key other2
+	run_load '{"key":"k","value":"2"}' --replace --partial --steal
+	expect 0 ''
+	run mstore ls
+	expect 0 $'k\n'
 }
 
 test_a_store_that_is_full()

@@ -206,7 +206,10 @@ test_flush_with_an_exception_leaves_what_others_own()
 	mstore set a/1 x
 	mstore set a/2 x
 	run mstore flush --json --except a/2 a/
-	expect_json "o['values'] == 1"
+	expect_status 1
+	expect_json "o['values'] == 1 and o['left'] == 1"
+	run mstore flush --except a/ --all
+	expect 0 ''
 	run mstore flush --json --except a/2 --steal a/
 	expect_json "o['values'] == 1"
 	run mstore ls

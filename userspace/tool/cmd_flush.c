@@ -106,7 +106,8 @@ static bool count_left(uint64_t *left, struct bytes prefix, int bucket)
 	return !more;
 }
 
-static void tell(const struct request *request)
+/* Returns a status: as of del, "no" if keys are left. */
+static int tell(const struct request *request)
 {
 	bool counted = true;
 	uint64_t left = 0;
@@ -122,9 +123,8 @@ static void tell(const struct request *request)
 			object_number(object, "left", left);
 		object_print(object);
 	}
-	if (counted && left)
-		report("flush", "left %llu key%s that other open files own; --steal removes %s",
-		       (unsigned long long)left, left == 1 ? "" : "s", left == 1 ? "it" : "them");
+	report_left("flush", counted ? left : 0);
+	return left ? STATUS_NO : STATUS_YES;
 }
 
 static void flush_prefix(struct mstore *store, struct bytes prefix, const struct request *request)
@@ -175,8 +175,7 @@ static int flush(int argc, char **argv)
 			flush_prefix(store, selection.prefixes[i], &request);
 	}
 	mstore_close(store);
-	tell(&request);
-	return STATUS_YES;
+	return tell(&request);
 }
 
 const struct command cmd_flush = {

@@ -63,6 +63,7 @@ static bool replace;
 static bool partial;
 static uint64_t stored;
 static uint64_t removed;
+static uint64_t left;
 static bool gave_up;
 
 static size_t entry_count(void)
@@ -141,6 +142,41 @@ static bool starts_with(struct bytes bytes, struct bytes start)
 	return bytes.len >= start.len && !memcmp(bytes.data, start.data, start.len);
 }
 
+/* Fields of a line with a key, by dump or get --json, which adds version and owned. */
+static const char *const entry_fields[] = {
+	"key", "key_base64", "value", "value_base64", "ttl_ms", "version", "owned", NULL
+};
+
+/* Fields of the last line. */
+static const char *const end_fields[] = { "whole", "keys", "prefix", "prefix_base64", NULL };
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+	while (*names && strcmp(*names, name))
+		names++;
+	return *names;
+}
+
+/*
+ * A field that is ignored can be a misspelt "ttl_ms", or one of a newer version, without
+ * which the key would mean something else.
+ */
+static void want_known_fields(json_t *object, const char *const *known)
+{
+	struct buffer text = { 0 };
+	const char *name;
+	json_t *field;
+
+	json_object_foreach(object, name, field) {
+		if (is_one_of(name, known))
+			continue;
+		escape(&text, (struct bytes){ name, strlen(name) }, ESCAPE_VALUE);
+		die_usage(&cmd_load,
+			  "unknown field \"%.*s\": misspelt, or of a newer version; correct or remove it",
+			  (int)text.len, text.data);
+	}
+}
+
 static void add_entry(struct mstore *store, const json_t *object)
 {
 	size_t at = contents.len;
@@ -162,7 +198,6 @@ static void add_entry(struct mstore *store, const json_t *object)
 		contents.len = at;
 }
 
-/* Fields that are not known are ignored, so a line with a key is that key. */
 static bool is_end(const json_t *object)
 {
 	return json_object_get(object, "whole") && !json_object_get(object, "key") &&
@@ -226,6 +261,7 @@ static void read_entries(struct mstore *store)
 		if (!object)
 			die_usage(&cmd_load, "not a JSON object, at byte %d: %s", error.position,
 				  error.text);
+		want_known_fields(object, is_end(object) ? end_fields : entry_fields);
 		if (is_end(object))
 			read_end(object);
 		else
@@ -314,6 +350,8 @@ static int note_removed(const struct operation *op)
 	}
 	if (!op->error)
 		removed++;
+	else if (op->error == EBUSY)
+		left++;
 	progress("load: removing", removed);
 	return STATUS_YES;
 }
@@ -335,11 +373,14 @@ static void print_summary(void)
 		object_text(object, "mode", replace ? "replace" : "merge");
 		object_number(object, "stored", stored);
 		object_number(object, "removed", removed);
+		if (replace)
+			object_number(object, "left", left);
 		object_print(object);
 	} else if (isatty(STDERR_FILENO)) {
 		report("load", "%s: %llu stored, %llu removed", replace ? "replaced" : "merged",
 		       (unsigned long long)stored, (unsigned long long)removed);
 	}
+	report_left("load", left);
 }
 
 static void parse(int argc, char **argv)

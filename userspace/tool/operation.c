@@ -267,6 +267,14 @@ int operation_failed(const struct operation *op)
 	return status_of(op->error);
 }
 
+/* Says how many keys a command did not remove because other open files own them. */
+void report_left(const char *command, uint64_t left)
+{
+	if (left)
+		report(command, "left %llu key%s that other open files own; --steal removes %s",
+		       (unsigned long long)left, left == 1 ? "" : "s", left == 1 ? "it" : "them");
+}
+
 /* The only value needs no escapes: all up to the last newline is the value. */
 void print_value(struct bytes value)
 {

@@ -48,6 +48,7 @@ int run_listed(struct mstore *store, struct bytes prefix, int bucket,
 	       int (*done)(const struct operation *op));
 
 int operation_failed(const struct operation *op);
+void report_left(const char *command, uint64_t left);
 void print_value(struct bytes value);
 void print_pair(struct bytes key, struct bytes value);
 void print_json_result(const struct operation *op);
