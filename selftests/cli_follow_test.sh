@@ -220,7 +220,21 @@ test_a_queue_that_is_not_allowed()
 	expect 3 '' 'mstore: queue: more than 16 times *'
 	# A place for the longest value is reserved for each.
 	run_limited mstore sub --latest a b c d e f g h i
-	expect 3 '' 'mstore: ?: *no room in the queue*'
+	expect 3 '' 'mstore: sub: --latest: the queue lacks room for 9 keys; give --queue-bytes 1188864'
+	# As told, it has room for all of them.
+	run_limited mstore sub --latest --queue-bytes 1188864 --timeout 0 a b c d e f g h i
+	expect 0 ''
+	run_limited mstore private --max-value 1 -- mstore sub --latest --timeout 0 {1..1500}
+	expect 3 '' 'mstore: sub: --latest: the queue lacks room for 1500 keys; give --queue-bytes 1539000'
+	run_limited mstore private --max-value 1 -- mstore sub --latest --queue-bytes 1539000 \
+		--timeout 0 {1..1500}
+	expect 0 ''
+}
+
+test_more_keys_than_an_open_file_subscribes_to()
+{
+	run_limited mstore sub --timeout 0 {1..65537}
+	expect 3 '' 'mstore: sub: 65537 keys or prefixes: must be 1 to 65536'
 }
 
 test_the_loss_of_a_prefix_names_it()

@@ -16,6 +16,9 @@
 
 #define TICK_MS	1000
 
+/* An event's longest key, and more than what else it has. */
+#define EVENT_ROOM	512
+
 /* Why it failed, where the errno's own words would mislead. */
 static noreturn void queue_failed(int error)
 {
@@ -32,6 +35,37 @@ static noreturn void queue_failed(int error)
 	}
 }
 
+bool follows_prefixes(const struct follow *follow)
+{
+	return follow->how.flags & MSTORE_SUBSCRIBE_PREFIX;
+}
+
+static bool reserves_room(const struct follow *follow)
+{
+	return follow->how.flags & MSTORE_SUBSCRIBE_LATEST && !follows_prefixes(follow);
+}
+
+/* The room for --latest may take half of the queue's bytes. */
+static noreturn void no_room_for_latest(const struct follow *follow, uint32_t max_value)
+{
+	die(STATUS_COULD_NOT, follow->cmd->name,
+	    "--latest: the queue lacks room for %d keys; give --queue-bytes %llu", follow->count,
+	    2ULL * follow->count * (max_value + EVENT_ROOM));
+}
+
+/* After ENOBUFS: too many subscriptions, or a queue that is too small for them. */
+static noreturn void no_room(const struct follow *follow)
+{
+	struct mstore_info info;
+
+	if (mstore_info(follow->store, MSTORE_ANY_BUCKET, &info))
+		call_failed(store_path(), errno);
+	if (reserves_room(follow) && (uint32_t)follow->count <= info.max_subscriptions)
+		no_room_for_latest(follow, info.max_value);
+	die(STATUS_COULD_NOT, follow->cmd->name, "%d keys or prefixes: must be 1 to %u",
+	    follow->count, info.max_subscriptions);
+}
+
 /* The cookie of a subscription is the index of its key. A key named twice is one. */
 static void subscribe(const struct follow *follow)
 {
@@ -41,9 +75,12 @@ static void subscribe(const struct follow *follow)
 		struct bytes key = follow->keys[i];
 
 		how.cookie = i;
-		if (mstore_subscribe_with(follow->store, key.data, key.len, &how) &&
-		    errno != EEXIST)
-			key_failed(key, errno);
+		if (!mstore_subscribe_with(follow->store, key.data, key.len, &how) ||
+		    errno == EEXIST)
+			continue;
+		if (errno == ENOBUFS)
+			no_room(follow);
+		key_failed(key, errno);
 	}
 }
 
@@ -69,11 +106,6 @@ void follow_begin(struct follow *follow)
 	subscribe(follow);
 	if (follow->ready_fd >= 0)
 		tell_ready(follow->ready_fd);
-}
-
-bool follows_prefixes(const struct follow *follow)
-{
-	return follow->how.flags & MSTORE_SUBSCRIBE_PREFIX;
 }
 
 bool is_complete(const struct follow *follow)
