@@ -81,6 +81,12 @@ test_commands_to_run()
 	offers 'mstore lock k -- timeou' timeout
 	offers 'mstore hold k v -- timeou' timeout
 	offers 'mstore private -- timeou' timeout
+	offers 'mstore private timeou' timeout
+	offers 'mstore private --buckets 3 timeou' timeout
+	offers 'mstore private --buckets timeou' ''
+	offers 'mstore private timeout ./cli_h' ./cli_helpers.sh ./cli_hold_test.sh
+	offers 'mstore private timeout timeou' ''
+	offers 'mstore private --max-k' --max-keys
 	offers 'mstore lock k -- timeout ./cli_h' ./cli_helpers.sh ./cli_hold_test.sh
 	offers 'mstore set k -- timeou' ''
 }

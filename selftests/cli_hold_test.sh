@@ -491,6 +491,20 @@ test_private_is_a_store_of_its_own()
 	expect 0 $'common\n'
 }
 
+# With -- and without, the options of the command are its own.
+test_private_runs_what_follows_its_options()
+{
+	mstore set k common
+	run mstore private mstore get --json k
+	expect 1 '' 'mstore: k: no such key'
+	run mstore private --max-keys 3 sh -c 'mstore info --json'
+	expect_json "o['max_keys'] == 3 and o['keys'] == 0"
+	run mstore private --max-keys 3 -- echo --max-keys 4
+	expect 0 $'--max-keys 4\n'
+	run mstore private echo --max-keys 4 -- -x
+	expect 0 $'--max-keys 4 -- -x\n'
+}
+
 test_private_is_a_whole_store()
 {
 	# shellcheck disable=SC2016

@@ -155,6 +155,28 @@ test_no_next_event_is_announced_that_is_left_out()
 	expect_json "o['value'] == '1' and 'more' not in o" "o['value'] == '2'"
 }
 
+# Nothing goes wrong where keys are read alone.
+test_an_empty_prefix_is_every_key_for_readers()
+{
+	mstore set a 1
+	mstore set b 1
+	run mstore ls ''
+	expect_sorted a b
+	run mstore ls b ''
+	expect_sorted a b
+	run mstore dump ''
+	expect_lines 3
+	expect_line '\{"whole":true,"keys":2\}'
+	run_limited mstore sub --snapshot --prefix -n 2 ''
+	expect_sorted 'a 1' 'b 1'
+	start mstore monitor -n 1 ''
+	await_subscribers k 1
+	mstore set k 1
+	end_sub
+	expect_status 0
+	expect_line '.* k +1'
+}
+
 test_monitor_of_several_prefixes()
 {
 	start mstore monitor -n 3 --except net/lo net/ net/eth disk

@@ -94,7 +94,7 @@ static int private(int argc, char **argv)
 const struct command cmd_private = {
 	.name = "private",
 	.run = private,
-	.operands = "-- COMMAND [ARGUMENT...]",
+	.operands = "[--] COMMAND [ARGUMENT...]",
 	.summary = "Run a command with an empty private store",
 	.options = options,
 };
