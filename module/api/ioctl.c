@@ -393,7 +393,7 @@ static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
 	COMMAND(INFO, 80, 0, ioctl_info),
 	OPERATION(GET, 40, FMODE_READ, ioctl_get, metastore_fastpath_get),
 	OPERATION(SET, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
-	OPERATION(DELETE, 24, FMODE_WRITE, ioctl_delete, NULL),
+	OPERATION(DELETE, 24, FMODE_WRITE, ioctl_delete, metastore_fastpath_delete),
 	OPERATION(PUBLISH, 40, FMODE_WRITE, ioctl_store, metastore_fastpath_store),
 	COMMAND(SUBSCRIBE, 32, FMODE_READ, metastore_ioctl_subscribe),
 	COMMAND(UNSUBSCRIBE, 16, FMODE_READ, metastore_ioctl_unsubscribe),

@@ -77,16 +77,28 @@ void metastore_queue_resync(struct metastore_subscription *sub,
 	spin_unlock(&queue->lock);
 }
 
-/* Remove some stale events. Return whether the oldest one left is stale, too. */
-static bool queue_trim_some(struct metastore_queue *queue, struct metastore_garbage *garbage)
+/**
+ * metastore_queue_trim_locked() - Remove discarded events until the oldest is none
+ * @queue:	the queue
+ *
+ * Context: Process context, may sleep. Caller holds the queue's lock and no other, which
+ * is released and taken again after each TRIM_AT_ONCE events.
+ */
+void metastore_queue_trim_locked(struct metastore_queue *queue)
 {
+	struct metastore_garbage garbage = {};
 	u32 i;
 
 	lockdep_assert_held(&queue->lock);
-	for (i = 0; i < TRIM_AT_ONCE && queue_must_trim(queue); i++)
-		metastore_queue_drop_oldest(queue, garbage);
-	queue_room_came(queue);
-	return queue_must_trim(queue);
+	while (queue_oldest_is_stale(queue)) {
+		for (i = 0; i < TRIM_AT_ONCE && queue_oldest_is_stale(queue); i++)
+			metastore_queue_drop_oldest(queue, &garbage);
+		queue_room_came(queue);
+		spin_unlock(&queue->lock);
+		metastore_garbage_free(&garbage);
+		cond_resched();
+		spin_lock(&queue->lock);
+	}
 }
 
 /**
@@ -97,14 +109,7 @@ static bool queue_trim_some(struct metastore_queue *queue, struct metastore_garb
  */
 void metastore_queue_trim(struct metastore_queue *queue)
 {
-	struct metastore_garbage garbage = {};
-	bool more;
-
-	do {
-		spin_lock(&queue->lock);
-		more = queue_trim_some(queue, &garbage);
-		spin_unlock(&queue->lock);
-		metastore_garbage_free(&garbage);
-		cond_resched();
-	} while (more);
+	spin_lock(&queue->lock);
+	metastore_queue_trim_locked(queue);
+	spin_unlock(&queue->lock);
 }

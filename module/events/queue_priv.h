@@ -162,34 +162,34 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 		queue->flush_at--;
 }
 
-/* Check whether the oldest event of a ring that is not empty is discarded. */
+void metastore_queue_trim_locked(struct metastore_queue *queue);
+
+/* Check whether the ring may have discarded events. */
+static inline bool queue_may_be_stale(const struct metastore_queue *queue)
+{
+	lockdep_assert_held(&queue->lock);
+	return unlikely(queue->ring.head < queue->stale_until);
+}
+
+/* Check whether the oldest event of the ring is discarded. */
 static inline bool queue_oldest_is_stale(const struct metastore_queue *queue)
 {
 	const struct metastore_ring *ring = &queue->ring;
 
-	lockdep_assert_held(&queue->lock);
-	return unlikely(ring->head < queue->stale_until) &&
+	return queue_may_be_stale(queue) && ring->len &&
 	       ring->head < metastore_ring_at(ring, 0)->sub->stale_until;
 }
 
-/* Check whether readers must not look at the ring before its discarded events are gone. */
-static inline bool queue_must_trim(const struct metastore_queue *queue)
-{
-	lockdep_assert_held(&queue->lock);
-	return queue->ring.len && queue_oldest_is_stale(queue);
-}
-
-/* Lock the queue for a reader. May sleep. */
+/*
+ * Lock the queue for a reader, who must not look at the ring before its discarded events
+ * are gone. May sleep.
+ */
 static inline void queue_lock_trimmed(struct metastore_queue *queue)
 	__acquires(&queue->lock)
 {
-	for (;;) {
-		spin_lock(&queue->lock);
-		if (likely(!queue_must_trim(queue)))
-			return;
-		spin_unlock(&queue->lock);
-		metastore_queue_trim(queue);
-	}
+	spin_lock(&queue->lock);
+	if (queue_may_be_stale(queue))
+		metastore_queue_trim_locked(queue);
 }
 
 /* The subscription whose latest event has waited longest, of a list that is not empty. */

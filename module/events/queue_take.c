@@ -170,7 +170,7 @@ static bool queue_is_ring_alone(const struct metastore_queue *queue)
 	lockdep_assert_held(&queue->lock);
 	return list_empty(&queue->lossy) && !queue->flushed &&
 	       list_empty(&queue->snapshots) && !queue->nr_latest &&
-	       queue->ring.head >= queue->stale_until;
+	       !queue_may_be_stale(queue);
 }
 
 /*
@@ -218,7 +218,7 @@ static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_re
 	int nr = 0;
 
 	lockdep_assert_held(&queue->lock);
-	while (nr < max && !queue_must_trim(queue) &&
+	while (nr < max && !queue_oldest_is_stale(queue) &&
 	       queue_is_taken_here(next = queue_peek_next(queue, &records[nr]))) {
 		size_t size = metastore_record_size(&records[nr]);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fast path of GET, SET and PUBLISH, which serves nearly all calls: no flag but one
+ * Fast path of GET, SET, PUBLISH and DELETE, which serves nearly all calls: no flag but one
  * condition, no time to live, for a GET also an inline value and resident user memory.
  *
  * One function does all the work from the arguments to the result. A GET takes no lock
@@ -18,7 +18,7 @@
 #include "ops/file.h"
 #include "ops/ops.h"
 
-/* Longest key of a GET on the fast path, in bytes. */
+/* Longest key of a GET or DELETE on the fast path, in bytes. */
 #define SHORT_KEY	64
 
 /* Result of a lookup. */
@@ -215,10 +215,10 @@ fault:
 }
 
 /* After a condition that is not met the version of the present value is a result. */
-static noinline int fastpath_put_refusal(struct metastore_set __user *uargs, u64 version, int err)
+static noinline int fastpath_put_refusal(__u64 __user *uversion, u64 version, int err)
 {
 	if (err == -EEXIST || err == -ESTALE)
-		return put_user(version, &uargs->version) ?: err;
+		return put_user(version, uversion) ?: err;
 	return err;
 }
 
@@ -234,6 +234,7 @@ static noinline int fastpath_put_refusal(struct metastore_set __user *uargs, u64
  */
 int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u32 op)
 {
+	struct metastore_set __user *uset = uargs;
 	struct metastore_set args __uninitialized;
 	struct metastore_key key __uninitialized;
 	struct metastore_change change __uninitialized;
@@ -266,8 +267,77 @@ int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u3
 	err = metastore_change_make(&change);
 	if (unlikely(err)) {
 		metastore_value_put(value);
-		return fastpath_put_refusal(uargs, change.version, err);
+		return fastpath_put_refusal(&uset->version, change.version, err);
 	}
-	return fastpath_put_result(uargs, change.version,
+	return fastpath_put_result(uset, change.version,
 				   op == METASTORE_OP_PUBLISH ? change.queues : 0);
+}
+
+static int fastpath_put_previous(struct metastore_previous __user *uprevious,
+				 struct metastore_previous *previous,
+				 struct metastore_change *change, int err)
+{
+	err = metastore_op_tell_previous(change, previous, err);
+	if (err && err != -ERANGE)
+		return err;
+	return metastore_copy_struct_out(uprevious, previous, sizeof(*previous)) ?: err;
+}
+
+/**
+ * metastore_fastpath_delete() - Run a DELETE on the fast path
+ * @file:	open file
+ * @uargs:	user address of a struct metastore_delete of the current size
+ * @op:		METASTORE_OP_DELETE
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, an error listed in uapi/linux/metastore.h, or -EAGAIN if the slow path must
+ * run it; nothing is done then.
+ */
+int metastore_fastpath_delete(struct metastore_file *file, void __user *uargs, u32 op)
+{
+	struct metastore_delete __user *udelete = uargs;
+	struct metastore_delete args __uninitialized;
+	struct metastore_key key __uninitialized;
+	struct metastore_change change __uninitialized;
+	u8 bytes[SHORT_KEY] __uninitialized;
+	int err;
+
+	if (!(file->mode & FMODE_WRITE))
+		return -EAGAIN;
+	err = metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_delete, previous));
+	if (err)
+		return err;
+	if (args.flags & ~(METASTORE_F_IF_VERSION | METASTORE_F_PREVIOUS) ||
+	    !args.key_len || args.key_len > SHORT_KEY)
+		return -EAGAIN;
+	if (args.flags & METASTORE_F_PREVIOUS) {
+		err = metastore_copy_struct_in(&args.previous, &udelete->previous,
+					       sizeof(args.previous));
+		if (err)
+			return err;
+		change.previous_len = args.previous.len;
+		change.previous_version = 0;
+		change.previous = NULL;
+	}
+	err = fastpath_copy_key(bytes, u64_to_user_ptr(args.key), args.key_len);
+	if (err)
+		return err;
+	key.bytes = bytes;
+	key.len = args.key_len;
+	metastore_store_locate(file->store, &key);
+	change.key = &key;
+	change.value = NULL;
+	change.by = &file->owner;
+	change.flags = args.flags;
+	change.version = args.version;
+	change.type = METASTORE_EVENT_DELETED;
+	change.event_flags = 0;
+	change.queues = 0;
+	change.reserved = NULL;
+	err = metastore_change_make(&change);
+	if (args.flags & METASTORE_F_PREVIOUS)
+		err = fastpath_put_previous(&udelete->previous, &args.previous, &change, err);
+	if (unlikely(err))
+		return fastpath_put_refusal(&udelete->version, change.version, err);
+	return put_user(change.version, &udelete->version);
 }

@@ -148,19 +148,10 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
 	return value;
 }
 
-/**
- * metastore_op_prepare() - Turn an operation into a change
- * @file:	open file
- * @op:		SET, PUBLISH, DELETE or TOUCH, after metastore_op_check()
- * @buffer:	its key is set; must outlive @change
- * @change:	filled in; the caller owns the reference to its value, if it has one
- *
- * Context: Process context, may sleep.
- * Return: 0, -ENOMEM or -EFAULT.
- */
-inline int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
-				struct metastore_key_buffer *buffer,
-				struct metastore_change *change)
+/* See metastore_op_prepare(). */
+static __always_inline int op_prepare(struct metastore_file *file, const struct metastore_op *op,
+				      struct metastore_key_buffer *buffer,
+				      struct metastore_change *change)
 {
 	struct metastore_value *value;
 
@@ -185,6 +176,22 @@ inline int metastore_op_prepare(struct metastore_file *file, const struct metast
 }
 
 /**
+ * metastore_op_prepare() - Turn an operation into a change
+ * @file:	open file
+ * @op:		SET, PUBLISH, DELETE or TOUCH, after metastore_op_check()
+ * @buffer:	its key is set; must outlive @change
+ * @change:	filled in; the caller owns the reference to its value, if it has one
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM or -EFAULT.
+ */
+int metastore_op_prepare(struct metastore_file *file, const struct metastore_op *op,
+			 struct metastore_key_buffer *buffer, struct metastore_change *change)
+{
+	return op_prepare(file, op, buffer, change);
+}
+
+/**
  * metastore_op_tell() - Fill in the results of a change
  * @op:		operation; its [out] fields are set
  * @change:	the change, made or refused
@@ -196,32 +203,38 @@ inline void metastore_op_tell(struct metastore_op *op, const struct metastore_ch
 	op->version = change->version;
 	if (!refused)
 		op->queues = op->op == METASTORE_OP_PUBLISH ? change->queues : 0;
-	if (op->flags & METASTORE_F_PREVIOUS) {
-		op->previous.len = change->previous_len;
-		op->previous.version = change->previous_version;
-		op->previous.owner = METASTORE_OWNER_NONE;
-	}
 }
 
 /**
- * metastore_op_tell_previous() - Copy the value that a change replaced to the user
- * @file:	open file
- * @op:		operation with METASTORE_F_PREVIOUS, after metastore_op_tell(); its
- *		[out] fields of the previous value are set
- * @previous:	that value, or NULL; the caller holds a reference
+ * metastore_op_tell_previous() - Tell the user about the value that a change replaced
+ * @change:	change with METASTORE_F_PREVIOUS; its reference to that value is dropped
+ * @previous:	the user's arguments; its [out] fields are set after success and -ERANGE
+ * @err:	result of the change
  *
  * Context: Process context, may sleep.
- * Return: 0 or -EFAULT; the change is made.
+ * Return: @err, or -EFAULT: the change is made, but the value could not be copied out.
  */
-int metastore_op_tell_previous(struct metastore_file *file, struct metastore_op *op,
-			       const struct metastore_value *previous)
+int metastore_op_tell_previous(struct metastore_change *change,
+			       struct metastore_previous *previous, int err)
 {
-	op->previous.len = previous ? previous->len : 0;
-	if (!previous)
+	struct metastore_value *value = change->previous;
+
+	if (err && err != -ERANGE)
+		return err;
+	previous->len = change->previous_len;
+	previous->version = change->previous_version;
+	previous->owner = METASTORE_OWNER_NONE;
+	if (err)
+		return err;
+	previous->len = 0;
+	if (!value)
 		return 0;
-	op->previous.version = previous->version;
-	op->previous.owner = metastore_value_owner(previous, &file->owner);
-	return metastore_value_to_user(previous, u64_to_user_ptr(op->previous.value));
+	previous->len = value->len;
+	previous->version = value->version;
+	previous->owner = metastore_value_owner(value, change->by);
+	err = metastore_value_to_user(value, u64_to_user_ptr(previous->value));
+	metastore_value_put(value);
+	return err;
 }
 
 /**
@@ -288,7 +301,7 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	struct metastore_change change __uninitialized;
 	int err;
 
-	err = metastore_op_prepare(file, op, &buffer, &change);
+	err = op_prepare(file, op, &buffer, &change);
 	if (err)
 		return err;
 	if (op->op == METASTORE_OP_TOUCH)
@@ -299,12 +312,8 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	if (err && change.value)
 		metastore_value_put(change.value);
 	metastore_op_tell(op, &change, err);
-	if (!err && op->flags & METASTORE_F_PREVIOUS) {
-		err = metastore_op_tell_previous(file, op, change.previous);
-		if (change.previous)
-			metastore_value_put(change.previous);
-	}
-	return err;
+	return unlikely(op->flags & METASTORE_F_PREVIOUS) ?
+	       metastore_op_tell_previous(&change, &op->previous, err) : err;
 }
 
 /**

@@ -38,8 +38,8 @@ int metastore_op_prepare(struct metastore_file *file, const struct metastore_op 
 			 struct metastore_change *change);
 void metastore_op_tell(struct metastore_op *op, const struct metastore_change *change,
 		       bool refused);
-int metastore_op_tell_previous(struct metastore_file *file, struct metastore_op *op,
-			       const struct metastore_value *previous);
+int metastore_op_tell_previous(struct metastore_change *change,
+			       struct metastore_previous *previous, int err);
 int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value);
 int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,
@@ -59,6 +59,7 @@ static inline u16 metastore_op_event(u32 op)
 /* fastpath.c: -EAGAIN: nothing is done, the slow path must run the command */
 int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 op);
 int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u32 op);
+int metastore_fastpath_delete(struct metastore_file *file, void __user *uargs, u32 op);
 int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op);
 
 /* batch.c */

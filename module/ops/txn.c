@@ -322,6 +322,8 @@ static int txn_judge_op(struct txn_op *top)
 					  metastore_change_judge(&top->change, top->found);
 		if (err)
 			metastore_op_tell(&top->op, &top->change, true);
+		if (err && txn_tells_previous(top))
+			metastore_op_tell_previous(&top->change, &top->op.previous, err);
 		return err;
 	}
 	if (top->found && top->found->len > top->op.value_len) {
@@ -508,13 +510,6 @@ static int txn_run(struct txn *txn)
 	return err;
 }
 
-static void txn_fill_previous(struct txn *txn, struct txn_op *top)
-{
-	top->op.result = metastore_op_tell_previous(txn->file, &top->op, top->found);
-	if (top->found)
-		metastore_value_put(top->found);
-}
-
 /* Set the results after a commit. */
 static void txn_fill_results(struct txn *txn)
 {
@@ -527,8 +522,11 @@ static void txn_fill_results(struct txn *txn)
 			top->change.queues = atomic_read(&txn->group.events[nr++].queues);
 		if (!txn_is_get(top)) {
 			metastore_op_tell(&top->op, &top->change, false);
-			if (txn_tells_previous(top))
-				txn_fill_previous(txn, top);
+			if (!txn_tells_previous(top))
+				continue;
+			top->change.previous = top->found;
+			top->op.result = metastore_op_tell_previous(&top->change,
+								    &top->op.previous, 0);
 		} else if (!top->found) {
 			top->op.result = -ENOENT;
 		} else {
