@@ -481,7 +481,7 @@ FIXTURE_VARIANT_ADD(fault, get) {
 	.changes_nothing = true,
 	.returns = is_small,
 	.efault = 3,
-	.out_end = sizeof(struct metastore_get),
+	.out_end = offsetof(struct metastore_get, time),
 };
 
 static bool is_large(const void *arg)
@@ -498,6 +498,22 @@ FIXTURE_VARIANT_ADD(fault, get_large) {
 	.changes_nothing = true,
 	.returns = is_large,
 	.efault = 5,
+	.out_end = offsetof(struct metastore_get, time),
+};
+
+static bool is_small_by_us(const void *arg)
+{
+	const struct metastore_get *get = arg;
+
+	return is_small(arg) && get->time && get->tgid == getpid();
+}
+
+FIXTURE_VARIANT_ADD(fault, get_info) {
+	.command = METASTORE_IOC_GET,
+	ARG(get, KEY("small"), VALUE(buffer), .flags = METASTORE_GET_INFO),
+	.changes_nothing = true,
+	.returns = is_small_by_us,
+	.efault = 4,
 	.out_end = sizeof(struct metastore_get),
 };
 
@@ -683,14 +699,61 @@ FIXTURE_VARIANT_ADD(fault, delete) {
 	.command = METASTORE_IOC_DELETE,
 	ARG(delete, KEY("small")),
 	.efault = 2,
+	.out_end = offsetof(struct metastore_delete, previous),
+};
+
+/* The value is copied out once the change is made */
+static bool is_done_or_not(struct _test_data_fault *self, int ret)
+{
+	bool done = !strcmp(self->done.text, self->after.text);
+	bool undone = !strcmp(self->before.text, self->after.text);
+
+	if (!ret)
+		return done;
+	return undone || (done && ret == -EFAULT);
+}
+
+#define PREVIOUS(buf) \
+	.flags = METASTORE_F_PREVIOUS, .previous = { .value = PTR(buf), .len = sizeof(buf) }
+
+FIXTURE_VARIANT_ADD(fault, set_previous) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("small"), VALUE("another value"), PREVIOUS(buffer)),
+	.keeps_word = is_done_or_not,
+	.enomem = 1,
+	.efault = 5,
+	.out_end = sizeof(struct metastore_set),
+};
+
+FIXTURE_VARIANT_ADD(fault, delete_previous) {
+	.command = METASTORE_IOC_DELETE,
+	ARG(delete, KEY("small"), PREVIOUS(buffer)),
+	.keeps_word = is_done_or_not,
+	.efault = 4,
 	.out_end = sizeof(struct metastore_delete),
+};
+
+FIXTURE_VARIANT_ADD(fault, delete_previous_large) {
+	.command = METASTORE_IOC_DELETE,
+	ARG(delete, KEY("large"), PREVIOUS(buffer)),
+	.keeps_word = is_done_or_not,
+	.efault = 4,
+	.out_end = sizeof(struct metastore_delete),
+};
+
+FIXTURE_VARIANT_ADD(fault, set_keeping_ttl) {
+	.command = METASTORE_IOC_SET,
+	ARG(set, KEY("small"), VALUE("another value"), .flags = METASTORE_F_KEEP_TTL),
+	.enomem = 1,
+	.efault = 4,
+	.out_end = offsetof(struct metastore_set, ttl),
 };
 
 FIXTURE_VARIANT_ADD(fault, delete_large) {
 	.command = METASTORE_IOC_DELETE,
 	ARG(delete, KEY("large")),
 	.efault = 2,
-	.out_end = sizeof(struct metastore_delete),
+	.out_end = offsetof(struct metastore_delete, previous),
 };
 
 /* Slots of the table, ring of the queue, key and subscription */
@@ -706,6 +769,20 @@ FIXTURE_VARIANT_ADD(fault, subscribe_further) {
 	.command = METASTORE_IOC_SUBSCRIBE,
 	ARG(subscribe, KEY("new")),
 	.enomem = 2,
+	.efault = 2,
+};
+
+/* A cursor */
+FIXTURE_VARIANT_ADD(fault, resync) {
+	.command = METASTORE_IOC_SUBSCRIBE,
+	ARG(subscribe, KEY("small"), .flags = METASTORE_SUBSCRIBE_RESYNC),
+	.enomem = 1,
+	.efault = 2,
+};
+
+FIXTURE_VARIANT_ADD(fault, unsubscribe_and_discard) {
+	.command = METASTORE_IOC_UNSUBSCRIBE,
+	ARG(unsubscribe, KEY("small"), .flags = METASTORE_SUBSCRIBE_DISCARD),
 	.efault = 2,
 };
 
@@ -912,6 +989,25 @@ FIXTURE_VARIANT_ADD(fault, list_into_large_buffer) {
 	.enomem = 2,
 	.efault = 2,
 	.survives = 1,
+	.out_end = sizeof(struct metastore_list),
+};
+
+static bool are_three_values(const void *arg)
+{
+	const struct metastore_list *list = arg;
+
+	return list->entries == 3 && list->buffer_len > sizeof(large_value) + sizeof(giant_value);
+}
+
+/* Of each entry its header, its key and its value */
+FIXTURE_VARIANT_ADD(fault, list_values) {
+	.command = METASTORE_IOC_LIST,
+	ARG(list, BUFFER(sizeof(buffer)), .bucket = METASTORE_ANY_BUCKET,
+	    .flags = METASTORE_LIST_VALUES),
+	.changes_nothing = true,
+	.returns = are_three_values,
+	.enomem = 2,
+	.efault = 1 + 3 * 3,
 	.out_end = sizeof(struct metastore_list),
 };
 
@@ -1223,7 +1319,7 @@ FIXTURE_VARIANT_ADD(fault, delete_from_a_tree) {
 	ARG(delete, CROWD_KEY(0)),
 	.prepare = grow_tree,
 	.efault = 2,
-	.out_end = sizeof(struct metastore_delete),
+	.out_end = offsetof(struct metastore_delete, previous),
 };
 
 FIXTURE_VARIANT_ADD(fault, flush_of_a_tree) {
