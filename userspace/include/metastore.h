@@ -50,8 +50,8 @@
  *		function
  *
  * An older module refuses a flag it lacks with EINVAL, and a function it lacks with
- * ENOTTY. It refuses a time to live, a timeout, or a version to subscribe from with
- * E2BIG. mstore_info() reports the features of the module: enum mstore_features.
+ * ENOTTY. It refuses a time to live, a timeout, a buffer for the previous value, or a
+ * version to subscribe from with E2BIG. mstore_info() reports the features of the module: enum mstore_features.
  *
  * Further errors are listed at each function.
  */
@@ -165,7 +165,8 @@ int mstore_fd(const struct mstore *store);
  * @max_bytes:	most bytes of the store
  * @reserved:	must be 0
  *
- * 0 stands for the limit of the store that the new one is made from.
+ * 0 stands for the limit of the store that the new one is made from. 0 @buckets stand for
+ * 8, or as many as that store has if those are fewer.
  */
 struct mstore_limits {
 	uint32_t buckets;
@@ -270,6 +271,8 @@ int mstore_publish(struct mstore *store, const void *key, size_t key_len,
  * @MSTORE_OWNED:	make this open store the owner
  * @MSTORE_STEAL:	proceed even if another open store owns the value
  * @MSTORE_WAIT:	mstore_publish_with(): wait for room in lossless queues
+ * @MSTORE_KEEP_TTL:	give the new value the end of the previous one, if that has a time
+ *		to live; not with @ttl_ms of the options
  *
  * At most one of the first three may be given.
  *
@@ -286,6 +289,7 @@ enum mstore_write_flags {
 	MSTORE_OWNED		= 8,
 	MSTORE_STEAL		= 16,
 	MSTORE_WAIT		= 32,
+	MSTORE_KEEP_TTL		= 128,
 };
 
 /** MSTORE_WAIT_FOREVER - timeout of MSTORE_WAIT that never ends */
@@ -295,6 +299,27 @@ enum mstore_write_flags {
 #define MSTORE_TTL_MAX		(UINT64_C(1) << 40)
 
 /**
+ * struct mstore_previous - value that a change replaced or removed
+ * @buffer:	where to write that value
+ * @size:	size of @buffer in bytes; receives the length of the value
+ * @version:	receives the version of the value; 0: there was none
+ * @owner:	receives the owner of the value, enum mstore_owner
+ * @reserved:	must be 0
+ *
+ * The change and this answer are one step: no other change comes in between. If the
+ * value is longer than @buffer, the change fails with ERANGE. @size is then the length
+ * needed and @version the version of that value. After other errors the structure is as
+ * it was.
+ */
+struct mstore_previous {
+	void *buffer;
+	size_t size;
+	uint64_t version;
+	int owner;
+	uint64_t reserved[4];
+};
+
+/**
  * struct mstore_options - conditions, owner and time to live of a write
  * @flags:	mask of enum mstore_write_flags
  * @timeout_ms:	MSTORE_WAIT: longest wait in ms; 0: no wait; MSTORE_WAIT_FOREVER: no
@@ -302,6 +327,7 @@ enum mstore_write_flags {
  * @version:	MSTORE_IF_VERSION: version that the present value must have; 0: no
  *		value may exist. Ignored without that flag
  * @ttl_ms:	time to live in ms, up to MSTORE_TTL_MAX; 0: unlimited
+ * @previous:	where to write the value that is replaced or removed; NULL: nowhere
  * @reserved:	must be 0
  *
  * Zero the structure, then set fields:
@@ -311,13 +337,17 @@ enum mstore_write_flags {
  * A time to live runs from the moment of the store, also while the machine sleeps
  * (CLOCK_BOOTTIME). Once it has expired no function finds the value. The kernel
  * deletes it, with an event that has MSTORE_EVENT_F_EXPIRED.
+ *
+ * MSTORE_KEEP_TTL leaves that moment as it is, and an unlimited time to live unlimited.
+ * The value then counts 64 bytes more in any case, as one with a time to live does.
  */
 struct mstore_options {
 	int flags;
 	uint32_t timeout_ms;
 	uint64_t version;
 	uint64_t ttl_ms;
-	uint64_t reserved[5];
+	struct mstore_previous *previous;
+	uint64_t reserved[4];
 };
 
 /**
@@ -341,7 +371,9 @@ struct mstore_options {
  * Return: 0, or -1 with the errors of mstore_set() and:
  *
  * - EEXIST, ENOENT, ESTALE: the condition is not met
- * - EINVAL: also two conditions, @ttl_ms above MSTORE_TTL_MAX, or MSTORE_WAIT
+ * - ERANGE: the previous value is longer than the buffer for it
+ * - EINVAL: also two conditions, @ttl_ms above MSTORE_TTL_MAX or with MSTORE_KEEP_TTL,
+ *   or MSTORE_WAIT
  */
 int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
 		    const void *value, size_t value_len,
@@ -412,6 +444,47 @@ char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
 		       size_t *value_len, uint64_t *version);
 
 /**
+ * struct mstore_value_info - facts about a value
+ * @version:	version of the value
+ * @time:	time of the write, CLOCK_REALTIME in ns
+ * @ttl_ms:	rest of the time to live in ms, rounded up; 0: unlimited
+ * @tgid:	process that wrote the value, numbered as in the initial PID namespace
+ * @uid:	effective user of that process, as the caller's user namespace sees it
+ * @owner:	owner of the value, enum mstore_owner
+ * @value_len:	length of the value in bytes
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_value_info {
+	uint64_t version;
+	uint64_t time;
+	uint64_t ttl_ms;
+	int32_t tgid;
+	uint32_t uid;
+	uint32_t owner;
+	uint32_t value_len;
+	uint64_t reserved[8];
+};
+
+/**
+ * mstore_get_info() - copy the value of a key, and tell about it
+ * @store:	store
+ * @key:	key
+ * @key_len:	length of @key
+ * @buffer:	where to write the value
+ * @size:	size of @buffer in bytes, not NULL; receives the length of the value
+ * @info:	where to write the facts, of the same moment as the value
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: no such key
+ * - ERANGE: the value is longer than @buffer, to which nothing was written. @size and
+ *   @value_len are the length needed and @version the version of that value; the other
+ *   facts are 0
+ */
+int mstore_get_info(struct mstore *store, const void *key, size_t key_len,
+		    void *buffer, size_t *size, struct mstore_value_info *info);
+
+/**
  * mstore_delete() - remove a key and its value
  * @store:	store
  * @key:	key
@@ -434,18 +507,93 @@ int mstore_delete(struct mstore *store, const void *key, size_t key_len,
  * @store:	store
  * @key:	key
  * @key_len:	length of @key
- * @options:	MSTORE_IF_VERSION and MSTORE_STEAL, no other flag and no times;
- *		NULL: none
+ * @options:	MSTORE_IF_VERSION and MSTORE_STEAL, no other flag and no times; and
+ *		@previous. NULL: none
  * @version:	where to write the version of the deletion, or NULL. After ESTALE:
  *		version of the present value, 0 if there is none
  *
  * Return: 0, or -1 with the errors of mstore_delete() and:
  *
  * - ESTALE: the value has another version
+ * - ERANGE: the value is longer than the buffer for it; it was not removed
  */
 int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
 		       const struct mstore_options *options,
 		       uint64_t *version);
+
+/**
+ * mstore_take() - remove a key and return its value
+ * @store:	store
+ * @key:	key
+ * @key_len:	length of @key
+ * @options:	as for mstore_delete_with(), but no @previous; NULL: none
+ * @value_len:	where to write the length of the value, or NULL
+ * @version:	where to write the version of the value, or NULL. After ESTALE: version of
+ *		the present value, 0 if there is none
+ *
+ * Of several callers exactly one gets a value. A NUL follows the value; the length does
+ * not count it.
+ *
+ * Return: the value, to be released with free(3); or NULL with the errors of
+ * mstore_delete_with() but ERANGE.
+ */
+char *mstore_take(struct mstore *store, const void *key, size_t key_len,
+		  const struct mstore_options *options, size_t *value_len,
+		  uint64_t *version);
+
+/**
+ * mstore_swap() - store a value under a key and return the previous one
+ * @store:	store
+ * @key:	key
+ * @key_len:	length of @key
+ * @value:	value; ignored if @value_len is 0
+ * @value_len:	length of @value
+ * @options:	as for mstore_set_with(), but no @previous; NULL: none
+ * @previous:	where to write the previous value: @buffer receives an address to be
+ *		released with free(3), NULL if there was none. A NUL follows the value.
+ *		Only the function writes to the structure
+ * @version:	as for mstore_set_with()
+ *
+ * The previous value is the one that this value replaced: of several callers each gets
+ * the value of another one.
+ *
+ * Return: 1 if there was a previous value, 0 if there was none, or -1 with the errors of
+ * mstore_set_with() but ERANGE.
+ */
+int mstore_swap(struct mstore *store, const void *key, size_t key_len,
+		const void *value, size_t value_len,
+		const struct mstore_options *options,
+		struct mstore_previous *previous, uint64_t *version);
+
+/**
+ * mstore_add() - add to a number
+ * @store:	store, opened with MSTORE_RDWR
+ * @key:	key of the number
+ * @key_len:	length of @key
+ * @delta:	number to add, which may be negative or 0
+ * @options:	@ttl_ms and MSTORE_OWNED for a number that this call creates; no other
+ *		flag. NULL: none
+ * @result:	where to write the sum, or NULL
+ * @version:	where to write the version of the stored sum, or NULL
+ *
+ * A number is stored in decimal, as printf(3) writes it with PRId64: with a minus sign if
+ * it is negative, and without spaces and leading zeros. An absent key counts as 0 and is
+ * created. A number that exists keeps its owner and its time to live.
+ *
+ * No addition is lost: the function reads the number and stores the sum on the condition
+ * that nobody changed the number in between. It repeats this until it succeeds. Each
+ * repetition means that another writer succeeded. Subscribers get an event SET for each
+ * sum that is stored.
+ *
+ * Return: 0, or -1 with the errors of mstore_set() and:
+ *
+ * - EBADMSG: the value is no such number, or beyond 64 bits
+ * - ERANGE: the sum is beyond the 64 bits of int64_t
+ * - EINVAL: also other flags or @previous in @options
+ */
+int mstore_add(struct mstore *store, const void *key, size_t key_len, int64_t delta,
+	       const struct mstore_options *options, int64_t *result,
+	       uint64_t *version);
 
 /**
  * mstore_touch() - renew the time to live of a key
@@ -587,6 +735,11 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  *		functions
  * @MSTORE_FEATURE_WAIT: MSTORE_WAIT
  * @MSTORE_FEATURE_TOUCH: mstore_touch()
+ * @MSTORE_FEATURE_PREVIOUS: MSTORE_KEEP_TTL, struct mstore_previous, mstore_take() and
+ *		mstore_swap()
+ * @MSTORE_FEATURE_DETAILS: mstore_get_info() and mstore_list_values_new(). mstore_add()
+ *		needs this and MSTORE_FEATURE_PREVIOUS
+ * @MSTORE_FEATURE_RESYNC: subscriptions that begin anew, and end with nothing left
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -597,6 +750,9 @@ enum mstore_features {
 	MSTORE_FEATURE_DELIVERY		= 1 << 5,
 	MSTORE_FEATURE_WAIT		= 1 << 6,
 	MSTORE_FEATURE_TOUCH		= 1 << 7,
+	MSTORE_FEATURE_PREVIOUS		= 1 << 8,
+	MSTORE_FEATURE_DETAILS		= 1 << 9,
+	MSTORE_FEATURE_RESYNC		= 1 << 10,
 };
 
 /**
@@ -725,10 +881,13 @@ int mstore_batch_get(struct mstore_batch *batch, const void *key,
  * @value_len:	length of @value
  * @options:	as for mstore_set_with(); copied
  *
+ * @previous of the options is not copied, except for @buffer and @size: each run of the
+ * batch fills the structure, which must stay until then.
+ *
  * Return: the index of the operation, or -1 with errno:
  *
  * - E2BIG: the batch has MSTORE_BATCH_MAX operations
- * - EINVAL: a reserved field of @options, or @timeout_ms, is not 0
+ * - EINVAL: a reserved field of @options or @previous, or @timeout_ms, is not 0
  */
 int mstore_batch_set(struct mstore_batch *batch, const void *key,
 		     size_t key_len, const void *value, size_t value_len,
@@ -754,12 +913,12 @@ int mstore_batch_publish(struct mstore_batch *batch, const void *key,
  * @batch:	batch
  * @key:	key; not copied, as in mstore_batch_get()
  * @key_len:	length of @key
- * @options:	as for mstore_delete_with(); copied
+ * @options:	as for mstore_delete_with(); copied as for mstore_batch_set()
  *
  * Return: the index of the operation, or -1 with errno:
  *
  * - E2BIG: the batch has MSTORE_BATCH_MAX operations
- * - EINVAL: a reserved field of @options, @timeout_ms or @ttl_ms is not 0
+ * - EINVAL: a reserved field of @options or @previous, @timeout_ms or @ttl_ms is not 0
  */
 int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 			size_t key_len, const struct mstore_options *options);
@@ -840,7 +999,8 @@ int mstore_batch_failed(const struct mstore_batch *batch);
  *
  * Return: 0, or the (positive) errno of the function for one key: mstore_get(),
  * mstore_set_with(), mstore_publish_with() or mstore_delete_with(). EINVAL also for an
- * index without an operation.
+ * index without an operation. EFAULT of a change: a buffer for the previous value is bad,
+ * and the change is made; or the key or the value is bad, and it is not.
  */
 int mstore_batch_result(const struct mstore_batch *batch, int index);
 
@@ -921,6 +1081,22 @@ struct mstore_list *mstore_list_new(struct mstore *store, const void *prefix,
 				    size_t prefix_len, int bucket);
 
 /**
+ * mstore_list_values_new() - make a list of the keys of a store with their values
+ * @store:	as for mstore_list_new(), like the next ones
+ * @prefix:	prefix of the keys to list
+ * @prefix_len:	length of @prefix
+ * @bucket:	bucket of the keys to list
+ *
+ * Each key and its value are of one moment, those of two keys need not be of the same.
+ * The list has room for 64 KiB and grows if a single value needs more.
+ *
+ * Return: the list, as mstore_list_new(). mstore_list_next() can then fail with ENOMEM,
+ * and with EINVAL if the module is too old.
+ */
+struct mstore_list *mstore_list_values_new(struct mstore *store, const void *prefix,
+					   size_t prefix_len, int bucket);
+
+/**
  * mstore_list_next() - go to the next key
  * @list:	list
  *
@@ -959,6 +1135,24 @@ size_t mstore_list_value_len(const struct mstore_list *list);
  * Return: the version at the moment of the listing.
  */
 uint64_t mstore_list_version(const struct mstore_list *list);
+
+/**
+ * mstore_list_value() - get the current key's value
+ * @list:	list made by mstore_list_values_new()
+ * @len:	where to write the length of the value, or NULL
+ *
+ * Return: the value, valid as long as the key. No NUL follows. NULL, with the length 0,
+ * if the list has no values.
+ */
+const char *mstore_list_value(const struct mstore_list *list, size_t *len);
+
+/**
+ * mstore_list_info() - tell about the current key's value
+ * @list:	list made by mstore_list_values_new()
+ * @info:	where to write the facts, of the same moment as the value. If the list has
+ *		no values, all but @version and @value_len are 0
+ */
+void mstore_list_info(const struct mstore_list *list, struct mstore_value_info *info);
 
 /**
  * mstore_list_free() - release a list
@@ -1157,10 +1351,12 @@ int mstore_unsubscribe_with(struct mstore *store, const void *key, size_t key_le
  * @conflated:	events that a newer one replaced
  * @lost:	events that were lost
  * @pending:	events that wait or that readers are copying
+ * @discarded:	events that were removed unread because the subscription began anew or
+ *		ended with nothing left
  * @reserved:	0, until it gets a meaning
  *
  * Kernel counters account for every event: @matched = @delivered + @conflated + @lost
- * + @pending. They leave out LOST, FLUSHED and SNAPSHOT_END.
+ * + @discarded + @pending. They leave out LOST, FLUSHED and SNAPSHOT_END.
  */
 struct mstore_subscription_info {
 	int flags;
@@ -1171,7 +1367,8 @@ struct mstore_subscription_info {
 	uint64_t conflated;
 	uint64_t lost;
 	uint64_t pending;
-	uint64_t reserved[8];
+	uint64_t discarded;
+	uint64_t reserved[7];
 };
 
 /**
@@ -1286,6 +1483,7 @@ int mstore_queue_set(struct mstore *store,
  * @lost:	see @matched
  * @pending:	see @matched
  * @oldest_ms:	age of the oldest waiting event in ms; 0: no event waits
+ * @discarded:	see @matched
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_queue_info {
@@ -1303,7 +1501,8 @@ struct mstore_queue_info {
 	uint64_t lost;
 	uint64_t pending;
 	uint64_t oldest_ms;
-	uint64_t reserved[8];
+	uint64_t discarded;
+	uint64_t reserved[7];
 };
 
 /**

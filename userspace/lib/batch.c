@@ -21,12 +21,14 @@ ASSERT_SAME(BATCH_ATOMIC);
  * @failed:	first operation that failed in the last run, -1: none
  * @asked:	requested operations
  * @done:	operations as the kernel returned them; zeros before a run
+ * @previous:	where to write the value that an operation replaced, NULL: nowhere
  */
 struct mstore_batch {
 	int count;
 	int failed;
 	struct metastore_op asked[MSTORE_BATCH_MAX];
 	struct metastore_op done[MSTORE_BATCH_MAX];
+	struct mstore_previous *previous[MSTORE_BATCH_MAX];
 };
 
 struct mstore_batch *mstore_batch_new(void)
@@ -54,7 +56,8 @@ int mstore_batch_count(const struct mstore_batch *batch)
 	return batch->count;
 }
 
-static int add(struct mstore_batch *batch, const struct metastore_op *op)
+static int add(struct mstore_batch *batch, const struct metastore_op *op,
+	       struct mstore_previous *previous)
 {
 	int index = batch->count;
 
@@ -64,6 +67,7 @@ static int add(struct mstore_batch *batch, const struct metastore_op *op)
 	}
 	batch->asked[index] = *op;
 	batch->done[index] = (struct metastore_op){ 0 };
+	batch->previous[index] = previous;
 	batch->count++;
 	return index;
 }
@@ -79,9 +83,10 @@ int mstore_batch_get(struct mstore_batch *batch, const void *key,
 		.value_len = capacity(size),
 	};
 
-	return add(batch, &op);
+	return add(batch, &op, NULL);
 }
 
+/* The caller has checked the options. */
 static int add_change(struct mstore_batch *batch, uint32_t kind,
 		      const void *key, size_t key_len, const void *value,
 		      size_t value_len, const struct mstore_options *options)
@@ -94,20 +99,21 @@ static int add_change(struct mstore_batch *batch, uint32_t kind,
 		.value_len = length(value, value_len),
 	};
 
-	if (mstore_check_batch_options(options))
-		return -1;
-	if (options) {
-		op.flags = (uint32_t)options->flags;
-		op.version = wanted_version(options);
-		op.ttl = options->ttl_ms;
-	}
-	return add(batch, &op);
+	if (!options)
+		return add(batch, &op, NULL);
+	op.flags = wanted_flags(options);
+	op.version = wanted_version(options);
+	op.ttl = options->ttl_ms;
+	op.previous = mstore_ask_previous(options);
+	return add(batch, &op, options->previous);
 }
 
 int mstore_batch_set(struct mstore_batch *batch, const void *key,
 		     size_t key_len, const void *value, size_t value_len,
 		     const struct mstore_options *options)
 {
+	if (mstore_check_batch_options(options))
+		return -1;
 	return add_change(batch, METASTORE_OP_SET, key, key_len, value,
 			  value_len, options);
 }
@@ -116,6 +122,8 @@ int mstore_batch_publish(struct mstore_batch *batch, const void *key,
 			 size_t key_len, const void *value, size_t value_len,
 			 const struct mstore_options *options)
 {
+	if (mstore_check_batch_options(options))
+		return -1;
 	return add_change(batch, METASTORE_OP_PUBLISH, key, key_len, value,
 			  value_len, options);
 }
@@ -132,6 +140,8 @@ int mstore_batch_delete(struct mstore_batch *batch, const void *key,
 int mstore_batch_touch(struct mstore_batch *batch, const void *key,
 		       size_t key_len, const struct mstore_options *options)
 {
+	if (mstore_check_touch_options(options))
+		return -1;
 	return add_change(batch, METASTORE_OP_TOUCH, key, key_len, NULL, 0,
 			  options);
 }
@@ -142,6 +152,13 @@ static void none_done(struct mstore_batch *batch)
 	for (int i = 0; i < batch->count; i++)
 		batch->done[i].result = -errno;
 	batch->failed = 0;
+}
+
+static void tell_previous(const struct mstore_batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+		if (!batch->done[i].result || batch->done[i].result == -ERANGE)
+			mstore_tell_previous(batch->previous[i], &batch->done[i].previous);
 }
 
 int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,
@@ -159,10 +176,12 @@ int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,
 		return 0;
 	memcpy(batch->done, batch->asked, run.nr * sizeof(batch->done[0]));
 	ret = ioctl(store->fd, METASTORE_IOC_BATCH, &run);
-	if (!ret || errno == ECANCELED)
-		batch->failed = run.failed < run.nr ? (int)run.failed : -1;
-	else
+	if (ret && errno != ECANCELED) {
 		none_done(batch);
+		return ret;
+	}
+	batch->failed = run.failed < run.nr ? (int)run.failed : -1;
+	tell_previous(batch);
 	return ret;
 }
 

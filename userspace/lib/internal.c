@@ -14,6 +14,7 @@ ASSERT_FLAG(IF_VERSION);
 ASSERT_FLAG(OWNED);
 ASSERT_FLAG(STEAL);
 ASSERT_FLAG(WAIT);
+ASSERT_FLAG(KEEP_TTL);
 ASSERT_SAME(WAIT_FOREVER);
 ASSERT_SAME(TTL_MAX);
 
@@ -36,17 +37,24 @@ static int accept_if(bool good)
 	return -1;
 }
 
+/* Everybody's options, or NULL: without the flag that @previous stands for. */
+static bool are_sound(const struct mstore_options *options)
+{
+	return !options || (RESERVED_IS_ZERO(options) &&
+			    !(options->flags & METASTORE_F_PREVIOUS) &&
+			    (!options->previous || RESERVED_IS_ZERO(options->previous)));
+}
+
 /* Options for set and publish, or NULL: 0, or -1 with EINVAL. */
 int mstore_check_options(const struct mstore_options *options)
 {
-	return accept_if(!options || RESERVED_IS_ZERO(options));
+	return accept_if(are_sound(options));
 }
 
 /* Options in a batch, where nothing waits, likewise. */
 int mstore_check_batch_options(const struct mstore_options *options)
 {
-	return accept_if(!options ||
-			 (!options->timeout_ms && RESERVED_IS_ZERO(options)));
+	return accept_if(are_sound(options) && !(options && options->timeout_ms));
 }
 
 /* Options for delete, likewise. */
@@ -55,4 +63,35 @@ int mstore_check_delete_options(const struct mstore_options *options)
 	if (options && options->ttl_ms)
 		return accept_if(false);
 	return mstore_check_batch_options(options);
+}
+
+/* Options for touch, which replaces no value, likewise. */
+int mstore_check_touch_options(const struct mstore_options *options)
+{
+	if (options && options->previous)
+		return accept_if(false);
+	return mstore_check_batch_options(options);
+}
+
+/* Room for the previous value as the kernel takes it, zeros if none is wanted. */
+struct metastore_previous mstore_ask_previous(const struct mstore_options *options)
+{
+	struct metastore_previous ask = { 0 };
+
+	if (options && options->previous) {
+		ask.value = address(options->previous->buffer);
+		ask.len = capacity(options->previous->size);
+	}
+	return ask;
+}
+
+/* After success and ERANGE; @previous is NULL if nobody wants to know. */
+void mstore_tell_previous(struct mstore_previous *previous,
+			  const struct metastore_previous *answer)
+{
+	if (!previous)
+		return;
+	previous->size = answer->len;
+	previous->version = answer->version;
+	previous->owner = (int)answer->owner;
 }

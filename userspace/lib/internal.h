@@ -25,6 +25,10 @@ uint32_t mstore_odd_length(const void *bytes, size_t len);
 int mstore_check_options(const struct mstore_options *options);
 int mstore_check_batch_options(const struct mstore_options *options);
 int mstore_check_delete_options(const struct mstore_options *options);
+int mstore_check_touch_options(const struct mstore_options *options);
+struct metastore_previous mstore_ask_previous(const struct mstore_options *options);
+void mstore_tell_previous(struct mstore_previous *previous,
+			  const struct metastore_previous *answer);
 
 static inline uint64_t address(const void *bytes)
 {
@@ -65,6 +69,12 @@ static inline bool all_zero(const uint64_t *words, size_t n)
 static inline uint64_t wanted_version(const struct mstore_options *options)
 {
 	return options->flags & MSTORE_IF_VERSION ? options->version : 0;
+}
+
+/* The flag that asks for the previous value is implied by the room for it. */
+static inline uint32_t wanted_flags(const struct mstore_options *options)
+{
+	return (uint32_t)options->flags | (options->previous ? METASTORE_F_PREVIOUS : 0);
 }
 
 /* A number of the kernel's as a return value that is not taken for -1. */

@@ -39,16 +39,21 @@ write_value(struct mstore *store, unsigned long command, const void *key,
 	if (options) {
 		if (mstore_check_options(options))
 			return -1;
-		set.flags = (uint32_t)options->flags;
+		set.flags = wanted_flags(options);
 		set.version = wanted_version(options);
 		set.ttl = options->ttl_ms;
 		set.timeout = options->timeout_ms;
+		set.previous = mstore_ask_previous(options);
 	}
 	if (ioctl(store->fd, command, &set)) {
 		if (options && version && other_version())
 			*version = set.version;
+		if (options && errno == ERANGE)
+			mstore_tell_previous(options->previous, &set.previous);
 		return -1;
 	}
+	if (options)
+		mstore_tell_previous(options->previous, &set.previous);
 	if (version)
 		*version = set.version;
 	return count(set.queues);
@@ -104,6 +109,35 @@ int mstore_get(struct mstore *store, const void *key, size_t key_len,
 	return ret;
 }
 
+int mstore_get_info(struct mstore *store, const void *key, size_t key_len,
+		    void *buffer, size_t *size, struct mstore_value_info *info)
+{
+	struct metastore_get get = {
+		.key = address(key),
+		.value = address(buffer),
+		.key_len = length(key, key_len),
+		.value_len = capacity(*size),
+		.flags = METASTORE_GET_INFO,
+	};
+	int ret = ioctl(store->fd, METASTORE_IOC_GET, &get);
+
+	if (ret && errno != ERANGE)
+		return -1;
+	*size = get.value_len;
+	*info = (struct mstore_value_info){
+		.version = get.version,
+		.value_len = get.value_len,
+	};
+	if (ret)
+		return -1;
+	info->time = get.time;
+	info->ttl_ms = get.ttl;
+	info->tgid = get.tgid;
+	info->uid = get.uid;
+	info->owner = get.owner;
+	return 0;
+}
+
 char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
 		       size_t *value_len, uint64_t *version)
 {
@@ -153,14 +187,19 @@ int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
 	if (options) {
 		if (mstore_check_delete_options(options))
 			return -1;
-		delete.flags = (uint32_t)options->flags;
+		delete.flags = wanted_flags(options);
 		delete.version = wanted_version(options);
+		delete.previous = mstore_ask_previous(options);
 	}
 	if (ioctl(store->fd, METASTORE_IOC_DELETE, &delete)) {
 		if (options && version && other_version())
 			*version = delete.version;
+		if (options && errno == ERANGE)
+			mstore_tell_previous(options->previous, &delete.previous);
 		return -1;
 	}
+	if (options)
+		mstore_tell_previous(options->previous, &delete.previous);
 	if (version)
 		*version = delete.version;
 	return 0;
@@ -174,7 +213,7 @@ int mstore_touch(struct mstore *store, const void *key, size_t key_len,
 		.key_len = length(key, key_len),
 	};
 
-	if (mstore_check_batch_options(options))
+	if (mstore_check_touch_options(options))
 		return -1;
 	if (options) {
 		touch.flags = (uint32_t)options->flags;

@@ -50,6 +50,7 @@ int mstore_queue_info(struct mstore *store, struct mstore_queue_info *info)
 		.lost = answer.lost,
 		.pending = answer.pending,
 		.oldest_ms = answer.oldest,
+		.discarded = answer.discarded,
 	};
 	return 0;
 }

@@ -87,6 +87,7 @@ int mstore_subscription_info(struct mstore *store, const void *key,
 		.conflated = answer.conflated,
 		.lost = answer.lost,
 		.pending = answer.pending,
+		.discarded = answer.discarded,
 	};
 	return 0;
 }
