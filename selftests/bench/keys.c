@@ -188,6 +188,21 @@ static void run_set_one(const struct row *row, unsigned int n)
 			set(news, row->size);
 }
 
+/* Through the library alone: it reads the number, and stores the sum if it is unchanged. */
+static void run_add(const struct row *row, unsigned int n)
+{
+	(void)row;
+	while (n--)
+		if (mstore_add(store, news, KEY_LEN, 1, NULL, NULL, NULL))
+			die("mstore_add");
+}
+
+static void end_number(const struct row *row)
+{
+	(void)row;
+	delete(news);
+}
+
 /**
  * key_rows - rows of one of many keys
  */
@@ -208,8 +223,13 @@ void key_rows(void)
 		{ "delete", "ioctl", .setup = fill, .prepare = set_new_keys,
 		  .run = run_delete },
 	};
-	struct row take = {
+	const struct row take_row = {
 		.peers = "delete", .setup = fill, .prepare = set_new_keys, .run = run_take,
+		.size = VALUE_LEN, .keys = KEYS,
+	};
+	const struct row add_row = {
+		.peers = "set-if-version", .setup = fill, .run = run_add, .teardown = end_number,
+		.keys = KEYS, .library = true,
 	};
 	size_t i;
 
@@ -218,9 +238,8 @@ void key_rows(void)
 		table[i].keys = KEYS;
 		add_both(&table[i], table[i].name);
 	}
-	take.size = VALUE_LEN;
-	take.keys = KEYS;
-	row_add(&take, "take");
+	row_add(&take_row, "take");
+	row_add(&add_row, "add");
 }
 
 /**

@@ -181,7 +181,7 @@ struct mstore_limits {
 /**
  * mstore_create() - make a private store
  * @from:	any open store, opened with MSTORE_WRITE
- * @limits:	limits of the new store; NULL: those of @from
+ * @limits:	limits of the new store; NULL: zeros, those of @from
  * @flags:	as for mstore_open()
  *
  * The new store is empty and has no name. Only descriptors reach it: the one of the

@@ -104,7 +104,8 @@ static int add_change(struct mstore_batch *batch, uint32_t kind,
 	op.flags = wanted_flags(options);
 	op.version = wanted_version(options);
 	op.ttl = options->ttl_ms;
-	op.previous = mstore_ask_previous(options);
+	if (options->previous)
+		mstore_ask_previous(options->previous, &op.previous);
 	return add(batch, &op, options->previous);
 }
 
@@ -156,9 +157,12 @@ static void none_done(struct mstore_batch *batch)
 
 static void tell_previous(const struct mstore_batch *batch)
 {
-	for (int i = 0; i < batch->count; i++)
-		if (!batch->done[i].result || batch->done[i].result == -ERANGE)
-			mstore_tell_previous(batch->previous[i], &batch->done[i].previous);
+	for (int i = 0; i < batch->count; i++) {
+		const struct metastore_op *op = &batch->done[i];
+
+		if (batch->previous[i] && (!op->result || op->result == -ERANGE))
+			mstore_tell_previous(batch->previous[i], &op->previous);
+	}
 }
 
 int mstore_batch_run(struct mstore *store, struct mstore_batch *batch,

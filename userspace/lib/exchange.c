@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Changes that return the previous value, and additions to a number. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "internal.h"
 
@@ -138,6 +137,21 @@ bad:
 	return -1;
 }
 
+/* Write a number to the end of @text, as parse_number() reads it. Returns its start. */
+static char *format_number(char text[NUMBER_MAX], int64_t number)
+{
+	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	char *start = text + NUMBER_MAX;
+
+	do {
+		*--start = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest);
+	if (number < 0)
+		*--start = '-';
+	return start;
+}
+
 /*
  * Read the number under a key, and what its next value needs: the condition that it is
  * unchanged, its owner, and its time to live. An absent one is created by @options.
@@ -147,11 +161,15 @@ static int read_number(struct mstore *store, const void *key, size_t key_len,
 		       const struct mstore_options *options, int64_t *number,
 		       struct mstore_options *write)
 {
-	struct mstore_value_info info;
 	char text[NUMBER_MAX];
-	size_t len = sizeof(text);
+	struct metastore_get get = {
+		.key = address(key),
+		.value = address(text),
+		.key_len = length(key, key_len),
+		.value_len = sizeof(text),
+	};
 
-	if (mstore_get_info(store, key, key_len, text, &len, &info)) {
+	if (ioctl(store->fd, METASTORE_IOC_GET, &get)) {
 		if (errno == ERANGE)
 			errno = EBADMSG;
 		if (errno != ENOENT)
@@ -164,14 +182,14 @@ static int read_number(struct mstore *store, const void *key, size_t key_len,
 
 	*write = (struct mstore_options){
 		.flags = MSTORE_IF_VERSION,
-		.version = info.version,
+		.version = get.version,
 	};
-	if (info.owner == MSTORE_OWNER_SELF)
+	if (get.owner == METASTORE_OWNER_SELF)
 		write->flags |= MSTORE_OWNED;
-	/* Nothing limits an unlimited one but a write, so the version vouches for this. */
-	if (info.ttl_ms)
+	/* Only a write limits an unlimited one, so the version vouches for this. */
+	if (get.ttl)
 		write->flags |= MSTORE_KEEP_TTL;
-	return parse_number(text, len, number);
+	return parse_number(text, get.value_len, number);
 }
 
 int mstore_add(struct mstore *store, const void *key, size_t key_len, int64_t delta,
@@ -179,10 +197,10 @@ int mstore_add(struct mstore *store, const void *key, size_t key_len, int64_t de
 	       uint64_t *version)
 {
 	struct mstore_options write;
-	char text[NUMBER_MAX + 1];
+	char text[NUMBER_MAX], *number;
 	uint64_t stored;
 	int64_t sum;
-	int len, ret;
+	int ret;
 
 	if (options && (options->flags & ~MSTORE_OWNED || options->previous ||
 			mstore_check_batch_options(options)))
@@ -194,8 +212,9 @@ int mstore_add(struct mstore *store, const void *key, size_t key_len, int64_t de
 			errno = ERANGE;
 			return -1;
 		}
-		len = snprintf(text, sizeof(text), "%" PRId64, sum);
-		ret = mstore_set_with(store, key, key_len, text, (size_t)len, &write, &stored);
+		number = format_number(text, sum);
+		ret = mstore_set_with(store, key, key_len, number,
+				      (size_t)(text + NUMBER_MAX - number), &write, &stored);
 	} while (ret && (errno == ESTALE || errno == EEXIST));
 	if (ret)
 		return -1;

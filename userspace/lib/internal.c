@@ -73,24 +73,18 @@ int mstore_check_touch_options(const struct mstore_options *options)
 	return mstore_check_batch_options(options);
 }
 
-/* Room for the previous value as the kernel takes it, zeros if none is wanted. */
-struct metastore_previous mstore_ask_previous(const struct mstore_options *options)
+/* Room for the previous value, as the kernel takes it. */
+void mstore_ask_previous(const struct mstore_previous *previous,
+			 struct metastore_previous *ask)
 {
-	struct metastore_previous ask = { 0 };
-
-	if (options && options->previous) {
-		ask.value = address(options->previous->buffer);
-		ask.len = capacity(options->previous->size);
-	}
-	return ask;
+	ask->value = address(previous->buffer);
+	ask->len = capacity(previous->size);
 }
 
-/* After success and ERANGE; @previous is NULL if nobody wants to know. */
+/* The answer to that, after success and ERANGE. */
 void mstore_tell_previous(struct mstore_previous *previous,
 			  const struct metastore_previous *answer)
 {
-	if (!previous)
-		return;
 	previous->size = answer->len;
 	previous->version = answer->version;
 	previous->owner = (int)answer->owner;

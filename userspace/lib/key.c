@@ -43,16 +43,17 @@ write_value(struct mstore *store, unsigned long command, const void *key,
 		set.version = wanted_version(options);
 		set.ttl = options->ttl_ms;
 		set.timeout = options->timeout_ms;
-		set.previous = mstore_ask_previous(options);
+		if (options->previous)
+			mstore_ask_previous(options->previous, &set.previous);
 	}
 	if (ioctl(store->fd, command, &set)) {
 		if (options && version && other_version())
 			*version = set.version;
-		if (options && errno == ERANGE)
+		if (errno == ERANGE && options && options->previous)
 			mstore_tell_previous(options->previous, &set.previous);
 		return -1;
 	}
-	if (options)
+	if (options && options->previous)
 		mstore_tell_previous(options->previous, &set.previous);
 	if (version)
 		*version = set.version;
@@ -189,16 +190,17 @@ int mstore_delete_with(struct mstore *store, const void *key, size_t key_len,
 			return -1;
 		delete.flags = wanted_flags(options);
 		delete.version = wanted_version(options);
-		delete.previous = mstore_ask_previous(options);
+		if (options->previous)
+			mstore_ask_previous(options->previous, &delete.previous);
 	}
 	if (ioctl(store->fd, METASTORE_IOC_DELETE, &delete)) {
 		if (options && version && other_version())
 			*version = delete.version;
-		if (options && errno == ERANGE)
+		if (errno == ERANGE && options && options->previous)
 			mstore_tell_previous(options->previous, &delete.previous);
 		return -1;
 	}
-	if (options)
+	if (options && options->previous)
 		mstore_tell_previous(options->previous, &delete.previous);
 	if (version)
 		*version = delete.version;
