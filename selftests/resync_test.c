@@ -136,7 +136,8 @@ TEST_F(resync, empty_prefix)
 	ASSERT_EQ(0, follow(self->fd, "", PREFIX, 7));
 	ASSERT_EQ(0, ms_set(self->fd, "key", "1", NULL));
 	ASSERT_EQ(0, resync(self->fd, "", PREFIX));
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 7, .key = "key", .value = "1");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 7, .key = "key",
+		     .value = "1");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 7);
 	EXPECT_EQ(0, discard(self->fd, "", PREFIX));
 	EXPECT_TRUE(ms_silent(self->fd));
@@ -154,7 +155,7 @@ TEST_F(resync, refused)
 
 	ASSERT_EQ(0, follow(self->fd, "key", 0, 1));
 	ASSERT_EQ(0, ms_set(self->fd, "key", "1", &version));
-	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
 		EXPECT_EQ(-EINVAL, resync(self->fd, "key", others[i]));
 		EXPECT_EQ(-EINVAL, resync(self->fd, "key", PREFIX | others[i]));
 		if (others[i] != DISCARD) {
@@ -219,19 +220,63 @@ FIXTURE_VARIANT(stale)
 	__u32 policy;
 };
 
-#define STALE(name, ...) FIXTURE_VARIANT_ADD(stale, name) { __VA_ARGS__ }
+FIXTURE_VARIANT_ADD(stale, exact)
+{
+	.flags = 0,
+};
 
-STALE(exact, .flags = 0);
-STALE(prefix, .flags = PREFIX);
-STALE(latest, .flags = LATEST);
-STALE(latest_prefix, .flags = LATEST | PREFIX);
-STALE(no_value, .flags = NO_VALUE);
-STALE(no_value_prefix, .flags = NO_VALUE | PREFIX);
-STALE(no_value_latest, .flags = NO_VALUE | LATEST);
-STALE(no_value_latest_prefix, .flags = NO_VALUE | LATEST | PREFIX);
-STALE(lossless, .flags = 0, .policy = METASTORE_QUEUE_LOSSLESS);
-STALE(lossless_prefix, .flags = PREFIX, .policy = METASTORE_QUEUE_LOSSLESS);
-STALE(lossless_latest_prefix, .flags = LATEST | PREFIX, .policy = METASTORE_QUEUE_LOSSLESS);
+FIXTURE_VARIANT_ADD(stale, prefix)
+{
+	.flags = PREFIX,
+};
+
+FIXTURE_VARIANT_ADD(stale, latest)
+{
+	.flags = LATEST,
+};
+
+FIXTURE_VARIANT_ADD(stale, latest_prefix)
+{
+	.flags = LATEST | PREFIX,
+};
+
+FIXTURE_VARIANT_ADD(stale, no_value)
+{
+	.flags = NO_VALUE,
+};
+
+FIXTURE_VARIANT_ADD(stale, no_value_prefix)
+{
+	.flags = NO_VALUE | PREFIX,
+};
+
+FIXTURE_VARIANT_ADD(stale, no_value_latest)
+{
+	.flags = NO_VALUE | LATEST,
+};
+
+FIXTURE_VARIANT_ADD(stale, no_value_latest_prefix)
+{
+	.flags = NO_VALUE | LATEST | PREFIX,
+};
+
+FIXTURE_VARIANT_ADD(stale, lossless)
+{
+	.flags = 0,
+	.policy = METASTORE_QUEUE_LOSSLESS,
+};
+
+FIXTURE_VARIANT_ADD(stale, lossless_prefix)
+{
+	.flags = PREFIX,
+	.policy = METASTORE_QUEUE_LOSSLESS,
+};
+
+FIXTURE_VARIANT_ADD(stale, lossless_latest_prefix)
+{
+	.flags = LATEST | PREFIX,
+	.policy = METASTORE_QUEUE_LOSSLESS,
+};
 
 FIXTURE_SETUP(stale)
 {
@@ -425,7 +470,8 @@ TEST_F(resync, others_stay_in_order)
 		EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b",
 			     .value = names[i]);
 		if (!i) {
-			EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "a",
+			EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1,
+				     .key = "a",
 				     .value = "4");
 		} else if (i == 1) {
 			EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 1);
@@ -449,7 +495,8 @@ TEST_F(resync, losses)
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_LOST, .cookie = 2, .version = 1);
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "1");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "2");
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "a", .value = "2");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "a",
+		     .value = "2");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 1);
 	EXPECT_TRUE(ms_silent(self->fd));
 	EXPECT_TRUE(queue_balances(self->fd));
@@ -496,7 +543,8 @@ TEST_F(resync, flushed)
 	EXPECT_EQ(-ENOENT, discard(self->fd, "b", 0));
 	ASSERT_EQ(0, discard(self->fd, "a", 0));
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "0");
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_DELETED, .cookie = 2, .key = "b", .value = "0",
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_DELETED, .cookie = 2, .key = "b",
+		     .value = "0",
 		     .flags = METASTORE_EVENT_F_FLUSH);
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_FLUSHED, .version = 1);
 	EXPECT_TRUE(ms_silent(self->fd));
@@ -518,7 +566,8 @@ TEST_F(resync, other_limits)
 	ASSERT_EQ(0, follow(self->fd, "c", PREFIX | LATEST, 3));
 	ASSERT_EQ(0, ms_set(self->fd, "a", "5", NULL));
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "0");
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "a", .value = "5");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "a",
+		     .value = "5");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "1");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 1);
 	EXPECT_TRUE(ms_silent(self->fd));
@@ -683,7 +732,8 @@ static void wake_publisher(struct __test_metadata *_metadata, struct _test_data_
 TEST_F(resync, wakes_publisher)
 {
 	wake_publisher(_metadata, self, true);
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "key", .value = "3");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "key",
+		     .value = "3");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 1);
 	EXPECT_TRUE(ms_silent(self->fd));
 	EXPECT_TRUE(queue_balances(self->fd));
@@ -904,8 +954,10 @@ TEST_F_TIMEOUT(resync, long_queue_behind, 170)
 	ASSERT_EQ(0, ms_set(self->fd, "other", "2", NULL));
 	ASSERT_EQ(0, discard(self->fd, "key", 0));
 	EXPECT_EQ(0, discarded(self->fd));
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "other", .value = "1");
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "other", .value = "2");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "other",
+		     .value = "1");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "other",
+		     .value = "2");
 	EXPECT_EQ(events, discarded(self->fd));
 	EXPECT_TRUE(ms_silent(self->fd));
 	EXPECT_TRUE(queue_balances(self->fd));
@@ -1002,7 +1054,8 @@ static __u32 flags_of(int fd)
 static void expect_one_snapshot(struct __test_metadata *_metadata, struct _test_data_midway *self)
 {
 	EXPECT_EQ(SNAPSHOT, flags_of(self->fd));
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "key", .value = "1");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "key",
+		     .value = "1");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 1);
 	EXPECT_TRUE(ms_silent(self->fd));
 	EXPECT_EQ(0, flags_of(self->fd));

@@ -22,16 +22,16 @@
  *		what it means.
  * Threads	Any number of threads may use one struct mstore at once, without
  *		locks. Only mstore_close() must come last. An event buffer, list,
- *		batch or lock belongs to one thread at a time. The library has no
- *		global state.
+ *		batch, lock or follower belongs to one thread at a time. The library
+ *		has no global state.
  * fork		After fork() both processes share the open file, with its
  *		subscriptions, queue and owned keys. An event goes to one of them. A
  *		child that wants its own opens the store again. Descriptors are
  *		close-on-exec.
  * Signals	A signal handler without SA_RESTART makes mstore_wait(),
- *		mstore_lock_acquire(), mstore_read_events() and mstore_publish_with()
- *		with MSTORE_WAIT fail with EINTR, one with SA_RESTART only
- *		mstore_wait() and mstore_lock_acquire(). A process that
+ *		mstore_lock_acquire(), mstore_follow_next(), mstore_read_events() and
+ *		mstore_publish_with() with MSTORE_WAIT fail with EINTR, one with
+ *		SA_RESTART only the first three. A process that
  *		is stopped, frozen or suspended goes on waiting afterwards. A signal
  *		that the program survives interrupts no other function.
  * Atomicity	A failed call changes nothing. EFAULT is the exception: if only a
@@ -739,7 +739,7 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  *		mstore_swap()
  * @MSTORE_FEATURE_DETAILS: mstore_get_info() and mstore_list_values_new(). mstore_add()
  *		needs this and MSTORE_FEATURE_PREVIOUS
- * @MSTORE_FEATURE_RESYNC: subscriptions that begin anew, and end with nothing left
+ * @MSTORE_FEATURE_RESYNC: mstore_resync(), MSTORE_SUBSCRIBE_DISCARD, mstore_follow_new()
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -1247,6 +1247,7 @@ int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
  *		options; not with MSTORE_SUBSCRIBE_PREFIX
  * @MSTORE_SUBSCRIBE_LATEST: conflate: only the newest event of each key waits
  * @MSTORE_SUBSCRIBE_NO_VALUE: leave the value out, with MSTORE_EVENT_F_NO_VALUE
+ * @MSTORE_SUBSCRIBE_DISCARD: of mstore_unsubscribe_with() alone: discard what waits
  */
 enum mstore_subscribe_flags {
 	MSTORE_SUBSCRIBE_PREFIX		= 1 << 0,
@@ -1254,6 +1255,7 @@ enum mstore_subscribe_flags {
 	MSTORE_SUBSCRIBE_NEWER		= 1 << 2,
 	MSTORE_SUBSCRIBE_LATEST		= 1 << 3,
 	MSTORE_SUBSCRIBE_NO_VALUE	= 1 << 4,
+	MSTORE_SUBSCRIBE_DISCARD	= 1 << 6,
 };
 
 /**
@@ -1333,12 +1335,44 @@ int mstore_unsubscribe(struct mstore *store, const void *key, size_t key_len);
  * @store:	store
  * @key:	key or prefix
  * @key_len:	length of @key
- * @flags:	MSTORE_SUBSCRIBE_PREFIX: @key is a prefix; 0: a key
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: @key is a prefix; 0: a key. Optionally with
+ *		MSTORE_SUBSCRIBE_DISCARD
  *
- * Return: 0, or -1 with the errors of mstore_unsubscribe().
+ * MSTORE_SUBSCRIBE_DISCARD discards the events of the subscription that wait, and the
+ * losses that were not reported yet: nothing of it is read after the call.
+ *
+ * Return: 0, or -1 with the errors of mstore_unsubscribe() and:
+ *
+ * - EINVAL: also MSTORE_SUBSCRIBE_DISCARD if the module lacks MSTORE_FEATURE_RESYNC
  */
 int mstore_unsubscribe_with(struct mstore *store, const void *key, size_t key_len,
 			    int flags);
+
+/**
+ * mstore_resync() - begin a subscription anew, after a loss
+ * @store:	store
+ * @key:	key or prefix
+ * @key_len:	length of @key
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: @key is a prefix; 0: a key
+ *
+ * In one step all waiting events of the subscription are discarded, its losses are
+ * settled, and a snapshot begins: the present values, each in an event SNAPSHOT, then
+ * one SNAPSHOT_END. The subscription keeps its mask, cookie, options and counters.
+ *
+ * - To end the subscription and subscribe again instead leaves old events in the queue.
+ *   They are read behind newer values of the snapshot, and the copy is wrong.
+ * - A key that was deleted meanwhile is not in the snapshot. At SNAPSHOT_END drop all
+ *   keys that no event named since the call.
+ * - Apply the events that an event buffer still holds first: they are older.
+ *
+ * mstore_follow_new() makes a follower that does all of this.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOENT: not subscribed to the key or prefix
+ * - EINVAL: also any other flag, or the module lacks MSTORE_FEATURE_RESYNC
+ */
+int mstore_resync(struct mstore *store, const void *key, size_t key_len, int flags);
 
 /**
  * struct mstore_subscription_info - counters of a subscription
@@ -1351,8 +1385,8 @@ int mstore_unsubscribe_with(struct mstore *store, const void *key, size_t key_le
  * @conflated:	events that a newer one replaced
  * @lost:	events that were lost
  * @pending:	events that wait or that readers are copying
- * @discarded:	events that were removed unread because the subscription began anew or
- *		ended with nothing left
+ * @discarded:	events that mstore_resync() or MSTORE_SUBSCRIBE_DISCARD removed. One
+ *		behind another subscription's event is pending until that is read
  * @reserved:	0, until it gets a meaning
  *
  * Kernel counters account for every event: @matched = @delivered + @conflated + @lost
@@ -1476,7 +1510,7 @@ int mstore_queue_set(struct mstore *store,
  * @bytes:	bytes that count against @max_bytes
  * @high_len:	most events that ever waited
  * @subscriptions: present number of subscriptions
- * @matched:	this counter and the next four are as in struct
+ * @matched:	this counter, the next four and @discarded are as in struct
  *		mstore_subscription_info, for all present and ended subscriptions
  * @delivered:	see @matched
  * @conflated:	see @matched
@@ -1712,6 +1746,235 @@ enum mstore_end {
  */
 int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
 		     int *code);
+
+/**
+ * DOC: Followers
+ *
+ * A follower keeps its caller's copy of keys equal to the store. It takes a snapshot,
+ * tells each change, and recovers by itself from lost events and from flushes that
+ * removed its subscriptions. So the copy is never wrong for good, however slow its reader
+ * is or was.
+ *
+ *	follow = mstore_follow_new(store, NULL);
+ *	mstore_follow_add(follow, "net/", MSTORE_STRLEN, MSTORE_SUBSCRIBE_PREFIX);
+ *	while ((type = mstore_follow_next(follow, -1)) > 0) {
+ *		key = mstore_follow_key(follow, &key_len);
+ *		value = mstore_follow_value(follow, &value_len);
+ *		switch (type) {
+ *		case MSTORE_FOLLOW_VALUE:	(store the value in the copy)
+ *		case MSTORE_FOLLOW_DELETED:	(remove the key from the copy)
+ *		case MSTORE_FOLLOW_IN_STEP:	(the copy is complete: use it)
+ *		}
+ *	}
+ *
+ * Between a loss and the next IN_STEP the copy may mix older and newer values of different
+ * keys. No key ever goes back to an older value.
+ */
+
+/** struct mstore_follow - follower, with its own open store */
+struct mstore_follow;
+
+/**
+ * enum mstore_follow_flags - options of a follower
+ * @MSTORE_FOLLOW_EACH:	tell each change, not only the newest of each key. A loss still
+ *		leaves changes out
+ * @MSTORE_FOLLOW_NO_VALUE: leave the values out
+ */
+enum mstore_follow_flags {
+	MSTORE_FOLLOW_EACH	= 1,
+	MSTORE_FOLLOW_NO_VALUE	= 2,
+};
+
+/**
+ * struct mstore_follow_options - options of a follower
+ * @flags:	mask of enum mstore_follow_flags
+ * @reserved1:	must be 0, like @reserved
+ * @reserved:	must be 0
+ *
+ * Zero the structure, then set fields.
+ */
+struct mstore_follow_options {
+	int flags;
+	int reserved1;
+	uint64_t reserved[7];
+};
+
+/**
+ * mstore_follow_new() - make a follower that follows nothing yet
+ * @store:	store, opened with MSTORE_READ. It is opened again, so it may be closed
+ *		while the follower lives
+ * @options:	options; NULL: none
+ *
+ * Return: the follower, to be released with mstore_follow_free(); or NULL with errno:
+ *
+ * - EINVAL: an unknown flag, or a reserved field that is not 0
+ * - ENOTTY: also a module without MSTORE_FEATURE_RESYNC
+ * - EACCES: @store was not opened with MSTORE_READ
+ * - EMFILE, ENFILE: too many descriptors
+ */
+struct mstore_follow *mstore_follow_new(struct mstore *store,
+					const struct mstore_follow_options *options);
+
+/**
+ * mstore_follow_free() - release a follower
+ * @follow:	follower, or NULL
+ */
+void mstore_follow_free(struct mstore_follow *follow);
+
+/**
+ * mstore_follow_add() - follow a key or a prefix as well
+ * @follow:	follower
+ * @key:	key, which need not exist; or prefix
+ * @key_len:	length of @key
+ * @flags:	MSTORE_SUBSCRIBE_PREFIX: @key is a prefix, which may be empty; 0: a key
+ *
+ * Its values are told next, then IN_STEP.
+ *
+ * A key under several followed prefixes is told once for each change: the shortest prefix
+ * takes the place of keys and prefixes that it covers, whatever the order of addition.
+ * To add what is covered already does nothing.
+ *
+ * Without MSTORE_FOLLOW_EACH the queue reserves room for the newest value of an exact key,
+ * while there is room for that: with default limits for 7 keys. Further ones are followed
+ * without it, and cost a recovery when they lose events. For many keys take a prefix, or a
+ * larger queue (mstore_follow_store()).
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - EINVAL: also any other flag
+ * - ENOBUFS: the follower has max_subscriptions subscriptions (struct mstore_info)
+ * - EBUSY: more than 4,096 events wait: call mstore_follow_next() first
+ */
+int mstore_follow_add(struct mstore_follow *follow, const void *key, size_t key_len, int flags);
+
+/**
+ * enum mstore_follow_type - what a follower tells
+ * @MSTORE_FOLLOW_VALUE: a key has this value
+ * @MSTORE_FOLLOW_DELETED: a key whose value was told has none any more
+ * @MSTORE_FOLLOW_IN_STEP: all that was in the store at some moment, not before the end of
+ *		the last snapshot, has been told: of each key the value of that moment, or a
+ *		newer one. Told once after mstore_follow_add() and once after each recovery
+ */
+enum mstore_follow_type {
+	MSTORE_FOLLOW_VALUE	= 1,
+	MSTORE_FOLLOW_DELETED	= 2,
+	MSTORE_FOLLOW_IN_STEP	= 3,
+};
+
+/**
+ * mstore_follow_next() - go to the next change
+ * @follow:	follower
+ * @timeout_ms:	longest wait in ms; 0: no wait; negative: no limit
+ *
+ * The changes of one key come in the order of its versions. A value that was told is not
+ * told again. The deletion of a key whose value was not told is not told either.
+ *
+ * Recovery: events that were lost cost a snapshot (mstore_resync()). Of it only changes
+ * are told, and at its end the deletion of each key that is gone. A snapshot comes to its
+ * end before the next one begins, so a reader that is always too slow still gets to every
+ * key.
+ *
+ * A follower remembers each key that it told, in about 64 bytes and the key itself.
+ *
+ * Return: enum mstore_follow_type; 0 at the timeout; or -1 with errno. After -1 the call can
+ * be repeated, and nothing is left out:
+ *
+ * - EINTR: a signal handler ran during the wait
+ * - ENOMEM: also no memory to remember a key
+ * - ENOBUFS: a subscription that a flush removed cannot be made again
+ * - EPROTO: the kernel's answer is malformed
+ *
+ * When it returns 0 for a @timeout_ms of 0, all that was in the store at that moment has
+ * been told, if the follower is in step. Then no event waits, unless records came for
+ * 100 ms that tell nothing; mstore_follow_fd() stays readable in that case.
+ */
+int mstore_follow_next(struct mstore_follow *follow, int timeout_ms);
+
+/**
+ * mstore_follow_key() - get the key that was told
+ * @follow:	follower
+ * @len:	where to write the length of the key, or NULL
+ *
+ * Return: the key, valid until the next call of mstore_follow_next() or
+ * mstore_follow_free(), as is all that the functions below return; NULL and 0 for
+ * IN_STEP. No NUL follows. Never fails.
+ */
+const char *mstore_follow_key(const struct mstore_follow *follow, size_t *len);
+
+/**
+ * mstore_follow_value() - get the value that was told, or that was removed
+ * @follow:	follower
+ * @len:	where to write the length of the value, or NULL
+ *
+ * Return: the value. Of length 0 with MSTORE_FOLLOW_NO_VALUE, and if mstore_follow_event()
+ * is NULL. No NUL follows. Never fails.
+ */
+const char *mstore_follow_value(const struct mstore_follow *follow, size_t *len);
+
+/**
+ * mstore_follow_version() - get the version of the change
+ * @follow:	follower
+ *
+ * Return: the version; for a deletion without an event that of the value told last; 0 for
+ * IN_STEP.
+ */
+uint64_t mstore_follow_version(const struct mstore_follow *follow);
+
+/**
+ * mstore_follow_event() - get the event of the change
+ * @follow:	follower
+ *
+ * It has the writer, the time and the flags. With MSTORE_FOLLOW_EACH it tells atomic batches
+ * by MSTORE_EVENT_F_MORE. An event SNAPSHOT, or none, ends a batch that a loss cut short.
+ *
+ * Return: the event; NULL for IN_STEP, and for a deletion that was found by comparison:
+ * the event DELETED of that key was lost, or discarded by a recovery.
+ */
+const struct mstore_event *mstore_follow_event(const struct mstore_follow *follow);
+
+/**
+ * mstore_follow_fd() - get the descriptor of a follower for a poll loop
+ * @follow:	follower
+ *
+ * When it is readable, call mstore_follow_next() with a timeout of 0 until that returns 0:
+ * the follower may have read more than it told. The follower owns the descriptor: do not
+ * close or read it.
+ *
+ * Return: the descriptor. Never fails.
+ */
+int mstore_follow_fd(const struct mstore_follow *follow);
+
+/**
+ * mstore_follow_store() - get the follower's own open store
+ * @follow:	follower
+ *
+ * It is for mstore_queue_set() and mstore_queue_info() alone. Do not read its events,
+ * change its subscriptions, or close it.
+ *
+ * Return: the store. Never fails.
+ */
+struct mstore *mstore_follow_store(const struct mstore_follow *follow);
+
+/**
+ * struct mstore_follow_info - counters of a follower
+ * @keys:	keys that it remembers
+ * @recoveries:	times that it began anew
+ * @lost:	events that were lost; those that a recovery discarded not included
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_follow_info {
+	uint64_t keys;
+	uint64_t recoveries;
+	uint64_t lost;
+	uint64_t reserved[5];
+};
+
+/**
+ * mstore_follow_info() - tell the counters of a follower
+ * @follow:	follower
+ * @info:	where to write the answer
+ */
+void mstore_follow_info(const struct mstore_follow *follow, struct mstore_follow_info *info);
 
 /**
  * DOC: Locks

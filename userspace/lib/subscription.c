@@ -14,6 +14,7 @@ ASSERT_SAME(SUBSCRIBE_SNAPSHOT);
 ASSERT_SAME(SUBSCRIBE_NEWER);
 ASSERT_SAME(SUBSCRIBE_LATEST);
 ASSERT_SAME(SUBSCRIBE_NO_VALUE);
+ASSERT_SAME(SUBSCRIBE_DISCARD);
 
 int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
 		     int events, uint64_t cookie)
@@ -63,6 +64,17 @@ int mstore_unsubscribe_with(struct mstore *store, const void *key, size_t key_le
 	};
 
 	return ioctl(store->fd, METASTORE_IOC_UNSUBSCRIBE, &unsubscribe);
+}
+
+int mstore_resync(struct mstore *store, const void *key, size_t key_len, int flags)
+{
+	struct metastore_subscribe subscribe = {
+		.key = address(key),
+		.key_len = length(key, key_len),
+		.flags = (uint32_t)flags | METASTORE_SUBSCRIBE_RESYNC,
+	};
+
+	return ioctl(store->fd, METASTORE_IOC_SUBSCRIBE, &subscribe);
 }
 
 int mstore_subscription_info(struct mstore *store, const void *key,
