@@ -130,5 +130,25 @@ test_what_is_no_store()
 	expect 3 '' 'mstore: *: not a metastore*'
 }
 
+# Events that a follower discards when it begins anew count as such.
+test_discarded_events()
+{
+	local ones=() i zeros
+
+	start_one --follow --queue-len 200 k
+	kill -STOP "${ones[@]}"
+	printf -v zeros '%01000d' 0
+	printf "set k %s$zeros\\n" {1..300} | mstore batch
+	kill -CONT "${ones[@]}"
+	for ((i = 0; i < 300 * slowness; i++)); do
+		run mstore audit --json
+		! expect_json "o['discarded'] > 0 and o['pending'] == 0 and 'unbalanced' not in o and \
+			o['subscriptions'][0]['discarded'] == o['discarded'] and \
+			o['subscriptions'][0]['key'] == 'k'" >/dev/null || return 0
+		pause
+	done
+	fail "no event was discarded"
+}
+
 start_json
 run_tests

@@ -30,21 +30,59 @@ test_config_reloads_itself()
 	expect_out $'configuration: rate=1\nrunning\nconfiguration: rate=2\nconfiguration: rate=3\nthe configuration was deleted, the last one stays\n'
 }
 
-# None goes on as if nothing had happened.
-test_subscriptions_that_are_flushed_end_them()
+await_subscriptions()
 {
-	local example
-
-	for example in config presence dashboard; do
-		start "$examples/$example" k
-		until (($(mstore info --json | sed 's/.*"subscriptions":\([0-9]*\).*/\1/') == 1)); do
-			pause
-		done
-		mstore flush --subscriptions --steal --all
-		end_sub
-		expect_status 1
-		[[ -s $err ]]
+	until (($(mstore info --json | sed 's/.*"subscriptions":\([0-9]*\).*/\1/') == $1)); do
+		pause
 	done
+}
+
+# Each goes on, with what there is then.
+test_subscriptions_that_are_flushed_come_back()
+{
+	start "$examples/config" k
+	await_line "$work/sub" running
+	mstore flush --subscriptions --all
+	await_subscriptions 1
+	mstore set k 1
+	await_line "$work/sub" 'configuration: 1'
+	kill "$sub"
+	end_sub
+
+	start "$examples/presence"
+	await_subscriptions 1
+	mstore flush --subscriptions --all
+	await_subscriptions 1
+	mstore set presence/x ''
+	await_line "$work/sub" 'x is here'
+	kill "$sub"
+	end_sub
+}
+
+# It is stopped while more keys change than its queue holds.
+test_dashboard_after_a_loss()
+{
+	local i
+
+	mstore set s/gone 1
+	start "$examples/dashboard" s/
+	await_line "$work/sub" "$(printf '%-30s 1' s/gone)"
+	kill -STOP "$sub"
+	for i in {1..3000}; do
+		echo "set s/$i $i"
+		((i % 100 == 0)) || echo "del s/$i"
+	done | mstore batch
+	mstore del s/gone
+	mstore set s/last 1
+	kill -CONT "$sub"
+	await_line "$work/sub" "$(printf '%-30s 1' s/last)"
+	kill "$sub"
+	end_sub
+	run tail -n 32 "$work/sub"
+	expect_lines 32
+	expect_line "$(printf '%-30s 3000' s/3000)"
+	run grep -E '^s/(gone|1) ' "$out"
+	expect 1 ''
 }
 
 test_presence()

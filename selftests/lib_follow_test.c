@@ -422,6 +422,28 @@ TEST_F(store, follow_overlapping)
 	mstore_follow_free(follow);
 }
 
+/* What was read of a key is passed over once a prefix has taken its place */
+TEST_F(store, follow_replaced)
+{
+	const struct mstore_follow_options options = { .flags = MSTORE_FOLLOW_EACH };
+	struct mstore_follow *follow = mstore_follow_new(self->store, &options);
+
+	ASSERT_NE(NULL, follow);
+	ASSERT_EQ(0, mstore_follow_add(follow, KEY, MSTORE_STRLEN, 0));
+	EXPECT_NEXT("in step", follow);
+	ASSERT_EQ(0, set(self->store, KEY, "1"));
+	ASSERT_EQ(0, set(self->store, KEY, "2"));
+	EXPECT_NEXT(KEY "=1", follow);
+	ASSERT_EQ(0, mstore_follow_add(follow, PREFIX, MSTORE_STRLEN, MSTORE_SUBSCRIBE_PREFIX));
+	ASSERT_EQ(0, mstore_follow_add(follow, "lib_absent", MSTORE_STRLEN, 0));
+	ASSERT_EQ(0, mstore_delete(self->store, KEY, MSTORE_STRLEN, NULL));
+	EXPECT_NEXT("-" KEY, follow);
+	EXPECT_EQ(NULL, mstore_follow_event(follow));
+	EXPECT_NEXT("in step", follow);
+	EXPECT_NEXT("nothing", follow);
+	mstore_follow_free(follow);
+}
+
 /* More exact keys than the queue has places for */
 TEST_F(store, follow_many_keys)
 {
@@ -450,6 +472,7 @@ TEST_F(store, follow_too_slowly)
 {
 	struct mstore_follow *follow = follow_prefix(self->store, MSTORE_FOLLOW_EACH);
 	int i, j, type, calls, told[50] = { 0 }, keys = 50;
+	static char value[4000];	/* so that a snapshot takes several reads */
 	struct mstore_follow_info info;
 	uint64_t least;
 	char key[64];
@@ -460,7 +483,8 @@ TEST_F(store, follow_too_slowly)
 	for (calls = 0, least = 0; calls < 2000 && least < 3; calls++) {
 		for (i = 0; i < keys; i++) {
 			snprintf(key, sizeof(key), PREFIX "%d", i);
-			ASSERT_EQ(0, set(self->store, key, "1"));
+			ASSERT_EQ(0, mstore_set(self->store, key, MSTORE_STRLEN, value,
+						sizeof(value), NULL));
 		}
 		type = mstore_follow_next(follow, 0);
 		EXPECT_EQ(MSTORE_FOLLOW_VALUE, type);
@@ -579,6 +603,7 @@ static const char *const topics[] = {
  * @states:	versions of all keys after each step
  * @steps:	number of @states
  * @expires:	whether keys may expire
+ * @long_queue:	whether the queue can hold more than the follower reads at once
  * @error:	the first mistake
  */
 struct model {
@@ -595,6 +620,7 @@ struct model {
 	uint64_t states[STEPS_MAX + 1][KEYS];
 	int steps;
 	bool expires;
+	bool long_queue;
 	char error[128];
 };
 
@@ -650,7 +676,7 @@ static void follow_one(struct model *m)
 
 static size_t make_value(struct model *m, char *value)
 {
-	size_t len = chance(m, chance(m, 4) ? 16 : VALUE_MAX);
+	size_t len = chance(m, m->long_queue || !chance(m, 4) ? VALUE_MAX : 16);
 
 	memset(value, 'a' + chance(m, 26), len);
 	return len;
@@ -703,6 +729,15 @@ static void write_batch(struct model *m)
 	mstore_batch_free(batch);
 }
 
+/* More than a queue holds. Of a long one the follower reads a part before it begins anew. */
+static void write_burst(struct model *m)
+{
+	int count = m->long_queue ? chance(m, 500) : chance(m, 30);
+
+	while (count--)
+		write_one(m);
+}
+
 static void end_owner(struct model *m)
 {
 	int which = chance(m, 2);
@@ -729,8 +764,8 @@ static void flush(struct model *m)
 static void resize(struct model *m)
 {
 	const struct mstore_queue_options options = {
-		.which = 1 + chance(m, 3),
-		.max_len = 1 + chance(m, 12),
+		.which = 1 + chance(m, m->long_queue ? 1 : 3),
+		.max_len = 1 + chance(m, m->long_queue ? 400 : 12),
 		.max_bytes = 4096 + chance(m, 8192),
 	};
 
@@ -894,6 +929,8 @@ static void step(struct model *m)
 		resize(m);
 	else if (what < 51)
 		follow_one(m);
+	else if (what < 52)
+		write_burst(m);
 	else if (what < 62)
 		read_some(m);
 	else
@@ -912,6 +949,11 @@ static bool begin_run(struct model *m, struct mstore *from, uint32_t seed)
 	limits.max_value = VALUE_MAX;
 	limits.queue_len = 1 + chance(m, 12);
 	limits.queue_bytes = 4096 + chance(m, 8192);
+	m->long_queue = !chance(m, 4);
+	if (m->long_queue) {
+		limits.queue_len = 100 + chance(m, 300);
+		limits.queue_bytes = 1 << 18;
+	}
 	m->store = mstore_create(from, &limits, MSTORE_RDWR);
 	if (!m->store)
 		return false;

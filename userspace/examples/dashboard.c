@@ -6,7 +6,8 @@
  *	./a.out sensor/
  *
  * Only the newest value of each key waits. So the table is current, even if values
- * change faster than it is drawn.
+ * change faster than it is drawn. A follower recovers from lost events by itself, and
+ * tells the keys that were deleted meanwhile.
  */
 #include <metastore.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static struct row *find(const char *key)
 	return NULL;
 }
 
-static void set(const char *key, const struct mstore_event *event)
+static void set(const char *key, const struct mstore_follow *follow)
 {
 	struct row *row = find(key);
 	const char *value;
@@ -47,7 +48,7 @@ static void set(const char *key, const struct mstore_event *event)
 		return;
 	if (!row)
 		row = &rows[row_count++];
-	value = mstore_event_value(event, &len);
+	value = mstore_follow_value(follow, &len);
 	snprintf(row->key, sizeof(row->key), "%s", key);
 	snprintf(row->value, sizeof(row->value), "%.*s", (int)len, value);
 }
@@ -60,27 +61,21 @@ static void delete(const char *key)
 		*row = rows[--row_count];
 }
 
-static void handle(const struct mstore_event *event)
+static void handle(const struct mstore_follow *follow, int type)
 {
 	char key[MSTORE_KEY_MAX + 1];
 	const char *bytes;
 	size_t len;
 
-	bytes = mstore_event_key(event, &len);
-	snprintf(key, sizeof(key), "%.*s", (int)len, bytes);
-	switch (mstore_event_type(event)) {
-	case MSTORE_EVENT_SNAPSHOT:
-	case MSTORE_EVENT_SET:
-	case MSTORE_EVENT_PUBLISHED:
-		set(key, event);
+	bytes = mstore_follow_key(follow, &len);
+	snprintf(key, sizeof(key), "%.*s", (int)len, bytes ? bytes : "");
+	switch (type) {
+	case MSTORE_FOLLOW_VALUE:
+		set(key, follow);
 		break;
-	case MSTORE_EVENT_DELETED:
+	case MSTORE_FOLLOW_DELETED:
 		delete(key);
 		break;
-	case MSTORE_EVENT_LOST:
-	case MSTORE_EVENT_FLUSHED:
-		fprintf(stderr, "events were lost or flushed: the table is incomplete\n");
-		exit(1);
 	}
 }
 
@@ -97,24 +92,23 @@ static void draw(void)
 
 int main(int argc, char **argv)
 {
-	const struct mstore_subscribe_options options = {
-		.flags = MSTORE_SUBSCRIBE_PREFIX | MSTORE_SUBSCRIBE_SNAPSHOT |
-			 MSTORE_SUBSCRIBE_LATEST,
-		.events = MSTORE_EVENT_SET | MSTORE_EVENT_PUBLISHED | MSTORE_EVENT_DELETED,
-	};
 	struct mstore *store = mstore_open(NULL, MSTORE_READ);
-	struct mstore_event_buffer *events = mstore_event_buffer_new(0);
-	const struct mstore_event *event;
+	struct mstore_follow *follow = store ? mstore_follow_new(store, NULL) : NULL;
+	int type;
 
-	if (!store || !events ||
-	    mstore_subscribe_with(store, argc > 1 ? argv[1] : "", MSTORE_STRLEN, &options)) {
+	if (!follow || mstore_follow_add(follow, argc > 1 ? argv[1] : "", MSTORE_STRLEN,
+					 MSTORE_SUBSCRIBE_PREFIX)) {
 		perror("metastore");
 		return 1;
 	}
-	while (mstore_read_events(store, events) > 0) {
-		event = NULL;
-		while ((event = mstore_event_next(events, event)))
-			handle(event);
+	while ((type = mstore_follow_next(follow, -1)) > 0) {
+		/* Draw once for all that has come. */
+		do {
+			handle(follow, type);
+			type = mstore_follow_next(follow, 0);
+		} while (type > 0);
+		if (type < 0)
+			break;
 		draw();
 	}
 	perror("metastore");

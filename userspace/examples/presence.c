@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Presence: each process owns a key. The kernel deletes the key when the process
- * ends, for whatever reason. Each process subscribes to all of them.
+ * ends, for whatever reason. Each process follows all of them. A follower recovers from
+ * lost events by itself, so the list is right also in a process that was stopped.
  *
  *	cc presence.c $(pkg-config --cflags --libs metastore)
  *	./a.out anna &
@@ -10,16 +11,16 @@
  */
 #include <metastore.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PREFIX	"presence/"
 
+/* @event: NULL if it was lost: only that the key is gone is known then */
 static void print_end(const struct mstore_event *event)
 {
 	int code;
 
-	switch (mstore_event_end(event, NULL, &code)) {
+	switch (event ? mstore_event_end(event, NULL, &code) : -1) {
 	case MSTORE_END_KILLED:
 		printf(": killed by signal %d", code);
 		break;
@@ -29,28 +30,18 @@ static void print_end(const struct mstore_event *event)
 	}
 }
 
-static void handle(const struct mstore_event *event)
+static void handle(const struct mstore_follow *follow, int type)
 {
 	const char *key;
 	size_t len;
 
-	key = mstore_event_key(event, &len);
-	switch (mstore_event_type(event)) {
-	case MSTORE_EVENT_SNAPSHOT:
-	case MSTORE_EVENT_SET:
-		printf("%.*s is here", (int)(len - strlen(PREFIX)), key + strlen(PREFIX));
-		break;
-	case MSTORE_EVENT_DELETED:
-		printf("%.*s is gone", (int)(len - strlen(PREFIX)), key + strlen(PREFIX));
-		print_end(event);
-		break;
-	case MSTORE_EVENT_LOST:
-	case MSTORE_EVENT_FLUSHED:
-		fprintf(stderr, "events were lost or flushed: the list is incomplete\n");
-		exit(1);
-	default:
+	if (type == MSTORE_FOLLOW_IN_STEP)
 		return;
-	}
+	key = mstore_follow_key(follow, &len);
+	printf("%.*s is %s", (int)(len - strlen(PREFIX)), key + strlen(PREFIX),
+	       type == MSTORE_FOLLOW_VALUE ? "here" : "gone");
+	if (type == MSTORE_FOLLOW_DELETED)
+		print_end(mstore_follow_event(follow));
 	printf("\n");
 	fflush(stdout);
 }
@@ -66,24 +57,17 @@ static int announce(struct mstore *store, const char *name)
 
 int main(int argc, char **argv)
 {
-	const struct mstore_subscribe_options options = {
-		.flags = MSTORE_SUBSCRIBE_PREFIX | MSTORE_SUBSCRIBE_SNAPSHOT,
-		.events = MSTORE_EVENT_SET | MSTORE_EVENT_DELETED,
-	};
 	struct mstore *store = mstore_open(NULL, MSTORE_RDWR);
-	struct mstore_event_buffer *events = mstore_event_buffer_new(0);
-	const struct mstore_event *event;
+	struct mstore_follow *follow = store ? mstore_follow_new(store, NULL) : NULL;
+	int type;
 
-	if (!store || !events || (argc > 1 && announce(store, argv[1])) ||
-	    mstore_subscribe_with(store, PREFIX, MSTORE_STRLEN, &options)) {
+	if (!follow || (argc > 1 && announce(store, argv[1])) ||
+	    mstore_follow_add(follow, PREFIX, MSTORE_STRLEN, MSTORE_SUBSCRIBE_PREFIX)) {
 		perror("metastore");
 		return 1;
 	}
-	while (mstore_read_events(store, events) > 0) {
-		event = NULL;
-		while ((event = mstore_event_next(events, event)))
-			handle(event);
-	}
+	while ((type = mstore_follow_next(follow, -1)) > 0)
+		handle(follow, type);
 	perror("metastore");
 	return 1;
 }

@@ -66,6 +66,7 @@ static void add_books(json_t *object, const struct books *books)
 	object_number(object, "delivered", books->delivered);
 	object_number(object, "conflated", books->conflated);
 	object_number(object, "lost", books->lost);
+	object_number(object, "discarded", books->discarded);
 	object_number(object, "pending", books->pending);
 	if (!books_balance(books))
 		object_flag(object, "unbalanced");

@@ -18,10 +18,12 @@
 #include "settings.h"
 #include "signals.h"
 #include "sub_exec.h"
+#include "sub_follow.h"
 #include "watch.h"
 
 enum {
 	OPT_FORMAT = OPT_OWN,
+	OPT_FOLLOW,
 	OPT_EXEC,
 	OPT_RESTART,
 	OPT_SIGNAL,
@@ -60,6 +62,9 @@ static const struct tool_option options[] = {
 	{ OPT_SETTLE, "settle", "TIME", "run commands once nothing has changed for TIME" },
 	{ OPT_PREFIX, "prefix", NULL, "operands are prefixes: follow all keys with them" },
 	OPTION_EXCEPT,
+	{ OPT_FOLLOW, "follow", NULL,
+	  "show the present values first, and again those that\n"
+	  "changed when changes were lost: nothing shown stays wrong" },
 	{ OPT_SNAPSHOT, "snapshot", NULL, "show the present values first" },
 	{ OPT_NEWER, "newer", "V", "show the present value first, if its version is above V" },
 	{ OPT_CHANGES, "changes", "LIST",
@@ -207,6 +212,9 @@ static void parse_options(struct follow *follow, struct exec *exec, int argc, ch
 		case OPT_FORMAT:
 			follow->format = optarg;
 			break;
+		case OPT_FOLLOW:
+			follow->recovers = true;
+			break;
 		case OPT_READY_FD:
 			follow->ready_fd = parse_ready_fd(optarg);
 			break;
@@ -248,6 +256,16 @@ static void check_exec(const struct follow *follow, const struct exec *exec)
 		die_usage(&cmd_sub, "--exec excludes --prefix; name the keys");
 }
 
+static void check_follow(const struct follow *follow, const struct exec *exec)
+{
+	const char *other = exec->command ? "--exec" : follow->strict ? "--strict" :
+			    follow->how.flags & MSTORE_SUBSCRIBE_NEWER ? "--newer" :
+			    follow->how.events != EVENTS_ALL ? "--changes and --published" : NULL;
+
+	if (follow->recovers && other)
+		die_usage(&cmd_sub, "--follow excludes %s", other);
+}
+
 static void parse(struct follow *follow, struct exec *exec, int argc, char **argv)
 {
 	const char *wrong;
@@ -262,6 +280,7 @@ static void parse(struct follow *follow, struct exec *exec, int argc, char **arg
 		{ "--exec", exec->command }, { }
 	});
 	check_exec(follow, exec);
+	check_follow(follow, exec);
 	if (follows_prefixes(follow) && follow->how.flags & MSTORE_SUBSCRIBE_NEWER)
 		die_usage(&cmd_sub, "--newer excludes --prefix; name the keys");
 	if (follows_prefixes(follow))
@@ -288,9 +307,14 @@ static int sub(int argc, char **argv)
 
 	parse(&follow, &exec, argc, argv);
 	end_on_signals(follow.counted ? STATUS_NO : STATUS_YES);
-	follow_begin(&follow);
-	status = exec.command ? follow_with_command(&follow, &exec) : follow_with_lines(&follow);
-	follow_end(&follow);
+	if (follow.recovers) {
+		status = follow_with_recovery(&follow);
+	} else {
+		follow_begin(&follow);
+		status = exec.command ? follow_with_command(&follow, &exec) :
+					follow_with_lines(&follow);
+		follow_end(&follow);
+	}
 	free(follow.keys);
 	return status;
 }

@@ -30,9 +30,15 @@ static struct bytes event_key(const struct mstore_event *event)
 	return key;
 }
 
+/* Of a deletion that was found by comparison there is no event. */
 static bool is_deletion(const struct mstore_event *event)
 {
-	return mstore_event_type(event) == MSTORE_EVENT_DELETED;
+	return !event || mstore_event_type(event) == MSTORE_EVENT_DELETED;
+}
+
+static const char *kind_of(const struct mstore_event *event)
+{
+	return event_kind(event ? mstore_event_type(event) : MSTORE_EVENT_DELETED);
 }
 
 static bool has_value(const struct mstore_event *event)
@@ -133,9 +139,9 @@ static void add_json_why(json_t *object, const struct mstore_event *event)
 }
 
 /* `KEY VALUE`, an empty value, or one left out, `KEY ` and a deletion `KEY`. */
-static void print_plain(const struct mstore_event *event)
+static void print_plain(struct bytes key, const struct mstore_event *event)
 {
-	out_key(event_key(event));
+	out_key(key);
 	if (!is_deletion(event)) {
 		buffer_text(&out, " ");
 		out_value(event_value(event));
@@ -143,29 +149,31 @@ static void print_plain(const struct mstore_event *event)
 	out_end();
 }
 
-static void print_fields(const struct mstore_event *event)
+static void print_fields(struct bytes key, const struct mstore_event *event)
 {
-	buffer_text(&out, event_kind(mstore_event_type(event)));
+	buffer_text(&out, kind_of(event));
 	out_end();
-	out_key(event_key(event));
+	out_key(key);
 	out_end();
 	out_value(event_value(event));
 	out_end();
 }
 
-static void print_json(const struct mstore_event *event)
+static void print_json(struct bytes key, const struct mstore_event *event)
 {
 	json_t *object = object_new();
 
-	object_text(object, "event", event_kind(mstore_event_type(event)));
-	object_bytes(object, "key", event_key(event));
+	object_text(object, "event", kind_of(event));
+	object_bytes(object, "key", key);
 	if (has_value(event))
 		object_bytes(object, "value", event_value(event));
-	object_exact(object, "version", mstore_event_version(event));
+	if (event)
+		object_exact(object, "version", mstore_event_version(event));
 	if (!is_deletion(event))
 		add_json_writer(object, mstore_event_tgid(event), mstore_event_uid(event),
 				mstore_event_time(event));
-	add_json_why(object, event);
+	if (event)
+		add_json_why(object, event);
 	object_print(object);
 }
 
@@ -191,19 +199,24 @@ static const char directives[] = "%kervstTpuUcw";
 static const char stored_directives[] = "vstTpuUc";
 static const char value_directives[] = "vs";
 
-static void print_directive(char directive, const struct mstore_event *event)
+/* Those that only an event has. */
+static const char event_directives[] = "rw";
+
+static void print_directive(char directive, struct bytes key, const struct mstore_event *event)
 {
+	if (!event && strchr(event_directives, directive))
+		return;
 	if (is_deletion(event) && strchr(stored_directives, directive))
 		return;
 	if (!has_value(event) && strchr(value_directives, directive))
 		return;
 	switch (directive) {
 	case 'k':
-		return out_key(event_key(event));
+		return out_key(key);
 	case 'v':
 		return out_value(event_value(event));
 	case 'e':
-		return buffer_text(&out, event_kind(mstore_event_type(event)));
+		return buffer_text(&out, kind_of(event));
 	case 'r':
 		return buffer_number(&out, mstore_event_version(event));
 	case 's':
@@ -242,13 +255,14 @@ const char *format_error(const char *format)
 	return NULL;
 }
 
-static void print_formatted(const struct mstore_event *event, const char *format)
+static void print_formatted(struct bytes key, const struct mstore_event *event,
+			    const char *format)
 {
 	while (*format) {
 		char byte;
 
 		if (*format == '%') {
-			print_directive(format[1], event);
+			print_directive(format[1], key, event);
 			format += 2;
 		} else {
 			format += unescape_one(format, &byte);
@@ -258,17 +272,23 @@ static void print_formatted(const struct mstore_event *event, const char *format
 	out_end();
 }
 
+/* Prints a change: its event, or without one the deletion of the key. */
+void print_change(struct bytes key, const struct mstore_event *event, const char *format)
+{
+	if (format)
+		print_formatted(key, event, format);
+	else if (settings.json)
+		print_json(key, event);
+	else if (settings.null)
+		print_fields(key, event);
+	else
+		print_plain(key, event);
+}
+
 /* Prints an event PUBLISHED, SET, DELETED or SNAPSHOT. */
 void print_event(const struct mstore_event *event, const char *format)
 {
-	if (format)
-		print_formatted(event, format);
-	else if (settings.json)
-		print_json(event);
-	else if (settings.null)
-		print_fields(event);
-	else
-		print_plain(event);
+	print_change(event_key(event), event, format);
 }
 
 /* For programs; people see it from the lines that follow. */
@@ -286,6 +306,24 @@ void print_snapshot_end(struct bytes key, bool prefix, const char *format)
 		buffer_text(&out, kind);
 		out_end();
 		out_key(key);
+		out_end();
+		out_end();
+	}
+}
+
+/* For programs, too: all that was there has been printed. */
+void print_in_step(const char *format)
+{
+	static const char kind[] = "in_step";
+
+	if (settings.json) {
+		json_t *object = object_new();
+
+		object_text(object, "event", kind);
+		object_print(object);
+	} else if (settings.null && !format) {
+		buffer_text(&out, kind);
+		out_end();
 		out_end();
 		out_end();
 	}

@@ -20,8 +20,10 @@ extern const struct change changes[CHANGES];
 const char *format_error(const char *format);
 const char *event_kind(int type);
 void event_why(struct buffer *buf, const struct mstore_event *event);
+void print_change(struct bytes key, const struct mstore_event *event, const char *format);
 void print_event(const struct mstore_event *event, const char *format);
 void print_snapshot_end(struct bytes key, bool prefix, const char *format);
+void print_in_step(const char *format);
 void print_loss(struct bytes key, bool prefix, uint64_t count);
 void print_flushed(uint64_t count);
 

@@ -84,12 +84,20 @@ static void subscribe(const struct follow *follow)
 	}
 }
 
-/* The program that waits for it may have gone away. */
-static void tell_ready(int fd)
+void follow_set_queue(const struct follow *follow, struct mstore *store)
 {
-	if (write(fd, "\n", 1) < 0 && errno != EPIPE)
+	if (follow->queue.which && mstore_queue_set(store, &follow->queue))
+		queue_failed(errno);
+}
+
+/* The program that waits for it may have gone away. */
+void follow_tell_ready(const struct follow *follow)
+{
+	if (follow->ready_fd < 0)
+		return;
+	if (write(follow->ready_fd, "\n", 1) < 0 && errno != EPIPE)
 		call_failed("--ready-fd", errno);
-	close(fd);
+	close(follow->ready_fd);
 }
 
 /* Opens the store, and subscribes to all that is followed. */
@@ -101,11 +109,9 @@ void follow_begin(struct follow *follow)
 	follow->store = open_store(MSTORE_READ | MSTORE_NONBLOCK);
 	if (follow->how.flags || follow->how.events & ~EVENTS_ALL || follow->queue.which)
 		want_feature(follow->store, MSTORE_FEATURE_DELIVERY);
-	if (follow->queue.which && mstore_queue_set(follow->store, &follow->queue))
-		queue_failed(errno);
+	follow_set_queue(follow, follow->store);
 	subscribe(follow);
-	if (follow->ready_fd >= 0)
-		tell_ready(follow->ready_fd);
+	follow_tell_ready(follow);
 }
 
 bool is_complete(const struct follow *follow)

@@ -28,6 +28,7 @@
  * @print:	prints a change, or what the snapshot has
  * @tick:	called every second at least, or NULL
  * @format:	format of each line, or NULL
+ * @recovers:	after a loss go on with the present values: sub_follow.c
  * @strict:	end when changes were lost
  * @counted:	end after @wanted changes
  * @wanted:	number of changes, if @counted
@@ -47,6 +48,7 @@ struct follow {
 	void (*print)(const struct follow *follow, const struct mstore_event *event);
 	void (*tick)(const struct follow *follow);
 	const char *format;
+	bool recovers;
 	bool strict;
 	bool counted;
 	uint64_t wanted;
@@ -55,6 +57,8 @@ struct follow {
 };
 
 void follow_begin(struct follow *follow);
+void follow_set_queue(const struct follow *follow, struct mstore *store);
+void follow_tell_ready(const struct follow *follow);
 bool follows_prefixes(const struct follow *follow);
 bool is_complete(const struct follow *follow);
 int changes_lost(struct follow *follow, const struct mstore_event *event);

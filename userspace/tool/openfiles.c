@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <metastore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,7 @@ static void read_number(struct open_file *file, const char *name, const char *te
 		{ "conflated", &file->books.conflated },
 		{ "lost", &file->books.lost },
 		{ "pending", &file->books.pending },
+		{ "discarded", &file->books.discarded },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -122,18 +124,30 @@ static struct bytes unescape_octal(const char *text)
 	return (struct bytes){ buf.data, buf.len };
 }
 
+/*
+ * An older module has no number of discarded events ahead of the pending ones. A key has
+ * no space in it.
+ */
 static void read_subscription(struct open_file *file, const char *text)
 {
 	struct subscription sub = { 0 };
-	unsigned long long cookie, n[5];
+	struct books *books = &sub.books;
+	const char *rest;
 	int at = 0;
 
-	if (sscanf(text, "%llu %i %i %llu %llu %llu %llu %llu%n", &cookie, &sub.events,
-		   &sub.flags, &n[0], &n[1], &n[2], &n[3], &n[4], &at) != 8 || text[at] != ' ')
+	if (sscanf(text, "%" SCNu64 " %i %i %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+		   " %" SCNu64 "%n", &sub.cookie, &sub.events, &sub.flags, &books->matched,
+		   &books->delivered, &books->conflated, &books->lost, &books->pending,
+		   &at) != 8 || text[at] != ' ')
 		return;
-	sub.cookie = cookie;
-	sub.books = (struct books){ n[0], n[1], n[2], n[3], n[4] };
-	sub.key = unescape_octal(text + at + 1);
+	text += at + 1;
+	rest = strchr(text, ' ');
+	if (rest) {
+		books->discarded = books->pending;
+		books->pending = strtoull(text, NULL, 10);
+		text = rest + 1;
+	}
+	sub.key = unescape_octal(text);
 	file->subs = grow(file->subs, file->sub_count, sizeof(sub));
 	file->subs[file->sub_count++] = sub;
 }
@@ -290,7 +304,7 @@ void open_files_free(struct open_files *files)
 bool books_balance(const struct books *books)
 {
 	return books->matched == books->delivered + books->conflated + books->lost +
-				 books->pending;
+				 books->discarded + books->pending;
 }
 
 bool file_balances(const struct open_file *file)

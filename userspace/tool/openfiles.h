@@ -14,6 +14,7 @@ struct books {
 	uint64_t conflated;
 	uint64_t lost;
 	uint64_t pending;
+	uint64_t discarded;
 };
 
 /** struct subscription - one of an open file; see struct mstore_subscription_info */
