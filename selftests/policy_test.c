@@ -705,8 +705,8 @@ static bool line_agrees(int fd, const char *line)
 
 	if (sscanf(line, "subscription:\t%llu %x %x %llu %llu %llu %llu %llu %llu %n",
 		   &tells.cookie, &tells.events, &tells.flags, &tells.matched,
-		   &tells.delivered, &tells.conflated, &tells.lost, &tells.discarded,
-		   &tells.pending, &at) != 9 ||
+		   &tells.delivered, &tells.conflated, &tells.lost, &tells.pending,
+		   &tells.discarded, &at) != 9 ||
 	    !at)
 		return false;
 	is.key = ms_ptr(key);

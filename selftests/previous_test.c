@@ -84,6 +84,16 @@ static const char *after(__u32 op)
 	return op == METASTORE_OP_DELETE ? "ENOENT" : "new";
 }
 
+static struct metastore_op op_of(__u32 op, const char *key, void *buf, __u32 len)
+{
+	struct metastore_op result = op == METASTORE_OP_DELETE ? ms_op_delete(key) :
+				     ms_op(op, key, "new", 3);
+
+	result.flags = METASTORE_F_PREVIOUS;
+	result.previous = buffer(buf, len);
+	return result;
+}
+
 TEST_F(previous, is_returned)
 {
 	struct metastore_previous previous = buffer(self->buf, sizeof(self->buf));
@@ -212,6 +222,47 @@ TEST_F(previous, tells_the_owner)
 	EXPECT_EQ(old, previous.version);
 }
 
+/* To ask what there was is to read */
+TEST_F(previous, ebadf)
+{
+	struct metastore_op op = op_of(variant->op, "k", self->buf, 8);
+	struct metastore_previous previous = buffer(self->buf, 8);
+	int write_only = ms_open(O_WRONLY);
+	__u64 version = 0;
+	__u32 flags;
+
+	ASSERT_LE(0, write_only);
+	ASSERT_EQ(0, ms_set(self->fd, "k", "old", NULL));
+	EXPECT_EQ(-EBADF, run(write_only, variant->op, 0, &version, &previous));
+	EXPECT_EQ(8, previous.len);
+	ASSERT_EQ(0, ms_batch(write_only, &op, 1, 0, NULL));
+	EXPECT_EQ(-EBADF, op.result);
+	for (flags = 0; flags <= ATOMIC; flags++) {
+		EXPECT_EQ(flags ? -ECANCELED : 0, ms_batch(write_only, &op, 1, flags, NULL));
+		EXPECT_EQ(-EBADF, op.result);
+	}
+	EXPECT_STREQ("old", ms_str(self->fd, "k"));
+	close(write_only);
+}
+
+/* An operation of an older program has no place for the answer */
+TEST_F(previous, einval_short_operation)
+{
+	struct metastore_op op = op_of(variant->op, "k", self->buf, 8);
+	struct metastore_batch arg = { .ops = ms_ptr(&op), .nr = 1 };
+
+	ASSERT_EQ(0, ms_set(self->fd, "k", "old", NULL));
+	for (arg.op_size = 56; arg.op_size < sizeof(op); arg.op_size++) {
+		arg.flags = 0;
+		EXPECT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_BATCH, &arg));
+		EXPECT_EQ(-EINVAL, op.result);
+		arg.flags = ATOMIC;
+		EXPECT_EQ(-ECANCELED, ms_ioctl(self->fd, METASTORE_IOC_BATCH, &arg));
+		EXPECT_EQ(-EINVAL, op.result);
+	}
+	EXPECT_STREQ("old", ms_str(self->fd, "k"));
+}
+
 /* Done, not reported */
 TEST_F(previous, efault)
 {
@@ -259,16 +310,6 @@ TEST_F(previous, einval_short)
 		EXPECT_EQ(-EINVAL, ms_ioctl(self->fd, ms_resized(METASTORE_IOC_DELETE, size),
 					    &delete));
 	EXPECT_STREQ("old", ms_str(self->fd, "k"));
-}
-
-static struct metastore_op op_of(__u32 op, const char *key, void *buf, __u32 len)
-{
-	struct metastore_op result = op == METASTORE_OP_DELETE ? ms_op_delete(key) :
-				     ms_op(op, key, "new", 3);
-
-	result.flags = METASTORE_F_PREVIOUS;
-	result.previous = buffer(buf, len);
-	return result;
 }
 
 static void batch(struct __test_metadata *_metadata, struct _test_data_previous *self, __u32 op,

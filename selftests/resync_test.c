@@ -406,7 +406,7 @@ TEST_F(stale, count)
 	EXPECT_EQ((long long)q.discarded, ms_fdinfo(self->fd, "discarded"));
 
 	snprintf(wanted, sizeof(wanted),
-		 "subscription:\t5 %#x %#x 10 0 %llu %llu %llu 0 key\n", EVENTS_ALL,
+		 "subscription:\t5 %#x %#x 10 0 %llu %llu 0 %llu key\n", EVENTS_ALL,
 		 variant->flags | SNAPSHOT, s.conflated, s.lost, s.discarded);
 	snprintf(line, sizeof(line), "/proc/self/fdinfo/%d", self->fd);
 	f = fopen(line, "r");
@@ -1162,6 +1162,88 @@ TEST_F(midway, lost_in_flight_of_ended)
 	EXPECT_EQ(EAGAIN, errno);
 	EXPECT_TRUE(ms_silent(self->fd));
 	EXPECT_TRUE(queue_balances(self->fd));
+}
+
+/* One thread subscribes and ends that again; the other begins the subscription anew */
+struct comer {
+	int fd;
+	const char *key;
+	__u32 flags;
+	bool done;
+	int failed;
+	pthread_t thread;
+};
+
+static void *come_and_go(void *arg)
+{
+	struct comer *comer = arg;
+	int i, rounds = ms_times(20000);
+
+	for (i = 0; i < rounds && !comer->failed; i++)
+		comer->failed = follow(comer->fd, comer->key, comer->flags, i) ?:
+				discard(comer->fd, comer->key, comer->flags & PREFIX);
+	__atomic_store_n(&comer->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+FIXTURE(coming)
+{
+	struct comer comer;
+};
+
+FIXTURE_VARIANT(coming)
+{
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(coming, key) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(coming, prefix) {
+	.flags = PREFIX,
+};
+
+FIXTURE_VARIANT_ADD(coming, snapshot) {
+	.flags = SNAPSHOT,
+};
+
+FIXTURE_SETUP(coming)
+{
+	self->comer = (struct comer) {
+		.fd = ms_open(O_RDWR | O_NONBLOCK), .key = "k", .flags = variant->flags,
+	};
+	ASSERT_LE(0, self->comer.fd);
+	ASSERT_EQ(0, ms_reset(self->comer.fd));
+	ASSERT_EQ(0, ms_set(self->comer.fd, "k", "v", NULL));
+}
+
+FIXTURE_TEARDOWN(coming)
+{
+	close(self->comer.fd);
+}
+
+/* A subscription that is just being made is there as a whole, or not yet */
+TEST_F(coming, while_it_begins_anew)
+{
+	struct ms_reader r = ms_reader(self->comer.fd, MS_READER_SIZE);
+	struct ms_books books = {};
+	int ret, met = 0;
+
+	ASSERT_EQ(0, pthread_create(&self->comer.thread, NULL, come_and_go, &self->comer));
+	while (!__atomic_load_n(&self->comer.done, __ATOMIC_ACQUIRE)) {
+		ret = resync(self->comer.fd, "k", variant->flags & PREFIX);
+		ASSERT_TRUE(!ret || ret == -ENOENT);
+		met += !ret;
+		if (!(met % 16))
+			ASSERT_EQ(0, ms_drain(&r, &books));
+	}
+	ASSERT_EQ(0, pthread_join(self->comer.thread, NULL));
+	EXPECT_EQ(0, self->comer.failed);
+	EXPECT_LT(0, met);
+	ASSERT_EQ(0, ms_drain(&r, &books));
+	EXPECT_TRUE(ms_silent(self->comer.fd));
+	EXPECT_TRUE(queue_balances(self->comer.fd));
 }
 
 TEST_HARNESS_MAIN

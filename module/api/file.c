@@ -110,8 +110,8 @@ static void fdinfo_show_subscriptions(struct seq_file *m, struct metastore_file 
 	       metastore_subscription_next(&file->subs, &at, &info)) {
 		seq_printf(m, "subscription:\t%llu %#x %#x %llu %llu %llu %llu %llu %llu ",
 			   info.cookie, info.events, info.flags, info.matched,
-			   info.delivered, info.conflated, info.lost, info.discarded,
-			   info.pending);
+			   info.delivered, info.conflated, info.lost, info.pending,
+			   info.discarded);
 		fdinfo_show_key(m, &at.key);
 		seq_putc(m, '\n');
 		cond_resched();

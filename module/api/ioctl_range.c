@@ -5,6 +5,7 @@
 #include <linux/cred.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -193,6 +194,10 @@ static ssize_t ioctl_list_values(struct metastore_iter *iter, const struct metas
 			break;
 		used += len;
 		++*entries;
+		/* The iterator does both between keys that are far apart alone. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
 	return iter->err ?: used;
 }

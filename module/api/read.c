@@ -224,7 +224,7 @@ static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 static int read_wait_for_record(struct metastore_queue *queue)
 {
 	return wait_event_interruptible_exclusive(queue->readers,
-						  metastore_queue_has_record(queue));
+						  metastore_queue_may_have_record(queue));
 }
 
 /**

@@ -117,7 +117,8 @@ static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *
 	for (i = 0; i < queue->ring.len; i++) {
 		record = metastore_ring_append(ring);
 		*record = *metastore_ring_at(&queue->ring, i);
-		if (queue_flags_are_indexed(record->sub->flags))
+		if (queue_flags_are_indexed(record->sub->flags) &&
+		    ring->head + i >= record->sub->stale_until)
 			metastore_ring_index(ring, record);
 	}
 	swap(queue->ring, *ring);

@@ -252,6 +252,7 @@ bool metastore_queue_finish(struct metastore_queue *queue,
 			    int delivered);
 size_t metastore_queue_next_size(struct metastore_queue *queue);
 bool metastore_queue_has_record(struct metastore_queue *queue);
+bool metastore_queue_may_have_record(struct metastore_queue *queue);
 void metastore_queue_pass_on(struct metastore_queue *queue);
 void metastore_queue_tell(struct metastore_queue *queue,
 			  struct metastore_queue_info *info);

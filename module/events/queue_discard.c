@@ -10,6 +10,8 @@
 #include <linux/sched.h>
 
 #include "events/queue_priv.h"
+#include "events/subscription.h"
+#include "events/topic.h"
 
 /* Events that are removed under one hold of the lock. */
 #define TRIM_AT_ONCE	64
@@ -56,7 +58,7 @@ void metastore_queue_discard(struct metastore_queue *queue, struct metastore_sub
  * or enqueued as the new cursor tells. The caller must call metastore_queue_trim() once it
  * holds no lock.
  *
- * Context: Caller holds the file's lock, so that the subscription stays; takes the queue's.
+ * Context: Caller holds the topic's lock and the file's; takes the queue's.
  */
 void metastore_queue_resync(struct metastore_subscription *sub,
 			    struct metastore_cursor *cursor,
@@ -64,6 +66,8 @@ void metastore_queue_resync(struct metastore_subscription *sub,
 {
 	struct metastore_queue *queue = sub->queue;
 
+	lockdep_assert_held(metastore_topic_lock(sub->topic));
+	lockdep_assert_held(&sub->subs->lock);
 	spin_lock(&queue->lock);
 	metastore_queue_discard(queue, sub, garbage);
 	if (sub->cursor)

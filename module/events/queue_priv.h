@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Internals of the event queue, shared by queue.c (limits, subscriptions), queue_push.c
- * (enqueue) and queue_take.c (dequeue).
+ * (enqueue), queue_take.c (dequeue) and queue_discard.c.
  */
 #ifndef METASTORE_QUEUE_PRIV_H
 #define METASTORE_QUEUE_PRIV_H

@@ -186,9 +186,11 @@ static bool queue_push_latest(struct metastore_queue *queue, struct metastore_su
 	if (queue_sub_has_place(sub))
 		return queue_push_in_place(queue, sub, push);
 	old = metastore_ring_find(&queue->ring, sub, push->event->value);
-	/* The newest one is found. If that is discarded, so are all others of the key. */
-	if (old && metastore_ring_position(&queue->ring, old) < sub->stale_until)
+	/* At most one is in the index. If that is discarded, the new one takes its place there. */
+	if (old && metastore_ring_position(&queue->ring, old) < sub->stale_until) {
+		metastore_ring_forget(&queue->ring, old);
 		old = NULL;
+	}
 	return old ? queue_push_over(queue, sub, old, push) :
 		     queue_push_indexed(queue, sub, push);
 }

@@ -532,6 +532,24 @@ bool metastore_queue_has_record(struct metastore_queue *queue)
 }
 
 /**
+ * metastore_queue_may_have_record() - Check whether a reader must look for a record
+ * @queue:	the queue
+ *
+ * Context: Takes the queue's lock. Does not sleep, so that it can be the condition of a
+ * wait: it frees nothing.
+ * Return: true if there is one; also if all that there are were discarded.
+ */
+bool metastore_queue_may_have_record(struct metastore_queue *queue)
+{
+	bool may;
+
+	spin_lock(&queue->lock);
+	may = queue->ring.len || queue_next_of(queue) != NEXT_NONE;
+	spin_unlock(&queue->lock);
+	return may;
+}
+
+/**
  * metastore_queue_pass_on() - Wake the next reader if this one left records
  * @queue:	the queue
  *

@@ -21,7 +21,8 @@ struct metastore_subscription;
  * @count:	number of events in LOST, of subscriptions in FLUSHED
  * @type:	one METASTORE_EVENT_*
  * @flags:	METASTORE_EVENT_F_*
- * @since:	start of its wait, in jiffies
+ * @since:	start of its wait, in jiffies; SNAPSHOT_END: number of the snapshot, see
+ *		@snapshots of &struct metastore_subscription
  */
 struct metastore_record {
 	struct metastore_subscription *sub;
@@ -116,6 +117,13 @@ static inline struct metastore_record *
 metastore_ring_at(const struct metastore_ring *ring, u32 nth)
 {
 	return &ring->records[metastore_ring_place(ring, nth)];
+}
+
+/* Remove a record from the index of its ring, so that it is not found any more. */
+static inline void metastore_ring_forget(struct metastore_ring *ring,
+					 const struct metastore_record *record)
+{
+	hlist_del_init(&ring->nodes[record - ring->records]);
 }
 
 /* The position of a record of the ring. */

@@ -327,11 +327,13 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
  * @subs:	the file's subscriptions
  * @key:	key or prefix
  *
- * Context: Process context, may sleep. Takes the file's lock and its queue's.
+ * Context: Process context, may sleep. Takes the topic's lock, so that a subscription that
+ * is just being entered is not seen half-way; then the file's and its queue's.
  * Return: 0, -ENOMEM, or -ENOENT if the file is not subscribed to it.
  */
 int metastore_resync(struct metastore_subscriptions *subs, const struct metastore_key *key)
 {
+	spinlock_t *lock = subscription_lock_of(subs, key);
 	struct metastore_garbage garbage = {};
 	struct metastore_subscription *sub;
 	struct metastore_cursor *cursor;
@@ -339,11 +341,13 @@ int metastore_resync(struct metastore_subscriptions *subs, const struct metastor
 	cursor = metastore_cursor_create(subscription_first_bucket(subs, key), 0);
 	if (!cursor)
 		return -ENOMEM;
+	spin_lock(lock);
 	spin_lock(&subs->lock);
 	sub = metastore_subscription_find(subs, key);
 	if (sub)
 		metastore_queue_resync(sub, cursor, &garbage);
 	spin_unlock(&subs->lock);
+	spin_unlock(lock);
 	metastore_garbage_free(&garbage);
 	metastore_queue_trim(subs->queue);
 	if (!sub)

@@ -24,8 +24,8 @@ static int batch_run_op(struct metastore_file *file, struct metastore_batch *bat
 		result = op.op == METASTORE_OP_GET ? metastore_fastpath_op(file, &op) : -EAGAIN;
 		if (result == -EAGAIN)
 			result = metastore_op_run(file, &op, NULL);
-		op.result = result;
 	}
+	op.result = result;
 	if (result && batch->failed == batch->nr)
 		batch->failed = i;
 	return result == -E2BIG ? metastore_batch_put_result(batch, i, result) :

@@ -23,7 +23,22 @@ static inline void __user *metastore_batch_op_address(const struct metastore_bat
 /* Fields that every operation uses; those behind them need METASTORE_F_PREVIOUS. */
 #define METASTORE_OP_COMMON	offsetof(struct metastore_op, previous)
 
-/* Returns 0, -EFAULT, or -E2BIG if a field that is unknown here is not zero. */
+/* Copy an operation in whose size is another. As metastore_batch_copy_op(). */
+static inline int metastore_batch_copy_other(struct metastore_op *op, void __user *uop,
+					     u32 size)
+{
+	int err = copy_struct_from_user(op, sizeof(*op), uop, size);
+
+	if (!err && op->flags & METASTORE_F_PREVIOUS &&
+	    size < offsetofend(struct metastore_op, previous))
+		err = -EINVAL;
+	return err;
+}
+
+/*
+ * Returns 0, -EFAULT, -E2BIG if a field that is unknown here is not zero, or -EINVAL if the
+ * operation is too short for its flags.
+ */
 static inline int metastore_batch_copy_op(const struct metastore_batch *batch, u32 i,
 					  struct metastore_op *op)
 {
@@ -31,7 +46,7 @@ static inline int metastore_batch_copy_op(const struct metastore_batch *batch, u
 	int err;
 
 	if (unlikely(batch->op_size != sizeof(*op)))
-		return copy_struct_from_user(op, sizeof(*op), uop, batch->op_size);
+		return metastore_batch_copy_other(op, uop, batch->op_size);
 	err = metastore_copy_struct_in(op, uop, METASTORE_OP_COMMON);
 	if (err || likely(!(op->flags & METASTORE_F_PREVIOUS)))
 		return err;

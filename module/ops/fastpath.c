@@ -311,6 +311,8 @@ int metastore_fastpath_delete(struct metastore_file *file, void __user *uargs, u
 	    !args.key_len || args.key_len > SHORT_KEY)
 		return -EAGAIN;
 	if (args.flags & METASTORE_F_PREVIOUS) {
+		if (!(file->mode & FMODE_READ))
+			return -EAGAIN;
 		err = metastore_copy_struct_in(&args.previous, &udelete->previous,
 					       sizeof(args.previous));
 		if (err)

@@ -55,10 +55,13 @@ inline int metastore_copy_key(struct metastore_file *file, struct metastore_key_
 	return 0;
 }
 
-/* Tell the mode that the descriptor must be open for. */
-static fmode_t op_mode_of(u32 op)
+/* Check that the descriptor is open for an operation: reading is also to ask what was there. */
+static bool op_is_permitted(const struct metastore_file *file, const struct metastore_op *op)
 {
-	return op == METASTORE_OP_GET ? FMODE_READ : FMODE_WRITE;
+	if (op->op == METASTORE_OP_GET)
+		return file->mode & FMODE_READ;
+	return file->mode & FMODE_WRITE &&
+	       (!(op->flags & METASTORE_F_PREVIOUS) || file->mode & FMODE_READ);
 }
 
 static int op_check_flags(u32 flags, u32 known)
@@ -99,7 +102,7 @@ static __always_inline int op_check(struct metastore_file *file, const struct me
 	}
 	if (err)
 		return err;
-	if (!(file->mode & op_mode_of(op->op)))
+	if (!op_is_permitted(file, op))
 		return -EBADF;
 	if (op->op != METASTORE_OP_GET &&
 	    op->value_len > file->store->limits.max_value)

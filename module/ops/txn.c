@@ -134,7 +134,7 @@ static int txn_copy_ops(struct txn *txn, const struct metastore_batch *batch)
 	for (i = 0; i < txn->nr; i++) {
 		err = metastore_batch_copy_op(batch, i, &txn->ops[i].op);
 		txn->ops[i].op.result = 0;
-		if (err == -E2BIG)
+		if (err == -E2BIG || err == -EINVAL)
 			refused = txn_refuse(txn, &txn->ops[i], err);
 		else if (err)
 			return err;

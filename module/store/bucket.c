@@ -51,6 +51,29 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 }
 
 /**
+ * metastore_bucket_find_live() - Look up a value that has not expired
+ * @key:	the key
+ *
+ * A value that was replaced before its end must not pass for one that has expired: so
+ * look again, until the same one is found.
+ *
+ * Context: RCU read section.
+ * Return: the value, as metastore_bucket_find() under RCU; or NULL.
+ */
+struct metastore_value *metastore_bucket_find_live(const struct metastore_key *key)
+{
+	struct metastore_value *value = metastore_bucket_find(key), *over;
+
+	while (value && metastore_value_is_over(value)) {
+		over = value;
+		value = metastore_bucket_find(key);
+		if (value == over)
+			return NULL;
+	}
+	return value;
+}
+
+/**
  * metastore_bucket_get() - Look a value up and take a reference
  * @key:	the key
  *
@@ -65,9 +88,7 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 	rcu_read_lock();
 	do {
 		/* A value whose last reference is gone has left the table: retry. */
-		value = metastore_bucket_find(key);
-		if (value && metastore_value_is_over(value))
-			value = NULL;
+		value = metastore_bucket_find_live(key);
 	} while (value && !metastore_value_tryget(value));
 	rcu_read_unlock();
 	return value;

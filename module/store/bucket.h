@@ -37,6 +37,7 @@ struct metastore_bucket {
 void metastore_bucket_init(struct metastore_bucket *bucket,
 			   struct metastore_store *store, u64 version);
 void metastore_bucket_destroy(struct metastore_bucket *bucket);
+struct metastore_value *metastore_bucket_find_live(const struct metastore_key *key);
 struct metastore_value *metastore_bucket_get(const struct metastore_key *key);
 u64 metastore_bucket_version(struct metastore_bucket *bucket);
 

@@ -351,19 +351,17 @@ static void iter_arrive_at(struct metastore_iter *iter, struct metastore_node *n
 }
 
 /*
- * Arrive at a value, in an RCU section. Return whether there is one to report: not if it
- * has expired. One whose last reference is gone has left the table, so look its key up
- * again.
+ * Arrive at a value, in an RCU section. Return whether there is one to report. If it has
+ * expired, or its last reference is gone, it may have been replaced: look its key up again.
  */
 static bool iter_arrive_at_value(struct metastore_iter *iter, struct metastore_value *value)
 {
 	if (metastore_value_is_over(value))
-		return false;
-	if (iter->visit == METASTORE_VISIT_VALUES && !metastore_value_tryget(value)) {
+		value = metastore_bucket_find_live(&iter->key);
+	if (value && iter->visit == METASTORE_VISIT_VALUES && !metastore_value_tryget(value))
 		value = metastore_bucket_get(&iter->key);
-		if (!value)
-			return false;
-	}
+	if (!value)
+		return false;
 	iter->version = value->version;
 	iter->value_len = value->len;
 	iter->value = iter->visit == METASTORE_VISIT_VALUES ? value : NULL;

@@ -10,7 +10,8 @@
  *
  * - GET, STAT, LIST, SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBERS, QUEUE, SUBSCRIPTION
  *   and read() need a descriptor open for reading.
- * - SET, PUBLISH, DELETE, FLUSH and CREATE need one open for writing.
+ * - SET, PUBLISH, DELETE, TOUCH, FLUSH and CREATE need one open for writing, with
+ *   METASTORE_F_PREVIOUS for reading as well.
  * - BUCKET, INFO and OPEN need neither.
  * - BATCH needs what each of its operations needs.
  *
@@ -136,7 +137,8 @@ struct metastore_previous {
  * Owner and time to live belong to the value: the next SET or PUBLISH of the key
  * replaces or removes them. METASTORE_F_KEEP_TTL gives the new value the end of the
  * previous one, if that has one. The new value then counts METASTORE_TIE_OVERHEAD in
- * any case.
+ * any case. A key that has just expired has none: a program that keeps a lease adds
+ * METASTORE_F_REPLACE.
  *
  * METASTORE_F_PREVIOUS returns the value that this call replaces, in the same step: no
  * other change comes in between. A call whose buffer is too small for it is refused.
@@ -489,6 +491,8 @@ struct metastore_flush {
  * - Records that another reader has taken already are delivered to that one.
  * - If the last event of an atomic batch is discarded, the one ahead of it keeps
  *   METASTORE_EVENT_F_MORE.
+ * - A discarded event that waits behind another subscription's event takes room in the
+ *   queue until that is read or dropped.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -521,8 +525,8 @@ struct metastore_subscribe {
  *
  * End a subscription. No further event of it is enqueued once the call returns.
  * Events that are already queued stay and are read, unless METASTORE_SUBSCRIBE_DISCARD
- * discards them and the losses that were not reported yet. An unfinished snapshot stops,
- * without METASTORE_EVENT_SNAPSHOT_END.
+ * discards them and the losses that were not reported yet, as in struct
+ * metastore_subscribe. An unfinished snapshot stops, without METASTORE_EVENT_SNAPSHOT_END.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -764,7 +768,8 @@ struct metastore_info {
  * @owner:	[out] GET, in the place of @queues
  * @version:	all operations
  * @ttl:	SET, PUBLISH, TOUCH; [out] GET
- * @previous:	SET, PUBLISH, DELETE
+ * @previous:	SET, PUBLISH, DELETE; -EINVAL: METASTORE_F_PREVIOUS in an operation that
+ *		ends before this field
  *
  * DELETE and TOUCH need 0 in @value and @value_len, DELETE also in @ttl.
  */
@@ -983,7 +988,7 @@ struct metastore_open {
  * - the other fields of struct metastore_queue_info by their names
  *
  * A line "subscription:" for each subscription follows. Its fields are separated by
- * spaces: cookie, events, flags, matched, delivered, conflated, lost, discarded, pending,
+ * spaces: cookie, events, flags, matched, delivered, conflated, lost, pending, discarded,
  * and the key or prefix. Events and flags are hexadecimal. In the key, spaces, backslashes and
  * bytes that are not printable ASCII become a backslash and three octal digits.
  *

@@ -125,8 +125,8 @@ static struct bytes unescape_octal(const char *text)
 }
 
 /*
- * An older module has no number of discarded events ahead of the pending ones. A key has
- * no space in it.
+ * An older module has no number of discarded events behind the pending ones. A key has no
+ * space in it.
  */
 static void read_subscription(struct open_file *file, const char *text)
 {
@@ -143,8 +143,7 @@ static void read_subscription(struct open_file *file, const char *text)
 	text += at + 1;
 	rest = strchr(text, ' ');
 	if (rest) {
-		books->discarded = books->pending;
-		books->pending = strtoull(text, NULL, 10);
+		books->discarded = strtoull(text, NULL, 10);
 		text = rest + 1;
 	}
 	sub.key = unescape_octal(text);
