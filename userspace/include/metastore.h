@@ -51,7 +51,8 @@
  *
  * An older module refuses a flag it lacks with EINVAL, and a function it lacks with
  * ENOTTY. It refuses a time to live, a timeout, a buffer for the previous value, or a
- * version to subscribe from with E2BIG. mstore_info() reports the features of the module: enum mstore_features.
+ * version to subscribe from with E2BIG. mstore_info() reports the features of the
+ * module: enum mstore_features.
  *
  * Further errors are listed at each function.
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A list of keys, or of keys with values: hides the kernel's cursor and the buffer that it fills. */
+/* A list of keys, perhaps with values: hides the kernel's cursor and the buffer it fills. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
