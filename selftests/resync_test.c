@@ -17,6 +17,9 @@
 
 #define PAGE		4096
 
+/* Too large for kmalloc() */
+#define LARGE		(5 << 20)
+
 /* A key and a value of one to eight bytes together: room for no more than one record */
 #define RECORD		56
 
@@ -809,6 +812,47 @@ TEST_F(resync, wakes_reader)
 	ASSERT_LT(0, reader.ret);
 	EXPECT_EQ(METASTORE_EVENT_SNAPSHOT, ev->type);
 	close(reader.fd);
+}
+
+/*
+ * A reader that is woken removes discarded events ahead of what it looks for. It must not
+ * do so in the state of a task that is about to sleep: to free a large value may sleep.
+ * Debug kernels complain.
+ */
+TEST_F(resync, sleeper_before_discarded)
+{
+	const struct metastore_create limits = {
+		.max_value = LARGE, .queue_bytes = 4 * LARGE, .max_bytes = 16 * LARGE,
+	};
+	char *large = calloc(1, LARGE), page[PAGE];
+	const struct metastore_event *ev = (void *)page;
+	int fd = ms_create(self->fd, O_RDWR, limits);
+	pid_t pid;
+
+	if (fd == -ENOSPC)
+		SKIP(return, "private_bytes is too small");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ms_queue_set_len(fd, 2));
+	ASSERT_EQ(0, follow(fd, "a", 0, 1));
+	ASSERT_EQ(0, follow(fd, "b", 0, 2));
+	pid = ms_fork_below();
+	if (!pid)
+		_exit(ms_read(fd, page, PAGE) < 0 || ev->type != METASTORE_EVENT_LOST ||
+		      ev->cookie != 2);
+	ASSERT_LE(0, pid);
+	ASSERT_TRUE(ms_asleep(pid));
+	/* It is woken by the first one, and gets the CPU only when this one sleeps */
+	ASSERT_EQ(0, ms_set(fd, "b", "1", NULL));
+	ASSERT_EQ(0, ms_setn(fd, "a", 1, large, LARGE, NULL));
+	ASSERT_EQ(0, discard(fd, "a", 0));
+	/* Now the queue alone has the large value; then that is the oldest */
+	ASSERT_EQ(0, ms_delete(fd, "a", NULL));
+	ASSERT_EQ(0, ms_set(fd, "b", "2", NULL));
+	EXPECT_EQ(0, discarded(fd));
+	EXPECT_EQ(0, ms_join(pid));
+	EXPECT_TRUE(queue_balances(fd));
+	close(fd);
+	free(large);
 }
 
 static void *read_on(void *arg)
