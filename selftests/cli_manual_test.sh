@@ -28,6 +28,7 @@ test_wait_for_a_service             mstore wait --timeout 30 service/web up || e
 test_follow_a_configuration         mstore sub --snapshot --exec '
 test_restart_or_tell_a_server       mstore sub --snapshot --restart --settle 1s --exec 'exec server' cfg users
 test_keep_a_copy                    mstore sub --snapshot --prefix --json net/ | my-program
+test_keep_a_copy_in_a_shell         declare -A door
 test_start_when_subscribed          exec {ready}< <(mstore sub --ready-fd 5 done 5>&1 >log)
 test_lose_nothing                   mstore sub --published --lossless job | slow-worker
 test_who_is_behind                  sudo mstore audit
@@ -405,6 +406,25 @@ test_follow_a_configuration()
 	expect 0 ''
 	run cat log
 	expect 0 $'reload app: rate=1\nreload app: rate=2\nreload app: rate=3\n'
+}
+
+three_lines()
+{
+	[[ $(wc -l <"$work/sub") == 3 ]]
+}
+
+test_keep_a_copy_in_a_shell()
+{
+	example
+	mstore set door/front open
+	start_text "$text"
+	await_line "$work/sub" '1 doors, open: open'
+	mstore set door/back open
+	await_line "$work/sub" '2 doors, open: open open'
+	mstore del door/front
+	await_that three_lines
+	interrupt_text
+	expect_out $'1 doors, open: open\n2 doors, open: open open\n1 doors, open: open\n'
 }
 
 # A server that reads its configuration when it starts, and when it is told to.
