@@ -9,7 +9,7 @@
 #define LONG		100000000ULL	/* ms that no test lasts */
 #define HEADER		(sizeof(struct metastore_list_entry) + \
 			 sizeof(struct metastore_list_details))
-#define LARGEST		(1 << 20)
+#define LARGEST		1048576
 
 FIXTURE(details)
 {
@@ -184,7 +184,7 @@ TEST_F(details, all_of_many)
 		memset(value, i, sizeof(value));
 		ASSERT_EQ(0, ms_setn(self->fd, &i, sizeof(i), value, length_of(i), NULL));
 	}
-	for (s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+	for (s = 0; s < ARRAY_SIZE(sizes); s++) {
 		struct metastore_list_entry *copy = (void *)(self->buf + LARGEST);
 
 		memset(seen, 0, sizeof(seen));

@@ -174,8 +174,8 @@ TEST_F_TIMEOUT(values, random_sizes, 120)
 	for (unsigned int round = 0; round < rounds; round++) {
 		unsigned int count = 1 + random_below(KEYS);
 
-		ASSERT_EQ(0, mstore_flush(self->values.store, NULL, 0, MSTORE_ANY_BUCKET, 0, NULL,
-					NULL));
+		ASSERT_EQ(0, mstore_flush(self->values.store, NULL, 0, MSTORE_ANY_BUCKET, 0,
+					  NULL, NULL));
 		for (unsigned int key = 0; key < count; key++)
 			ASSERT_EQ(0, put(&self->values, key, random_size(1 << 20)));
 		expect_all(_metadata, &self->values, count);

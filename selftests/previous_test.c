@@ -155,7 +155,7 @@ TEST_F(previous, of_any_length)
 
 	for (at = 0; at < sizeof(value); at++)
 		value[at] = at * 7 + at / 256;
-	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
 		struct metastore_previous previous = buffer(self->buf, lens[i]);
 		__u64 old, version = POISON64;
 
@@ -462,7 +462,8 @@ TEST_F(keep, leaves_the_end)
 	ASSERT_EQ(0, ms_set_ttl(self->fd, "k", "0", 300, NULL));
 	ASSERT_EQ(0, ms_subscribe(self->fd, "k", METASTORE_EVENT_DELETED, 1));
 	for (i = 0; i < 100; i++) {
-		ASSERT_EQ(0, keep(self->fd, i % 2 ? METASTORE_IOC_SET : METASTORE_IOC_PUBLISH, "1"));
+		ASSERT_EQ(0, keep(self->fd,
+				  i % 2 ? METASTORE_IOC_SET : METASTORE_IOC_PUBLISH, "1"));
 		ASSERT_GE(300, ttl_of(self->fd, "k"));
 		ASSERT_LT(0, ttl_of(self->fd, "k"));
 	}

@@ -122,7 +122,7 @@ struct ioctl_list_header {
 	struct metastore_list_details details;
 };
 
-static_assert(METASTORE_LIST_MIN >= sizeof(struct ioctl_list_header) + METASTORE_KEY_MAX);
+static_assert(sizeof(struct ioctl_list_header) + METASTORE_KEY_MAX <= METASTORE_LIST_MIN);
 
 static void ioctl_fill_header(struct ioctl_list_header *header, const struct metastore_file *file,
 			      const struct metastore_value *value)
