@@ -21,6 +21,7 @@ print_start()
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -64,6 +65,35 @@ static long atol_late(const char *text)
 		exit(1);
 	unsetenv("late");
 	return atol(text);
+}
+
+/* A table of keys and values, as the number of its rows and the last change. */
+static int rows;
+static char last[600];
+
+static void draw_table(void)
+{
+	printf("%d rows, %s\n", rows, last);
+}
+
+static void set_row(const struct mstore_follow *follow)
+{
+	const char *key, *value;
+	size_t key_len, value_len;
+
+	key = mstore_follow_key(follow, &key_len);
+	value = mstore_follow_value(follow, &value_len);
+	snprintf(last, sizeof(last), "%.*s=%.*s", (int)key_len, key, (int)value_len, value);
+	rows++;
+}
+
+static void remove_row(const struct mstore_follow *follow)
+{
+	size_t len;
+	const char *key = mstore_follow_key(follow, &len);
+
+	snprintf(last, sizeof(last), "%.*s gone", (int)len, key);
+	rows--;
 }
 
 static uint64_t version_of(const char *key)
@@ -289,6 +319,20 @@ test_subscribe_and_read()
 	end_sub
 	# The end of the snapshot has no value; a deletion has the one that it removed.
 	expect_out $'1\n\n2\n3\n2\n'
+}
+
+test_follow()
+{
+	mstore set net/a 1
+	mstore set other 1
+	start "$work/fragments" mstore_follow_3_2
+	await_line "$work/sub" '1 rows, net/a=1'
+	mstore set net/b 2
+	await_line "$work/sub" '2 rows, net/b=2'
+	mstore del net/a
+	await_line "$work/sub" '1 rows, net/a gone'
+	kill "$sub"
+	end_sub
 }
 
 test_lossless_queue()
