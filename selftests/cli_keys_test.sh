@@ -196,20 +196,6 @@ test_list_in_order()
 	seq -f 'n/%05.0f' 0 2999 | cmp - "$out"
 }
 
-test_long_list_is_aligned()
-{
-	local version
-
-	mstore set a 1
-	mstore set bb 55555
-	run mstore stat bb
-	version=$(sed -n 's/^version: //p' "$out")
-	run mstore ls -l b
-	expect 0 "$(printf '%10d %20s bb' 5 "$version")"$'\n'
-	run sh -c 'mstore ls -l | awk "{ print length(\$0) - length(\$3) }" | sort -u | wc -l'
-	expect 0 $'1\n'
-}
-
 test_list_of_one_bucket()
 {
 	local bucket

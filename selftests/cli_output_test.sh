@@ -223,7 +223,7 @@ test_forms_of_output_exclude_each_other()
 	expect_excluded --json -0 get --json -0 k
 	expect_excluded --raw --json get --json --raw k
 	expect_excluded --version -0 get --null --version k
-	expect_excluded -l --json ls -l --json
+	expect_excluded -l -0 ls -l -0
 	expect_excluded --json -0 ls --null --json
 	expect_excluded --json --count pub --count --json k 2
 	expect_excluded --raw -0 wait --raw -0 k

@@ -478,6 +478,7 @@ access_table="
 read get a
 read ls
 read ls --sort
+read ls --long
 read stat a
 read subs a
 read bucket a
@@ -493,7 +494,11 @@ read get\x20a\n batch --atomic
 write set b 1
 write pub b 1
 write pub --wait b 1
+both set --print b 1
+write set --keep-ttl b 1
 write del a
+both del --print a
+both incr limited
 write touch --ttl 100 limited
 write hold b 1 -- true
 write flush a
@@ -502,6 +507,8 @@ write private -- true
 write private -- mstore ls
 write set\x20b\x201\npub\x20b\x202\ndel\x20b\n batch
 write set\x20b\x201\n batch --atomic
+both set\x20--print\x20b\x201\n batch
+both del\x20--print\x20a\n batch --atomic
 both lock b -- true
 both update a -- cat
 both load --replace --partial none/

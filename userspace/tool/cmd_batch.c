@@ -25,12 +25,20 @@ static const struct tool_option options[] = {
 
 static const struct tool_option no_options[] = { { } };
 
-static const struct tool_option delete_options[] = { OPTION_IF_VERSION, OPTION_STEAL, { } };
+static const struct tool_option delete_options[] = {
+	OPTION_PRINT(""), OPTION_IF_VERSION, OPTION_STEAL, { }
+};
 
 static const struct tool_option touch_options[] = { OPTION_TTL, OPTION_IF_VERSION, { } };
 
-static const struct tool_option write_options[] = {
-	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL, { }
+static const struct tool_option publish_options[] = {
+	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_TTL,
+	OPTION_KEEP_TTL, { }
+};
+
+static const struct tool_option set_options[] = {
+	OPTION_PRINT(""), OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL,
+	OPTION_TTL, OPTION_KEEP_TTL, { }
 };
 
 /* The commands that a line may have: those of the tool by the same names. */
@@ -41,8 +49,8 @@ static const struct line_command {
 	bool valued;
 } line_commands[] = {
 	{ &cmd_get, OP_GET, no_options, false },
-	{ &cmd_set, OP_SET, write_options, true },
-	{ &cmd_pub, OP_PUBLISH, write_options, true },
+	{ &cmd_set, OP_SET, set_options, true },
+	{ &cmd_pub, OP_PUBLISH, publish_options, true },
 	{ &cmd_del, OP_DELETE, delete_options, false },
 	{ &cmd_touch, OP_TOUCH, touch_options, false },
 };
@@ -59,6 +67,9 @@ static const struct line_command *find_line_command(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(line_commands); i++)
 		if (!strcmp(line_commands[i].cmd->name, name))
 			return &line_commands[i];
+	/* It reads and writes, and begins anew where another writer was faster. */
+	if (!strcmp(name, cmd_incr.name))
+		die_usage(&cmd_batch, "incr is no single operation: run mstore incr by itself");
 	die_usage(&cmd_batch, "'%s': must be get, set, pub, del or touch", name);
 }
 
@@ -104,6 +115,7 @@ static void parse_words(struct operation *op, struct bytes line, int count, char
 	const struct command *cmd = command->cmd;
 
 	memset(&settings.write, 0, sizeof(settings.write));
+	settings.print = false;
 	optind = 0;
 	next_line_option(cmd, count, words, command->options);
 	if (command->kind == OP_TOUCH)
@@ -113,6 +125,7 @@ static void parse_words(struct operation *op, struct bytes line, int count, char
 		.kind = command->kind,
 		.key = operand_key(cmd, words[optind]),
 		.options = settings.write,
+		.tells = settings.print,
 		.line = settings.line,
 	};
 	if (command->valued)
@@ -144,8 +157,12 @@ static int print_done(const struct operation *op)
 		print_json_result(op);
 	if (op->error)
 		return operation_failed(op);
-	if (op->kind == OP_GET && !settings.json)
+	if (settings.json)
+		return STATUS_YES;
+	if (op->kind == OP_GET)
 		print_pair(op->key, op->value);
+	else if (op->tells && op->previous.version)
+		print_pair(op->key, previous_value(op));
 	return STATUS_YES;
 }
 
@@ -153,7 +170,9 @@ static int needed_access(const struct operation *op)
 {
 	if (op->kind == OP_GET)
 		return MSTORE_READ;
-	return settings.held ? 0 : MSTORE_WRITE;
+	if (settings.held)
+		return 0;
+	return op->tells ? MSTORE_RDWR : MSTORE_WRITE;
 }
 
 /* Opens the store for no more than the operations so far do. */
@@ -256,6 +275,7 @@ const struct command cmd_batch = {
 	.options = options,
 	.notes = "\nLines: get KEY, set [OPTION...] KEY VALUE, pub [OPTION...] KEY VALUE,\n"
 		"del [OPTION...] KEY, touch --ttl TIME [OPTION...] KEY. The options are the\n"
-		"conditions of these commands. KEY and VALUE have escapes, as with -e. VALUE\n"
+		"conditions of these commands, --ttl and --keep-ttl, and --print of set and\n"
+		"del, which prints KEY VALUE. KEY and VALUE have escapes, as with -e. VALUE\n"
 		"extends to the end of the line.\n\n",
 };

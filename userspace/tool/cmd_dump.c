@@ -7,7 +7,6 @@
 #include "commands.h"
 #include "error.h"
 #include "json.h"
-#include "operation.h"
 #include "output.h"
 #include "selection.h"
 #include "store.h"
@@ -21,29 +20,43 @@ static uint64_t dumped;
 static bool to_terminal;	/* the lines themselves show that it goes on */
 
 /* Owned keys would come back without their owner: they are left out. */
-static int print_line(const struct operation *op)
+static void print_line(const struct mstore_list *list)
 {
+	struct mstore_value_info info;
+	struct bytes key, value;
 	json_t *object;
 
-	/* It went since it was listed. */
-	if (op->error == ENOENT)
-		return STATUS_YES;
-	if (op->error) {
-		progress_end();
-		key_failed(op->key, op->error);
-	}
-	if (op->owned)
-		return STATUS_YES;
+	key.data = mstore_list_key(list, &key.len);
+	mstore_list_info(list, &info);
+	if (info.owner != MSTORE_OWNER_NONE || !is_selected(key))
+		return;
+	value.data = mstore_list_value(list, &value.len);
 	object = object_new();
-	object_bytes(object, "key", op->key);
-	object_bytes(object, "value", op->value);
-	if (op->ttl_ms)
-		object_number(object, "ttl_ms", op->ttl_ms);
+	object_bytes(object, "key", key);
+	object_bytes(object, "value", value);
+	if (info.ttl_ms)
+		object_number(object, "ttl_ms", info.ttl_ms);
 	object_print(object);
 	dumped++;
 	if (!to_terminal)
 		progress("dump", dumped);
-	return STATUS_YES;
+}
+
+static void print_lines(struct mstore *store, struct bytes prefix)
+{
+	struct mstore_list *list = mstore_list_values_new(store, prefix.data, prefix.len,
+							  MSTORE_ANY_BUCKET);
+	int more;
+
+	if (!list)
+		call_failed("memory", errno);
+	while ((more = mstore_list_next(list)) > 0)
+		print_line(list);
+	if (more < 0) {
+		progress_end();
+		call_failed(store_path(), errno);
+	}
+	mstore_list_free(list);
 }
 
 /*
@@ -67,16 +80,15 @@ static void print_end(void)
 
 static int dump(int argc, char **argv)
 {
-	static const struct operation get = { .kind = OP_GET };
 	struct mstore *store;
 
 	next_option(&cmd_dump, argc, argv);
 	select_prefixes(&cmd_dump, argc, argv);
 	to_terminal = isatty(STDOUT_FILENO);
 	store = open_store(MSTORE_READ);
+	want_feature(store, MSTORE_FEATURE_DETAILS);
 	for (int i = 0; i < selection.count; i++)
-		run_listed(store, selection.prefixes[i], MSTORE_ANY_BUCKET, &get, is_selected,
-			   print_line);
+		print_lines(store, selection.prefixes[i]);
 	progress_end();
 	print_end();
 	mstore_close(store);

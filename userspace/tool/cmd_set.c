@@ -13,8 +13,11 @@
 enum { OPT_COUNT = OPT_OWN, OPT_WAIT };
 
 static const struct tool_option set_options[] = {
-	OPTION_FILE, OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_HELD,
-	OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_FILE,
+	OPTION_PRINT("print the value that was replaced; nothing if there\nwas none"),
+	OPTION_PRINT_RAW, OPTION_NULL,
+	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_HELD,
+	OPTION_TTL, OPTION_KEEP_TTL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static const struct tool_option pub_options[] = {
@@ -24,21 +27,25 @@ static const struct tool_option pub_options[] = {
 	  "wait until all lossless queues have room; after TIME\n"
 	  "end with status 124" },
 	OPTION_CREATE, OPTION_REPLACE, OPTION_IF_VERSION, OPTION_STEAL, OPTION_HELD,
-	OPTION_TTL, OPTION_JSON, OPTION_ESCAPED, { }
+	OPTION_TTL, OPTION_KEEP_TTL, OPTION_JSON, OPTION_ESCAPED, { }
 };
 
 static int write_key(const struct command *cmd, enum operation_kind kind, int argc, char **argv,
 		     bool count)
 {
-	struct operation op = { .kind = kind, .options = settings.write };
+	struct operation op = {
+		.kind = kind, .options = settings.write, .tells = settings.print,
+	};
 	struct mstore *store;
 
 	want_one_form(cmd, (const struct form[]){
 		{ "--json", settings.json }, { "--count", count }, { }
 	});
+	want_print(cmd);
 	want_operands(cmd, argc, argv, value_operands());
 	op.key = operand_key(cmd, argv[optind]);
-	store = open_store(MSTORE_WRITE);
+	store = open_store(settings.print ? MSTORE_RDWR : MSTORE_WRITE);
+	want_changes(store);
 	op.value = operand_value(cmd, store, argv[optind + 1]);
 	if (settings.held)
 		run_held(&op);
@@ -53,6 +60,8 @@ static int write_key(const struct command *cmd, enum operation_kind kind, int ar
 		buffer_format(&out, "%d\n", op.queues);
 	if (settings.json)
 		print_json_result(&op);
+	else if (op.tells && op.previous.version)
+		print_value(previous_value(&op));
 	return STATUS_YES;
 }
 

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "clock.h"
 #include "commands.h"
 #include "error.h"
 #include "held.h"
@@ -55,19 +54,18 @@ static int filter(char **command, struct mstore *store, struct bytes before, str
 }
 
 /*
- * Writes the value if the key still is as @get found it. It keeps the rest of its time to
- * live, unless another one is asked for.
+ * Writes the value if the key still is as @get found it. Its time to live stays, unless
+ * another one is asked for; a value without one does not count as one that has it.
  */
-static int write_back(struct mstore *store, struct operation *set, const struct operation *get,
-		      uint64_t end)
+static int write_back(struct mstore *store, struct operation *set, const struct operation *get)
 {
-	uint64_t now = now_ns(CLOCK_BOOTTIME);
-
 	set->options = settings.write;
 	set->options.flags |= MSTORE_IF_VERSION;
 	set->options.version = get->version;
-	if (get->ttl_ms && !set->options.ttl_ms)
-		set->options.ttl_ms = end > now ? (end - now + NS_PER_MS - 1) / NS_PER_MS : 1;
+	if (get->ttl_ms && !set->options.ttl_ms) {
+		want_feature(store, MSTORE_FEATURE_PREVIOUS);
+		set->options.flags |= MSTORE_KEEP_TTL;
+	}
 	if (settings.held)
 		run_held(set);
 	else
@@ -79,7 +77,6 @@ static int write_back(struct mstore *store, struct operation *set, const struct 
 static int try_until_unchanged(struct mstore *store, struct operation *set, char **command)
 {
 	struct operation get;
-	uint64_t end;
 	int status;
 
 	do {
@@ -88,11 +85,10 @@ static int try_until_unchanged(struct mstore *store, struct operation *set, char
 		run_operation(store, &get);
 		if (get.error && get.error != ENOENT)
 			return operation_failed(&get);
-		end = now_ns(CLOCK_BOOTTIME) + get.ttl_ms * NS_PER_MS;
 		status = filter(command, store, get.value, &set->value);
 		if (status)
 			return status;
-	} while (write_back(store, set, &get, end) == ESTALE);
+	} while (write_back(store, set, &get) == ESTALE);
 	return set->error ? operation_failed(set) : STATUS_YES;
 }
 

@@ -11,6 +11,7 @@ extern const struct command cmd_del;
 extern const struct command cmd_touch;
 extern const struct command cmd_pub;
 extern const struct command cmd_update;
+extern const struct command cmd_incr;
 extern const struct command cmd_batch;
 extern const struct command cmd_sub;
 extern const struct command cmd_monitor;

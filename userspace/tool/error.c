@@ -26,6 +26,8 @@ const char *reason(int error)
 		return "the store is full (see mstore info)";
 	case EMSGSIZE:
 		return "the value is too long (see 'longest value' of mstore info)";
+	case EBADMSG:
+		return "the value is no number of 64 bits in decimal";
 	case ENOBUFS:
 		return "too many subscriptions, or no room in the queue (see mstore info)";
 	case EAGAIN:

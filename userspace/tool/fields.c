@@ -16,21 +16,27 @@ void number_field(const char *name, uint64_t number)
 }
 
 /* `64 KiB`, `1.5 GiB`: one digit behind the point unless it is a whole number. */
-void size_field(const char *name, uint64_t bytes)
+void add_size(struct buffer *buf, uint64_t bytes)
 {
 	const char *prefix = "KMGTPE";
 	unsigned long long unit = 1024, rest;
 
 	if (bytes < unit) {
-		buffer_format(&out, "%s: %d byte%s", name, (int)bytes, bytes == 1 ? "" : "s");
-		return out_end();
+		buffer_format(buf, "%d byte%s", (int)bytes, bytes == 1 ? "" : "s");
+		return;
 	}
 	for (; bytes / unit >= 1024; unit *= 1024)
 		prefix++;
 	rest = bytes % unit;
-	buffer_format(&out, "%s: %llu", name, bytes / unit);
+	buffer_format(buf, "%llu", bytes / unit);
 	if (rest)
-		buffer_format(&out, ".%llu", rest / (unit / 1024) * 10 / 1024);
-	buffer_format(&out, " %ciB", *prefix);
+		buffer_format(buf, ".%llu", rest / (unit / 1024) * 10 / 1024);
+	buffer_format(buf, " %ciB", *prefix);
+}
+
+void size_field(const char *name, uint64_t bytes)
+{
+	buffer_format(&out, "%s: ", name);
+	add_size(&out, bytes);
 	out_end();
 }

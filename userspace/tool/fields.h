@@ -3,10 +3,11 @@
 #ifndef MSTORE_TOOL_FIELDS_H
 #define MSTORE_TOOL_FIELDS_H
 
-#include "tool.h"
+#include "output.h"
 
 void text_field(const char *name, const char *text);
 void number_field(const char *name, uint64_t number);
+void add_size(struct buffer *buf, uint64_t bytes);
 void size_field(const char *name, uint64_t bytes);
 
 #endif

@@ -111,15 +111,19 @@ void run_held(struct operation *op)
 {
 	char *rest = held_list();
 	struct mstore *store;
+	int fd;
 
 	set_owned(op);
 	do {
-		store = open_held(strtol(rest, &rest, 10));
+		fd = strtol(rest, &rest, 10);
+		store = open_held(fd);
 		if (op->options.flags & MSTORE_WAIT)
 			run_with_wait(store, op);
 		else
 			run_operation(store, op);
 		mstore_close(store);
+		if (op->error == EBADF)
+			die_held(fd, "hold opened it to write alone; --print would read");
 	} while (op->error == EBUSY && *rest == ' ');
 }
 
@@ -134,6 +138,7 @@ int run_held_keys(const struct command *cmd, enum operation_kind kind, int argc,
 			.kind = kind,
 			.key = operand_key(cmd, argv[optind]),
 			.options = settings.write,
+			.tells = settings.print,
 		};
 
 		run_held(&op);

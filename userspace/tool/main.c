@@ -24,6 +24,7 @@ static const struct command *const commands[] = {
 	&cmd_touch,
 	&cmd_pub,
 	&cmd_update,
+	&cmd_incr,
 	&cmd_batch,
 	&cmd_sub,
 	&cmd_monitor,

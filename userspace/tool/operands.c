@@ -178,6 +178,16 @@ void want_ttl(const struct command *cmd)
 		die_usage(cmd, "--ttl is missing");
 }
 
+/* The forms of output are for what --print prints, and there is one for it. */
+void want_print(const struct command *cmd)
+{
+	if (!settings.print && (settings.raw || settings.null))
+		die_usage(cmd, "%s needs --print", settings.raw ? "--raw" : "-0");
+	want_one_form(cmd, (const struct form[]){
+		{ "--raw", settings.raw }, { "-0", settings.null }, { "--json", settings.json }, { }
+	});
+}
+
 /* The operands of a command that stores a value, for want_operands(). */
 const char *value_operands(void)
 {

@@ -15,8 +15,9 @@
 #include "text.h"
 
 /*
- * Each get has room for the longest value: a batch cannot be repeated because a
- * value was longer than expected. The kernel gives memory only to what is used.
+ * Each get has room for the longest value, and so has each change that tells the previous
+ * one: a batch cannot be repeated because a value was longer than expected. The kernel
+ * gives memory only to what is used.
  */
 #define ROOM_MAX	(64UL << 20)
 
@@ -40,9 +41,15 @@ static bool is_get(const struct operation *op)
 	return op->kind == OP_GET;
 }
 
+/* Does the kernel write a value for it? */
+static bool needs_room(const struct operation *op)
+{
+	return is_get(op) || op->tells;
+}
+
 /*
  * How many of the operations go into one call, all of them if they are to be
- * done at one moment, and how much room their gets need.
+ * done at one moment, and how much room they need.
  */
 static size_t fitting(struct mstore *store, const struct operation *ops, size_t count, int flags,
 		      size_t *room)
@@ -51,7 +58,7 @@ static size_t fitting(struct mstore *store, const struct operation *ops, size_t 
 
 	*room = 0;
 	for (n = 0; n < count && n < MSTORE_BATCH_MAX; n++) {
-		if (!is_get(&ops[n]))
+		if (!needs_room(&ops[n]))
 			continue;
 		if (*room && *room + longest_value(store) > ROOM_MAX && !flags)
 			break;
@@ -92,6 +99,17 @@ static void collect_result(struct operation *op, const struct mstore_batch *batc
 	op->owned = mstore_batch_owner(batch, index) != MSTORE_OWNER_NONE;
 }
 
+/* Where the kernel is to write the value. */
+static void set_room(struct operation *op, char *room, size_t size)
+{
+	if (is_get(op)) {
+		op->value = (struct bytes){ room, size };
+		return;
+	}
+	op->previous = (struct mstore_previous){ .buffer = room, .size = size };
+	op->options.previous = &op->previous;
+}
+
 /* If the call itself fails, each result has the reason. */
 static void run_call(struct mstore *store, struct operation *ops, size_t count, char *room,
 		     int flags)
@@ -104,9 +122,9 @@ static void run_call(struct mstore *store, struct operation *ops, size_t count, 
 		call_failed("memory", errno);
 	mstore_batch_clear(batch);
 	for (size_t i = 0; i < count; i++) {
-		if (is_get(&ops[i])) {
-			ops[i].value = (struct bytes){ room, longest_value(store) };
-			room += ops[i].value.len;
+		if (needs_room(&ops[i])) {
+			set_room(&ops[i], room, longest_value(store));
+			room += longest_value(store);
 		}
 		if (add_operation(batch, &ops[i]) < 0)
 			call_failed("batch", errno);
@@ -164,6 +182,7 @@ int run_keys(const struct command *cmd, struct mstore *store, enum operation_kin
 		ops[i].kind = kind;
 		ops[i].key = operand_key(cmd, argv[optind + i]);
 		ops[i].options = settings.write;
+		ops[i].tells = settings.print;
 	}
 	status = run_operations(store, ops, count, 0, done);
 	free(ops);
@@ -275,6 +294,18 @@ void report_left(const char *command, uint64_t left)
 		       (unsigned long long)left, left == 1 ? "" : "s", left == 1 ? "it" : "them");
 }
 
+struct bytes previous_value(const struct operation *op)
+{
+	return (struct bytes){ op->previous.buffer, op->previous.size };
+}
+
+/* Ends if the settings ask for what only a newer module does. */
+void want_changes(struct mstore *store)
+{
+	if (settings.print || settings.write.flags & MSTORE_KEEP_TTL)
+		want_feature(store, MSTORE_FEATURE_PREVIOUS);
+}
+
 /* The only value needs no escapes: all up to the last newline is the value. */
 void print_value(struct bytes value)
 {
@@ -303,6 +334,9 @@ static void add_success(json_t *object, const struct operation *op)
 		object_number(object, "ttl_ms", op->ttl_ms);
 	if (op->owned)
 		object_flag(object, "owned");
+	if (op->tells && op->previous.version)
+		object_bytes(object, op->kind == OP_DELETE ? "value" : "previous",
+			     previous_value(op));
 	if (op->kind == OP_PUBLISH)
 		object_number(object, "queues", op->queues);
 }

@@ -247,6 +247,12 @@ static void set_condition(const struct command *cmd, int flag)
 	settings.write.flags |= flag;
 }
 
+static void want_one_end(const struct command *cmd)
+{
+	if (settings.write.ttl_ms && settings.write.flags & MSTORE_KEEP_TTL)
+		die_usage(cmd, "only one of --ttl and --keep-ttl can be given");
+}
+
 static void add_exception(const char *text)
 {
 	size_t size = (settings.except_count + 1) * sizeof(*settings.except);
@@ -328,6 +334,14 @@ static bool shared_option(const struct command *cmd, int option)
 		return true;
 	case OPT_TTL:
 		write->ttl_ms = parse_duration(cmd, "--ttl", optarg, 1, MSTORE_TTL_MAX);
+		want_one_end(cmd);
+		return true;
+	case OPT_KEEP_TTL:
+		write->flags |= MSTORE_KEEP_TTL;
+		want_one_end(cmd);
+		return true;
+	case OPT_PRINT:
+		settings.print = true;
 		return true;
 	case OPT_EXCEPT:
 		add_exception(optarg);

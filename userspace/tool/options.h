@@ -54,6 +54,8 @@ enum {
 	OPT_BUCKET,
 	OPT_HELD,
 	OPT_EXCEPT,
+	OPT_KEEP_TTL,
+	OPT_PRINT,
 	OPT_OWN,
 };
 
@@ -72,6 +74,10 @@ enum {
 	{ OPT_STEAL, "steal", NULL, "even if another open file owns the key" }
 #define OPTION_TTL \
 	{ OPT_TTL, "ttl", "TIME", "the value expires after TIME, such as 500ms or 2h" }
+#define OPTION_KEEP_TTL \
+	{ OPT_KEEP_TTL, "keep-ttl", NULL, "the value expires when the previous one would have" }
+#define OPTION_PRINT(help)	{ OPT_PRINT, "print", NULL, help }
+#define OPTION_PRINT_RAW	{ OPT_RAW, "raw", NULL, "print it without a newline" }
 #define OPTION_HELD \
 	{ OPT_HELD, "held", NULL, \
 	  "write as the owner: through the open file of the\n" \
@@ -101,6 +107,7 @@ struct bytes operand_bytes(const struct command *cmd, const char *text);
 struct bytes operand_key(const struct command *cmd, const char *text);
 struct bytes operand_prefix(const struct command *cmd, const char *text);
 const char *value_operands(void);
+void want_print(const struct command *cmd);
 void want_ttl(const struct command *cmd);
 char **operand_command(const struct command *cmd, int argc, char **argv, const char *names);
 

@@ -16,6 +16,7 @@
  * @raw:	values are printed or taken exactly, without adding or dropping a newline
  * @file:	the value is in this file, NULL: it is an operand
  * @write:	condition, owner and time to live of a write
+ * @print:	print the value that is replaced or removed
  * @held:	it goes through the open file of the hold or lock around this command
  * @except:	prefixes of keys to leave out, as they were typed
  * @except_count: number of @except
@@ -33,6 +34,7 @@ struct settings {
 	bool raw;
 	const char *file;
 	struct mstore_options write;
+	bool print;
 	bool held;
 	const char **except;
 	int except_count;
