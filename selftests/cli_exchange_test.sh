@@ -101,10 +101,14 @@ test_set_prints_what_it_replaces()
 	expect 2 '' 'mstore: pub: unknown option --print*'
 }
 
+# The open file of lock can read, that of hold cannot.
 test_held_key_is_printed_too()
 {
-	run mstore hold k 1 -- sh -c 'mstore set --held --print k 2; mstore del --held --print k'
-	expect 0 $'1\n2\n'
+	run mstore lock k -- sh -c 'mstore set --held k 1; mstore set --held --print k 2; mstore del --held --print k'
+	expect_status 0
+	expect_out $'1\n2\n'
+	run mstore hold k 1 -- mstore set --held --print k 2
+	expect 3 '' 'mstore: --held: fd:*: hold opened it to write alone; --print would read'
 }
 
 # Each value that was stored is printed by one of them.
@@ -219,11 +223,14 @@ test_what_is_no_number()
 
 test_number_keeps_what_it_has()
 {
-	mstore incr --ttl 1h n
-	mstore incr --ttl 3h n
+	run mstore incr --ttl 1h n
+	expect 0 $'1\n'
+	run mstore incr --ttl 3h n
+	expect 0 $'2\n'
 	run ttl_of n
 	expect_between "$(<"$out")" 3500000 3600000
-	mstore incr n
+	run mstore incr n
+	expect 0 $'3\n'
 	run ttl_of n
 	expect_between "$(<"$out")" 3500000 3600000
 	run mstore hold k 1 -- mstore incr k
@@ -281,7 +288,7 @@ test_long_list_tells_all()
      2 KiB        - -    
     1 byte        - yes  " ]] || fail 'the columns differ'
 	[[ $(awk '{ print $NF }' "$out") == $'KEY\na\nbb\nc\nd' ]] || fail 'the keys differ'
-	[[ $(cut -c 68- "$out") == $'KEY\na\nbb\nc\nd' ]] || fail 'the keys are not aligned'
+	[[ $(cut -c 69- "$out") == $'KEY\na\nbb\nc\nd' ]] || fail 'the keys are not aligned'
 	grep -q "[0-9]/root  *$(date -u +%Y)-[0-9-]*T[0-9:]*Z a$" "$out"
 	run mstore hold d 1 -- mstore ls -l --json --sort
 	expect_json "o['key'] == 'a' and o['size'] == 5 and 3500000 < o['ttl_ms'] <= 3600000" \
@@ -293,4 +300,5 @@ test_long_list_tells_all()
 	expect_status 2
 }
 
+start_json
 run_tests

@@ -187,8 +187,8 @@ test_list_in_order()
 	expect_json "o['key'] == 'a' and o['size'] == 1 and int(o['version']) > 0" \
 		"o['key'] == 'aa'" "o['key'] == 'ab'"
 	run mstore ls --sort -l a
-	expect_lines 3
-	expect_line ' +1 +[0-9]+ ab'
+	expect_lines 4
+	expect_line ' +1 byte .* ab'
 	run mstore ls --sort nothing
 	expect 0 ''
 	seq -f 'set n/%05.0f 1' 0 2999 | sort -R | mstore batch

@@ -248,8 +248,8 @@ test_unknown_options()
 		run mstore "$command" -Z k v
 		expect 2 '' "mstore: $command: unknown option -Z*"
 	done
-	run mstore set -0 k v
-	expect 2 '' 'mstore: set: unknown option -0*'
+	run mstore touch -0 --ttl 1s k
+	expect 2 '' 'mstore: touch: unknown option -0*'
 	run mstore sub --timeout
 	expect 2 '' 'mstore: sub: option --timeout needs a value*'
 	run mstore ls

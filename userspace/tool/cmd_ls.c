@@ -20,7 +20,7 @@ enum { OPT_SORT = OPT_OWN };
 static const struct tool_option options[] = {
 	{ 'l', "long", NULL,
 	  "print size, rest of the time to live, owner, writer\n"
-	  "and time before each key; with --json exactly" },
+	  "and time before each key" },
 	{ OPT_SORT, "sort", NULL, "sort by the bytes of the keys" },
 	OPTION_EXCEPT, OPTION_BUCKET,
 	OPTION_NULL, OPTION_JSON, OPTION_ESCAPED, { }
