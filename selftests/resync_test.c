@@ -592,11 +592,11 @@ TEST_F(resync, other_limits)
 	/* The ring gets an index */
 	ASSERT_EQ(0, follow(self->fd, "c", PREFIX | LATEST, 3));
 	ASSERT_EQ(0, ms_set(self->fd, "a", "5", NULL));
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "0");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT, .cookie = 1, .key = "a",
 		     .value = "5");
-	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "1");
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "0");
 	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SNAPSHOT_END, .cookie = 1);
+	EXPECT_EVENT(&self->r, .type = METASTORE_EVENT_SET, .cookie = 2, .key = "b", .value = "1");
 	EXPECT_TRUE(ms_silent(self->fd));
 	EXPECT_EQ(5, discarded(self->fd));
 	ASSERT_EQ(0, ms_queue_set_len(self->fd, 9));

@@ -1854,7 +1854,7 @@ int mstore_follow_add(struct mstore_follow *follow, const void *key, size_t key_
  * @MSTORE_FOLLOW_DELETED: a key whose value was told has none any more
  * @MSTORE_FOLLOW_IN_STEP: all that was in the store at some moment, not before the end of
  *		the last snapshot, has been told: of each key the value of that moment, or a
- *		newer one. Told once after mstore_follow_add() and once after each recovery
+ *		newer one. With MSTORE_FOLLOW_EACH never within an atomic batch. Told once after mstore_follow_add() and once after each recovery
  */
 enum mstore_follow_type {
 	MSTORE_FOLLOW_VALUE	= 1,

@@ -52,7 +52,9 @@ struct topic {
  * @flushed:	whether subscriptions may have been removed
  * @in_step:	whether it has told so
  * @settling:	whether it will do so after @behind more events
- * @behind:	events that waited when the last snapshot ended
+ * @behind:	events that waited when the last snapshot ended, those included that were
+ *		discarded behind others and will not be read
+ * @in_batch:	whether the next event is of the same atomic batch
  * @key:	key that is told now
  * @key_len:	length of @key
  * @version:	its version
@@ -74,6 +76,7 @@ struct mstore_follow {
 	bool in_step;
 	bool settling;
 	uint64_t behind;
+	bool in_batch;
 	const char *key;
 	size_t key_len;
 	uint64_t version;
@@ -387,6 +390,21 @@ static bool was_pending(const struct mstore_event *event)
 	return mstore_event_type(event) & (EVENTS_ALL | MSTORE_EVENT_SNAPSHOT);
 }
 
+/* Whether the copy is in step now. Within an atomic batch it is not. */
+static bool has_settled(const struct mstore_follow *follow)
+{
+	return follow->settling && !follow->behind && !follow->in_batch;
+}
+
+static void note_done(struct mstore_follow *follow, const struct mstore_event *event)
+{
+	follow->at = event;
+	follow->in_batch = follow->flags & MSTORE_FOLLOW_EACH &&
+			   mstore_event_flags(event) & MSTORE_EVENT_F_MORE;
+	if (follow->settling && follow->behind && was_pending(event))
+		follow->behind--;
+}
+
 /* Tells of what was read. Returns as handle_event(), 0: all is done. */
 static int handle_events(struct mstore_follow *follow)
 {
@@ -396,7 +414,7 @@ static int handle_events(struct mstore_follow *follow)
 	for (;;) {
 		if (follow->gone)
 			return tell_gone(follow);
-		if (follow->settling && !follow->behind)
+		if (has_settled(follow))
 			return tell_in_step(follow);
 		event = mstore_event_next(follow->events, follow->at);
 		if (!event)
@@ -404,9 +422,7 @@ static int handle_events(struct mstore_follow *follow)
 		ret = handle_event(follow, event);
 		if (ret < 0)
 			return -1;
-		follow->at = event;
-		if (follow->settling && was_pending(event))
-			follow->behind--;
+		note_done(follow, event);
 		if (ret)
 			return ret;
 	}
@@ -523,8 +539,8 @@ static int read_more(struct mstore_follow *follow, int timeout_ms, int64_t end)
 	if (errno != EAGAIN)
 		return -1;
 	if (follow->settling) {
-		/* Discarded events counted, too. */
 		follow->behind = 0;
+		follow->in_batch = false;
 		return 1;
 	}
 	if (timeout_ms > 0) {
@@ -547,7 +563,7 @@ static int follow_on(struct mstore_follow *follow, int timeout_ms)
 			return ret;
 		if (recover(follow) || settle(follow))
 			return -1;
-		if (follow->settling && !follow->behind)
+		if (has_settled(follow))
 			continue;
 		if (!end)
 			end = now_ms() + (timeout_ms ? timeout_ms + 1 : SILENT_MS);
