@@ -230,6 +230,28 @@ TEST_F(store, previous_in_batch)
 
 /* Take and swap */
 
+/* It is refused for its buffer: what it was to store is no answer */
+TEST_F(store, previous_too_long_in_batch)
+{
+	struct mstore_batch *batch = mstore_batch_new();
+	char buffer[2];
+	struct mstore_previous previous = { .buffer = buffer, .size = sizeof(buffer) };
+	const struct mstore_options options = {
+		.flags = MSTORE_STEAL, .version = 7, .previous = &previous,
+	};
+
+	ASSERT_NE(NULL, batch);
+	ASSERT_EQ(0, put(self->store, "value"));
+	ASSERT_EQ(0, mstore_batch_set(batch, KEY, MSTORE_STRLEN, "new value", 9, &options));
+	EXPECT_EQ(0, mstore_batch_run(self->store, batch, 0));
+	EXPECT_EQ(ERANGE, mstore_batch_result(batch, 0));
+	EXPECT_EQ(0, mstore_batch_value_len(batch, 0));
+	EXPECT_EQ(0, mstore_batch_version(batch, 0));
+	EXPECT_EQ(5, previous.size);
+	EXPECT_TRUE(holds(self->store, "value"));
+	mstore_batch_free(batch);
+}
+
 TEST_F(store, take)
 {
 	char *value, *original = malloc(LONG);

@@ -133,6 +133,17 @@ TEST_F(store, resync_errors)
 	EXPECT_ERRNO(EINVAL, mstore_resync(self->store, KEY, MSTORE_STRLEN,
 					   MSTORE_SUBSCRIBE_SNAPSHOT));
 	EXPECT_ERRNO(EINVAL, mstore_resync(self->store, KEY, 0, 0));
+	/* The kernel's flag, which is this function's own */
+	EXPECT_ERRNO(EINVAL, mstore_resync(self->store, KEY, MSTORE_STRLEN,
+					   METASTORE_SUBSCRIBE_RESYNC));
+	{
+		const struct mstore_subscribe_options again = {
+			.flags = METASTORE_SUBSCRIBE_RESYNC,
+		};
+
+		EXPECT_ERRNO(EINVAL, mstore_subscribe_with(self->store, KEY, MSTORE_STRLEN,
+							   &again));
+	}
 	ASSERT_EQ(0, set(self->store, KEY, "1"));
 	ASSERT_EQ(0, mstore_resync(self->store, KEY, MSTORE_STRLEN, 0));
 	ASSERT_EQ(0, mstore_subscription_info(self->store, KEY, MSTORE_STRLEN, 0, &sub));

@@ -216,10 +216,12 @@ uint64_t mstore_batch_version(const struct mstore_batch *batch, int index)
 
 	switch (-op->result) {
 	case 0:
-	case ERANGE:
 	case EEXIST:
 	case ESTALE:
 		return op->version;
+	case ERANGE:
+		/* Of a change that is about the previous value. */
+		return op->op == METASTORE_OP_GET ? op->version : 0;
 	default:
 		return 0;
 	}
@@ -235,7 +237,8 @@ size_t mstore_batch_value_len(const struct mstore_batch *batch, int index)
 {
 	const struct metastore_op *op = outcome(batch, index);
 
-	return did_get(op) || op->result == -ERANGE ? op->value_len : 0;
+	return op->op == METASTORE_OP_GET && (!op->result || op->result == -ERANGE) ?
+	       op->value_len : 0;
 }
 
 uint64_t mstore_batch_ttl(const struct mstore_batch *batch, int index)

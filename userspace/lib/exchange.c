@@ -31,13 +31,18 @@ static int prepare(struct mstore_options *with, const struct mstore_options *opt
 	return 0;
 }
 
-/* Make room for @size bytes and the NUL behind them. Returns 0, or -1 with ENOMEM. */
+/*
+ * Make room for @size bytes and the NUL behind them. Returns 0, or -1 with ENOMEM. The
+ * kernel copies the value out when the change is made, so its pages must be there by then:
+ * each is written to here.
+ */
 static int make_room(struct mstore_previous *previous)
 {
 	void *larger = realloc(previous->buffer, previous->size + 1);
 
 	if (!larger)
 		return -1;
+	memset(larger, 0, previous->size + 1);
 	previous->buffer = larger;
 	return 0;
 }

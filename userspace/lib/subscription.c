@@ -36,7 +36,9 @@ int mstore_subscribe_with(struct mstore *store, const void *key, size_t key_len,
 	};
 
 	if (options) {
-		if (!RESERVED_IS_ZERO(options)) {
+		/* To begin anew is mstore_resync(). */
+		if (!RESERVED_IS_ZERO(options) ||
+		    options->flags & METASTORE_SUBSCRIBE_RESYNC) {
 			errno = EINVAL;
 			return -1;
 		}
@@ -74,6 +76,10 @@ int mstore_resync(struct mstore *store, const void *key, size_t key_len, int fla
 		.flags = (uint32_t)flags | METASTORE_SUBSCRIBE_RESYNC,
 	};
 
+	if (flags & ~MSTORE_SUBSCRIBE_PREFIX) {
+		errno = EINVAL;
+		return -1;
+	}
 	return ioctl(store->fd, METASTORE_IOC_SUBSCRIBE, &subscribe);
 }
 
