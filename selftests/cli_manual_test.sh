@@ -19,7 +19,7 @@ test_lines_of_batch                 get key
 test_keep_and_read                  $ mstore set temp -5
 test_follow_two_keys                $ mstore sub temp door
 test_loop_over_changes              mstore sub -0 temp door |
-test_update                         mstore update visits -- sh -c 'read n; echo $((n + 1))'
+test_update                         mstore incr visits
 test_one_backup                     mstore lock backup -- /usr/local/bin/backup
 test_three_builds                   mstore lock --slots 3 --on-loss build -- make
 test_no_later_holder                mstore lock report -- sh -c '
@@ -192,13 +192,17 @@ ttl_of_key()
 
 expect_form_done()
 {
+	local printed=''
+
+	[[ $1 != get* && $1 != *--print* ]] || printed=$'key old\n'
+	expect 0 "$printed"
 	case $1 in
-	get*)       expect 0 $'key old\n' ;;
-	del*)       expect 0 ''; run mstore get key; expect_status 1 ;;
-	touch*)     expect 0 ''; (($(ttl_of_key) > 50000)) ;;
-	set*|pub*)  expect 0 ''; run mstore get key; expect 0 $'value\n' ;;
+	del*)       run mstore get key; expect_status 1 ;;
+	touch*)     (($(ttl_of_key) > 50000)) ;;
+	set*|pub*)  run mstore get key; expect 0 $'value\n' ;;
 	esac
 	[[ $1 != *--ttl* ]] || (($(ttl_of_key) > 50000))
+	[[ $1 != *--keep-ttl* ]] || (($(ttl_of_key) > 0 && $(ttl_of_key) <= 50000))
 }
 
 test_lines_of_batch()
@@ -206,8 +210,11 @@ test_lines_of_batch()
 	local line form
 
 	example
-	[[ ${lines[2]} == 'pub as set' ]]
-	lines[2]=${lines[1]/#set/pub}
+	[[ ${lines[3]} == 'pub as set, without --print' ]]
+	# The line of set goes on in the next one.
+	lines[1]+=" $(sed 's/^ *//' <<<"${lines[2]}")"
+	lines[2]=${lines[1]/#set '[--print]'/pub}
+	unset 'lines[3]'
 	for line in "${lines[@]}"; do
 		while read -r form; do
 			run_form "$form"
@@ -258,11 +265,11 @@ test_update()
 	program jq '[[ $* == .x=1 ]] && sed "s/}$/,\"x\":1}/"'
 	mstore set cfg '{"y":2}'
 	run_text "$text"
-	expect 0 ''
+	expect 0 $'1\n'
 	run mstore get visits cfg
 	expect 0 $'visits 1\ncfg {"y":2,"x":1}\n'
 	for i in 1 2 3 4; do
-		bash -ec "${lines[0]};${lines[0]};${lines[0]}" &
+		bash -ec "${lines[0]};${lines[0]};${lines[0]}" >/dev/null &
 		adders+=($!)
 	done
 	wait "${adders[@]}"
