@@ -3,7 +3,9 @@
 #
 # The tool: values that a change removes or replaces, times to live that stay, numbers,
 # and what the long list tells.
-
+#
+# needs: python3 (python3)
+set -e
 . ./cli_helpers.sh
 
 expect_between()
