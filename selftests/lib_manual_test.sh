@@ -67,6 +67,11 @@ static long atol_late(const char *text)
 	return atol(text);
 }
 
+static void serve(void)
+{
+	printf("served\n");
+}
+
 /* A table of keys and values, as the number of its rows and the last change. */
 static int rows;
 static char last[600];
@@ -264,10 +269,10 @@ test_create()
 
 test_get()
 {
-	run_fragments mstore_get_3_1
+	run_fragments mstore_get_3_2
 	expect 0 ''
 	mstore set greeting hello
-	run_fragments mstore_get_3_1
+	run_fragments mstore_get_3_2
 	expect 0 $'hello\n'
 }
 
@@ -335,6 +340,28 @@ test_follow()
 	end_sub
 }
 
+test_take()
+{
+	run_fragments mstore_take_3_1
+	expect 0 ''
+	mstore set job compile
+	run_fragments mstore_take_3_1
+	expect 0 $'compile\n'
+	run mstore get job
+	expect_status 1
+}
+
+test_limit_calls()
+{
+	run_fragments mstore_take_3_2
+	expect 0 $'served\n'
+	mstore set calls 99
+	run_fragments mstore_take_3_2 mstore_take_3_2
+	expect 0 $'served\n'
+	run mstore get calls
+	expect 0 $'101\n'
+}
+
 test_lossless_queue()
 {
 	mstore set net/a 1
@@ -349,7 +376,7 @@ test_lossless_queue()
 
 test_set()
 {
-	run_fragments mstore_set_3_2
+	run_fragments mstore_set_3_3
 	expect 0 ''
 	run mstore get temperature
 	expect 0 $'-5\n'
@@ -357,11 +384,11 @@ test_set()
 
 test_count()
 {
-	run_fragments mstore_set_3_3
+	run_fragments mstore_set_3_4
 	expect 0 ''
 	run mstore get n
 	expect 0 $'1\n'
-	late='mstore set n 41' run_fragments mstore_set_3_3
+	late='mstore set n 41' run_fragments mstore_set_3_4
 	expect 0 ''
 	run mstore get n
 	expect 0 $'42\n'
@@ -370,7 +397,7 @@ test_count()
 test_own()
 {
 	start_sub -n 2 --format '%k %e %w' alive/server
-	run_fragments mstore_set_3_4
+	run_fragments mstore_set_3_5
 	expect 0 ''
 	end_sub
 	expect_status 0
