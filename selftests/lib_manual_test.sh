@@ -387,8 +387,8 @@ test_count()
 	run_fragments mstore_set_3_4
 	expect 0 ''
 	run mstore get n
-	expect 0 $'1\n'
-	late='mstore set n 41' run_fragments mstore_set_3_4
+	expect 0 $'0\n'
+	late='mstore set n 21' run_fragments mstore_set_3_4
 	expect 0 ''
 	run mstore get n
 	expect 0 $'42\n'
