@@ -133,8 +133,8 @@ TEST_F(previous, of_an_expired_one)
 	__u64 version = POISON64, end;
 	int ret;
 
-	end = ms_now(CLOCK_BOOTTIME) + SECOND / 500;
 	ASSERT_EQ(0, ms_set_ttl(self->fd, "k", "old", 1, NULL));
+	end = ms_now(CLOCK_BOOTTIME) + SECOND / 500;
 	ms_wait_until(end);
 	ret = run(self->fd, variant->op, 0, &version, &previous);
 	if (variant->op == METASTORE_OP_DELETE) {
@@ -497,10 +497,8 @@ TEST_F(keep, of_none_is_unlimited)
 /* The end of a value that has expired is not kept */
 TEST_F(keep, of_an_expired_one)
 {
-	__u64 end = ms_now(CLOCK_BOOTTIME) + SECOND / 500;
-
 	ASSERT_EQ(0, ms_set_ttl(self->fd, "k", "0", 1, NULL));
-	ms_wait_until(end);
+	ms_wait_until(ms_now(CLOCK_BOOTTIME) + SECOND / 500);
 	ASSERT_EQ(0, keep(self->fd, METASTORE_IOC_SET, "1"));
 	EXPECT_EQ(0, ttl_of(self->fd, "k"));
 }
