@@ -39,6 +39,8 @@
 
 /* The kernel's place, while set: returns 0, a number or a negative errno. */
 static int (*fake_kernel)(void *arg);
+/* The command that it is to answer */
+static unsigned long fake_command;
 
 int ioctl(int fd, unsigned long command, ...)
 {
@@ -51,6 +53,7 @@ int ioctl(int fd, unsigned long command, ...)
 	va_end(args);
 	if (!fake_kernel)
 		return (int)syscall(SYS_ioctl, fd, command, arg);
+	fake_command = command;
 	ret = fake_kernel(arg);
 	if (ret >= 0)
 		return ret;

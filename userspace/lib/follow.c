@@ -24,6 +24,7 @@
  * @instance:	number of the subscription, in its cookie: events of an earlier one are
  *		passed over
  * @round:	number of the last snapshot
+ * @behind:	how many of its events, at most, are to be read until it is in step
  * @in_snapshot: whether its end is to come
  * @lost:	whether it has to begin anew
  */
@@ -33,6 +34,7 @@ struct topic {
 	int flags;
 	uint32_t instance;
 	uint32_t round;
+	uint64_t behind;
 	bool in_snapshot;
 	bool lost;
 };
@@ -51,9 +53,8 @@ struct topic {
  * @dropped:	key that is told now as gone, not in @keys any more
  * @flushed:	whether subscriptions may have been removed
  * @in_step:	whether it has told so
- * @settling:	whether it will do so after @behind more events
- * @behind:	events that waited when the last snapshot ended, those included that were
- *		discarded behind others and will not be read
+ * @settling:	whether it will do so once no topic is behind
+ * @behind:	number of topics that are behind
  * @in_batch:	whether the next event is of the same atomic batch
  * @key:	key that is told now
  * @key_len:	length of @key
@@ -75,7 +76,7 @@ struct mstore_follow {
 	bool flushed;
 	bool in_step;
 	bool settling;
-	uint64_t behind;
+	uint32_t behind;
 	bool in_batch;
 	const char *key;
 	size_t key_len;
@@ -145,7 +146,8 @@ void mstore_follow_free(struct mstore_follow *follow)
 /* Whether all keys of a topic belong to another one, too. */
 static bool covers(const struct topic *topic, const char *key, size_t len, int flags)
 {
-	if (!topic->key || topic->len > len || memcmp(topic->key, key, topic->len))
+	if (!topic->key || topic->len > len ||
+	    (topic->len && memcmp(topic->key, key, topic->len)))
 		return false;
 	return topic->flags || (!flags && topic->len == len);
 }
@@ -358,9 +360,10 @@ static int handle_event(struct mstore_follow *follow, const struct mstore_event 
 
 	if (mstore_event_type(event) == MSTORE_EVENT_FLUSHED) {
 		follow->flushed = true;
-		note_loss(follow);
 		return 0;
 	}
+	/* Also those of a topic that is not followed any more */
+	follow->info.lost += mstore_event_count(event);
 	topic = topic_of(follow, event);
 	if (!topic)
 		return 0;
@@ -376,7 +379,6 @@ static int handle_event(struct mstore_follow *follow, const struct mstore_event 
 		return 0;
 	case MSTORE_EVENT_LOST:
 		topic->lost = true;
-		follow->info.lost += mstore_event_count(event);
 		note_loss(follow);
 		return 0;
 	default:
@@ -384,24 +386,29 @@ static int handle_event(struct mstore_follow *follow, const struct mstore_event 
 	}
 }
 
-/* Whether the event was one of those that mstore_queue_info() calls pending. */
-static bool was_pending(const struct mstore_event *event)
+/*
+ * Whether the copy is in step before an event. A loss that waited was read first, and tells
+ * that it is not.
+ */
+static bool is_in_step_before(const struct mstore_follow *follow,
+			      const struct mstore_event *event)
 {
-	return mstore_event_type(event) & (EVENTS_ALL | MSTORE_EVENT_SNAPSHOT);
-}
-
-/* Whether the copy is in step now. Within an atomic batch it is not. */
-static bool has_settled(const struct mstore_follow *follow)
-{
-	return follow->settling && !follow->behind && !follow->in_batch;
+	return follow->settling && !follow->behind && !follow->in_batch && !follow->flushed &&
+	       !(mstore_event_type(event) & (MSTORE_EVENT_LOST | MSTORE_EVENT_FLUSHED));
 }
 
 static void note_done(struct mstore_follow *follow, const struct mstore_event *event)
 {
+	struct topic *topic = topic_of(follow, event);
+
 	follow->at = event;
 	follow->in_batch = follow->flags & MSTORE_FOLLOW_EACH &&
 			   mstore_event_flags(event) & MSTORE_EVENT_F_MORE;
-	if (follow->settling && follow->behind && was_pending(event))
+	if (!follow->settling || !topic || !topic->behind ||
+	    !(mstore_event_type(event) & EVENTS_ALL))
+		return;
+	topic->behind--;
+	if (!topic->behind)
 		follow->behind--;
 }
 
@@ -414,11 +421,11 @@ static int handle_events(struct mstore_follow *follow)
 	for (;;) {
 		if (follow->gone)
 			return tell_gone(follow);
-		if (has_settled(follow))
-			return tell_in_step(follow);
 		event = mstore_event_next(follow->events, follow->at);
 		if (!event)
 			return 0;
+		if (is_in_step_before(follow, event))
+			return tell_in_step(follow);
 		ret = handle_event(follow, event);
 		if (ret < 0)
 			return -1;
@@ -454,6 +461,7 @@ static int find_flushed(struct mstore_follow *follow)
 			return -1;
 		topic->lost = true;
 		topic->in_snapshot = false;
+		note_loss(follow);
 	}
 	follow->flushed = false;
 	return 0;
@@ -500,20 +508,57 @@ static bool is_steady(const struct mstore_follow *follow)
 	return any && !follow->flushed;
 }
 
+static void begin_to_settle(struct mstore_follow *follow)
+{
+	follow->behind = 0;
+	for (uint32_t i = 0; i < follow->nr_topics; i++) {
+		if (!follow->topics[i].key)
+			continue;
+		follow->topics[i].behind = UINT64_MAX;
+		follow->behind++;
+	}
+	follow->settling = true;
+}
+
 /*
- * When the last snapshot has ended, events wait of keys that it had passed: it is in
- * step behind them. Returns 0, or -1.
+ * Limits how far a topic is behind to what waits: what was discarded behind events of other
+ * topics is never read. Returns 0, or -1.
+ */
+static int look_behind(struct mstore_follow *follow, struct topic *topic)
+{
+	struct mstore_subscription_info info;
+
+	if (mstore_subscription_info(follow->store, topic->key, topic->len, topic->flags, &info))
+		return -1;
+	if (topic->behind > info.pending)
+		topic->behind = info.pending;
+	if (!topic->behind)
+		follow->behind--;
+	return 0;
+}
+
+/*
+ * When the last snapshot has ended, events wait of keys that it had passed: it is in step
+ * behind them. The events of a topic come in their order, but not those of several: the
+ * kernel alternates between places of exact keys and all others. Returns 0, or -1.
  */
 static int settle(struct mstore_follow *follow)
 {
-	struct mstore_queue_info info;
-
-	if (follow->in_step || follow->settling || !is_steady(follow))
+	if (follow->in_step || !is_steady(follow))
 		return 0;
-	if (mstore_queue_info(follow->store, &info))
-		return -1;
-	follow->behind = info.pending;
-	follow->settling = true;
+	if (!follow->settling)
+		begin_to_settle(follow);
+	for (uint32_t i = 0; i < follow->nr_topics; i++) {
+		struct topic *topic = &follow->topics[i];
+
+		if (!topic->key || !topic->behind || !look_behind(follow, topic))
+			continue;
+		if (errno != ENOENT)
+			return -1;
+		/* FLUSHED waits behind the last events. */
+		follow->settling = false;
+		return 0;
+	}
 	return 0;
 }
 
@@ -525,30 +570,50 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/*
- * Reads more, or waits for it until a time of now_ms(). Returns 1; 0 if there is none; or
- * -1.
- */
-static int read_more(struct mstore_follow *follow, int timeout_ms, int64_t end)
+/* When a call is to end: late rather than early, since now_ms() rounds down. */
+static int64_t end_of(int timeout_ms)
 {
-	int64_t left = timeout_ms;
+	return now_ms() + (timeout_ms ? (int64_t)timeout_ms + 1 : SILENT_MS);
+}
 
+/* Returns 1, 0 if nothing waits, or -1. */
+static int read_more(struct mstore_follow *follow)
+{
 	follow->at = NULL;
 	if (mstore_read_events(follow->store, follow->events) > 0)
 		return 1;
-	if (errno != EAGAIN)
-		return -1;
-	if (follow->settling) {
-		follow->behind = 0;
-		follow->in_batch = false;
-		return 1;
-	}
+	return errno == EAGAIN ? 0 : -1;
+}
+
+/* Waits until a time of now_ms(). Returns as mstore_wait(). */
+static int wait_until(struct mstore_follow *follow, int timeout_ms, int64_t end)
+{
+	int64_t left = timeout_ms;
+
 	if (timeout_ms > 0) {
 		left = end - now_ms();
+		if (left > timeout_ms)
+			left = timeout_ms;
 		if (left < 0)
 			left = 0;
 	}
 	return mstore_wait(follow->store, (int)left);
+}
+
+/*
+ * The time is over. What is left to be told is told with the next call, which a loop makes
+ * if the descriptor is readable. Returns as mstore_follow_next().
+ */
+static int stop(struct mstore_follow *follow)
+{
+	int ret;
+
+	if (!follow->settling)
+		return 0;
+	ret = mstore_wait(follow->store, 0);
+	if (ret)
+		return ret < 0 ? -1 : 0;
+	return tell_in_step(follow);
 }
 
 /* Returns as mstore_follow_next(). */
@@ -563,13 +628,15 @@ static int follow_on(struct mstore_follow *follow, int timeout_ms)
 			return ret;
 		if (recover(follow) || settle(follow))
 			return -1;
-		if (has_settled(follow))
-			continue;
 		if (!end)
-			end = now_ms() + (timeout_ms ? timeout_ms + 1 : SILENT_MS);
+			end = end_of(timeout_ms);
 		else if (timeout_ms >= 0 && now_ms() >= end)
-			return 0;
-		ret = read_more(follow, timeout_ms, end);
+			return stop(follow);
+		ret = read_more(follow);
+		if (!ret && follow->settling)
+			return tell_in_step(follow);
+		if (!ret)
+			ret = wait_until(follow, timeout_ms, end);
 		if (ret <= 0)
 			return ret;
 	}
@@ -599,7 +666,7 @@ const char *mstore_follow_value(const struct mstore_follow *follow, size_t *len)
 		return mstore_event_value(follow->event, len);
 	if (len)
 		*len = 0;
-	return NULL;
+	return follow->key ? "" : NULL;
 }
 
 uint64_t mstore_follow_version(const struct mstore_follow *follow)
