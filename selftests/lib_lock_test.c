@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* libmetastore: locks. lib_lock_crowd_test.c has many contenders, which are killed. */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -301,6 +302,42 @@ TEST_F(store, lock_wait_is_interrupted_and_goes_on)
 	EXPECT_EQ(0, mstore_lock_acquire(locks[2], 0));
 	EXPECT_EQ(1, mstore_lock_acquire(locks[1], 0));
 	free_all(locks + 1, 2);
+}
+
+/* So that the whole time is left at the first wait, even of a slow machine */
+static bool clock_stands;
+static int longest_wait;
+
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+	if (!clock_stands)
+		return (int)syscall(SYS_clock_gettime, id, now);
+	*now = (struct timespec){ .tv_sec = 1 };
+	return 0;
+}
+
+/* While the clock stands, no wait lasts. */
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	const struct timespec end = { timeout / 1000, timeout % 1000 * 1000000L };
+
+	if (!clock_stands)
+		return (int)syscall(SYS_ppoll, fds, count, timeout < 0 ? NULL : &end, NULL, 0);
+	longest_wait = timeout;
+	errno = EINTR;
+	return -1;
+}
+
+TEST_F(store, lock_longest_time)
+{
+	struct mstore_lock *locks[2];
+
+	ASSERT_EQ(1, contend(self->store, locks, 2, 1));
+	clock_stands = true;
+	EXPECT_ERRNO(EINTR, mstore_lock_acquire(locks[1], INT_MAX));
+	clock_stands = false;
+	EXPECT_EQ(INT_MAX, longest_wait);
+	free_all(locks, 2);
 }
 
 /* Loss */

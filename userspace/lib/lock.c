@@ -248,6 +248,8 @@ static int time_left(int timeout_ms, int64_t end)
 	if (timeout_ms <= 0)
 		return timeout_ms;
 	left = end - now_ms();
+	if (left > timeout_ms)
+		return timeout_ms;
 	return left > 0 ? (int)left : 0;
 }
 
