@@ -161,6 +161,29 @@ test_the_end_of_the_time()
 	expect 124 ''
 }
 
+# However short the time is, what is there is shown: many keys take several reads.
+test_no_time()
+{
+	local i
+
+	for i in {1..3000}; do
+		echo "set net/$i $i"
+	done | mstore batch
+	run_limited mstore sub --follow --timeout 0 --prefix net/
+	expect_status 0
+	expect_err ''
+	expect_lines 3000
+	run_limited mstore sub --follow --timeout 0 -n 2 --prefix net/
+	expect_status 0
+	expect_lines 2
+	run_limited mstore sub --follow --timeout 0 --json --prefix net/1 net/2999
+	expect_status 0
+	expect_lines 1113
+	[[ $(tail -n 1 "$out") == *in_step* ]] || fail 'not in step at the end'
+	run_limited mstore sub --follow --timeout 0 absent
+	expect 0 ''
+}
+
 test_what_excludes_it()
 {
 	local other

@@ -29,6 +29,7 @@
  * @tick:	called every second at least, or NULL
  * @format:	format of each line, or NULL
  * @recovers:	after a loss go on with the present values: sub_follow.c
+ * @in_step:	whether all present values were shown once, if it @recovers
  * @strict:	end when changes were lost
  * @counted:	end after @wanted changes
  * @wanted:	number of changes, if @counted
@@ -49,6 +50,7 @@ struct follow {
 	void (*tick)(const struct follow *follow);
 	const char *format;
 	bool recovers;
+	bool in_step;
 	bool strict;
 	bool counted;
 	uint64_t wanted;

@@ -49,8 +49,10 @@ static void show(struct follow *follow, const struct mstore_follow *follower, in
 {
 	struct bytes key;
 
-	if (type == MSTORE_FOLLOW_IN_STEP)
+	if (type == MSTORE_FOLLOW_IN_STEP) {
+		follow->in_step = true;
 		return print_in_step(follow->format);
+	}
 	key.data = mstore_follow_key(follower, &key.len);
 	if (!is_selected(key))
 		return;
@@ -72,8 +74,8 @@ static int show_all(struct follow *follow, struct mstore_follow *follower)
 		out_flush();
 		if (is_complete(follow))
 			return STATUS_YES;
-		/* A busy key must not prolong it. */
-	} while (type && time_left_ms());
+		/* A busy key must not prolong it, but what was there is shown. */
+	} while (type && (time_left_ms() || !follow->in_step));
 	return -1;
 }
 
