@@ -338,6 +338,9 @@ test_follow()
 	await_line "$work/sub" '1 rows, net/a gone'
 	kill "$sub"
 	end_sub
+	# The store, and no descriptor for the follower's own
+	run_limited bash -c 'ulimit -n 4; exec "$@"' - "$work/fragments" mstore_follow_3_2
+	expect 1 '' 'fragments: net/: Too many open files'
 }
 
 test_take()

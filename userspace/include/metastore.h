@@ -1843,7 +1843,8 @@ void mstore_follow_free(struct mstore_follow *follow);
  * Return: 0, or -1 with errno:
  *
  * - EINVAL: also any other flag
- * - ENOBUFS: the follower has max_subscriptions subscriptions (struct mstore_info)
+ * - ENOBUFS: the follower has max_subscriptions subscriptions (struct mstore_info). So a
+ *   prefix cannot take the place of as many keys: it is subscribed to before they end
  * - EBUSY: more than 4,096 events wait: call mstore_follow_next() first
  */
 int mstore_follow_add(struct mstore_follow *follow, const void *key, size_t key_len, int flags);
@@ -1854,7 +1855,8 @@ int mstore_follow_add(struct mstore_follow *follow, const void *key, size_t key_
  * @MSTORE_FOLLOW_DELETED: a key whose value was told has none any more
  * @MSTORE_FOLLOW_IN_STEP: all that was in the store at some moment, not before the end of
  *		the last snapshot, has been told: of each key the value of that moment, or a
- *		newer one. With MSTORE_FOLLOW_EACH never within an atomic batch. Told once after mstore_follow_add() and once after each recovery
+ *		newer one. With MSTORE_FOLLOW_EACH never within an atomic batch. Told once
+ *		after mstore_follow_add() and once after each recovery
  */
 enum mstore_follow_type {
 	MSTORE_FOLLOW_VALUE	= 1,
@@ -1886,8 +1888,8 @@ enum mstore_follow_type {
  * - EPROTO: the kernel's answer is malformed
  *
  * When it returns 0 for a @timeout_ms of 0, all that was in the store at that moment has
- * been told, if the follower is in step. Then no event waits, unless records came for
- * 100 ms that tell nothing; mstore_follow_fd() stays readable in that case.
+ * been told, if the follower is in step. Then no event and no IN_STEP waits, unless records
+ * came for 100 ms that tell nothing; mstore_follow_fd() stays readable in that case.
  */
 int mstore_follow_next(struct mstore_follow *follow, int timeout_ms);
 
@@ -1907,8 +1909,8 @@ const char *mstore_follow_key(const struct mstore_follow *follow, size_t *len);
  * @follow:	follower
  * @len:	where to write the length of the value, or NULL
  *
- * Return: the value. Of length 0 with MSTORE_FOLLOW_NO_VALUE, and if mstore_follow_event()
- * is NULL. No NUL follows. Never fails.
+ * Return: the value. Of length 0 with MSTORE_FOLLOW_NO_VALUE, and for a deletion without an
+ * event; NULL and 0 for IN_STEP. No NUL follows. Never fails.
  */
 const char *mstore_follow_value(const struct mstore_follow *follow, size_t *len);
 
@@ -1926,7 +1928,10 @@ uint64_t mstore_follow_version(const struct mstore_follow *follow);
  * @follow:	follower
  *
  * It has the writer, the time and the flags. With MSTORE_FOLLOW_EACH it tells atomic batches
- * by MSTORE_EVENT_F_MORE. An event SNAPSHOT, or none, ends a batch that a loss cut short.
+ * by MSTORE_EVENT_F_MORE. A batch that a loss cut short may lack its last event. It has ended when
+ * this is an event SNAPSHOT, or none; when @lost or @recoveries of mstore_follow_info() has
+ * changed, since unrelated events may come before the recovery; and with a call of
+ * mstore_follow_add(), which may discard the rest. By IN_STEP all that it did has been told.
  *
  * Return: the event; NULL for IN_STEP, and for a deletion that was found by comparison:
  * the event DELETED of that key was lost, or discarded by a recovery.
@@ -1960,7 +1965,8 @@ struct mstore *mstore_follow_store(const struct mstore_follow *follow);
  * struct mstore_follow_info - counters of a follower
  * @keys:	keys that it remembers
  * @recoveries:	times that it began anew
- * @lost:	events that were lost; those that a recovery discarded not included
+ * @lost:	events that were lost; those that a recovery discarded not included. It counts
+ *		a loss before an event behind it is told
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_follow_info {
