@@ -89,6 +89,7 @@ void metastore_queue_resync(struct metastore_subscription *sub,
  * is released and taken again after each TRIM_AT_ONCE events.
  */
 void metastore_queue_trim_locked(struct metastore_queue *queue)
+	__must_hold(&queue->lock)
 {
 	struct metastore_garbage garbage = {};
 	u32 i;

@@ -50,27 +50,40 @@ void metastore_bucket_destroy(struct metastore_bucket *bucket)
 	metastore_table_destroy(&bucket->topics);
 }
 
+/*
+ * A value that was replaced before its end must not pass for one that has expired. So look
+ * again after @over, until the same one is found.
+ */
+static noinline struct metastore_value *bucket_look_again(const struct metastore_key *key,
+							  const struct metastore_value *over)
+{
+	struct metastore_value *value;
+
+	while ((value = metastore_bucket_find(key)) && value != over) {
+		if (!metastore_value_is_over(value))
+			return value;
+		over = value;
+	}
+	return NULL;
+}
+
+static __always_inline struct metastore_value *bucket_find_live(const struct metastore_key *key)
+{
+	struct metastore_value *value = metastore_bucket_find(key);
+
+	return value && metastore_value_is_over(value) ? bucket_look_again(key, value) : value;
+}
+
 /**
  * metastore_bucket_find_live() - Look up a value that has not expired
  * @key:	the key
- *
- * A value that was replaced before its end must not pass for one that has expired: so
- * look again, until the same one is found.
  *
  * Context: RCU read section.
  * Return: the value, as metastore_bucket_find() under RCU; or NULL.
  */
 struct metastore_value *metastore_bucket_find_live(const struct metastore_key *key)
 {
-	struct metastore_value *value = metastore_bucket_find(key), *over;
-
-	while (value && metastore_value_is_over(value)) {
-		over = value;
-		value = metastore_bucket_find(key);
-		if (value == over)
-			return NULL;
-	}
-	return value;
+	return bucket_find_live(key);
 }
 
 /**
@@ -88,7 +101,7 @@ struct metastore_value *metastore_bucket_get(const struct metastore_key *key)
 	rcu_read_lock();
 	do {
 		/* A value whose last reference is gone has left the table: retry. */
-		value = metastore_bucket_find_live(key);
+		value = bucket_find_live(key);
 	} while (value && !metastore_value_tryget(value));
 	rcu_read_unlock();
 	return value;
