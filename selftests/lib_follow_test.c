@@ -30,27 +30,12 @@ void *malloc(size_t size)
 	return calloc(1, size);
 }
 
-/* Ends of snapshots that this thread has read */
-static __thread int ends_read;
-
-static void count_ends(const char *bytes, ssize_t len)
-{
-	const struct metastore_event *event;
-
-	for (; len >= (ssize_t)sizeof(*event); bytes += event->len, len -= event->len) {
-		event = (const void *)bytes;
-		ends_read += event->type == METASTORE_EVENT_SNAPSHOT_END;
-		if (event->len < sizeof(*event))
-			return;
-	}
-}
+/* Reads in place of a follower's read(), while set */
+static __thread ssize_t (*read_instead)(int fd, void *bytes, size_t size);
 
 ssize_t read(int fd, void *bytes, size_t size)
 {
-	ssize_t len = syscall(SYS_read, fd, bytes, size);
-
-	count_ends(bytes, len);
-	return len;
+	return read_instead ? read_instead(fd, bytes, size) : syscall(SYS_read, fd, bytes, size);
 }
 
 static int set(struct mstore *store, const char *key, const char *value)
@@ -611,6 +596,7 @@ TEST_F(store, follow_without_memory)
 
 #define KEYS		12
 #define STEPS_MAX	120
+#define STATES_MAX	400
 #define VALUE_MAX	600
 
 static const char *const keys[KEYS] = {
@@ -634,12 +620,14 @@ static const char *const topics[] = {
  * @followed:	keys that it follows
  * @copy:	versions of the values that it told, 0: none
  * @told:	greatest versions that it ever told
+ * @deleted:	greatest versions of deletions that it read, told or not
  * @values:	lengths and first bytes of the values that it told
- * @states:	versions of all keys after each step
+ * @states:	versions of all keys after each step, and after each change before a read
  * @newest:	greatest versions that they ever had until then
- * @steps:	number of @states
+ * @nr_states: number of @states
  * @ended:	index of the state in which the end of a snapshot was read last
  * @expires:	whether keys may expire
+ * @reads_little: whether it reads few records at a time
  * @long_queue:	whether the queue can hold more than the follower reads at once
  * @torn:	whether it may be in step with a state within a step, since many changes
  *		were one step in a long queue
@@ -654,13 +642,15 @@ struct model {
 	bool followed[KEYS];
 	uint64_t copy[KEYS];
 	uint64_t told[KEYS];
+	uint64_t deleted[KEYS];
 	char values[KEYS][VALUE_MAX];
 	size_t value_lens[KEYS];
-	uint64_t states[STEPS_MAX + 1][KEYS];
-	uint64_t newest[STEPS_MAX + 1][KEYS];
-	int steps;
+	uint64_t states[STATES_MAX][KEYS];
+	uint64_t newest[STATES_MAX][KEYS];
+	int nr_states;
 	int ended;
 	bool expires;
+	bool reads_little;
 	bool long_queue;
 	bool torn;
 	char error[128];
@@ -760,9 +750,10 @@ static void write_batch(struct model *m)
 	size_t len = make_value(m, value);
 
 	for (i = 0; i < nr; i++) {
-		const char *key = keys[(first + i) % KEYS];
+		int which = (first + i) % KEYS;
+		const char *key = keys[which];
 
-		if (!chance(m, 3) && m->steps && m->states[m->steps - 1][(first + i) % KEYS])
+		if (!chance(m, 3) && m->nr_states && m->states[m->nr_states - 1][which])
 			mstore_batch_delete(batch, key, MSTORE_STRLEN, &steal);
 		else
 			mstore_batch_publish(batch, key, MSTORE_STRLEN, value, len, &steal);
@@ -836,16 +827,16 @@ static void look(struct model *m, uint64_t *versions)
 
 static void note_state(struct model *m)
 {
-	uint64_t *newest = m->newest[m->steps];
+	uint64_t *newest = m->newest[m->nr_states];
 	int i;
 
-	look(m, m->states[m->steps]);
+	look(m, m->states[m->nr_states]);
 	for (i = 0; i < KEYS; i++) {
-		newest[i] = m->steps ? m->newest[m->steps - 1][i] : 0;
-		if (newest[i] < m->states[m->steps][i])
-			newest[i] = m->states[m->steps][i];
+		newest[i] = m->nr_states ? m->newest[m->nr_states - 1][i] : 0;
+		if (newest[i] < m->states[m->nr_states][i])
+			newest[i] = m->states[m->nr_states][i];
 	}
-	m->steps++;
+	m->nr_states++;
 }
 
 static bool is_copy_of(const struct model *m, const uint64_t *versions)
@@ -858,14 +849,21 @@ static bool is_copy_of(const struct model *m, const uint64_t *versions)
 	return true;
 }
 
-/* Has it told of each key the value of that state, or a newer one? */
+/* Has it told of a key the value of that state, or a newer one? */
+static bool key_is_no_older_than(const struct model *m, int i, int state)
+{
+	uint64_t newest = m->newest[state][i];
+
+	return m->copy[i] == m->states[state][i] || m->told[i] > newest ||
+	       (!m->copy[i] && m->deleted[i] > newest);
+}
+
 static bool is_no_older_than(const struct model *m, int state)
 {
 	int i;
 
 	for (i = 0; i < KEYS; i++)
-		if (m->followed[i] && m->copy[i] != m->states[state][i] &&
-		    m->told[i] <= m->newest[state][i])
+		if (m->followed[i] && !key_is_no_older_than(m, i, state))
 			return false;
 	return true;
 }
@@ -873,7 +871,7 @@ static bool is_no_older_than(const struct model *m, int state)
 /* With all changes in their order it is a copy of a state, unless it was within a step. */
 static bool is_in_step_with(const struct model *m, int state)
 {
-	if (m->flags & MSTORE_FOLLOW_EACH && !m->torn)
+	if (m->flags & MSTORE_FOLLOW_EACH && !m->torn && !m->reads_little)
 		return is_copy_of(m, m->states[state]);
 	return is_no_older_than(m, state);
 }
@@ -884,9 +882,9 @@ static void check_in_step(struct model *m)
 	int i;
 
 	seen.in_step++;
-	if (m->expires || !m->steps)
+	if (m->expires || !m->nr_states)
 		return;
-	for (i = m->ended; i < m->steps; i++)
+	for (i = m->ended; i < m->nr_states; i++)
 		if (is_in_step_with(m, i))
 			return;
 	fail(m, "in step with no state of", "the store");
@@ -944,15 +942,56 @@ static void apply(struct model *m, int type)
 		apply_deletion(m, i);
 }
 
+/* The run whose follower reads */
+static __thread struct model *reader;
+
+static void note_records(struct model *m, const char *bytes, ssize_t len)
+{
+	const struct metastore_event *event;
+	int i;
+
+	for (; len > 0; bytes += event->len, len -= event->len) {
+		event = (const void *)bytes;
+		if (event->type == METASTORE_EVENT_SNAPSHOT_END)
+			m->ended = m->nr_states - 1;
+		if (event->type != METASTORE_EVENT_DELETED)
+			continue;
+		i = index_of(bytes + event->header_len, event->key_len);
+		if (m->deleted[i] < event->version)
+			m->deleted[i] = event->version;
+	}
+}
+
+/* Few records at a time, and sometimes a change or a smaller queue right before them */
+static ssize_t read_little(int fd, void *bytes, size_t size)
+{
+	struct model *m = reader;
+	size_t some = 200 + chance(m, 1000);
+	ssize_t len;
+
+	if (m->nr_states < STATES_MAX - STEPS_MAX - 1 && !chance(m, 3)) {
+		if (chance(m, 4))
+			write_one(m);
+		else
+			resize(m);
+		note_state(m);
+	}
+	len = syscall(SYS_read, fd, bytes, m->reads_little && some < size ? some : size);
+	if (len < 0 && errno == EMSGSIZE)
+		len = syscall(SYS_read, fd, bytes, size);
+	note_records(m, bytes, len);
+	return len;
+}
+
 /* Returns whether something was told */
 static bool read_one(struct model *m, int timeout_ms)
 {
-	int type, ends = ends_read;
+	int type;
 
+	reader = m;
+	read_instead = m->nr_states ? read_little : NULL;
 	type = mstore_follow_next(m->follow, timeout_ms);
-	/* Reading is a step of its own, in which nothing is written. */
-	if (ends_read != ends && m->steps)
-		m->ended = m->steps - 1;
+	read_instead = NULL;
 	if (type < 0)
 		fail(m, strerror(errno), "when reading");
 	if (type > 0)
@@ -1040,6 +1079,7 @@ static bool begin_run(struct model *m, struct mstore *from, uint32_t seed)
 		return false;
 	m->others[0] = mstore_reopen(m->store, MSTORE_RDWR);
 	m->others[1] = mstore_reopen(m->store, MSTORE_RDWR);
+	m->reads_little = chance(m, 2);
 	m->expires = !chance(m, 8);
 	if (chance(m, 2))
 		options = each;
@@ -1080,7 +1120,7 @@ static const char *run(struct mstore *from, uint32_t seed)
 		write_one(&m);
 	follow_one(&m);
 	note_state(&m);
-	while (m.steps < steps && !m.error[0]) {
+	for (i = 0; i < steps && !m.error[0]; i++) {
 		step(&m);
 		note_state(&m);
 	}
