@@ -212,7 +212,7 @@ test_lines_of_batch()
 	example
 	[[ ${lines[3]} == 'pub as set, without --print' ]]
 	# The line of set goes on in the next one.
-	lines[1]+=" $(sed 's/^ *//' <<<"${lines[2]}")"
+	lines[1]+=${lines[2]/#    / }
 	lines[2]=${lines[1]/#set '[--print]'/pub}
 	unset 'lines[3]'
 	for line in "${lines[@]}"; do
