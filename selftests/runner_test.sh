@@ -32,7 +32,8 @@ until [ -e "${0%/*}/ready" ]; do sleep 0.1; done
 END
 # This one has descriptors of nothing.
 plant leaves_another <<'END'
-setsid sleep 2000 </dev/null >/dev/null 2>&1 &
+setsid bash -c 'touch "$0"; exec sleep 2000' "${0%/*}/another" </dev/null >/dev/null 2>&1 &
+until [ -e "${0%/*}/another" ]; do sleep 0.1; done
 END
 plant is_next <<'END'
 echo "# refs $(cat /sys/module/metastore/refcnt)"
