@@ -216,7 +216,7 @@ TEST_F(details, all_of_many)
 	}
 }
 
-/* What is written meanwhile: no key that stays is missed, no value is of another key */
+/* While writers change values: no key that stays is missed, no value is of another key */
 TEST_F(details, while_others_write)
 {
 	const struct metastore_list_entry *entry;

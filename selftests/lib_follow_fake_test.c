@@ -20,7 +20,7 @@
 
 #define SUBSCRIPTIONS	8
 
-/* What the kernel has of each subscription: its cookie, what waits, whether it is gone */
+/* The kernel's side of each subscription: its cookie, what waits, whether it is gone */
 static struct {
 	char key[16];
 	uint64_t cookie, pending;
@@ -197,7 +197,7 @@ static bool send_records(struct fake *fake)
 	return sent > 0;
 }
 
-/* What it tells next, as "key@version", "-key@version", "in step" or "nothing" */
+/* The next change that it tells, as "key@version", "-key@version", "in step" or "nothing" */
 static const char *next(struct fake *fake, int timeout_ms)
 {
 	static char text[64];
@@ -239,7 +239,7 @@ TEST_F(kernel, in_step_behind_ring_and_place)
 	EXPECT_NEXT("nothing");
 }
 
-/* What was discarded counts until the kernel comes to it, and is never read. */
+/* A discarded event counts until the kernel comes to it, and is never read. */
 TEST_F(kernel, in_step_behind_discarded_events)
 {
 	begin(&self->fake, 0, "a/", "b");

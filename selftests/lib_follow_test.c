@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libmetastore: followers, and mstore_resync() that they are made of. Whatever happens to
- * the keys, to the queue and to the subscriptions, a follower that has read all has the
- * store's values.
+ * libmetastore: followers, and mstore_resync() that they are made of. A follower that has
+ * read all has the store's values, after any changes of the keys, the queue and the
+ * subscriptions.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -176,7 +176,7 @@ static struct mstore_follow *follow_prefix(struct mstore *store, int flags)
 	return follow;
 }
 
-/* What it tells next, as "key=value", "-key", "in step" or "nothing" */
+/* The next change that it tells, as "key=value", "-key", "in step" or "nothing" */
 static const char *next_of(struct mstore_follow *follow, int timeout_ms)
 {
 	static char text[512];
@@ -372,7 +372,7 @@ TEST_F(store, follow_after_loss)
 	ASSERT_EQ(0, set(self->store, PREFIX "changes", "2"));
 	ASSERT_EQ(0, set(self->store, PREFIX "changes", "3"));
 	ASSERT_EQ(0, set(self->store, PREFIX "changes", "4"));
-	/* What was read with the loss is older than the snapshot, and told first */
+	/* A value that was read with the loss is older than the snapshot, and told first */
 	EXPECT_NEXT(PREFIX "changes=3", follow);
 	EXPECT_NEXT(PREFIX "changes=4", follow);
 	EXPECT_NEXT("-" PREFIX "gone", follow);
@@ -442,7 +442,7 @@ TEST_F(store, follow_overlapping)
 	mstore_follow_free(follow);
 }
 
-/* What was read of a key is passed over once a prefix has taken its place */
+/* Events that were read of a key are passed over once a prefix has taken its place */
 TEST_F(store, follow_replaced)
 {
 	const struct mstore_follow_options options = { .flags = MSTORE_FOLLOW_EACH };
@@ -603,7 +603,7 @@ static const char *const keys[KEYS] = {
 	"a", "a/", "a/1", "a/2", "a/2/1", "a/2/2", "ab", "b", "b/1", "b/2", "b/2/1", "c",
 };
 
-/* What can be followed; a trailing * is a prefix */
+/* Keys and prefixes to follow; a trailing * is a prefix */
 static const char *const topics[] = {
 	"*", "a*", "a/*", "a/2*", "b/*", "b*", "a", "a/1", "a/2", "b", "b/2", "c", "z*",
 };
@@ -656,7 +656,7 @@ struct model {
 	char error[128];
 };
 
-/* What all runs saw, so that none of it is missing */
+/* Counts over all runs, so that no kind of event is missing */
 static struct {
 	uint64_t values, deletions, found, in_step, recoveries, lost, flushes;
 } seen;
@@ -714,7 +714,7 @@ static size_t make_value(struct model *m, char *value)
 	return len;
 }
 
-/* Whatever the errno: others may own the key, the store may be full */
+/* With any errno: others may own the key, the store may be full */
 static void write_one(struct model *m)
 {
 	struct mstore *writers[] = { m->store, m->others[0], m->others[1] };

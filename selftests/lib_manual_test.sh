@@ -14,7 +14,7 @@ programs=()
 fragments=()
 structures=()
 
-# What stands before the fragments: the names that they use.
+# The text before the fragments: the names that they use.
 print_start()
 {
 	cat <<'END'

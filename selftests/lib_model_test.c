@@ -514,7 +514,7 @@ static void check_key(struct __test_metadata *_metadata, struct world *world, in
 	CHECK(!info.ttl_ms || info.ttl_ms * MS < key->most - before + MS);
 }
 
-/* What the store counts, and what a list of it has. */
+/* The store's counts, and the keys that a list of it has. */
 static void check_store(struct __test_metadata *_metadata, struct world *world, struct call *call)
 {
 	struct mstore_list *list;

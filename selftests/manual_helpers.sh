@@ -7,8 +7,8 @@
 manual=$PWD/../userspace/man
 
 # Prints the examples (.EX to .EE) of page $1 as a reader sees them, each between a
-# newline before it and a record separator (octal 036) after it. What this does not know
-# of roff it marks with octal 002.
+# newline before it and a record separator (octal 036) after it. Roff that it does
+# not know is marked with octal 002.
 print_examples()
 {
 	echo

@@ -111,7 +111,7 @@ static __u64 pending(int fd)
 	return ms_queue(fd, &q) ? POISON64 : q.pending;
 }
 
-/* What may be asked */
+/* Arguments that are refused, and those that are not */
 
 TEST_F(resync, no_subscription)
 {
@@ -505,7 +505,7 @@ TEST_F(resync, losses)
 	EXPECT_TRUE(queue_balances(self->fd));
 }
 
-/* What is discarded but not removed yet makes room before anybody's event is lost */
+/* A discarded event that is not removed yet makes room before anybody's event is lost */
 TEST_F(resync, dropped_first)
 {
 	struct metastore_queue_info q;
@@ -726,7 +726,7 @@ TEST_F(resync, newer)
 	EXPECT_TRUE(ms_silent(self->fd));
 }
 
-/* Whoever waits: publishers and readers */
+/* Waiting publishers and readers */
 
 static int publish_waiting(int fd, const char *key, const char *value)
 {
@@ -949,8 +949,8 @@ static bool await_copies(struct copier *copier, int number)
 }
 
 /*
- * Another thread reads a snapshot and its end while the next one begins, at any point. What
- * is discarded is in that one: were it cut short, the copy would stay as it was.
+ * Another thread reads a snapshot and its end while the next one begins, at any point. The
+ * discarded values are in that one: were it cut short, the copy would stay as it was.
  */
 TEST_F_TIMEOUT(resync, beside_a_reader, 60)
 {

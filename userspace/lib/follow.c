@@ -601,7 +601,7 @@ static int wait_until(struct mstore_follow *follow, int timeout_ms, int64_t end)
 }
 
 /*
- * The time is over. What is left to be told is told with the next call, which a loop makes
+ * The time is over. The next call tells the rest; a loop makes that call
  * if the descriptor is readable. Returns as mstore_follow_next().
  */
 static int stop(struct mstore_follow *follow)
