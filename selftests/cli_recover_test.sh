@@ -97,6 +97,17 @@ test_json_says_when_it_is_in_step()
 	[[ $fields == 'snapshot|k|1|in_step|||' ]] || fail "fields: $fields"
 }
 
+# Deletes k while the follower of one event is stopped, and lets it go on to its end.
+delete_unheard()
+{
+	kill -STOP "$sub"
+	mstore del k
+	mstore set other 1
+	kill -CONT "$sub"
+	end_sub
+	expect_status 0
+}
+
 # Of that one there is no event: neither a version nor a cause.
 test_json_of_a_deletion_found_by_comparison()
 {
@@ -105,12 +116,7 @@ test_json_of_a_deletion_found_by_comparison()
 	until grep -q in_step "$work/sub"; do
 		pause
 	done
-	kill -STOP "$sub"
-	mstore del k
-	mstore set other 1
-	kill -CONT "$sub"
-	end_sub
-	expect_status 0
+	delete_unheard
 	expect_json "o['event'] == 'snapshot' and o['key'] == 'k'" "o['event'] == 'in_step'" \
 		"o['event'] == 'set' and o['key'] == 'other'" \
 		"o == { 'event': 'deleted', 'key': 'k' }"
@@ -123,12 +129,7 @@ test_a_format_of_a_deletion_found_by_comparison()
 	until grep -q 'snapshot k' "$work/sub"; do
 		pause
 	done
-	kill -STOP "$sub"
-	mstore del k
-	mstore set other 1
-	kill -CONT "$sub"
-	end_sub
-	expect_status 0
+	delete_unheard
 	expect_line 'snapshot k [0-9]+\[1\]%'
 	expect_line 'set other [0-9]+\[1\]%'
 	expect_line 'deleted k \[\]%'

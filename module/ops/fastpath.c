@@ -273,6 +273,7 @@ int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u3
 				   op == METASTORE_OP_PUBLISH ? change.queues : 0);
 }
 
+/* Copy the previous value and its fields out, as far as the result of the change has them. */
 static int fastpath_put_previous(struct metastore_previous __user *uprevious,
 				 struct metastore_previous *previous,
 				 struct metastore_change *change, int err)

@@ -187,14 +187,14 @@ static void expiry_remove(struct metastore_tie *tie, struct metastore_expiry *ex
 }
 
 /* See metastore_lifetime_begin(). */
-void metastore_tie_begin(struct metastore_tie *tie, const struct metastore_tie *heir_of,
+void metastore_tie_begin(struct metastore_tie *tie, const struct metastore_tie *previous,
 			 struct metastore_expiry *expiry)
 {
 	owner_add(tie);
 	if (tie->expiry.expires != KTIME_MAX)
 		expiry_add(tie, expiry);
-	else if (heir_of && heir_of->expiry.expires != KTIME_MAX)
-		expiry_add_at(tie, expiry, heir_of->expiry.expires);
+	else if (previous && previous->expiry.expires != KTIME_MAX)
+		expiry_add_at(tie, expiry, previous->expiry.expires);
 }
 
 /* See metastore_lifetime_end(). */

@@ -43,7 +43,7 @@ void metastore_expiry_init(struct metastore_expiry *expiry, work_func_t work);
 void metastore_expiry_stop(struct metastore_expiry *expiry);
 struct metastore_value *metastore_expiry_next(struct metastore_expiry *expiry);
 
-void metastore_tie_begin(struct metastore_tie *tie, const struct metastore_tie *heir_of,
+void metastore_tie_begin(struct metastore_tie *tie, const struct metastore_tie *previous,
 			 struct metastore_expiry *expiry);
 void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expiry);
 bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl);
@@ -55,20 +55,20 @@ u64 metastore_tie_ttl(const struct metastore_tie *tie);
 /**
  * metastore_lifetime_begin() - Start a value's lifetime as it enters a table
  * @value:	the value; if it expires, its time to live becomes an end time
- * @heir_of:	value whose end it takes over if it has a tie, and no end of its own; its
- *		lifetime has ended. NULL: none
+ * @previous:	value that it replaces, whose lifetime has ended, if it is to keep the end
+ *		of that one; it then has a tie, and no end of its own. Else NULL
  * @expiry:	the expiry of its store
  *
  * Context: Caller holds the bucket's lock. Takes the owner's and @expiry's locks.
  */
 static inline void metastore_lifetime_begin(struct metastore_value *value,
-					    const struct metastore_value *heir_of,
+					    const struct metastore_value *previous,
 					    struct metastore_expiry *expiry)
 {
 	if (metastore_value_is_tied(value))
 		metastore_tie_begin(metastore_tie_of(value),
-				    heir_of && metastore_value_is_tied(heir_of) ?
-				    metastore_tie_of(heir_of) : NULL, expiry);
+				    previous && metastore_value_is_tied(previous) ?
+				    metastore_tie_of(previous) : NULL, expiry);
 }
 
 /**

@@ -736,10 +736,9 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  *		functions
  * @MSTORE_FEATURE_WAIT: MSTORE_WAIT
  * @MSTORE_FEATURE_TOUCH: mstore_touch()
- * @MSTORE_FEATURE_PREVIOUS: MSTORE_KEEP_TTL, struct mstore_previous, mstore_take() and
- *		mstore_swap()
- * @MSTORE_FEATURE_DETAILS: mstore_get_info() and mstore_list_values_new(). mstore_add()
- *		needs this and MSTORE_FEATURE_PREVIOUS
+ * @MSTORE_FEATURE_PREVIOUS: MSTORE_KEEP_TTL, struct mstore_previous, mstore_take(),
+ *		mstore_swap() and mstore_add() to a number that has a time to live
+ * @MSTORE_FEATURE_DETAILS: mstore_get_info() and mstore_list_values_new()
  * @MSTORE_FEATURE_RESYNC: mstore_resync(), MSTORE_SUBSCRIBE_DISCARD, mstore_follow_new()
  */
 enum mstore_features {
