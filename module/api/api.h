@@ -38,6 +38,7 @@ union metastore_args {
 	struct metastore_open open;
 	struct metastore_queue_info queue;
 	struct metastore_subscription_info subscription;
+	struct metastore_user_info user;
 };
 
 /**
@@ -56,9 +57,22 @@ struct metastore_call {
 	union metastore_args args;
 };
 
+/*
+ * Keys in text, as string_escape_mem() takes it: each byte that is not printable ASCII, a space
+ * or a backslash becomes a backslash and three octal digits.
+ */
+#define METASTORE_KEY_ESCAPES	(ESCAPE_OCTAL | ESCAPE_NAP | ESCAPE_APPEND)
+#define METASTORE_KEY_ESCAPED	" \\"
+
+void metastore_trace_init(void);
+
+void metastore_debugfs_create(void);
+void metastore_debugfs_remove(void);
+
 int metastore_device_register(struct metastore_store *store);
 void metastore_device_unregister(void);
-int metastore_device_open_fd(struct metastore_store *store, u32 flags);
+int metastore_device_open_fd(struct metastore_store *store, u32 flags,
+			     const struct metastore_file *from);
 
 ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to);
 size_t metastore_read_size(struct metastore_queue *queue);

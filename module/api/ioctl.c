@@ -19,13 +19,15 @@
 #include "ops/change.h"
 #include "ops/file.h"
 #include "ops/ops.h"
+#include "ops/retire.h"
 #include "api/api.h"
 
 #define FEATURES \
 	(METASTORE_FEATURE_CONDITIONS | METASTORE_FEATURE_OWNERS | \
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
 	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH | \
-	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS | METASTORE_FEATURE_RESYNC)
+	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS | METASTORE_FEATURE_RESYNC | \
+	 METASTORE_FEATURE_USERS)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 80);
@@ -54,6 +56,9 @@ static_assert(sizeof(struct metastore_list) == 48);
 static_assert(sizeof(struct metastore_list_entry) == 24);
 static_assert(sizeof(struct metastore_list_details) == 32);
 static_assert(sizeof(struct metastore_info) == 88);
+static_assert(sizeof(struct metastore_user_kind) == 24);
+static_assert(sizeof(struct metastore_user_info) == 232);
+static_assert(offsetof(struct metastore_user_info, kinds) == 16);
 static_assert(sizeof(struct metastore_op) == 80);
 static_assert(offsetof(struct metastore_op, version) == 40);
 static_assert(offsetof(struct metastore_op, previous.len) == 72);
@@ -292,6 +297,34 @@ static int ioctl_info(struct metastore_call *call)
 	return metastore_ioctl_respond(call, info, bucket, private_bytes);
 }
 
+static void ioctl_tell_user(struct metastore_user *user, struct metastore_user_info *info)
+{
+	metastore_user_tell(user, info);
+	metastore_store_tell_shares(user, info);
+}
+
+static int ioctl_user(struct metastore_call *call)
+{
+	struct metastore_user_info *args = &call->args.user;
+	struct metastore_user *next;
+
+	if (args->flags & ~METASTORE_USER_NEXT ||
+	    (!args->flags && (args->ns || args->uid)))
+		return -EINVAL;
+	if (args->flags & METASTORE_USER_NEXT) {
+		if (!capable(CAP_SYS_ADMIN))
+			return -EPERM;
+		next = metastore_user_get_next(args->ns, args->uid);
+		if (!next)
+			return -ENOENT;
+		ioctl_tell_user(next, args);
+		metastore_user_put(next);
+	} else {
+		ioctl_tell_user(call->file->user, args);
+	}
+	return metastore_ioctl_respond(call, user_info, flags, kinds);
+}
+
 static int ioctl_check_open_flags(u32 flags)
 {
 	if (flags & ~(O_ACCMODE | O_NONBLOCK | O_CLOEXEC) ||
@@ -334,7 +367,7 @@ static int ioctl_create(struct metastore_call *call)
 	store = metastore_store_create(&limits, true, metastore_change_expire_all);
 	if (IS_ERR(store))
 		return PTR_ERR(store);
-	ret = metastore_device_open_fd(store, args->open_flags);
+	ret = metastore_device_open_fd(store, args->open_flags, NULL);
 	metastore_store_put(store);
 	return ret;
 }
@@ -347,7 +380,7 @@ static int ioctl_open(struct metastore_call *call)
 		return -EINVAL;
 	if (OPEN_FMODE(args->open_flags) & ~call->file->mode)
 		return -EACCES;
-	return metastore_device_open_fd(call->file->store, args->open_flags);
+	return metastore_device_open_fd(call->file->store, args->open_flags, call->file);
 }
 
 /**
@@ -407,6 +440,7 @@ static const struct ioctl_command ioctl_commands[NR_COMMANDS] = {
 	COMMAND(OPEN, 8, 0, ioctl_open),
 	COMMAND(QUEUE, 80, FMODE_READ, metastore_ioctl_queue),
 	COMMAND(SUBSCRIPTION, 72, FMODE_READ, metastore_ioctl_subscription),
+	COMMAND(USER, 232, 0, ioctl_user),
 	OPERATION(TOUCH, 32, FMODE_WRITE, ioctl_touch, NULL),
 };
 
@@ -453,7 +487,11 @@ long metastore_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	const struct ioctl_command *command = &ioctl_commands[_IOC_NR(cmd) % NR_COMMANDS];
 	int err = -EAGAIN;
 
-	if (command->cmd == cmd && command->fast)
+	if (metastore_is_retired(filp->private_data))
+		return -ENODEV;
+
+	/* Fast paths write results field by field. */
+	if (command->cmd == cmd && command->fast && metastore_fits_words((void __user *)arg))
 		err = command->fast(filp->private_data, (void __user *)arg, command->op);
 	return likely(err != -EAGAIN) ? err :
 	       ioctl_run(filp->private_data, cmd, (void __user *)arg, command);

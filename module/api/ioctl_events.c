@@ -5,7 +5,9 @@
 #include <linux/capability.h>
 #include <linux/err.h>
 
+#include "base/trace.h"
 #include "store/bucket.h"
+#include "events/prefix.h"
 #include "ops/file.h"
 #include "ops/ops.h"
 #include "api/api.h"
@@ -34,6 +36,7 @@ static int ioctl_copy_topic(struct metastore_file *file, struct metastore_key_bu
 	if (copy_from_user(buffer->bytes, u64_to_user_ptr(key), len))
 		return -EFAULT;
 	buffer->key = (struct metastore_key) { .bytes = buffer->bytes, .len = len };
+	metastore_prefix_locate(&file->store->prefixes, &buffer->key);
 	return 0;
 }
 
@@ -55,6 +58,21 @@ static bool ioctl_resync_is_sane(const struct metastore_subscribe *args)
 	       !args->events && !args->cookie && !args->version;
 }
 
+/* Begin a subscription at the expense of the file's user. */
+static int ioctl_begin_subscription(struct metastore_file *file, const struct metastore_key *key,
+				    const struct metastore_subscribe *args)
+{
+	int err = metastore_user_charge(file->user, METASTORE_USER_SUBSCRIPTIONS, 1);
+
+	if (err)
+		return err;
+	/* The end of the subscription undoes the charge. */
+	err = metastore_subscribe(&file->subs, key, args);
+	if (err)
+		metastore_user_uncharge(file->user, METASTORE_USER_SUBSCRIPTIONS, 1);
+	return err;
+}
+
 int metastore_ioctl_subscribe(struct metastore_call *call)
 {
 	struct metastore_subscribe *args = &call->args.subscribe;
@@ -68,9 +86,11 @@ int metastore_ioctl_subscribe(struct metastore_call *call)
 	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags);
 	if (err)
 		return err;
-	if (resync)
-		return metastore_resync(&call->file->subs, &buffer.key);
-	return metastore_subscribe(&call->file->subs, &buffer.key, args);
+	err = resync ? metastore_resync(&call->file->subs, &buffer.key, args) :
+		       ioctl_begin_subscription(call->file, &buffer.key, args);
+	if (err)
+		trace_metastore_subscribe(&call->file->subs, &buffer.key, args, err);
+	return err;
 }
 
 int metastore_ioctl_unsubscribe(struct metastore_call *call)
@@ -133,13 +153,16 @@ static int ioctl_check_queue(const struct metastore_limits *limits,
 int metastore_ioctl_queue(struct metastore_call *call)
 {
 	struct metastore_queue_info *args = &call->args.queue;
+	bool lossless = false;
 	int err;
 
 	err = ioctl_check_queue(&call->file->store->limits, args);
 	if (!err && args->flags)
-		err = metastore_queue_configure(&call->file->queue, args);
+		err = metastore_queue_configure(&call->file->queue, args, &lossless);
 	if (err)
 		return err;
+	if (lossless)
+		metastore_subscriptions_need_room(&call->file->subs);
 	metastore_queue_tell(&call->file->queue, args);
 	args->subscriptions = READ_ONCE(call->file->subs.nr);
 	return metastore_ioctl_respond(call, queue_info, policy, discarded);
@@ -156,8 +179,6 @@ int metastore_ioctl_subscribers(struct metastore_call *call)
 	err = metastore_copy_key(call->file, &buffer, args->key, args->key_len);
 	if (err)
 		return err;
-	spin_lock(&buffer.key.bucket->lock);
 	args->subscribers = metastore_subscribers(&buffer.key);
-	spin_unlock(&buffer.key.bucket->lock);
 	return metastore_ioctl_respond(call, subscribers, subscribers, subscribers);
 }

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "base/trace.h"
 #include "store/bucket.h"
 #include "store/lifetime.h"
 #include "ops/file.h"
@@ -59,6 +60,7 @@ int metastore_ioctl_flush(struct metastore_call *call)
 				    &args->values);
 	if (!err && args->flags & METASTORE_FLUSH_SUBSCRIPTIONS)
 		err = metastore_store_flush_subscriptions(store, &range, &args->subscriptions);
+	trace_metastore_flush(call->file, prefix, args, err);
 	return err ?: metastore_ioctl_respond(call, flush, values, subscriptions);
 }
 
@@ -137,7 +139,7 @@ static void ioctl_fill_header(struct ioctl_list_header *header, const struct met
 		.details = {
 			.time = value->time,
 			.ttl = metastore_value_ttl(value),
-			.tgid = value->tgid,
+			.tgid = metastore_value_tgid(value),
 			.uid = from_kuid_munged(current_user_ns(), value->uid),
 			.owner = metastore_value_owner(value, &file->owner),
 		},

@@ -10,9 +10,9 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
-#include <linux/srcu.h>
 
 #include "store/store.h"
+#include "store/user.h"
 #include "store/value_cache.h"
 #include "events/topic.h"
 #include "ops/change.h"
@@ -51,6 +51,14 @@ static unsigned int queue_bytes = SZ_1M;
 module_param(queue_bytes, uint, 0444);
 MODULE_PARM_DESC(queue_bytes, "Bytes that they may take, key and 48 each included, 4096 to 1073741824 (default 1048576)");
 
+/* A parameter may be read at any time: newest_version looks at the store. */
+static void put_store(void)
+{
+	kernel_param_lock(THIS_MODULE);
+	metastore_store_put(store);
+	kernel_param_unlock(THIS_MODULE);
+}
+
 static int __init metastore_init(void)
 {
 	struct metastore_limits limits;
@@ -61,6 +69,8 @@ static int __init metastore_init(void)
 		max_bytes = totalram_pages() / RAM_SHARE * PAGE_SIZE;
 	if (!private_bytes)
 		private_bytes = totalram_pages() / RAM_SHARE * PAGE_SIZE;
+	metastore_trace_init();
+	metastore_user_init();
 	metastore_private_limit(min_t(u64, private_bytes, S64_MAX));
 	limits = (struct metastore_limits) {
 		.buckets = buckets,
@@ -75,7 +85,9 @@ static int __init metastore_init(void)
 	err = metastore_value_cache_init();
 	if (err)
 		return err;
+	kernel_param_lock(THIS_MODULE);
 	store = metastore_store_create(&limits, false, metastore_change_expire_all);
+	kernel_param_unlock(THIS_MODULE);
 	if (IS_ERR(store)) {
 		err = PTR_ERR(store);
 		if (err == -EINVAL)
@@ -84,11 +96,12 @@ static int __init metastore_init(void)
 	}
 	err = metastore_device_register(store);
 	if (err)
-		goto put_store;
+		goto exit_store;
+	metastore_debugfs_create();
 	return 0;
 
-put_store:
-	metastore_store_put(store);
+exit_store:
+	put_store();
 exit_value_cache:
 	metastore_value_cache_exit();
 	return err;
@@ -96,12 +109,11 @@ exit_value_cache:
 
 static void __exit metastore_exit(void)
 {
+	metastore_debugfs_remove();
 	metastore_device_unregister();
-	metastore_store_put(store);
+	put_store();
 	metastore_value_cache_exit();
-	/* Wait for callbacks of call_srcu(), which are code of this module. */
-	srcu_barrier(&metastore_srcu);
-	/* kfree_rcu() needs no code of this module. This is for any other RCU callback. */
+	/* Wait for callbacks of call_rcu(), which are code of this module. */
 	rcu_barrier();
 }
 
@@ -111,3 +123,5 @@ module_exit(metastore_exit);
 MODULE_AUTHOR("The metastore developers");
 MODULE_DESCRIPTION("String map with publish/subscribe for the whole machine");
 MODULE_LICENSE("GPL");
+/* With it the module has a srcversion, by which mstore upgrade knows its file. */
+MODULE_VERSION(METASTORE_VERSION);

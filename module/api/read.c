@@ -17,6 +17,7 @@
 #include "events/queue.h"
 #include "ops/file.h"
 #include "ops/ops.h"
+#include "ops/retire.h"
 #include "api/api.h"
 
 /* Records taken from the queue in one critical section: 512 bytes of stack. */
@@ -44,7 +45,7 @@ static void read_fill_header(struct metastore_event *event,
 	event->time = value->time;
 	event->value_len = record->flags & METASTORE_EVENT_F_NO_VALUE ? 0 : value->len;
 	event->key_len = value->node.key_len;
-	event->tgid = value->tgid;
+	event->tgid = metastore_value_tgid(value);
 	event->uid = from_kuid_munged(current_user_ns(), value->uid);
 }
 
@@ -55,12 +56,15 @@ static bool read_put_bytes(const void *bytes, size_t len, struct iov_iter *to)
 
 static bool read_put_owner_end(const struct metastore_record *record, struct iov_iter *to)
 {
-	const struct metastore_owner_end *end;
+	const struct metastore_tie *tie;
+	struct metastore_owner_end end;
 
 	if (!(record->flags & METASTORE_EVENT_F_OWNER))
 		return true;
-	end = &metastore_tie_of(record->value)->end;
-	return read_put_bytes(end, sizeof(*end), to);
+	tie = metastore_tie_of(record->value);
+	end = tie->end;
+	end.tgid = metastore_tie_holder(tie);
+	return read_put_bytes(&end, sizeof(end), to);
 }
 
 static bool read_put_any(const struct metastore_record *record,
@@ -122,7 +126,7 @@ static __always_inline size_t read_copy_simple_unsafe(const struct metastore_rec
 	unsafe_put_user(value->len, &event->value_len, fault);
 	unsafe_put_user(key_len, &event->key_len, fault);
 	unsafe_put_user(record->flags, &event->flags, fault);
-	unsafe_put_user(value->tgid, &event->tgid, fault);
+	unsafe_put_user(metastore_value_writer(value), &event->tgid, fault);
 	unsafe_put_user(__kuid_val(value->uid), &event->uid, fault);
 	to += sizeof(*event);
 	if (!metastore_unsafe_copy_out(to, piece, len & ~7U))
@@ -165,8 +169,12 @@ static int read_copy_simple(const struct metastore_record *records, int nr, u8 _
 static int read_copy_records(const struct metastore_record *records, int nr,
 			     struct iov_iter *to)
 {
-	/* In init_user_ns a uid needs no translation. */
-	bool simple = iter_is_ubuf(to) && current_user_ns() == &init_user_ns;
+	/*
+	 * In the initial namespaces neither a uid nor a process needs translation. The length
+	 * of each record is a multiple of 8, so one that fits words is followed by such.
+	 */
+	bool simple = iter_is_ubuf(to) && current_user_ns() == &init_user_ns &&
+		      metastore_in_init_pid_ns() && metastore_fits_words(to->ubuf + to->iov_offset);
 	size_t copied;
 	int i = 0;
 
@@ -220,11 +228,24 @@ static ssize_t read_some(struct metastore_queue *queue, struct iov_iter *to)
 	return copied ?: ret;
 }
 
-/* Enters @readers before it looks for a record. Pairs with queue_wake(). */
-static int read_wait_for_record(struct metastore_queue *queue)
+/*
+ * Enters @readers before it looks for a record. Pairs with queue_wake() and
+ * metastore_queue_hang_up().
+ */
+static int read_wait_for_record(struct metastore_file *file)
 {
+	struct metastore_queue *queue = &file->queue;
+
 	return wait_event_interruptible_exclusive(queue->readers,
-						  metastore_queue_may_have_record(queue));
+						  metastore_queue_may_have_record(queue) ||
+						  metastore_is_retired(file));
+}
+
+/* All records that waited when the module was retired have been read. */
+static int read_hang_up(struct metastore_queue *queue)
+{
+	metastore_queue_hang_up(queue);
+	return -ENODEV;
 }
 
 /**
@@ -251,13 +272,15 @@ ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		copied = read_some(queue, to);
 		if (copied)
 			break;
+		if (metastore_is_retired(file) && !metastore_queue_has_record(queue))
+			return read_hang_up(queue);
 		if (!may_wait) {
 			/* The snapshot that was next may have ended: look again. */
 			if (metastore_queue_has_record(queue) && !signal_pending(current))
 				continue;
 			return -EAGAIN;
 		}
-		err = read_wait_for_record(queue);
+		err = read_wait_for_record(file);
 		if (err)
 			return err;
 	}

@@ -409,19 +409,28 @@ static u64 table_end_of_slot(u64 order, unsigned int nr_slots)
 
 static bool table_has_prefix(const struct metastore_node *node, const u8 *prefix, u32 prefix_len)
 {
-	return node->key_len >= prefix_len && !memcmp(node->key, prefix, prefix_len);
+	return !prefix_len ||
+	       (node->key_len >= prefix_len && !memcmp(node->key, prefix, prefix_len));
 }
 
+/*
+ * Find the next node behind @pos with a prefix, or the last of METASTORE_CHAIN_MAX without
+ * it. A transaction can leave a longer chain, so the search is not left to end by itself.
+ */
 static struct metastore_node *table_next_in_chain(struct metastore_node *node,
 						  const struct metastore_position *pos,
 						  const u8 *prefix, u32 prefix_len)
 {
 	u32 hash = bitrev32(pos->order);
+	u32 skipped = 0;
 
-	for (; node; node = rcu_dereference_raw(node->next))
-		if (metastore_node_compare(node, hash, pos->key, pos->key_len) > 0 &&
-		    table_has_prefix(node, prefix, prefix_len))
+	for (; node; node = rcu_dereference_raw(node->next)) {
+		if (metastore_node_compare(node, hash, pos->key, pos->key_len) <= 0)
+			continue;
+		if (table_has_prefix(node, prefix, prefix_len) ||
+		    ++skipped == METASTORE_CHAIN_MAX)
 			return node;
+	}
 	return NULL;
 }
 
@@ -433,13 +442,12 @@ static struct metastore_node *table_next_in_chain(struct metastore_node *node,
  * @prefix:	bytes that the node's key begins with
  * @prefix_len:	number of those bytes; 0: any key matches
  *
- * Looks at one slot, or at one node if the slot has a tree. To find all nodes, the caller
- * repeats the call until @pos is at METASTORE_ORDER_END. It can leave its RCU section or
- * release the lock in between.
+ * Looks at one slot, and there at METASTORE_CHAIN_MAX nodes, or at one if the slot has a
+ * tree. To find all nodes, the caller repeats the call until @pos is at
+ * METASTORE_ORDER_END. It can leave its RCU section or release the lock in between.
  *
  * Context: RCU read section, or caller holds the table's lock.
- * Return: the node, or NULL if the slot has no further match, or the tree's node has
- * another prefix.
+ * Return: the node, or NULL if none of those looked at matches.
  */
 struct metastore_node *metastore_table_next(struct metastore_table *table,
 					    struct metastore_position *pos,
@@ -470,7 +478,7 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 	if (!node) {
 		pos->order = end;
 		pos->key_len = 0;
-	} else if (tree && !table_has_prefix(node, prefix, prefix_len)) {
+	} else if (!table_has_prefix(node, prefix, prefix_len)) {
 		metastore_position_set(pos, node->hash, node->key, node->key_len);
 		node = NULL;
 	}

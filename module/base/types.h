@@ -2,14 +2,14 @@
 /*
  * Types and helpers that all files share, and the lock order of the module:
  *
- *	store.txn_lock > bucket.lock > file.owner.lock, expiry.lock
- *				   > file.subs.lock > queue.lock > queue.readers
- *	store.prefixes.lock > file.subs.lock
- *	queue.lock > store.room.waiters
+ *	bucket.lock > file.owner.lock, expiry.lock, store.txns.lock
+ *		    > store.prefixes.lock > file.subs.lock > queue.lock
+ *	queue.lock > queue.readers, store.room.waiters
+ *	all of these > users_lock, which RCU callbacks take as well; payers_lock
+ *	stores.xa_lock is never taken under another, nor another under it
  *
- * A section of metastore_srcu may begin under any of them. All are taken in process
- * context only. No task holds two locks of one kind, except in a transaction: it locks
- * its buckets in ascending order of their addresses.
+ * But for users_lock all are taken in process context only. No task holds two locks of one
+ * kind, except in a transaction: it locks its buckets in ascending order of their addresses.
  */
 #ifndef METASTORE_TYPES_H
 #define METASTORE_TYPES_H

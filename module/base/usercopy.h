@@ -10,8 +10,10 @@
 #ifndef METASTORE_USERCOPY_H
 #define METASTORE_USERCOPY_H
 
+#include <linux/align.h>
 #include <linux/compiler.h>
 #include <linux/fault-inject-usercopy.h>
+#include <linux/kconfig.h>
 #include <linux/uaccess.h>
 
 #include "base/types.h"
@@ -19,9 +21,24 @@
 /* Above this size, the processor's string instructions are faster. */
 #define METASTORE_FEW_BYTES	512
 
+/**
+ * metastore_fits_words() - Check whether user memory may be accessed in words of 8 bytes
+ * @at:		user address
+ *
+ * Some machines cannot access a word at an odd address. On others this is always true, and
+ * takes no instruction.
+ *
+ * Return: false if only bytes may be accessed there.
+ */
+static __always_inline bool metastore_fits_words(const void __user *at)
+{
+	return IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS) ||
+	       IS_ALIGNED((unsigned long)at, 8);
+}
+
 /*
  * Copy in between user_read_access_begin() and user_read_access_end(). Return false on a
- * fault.
+ * fault. For addresses that fit words.
  */
 static __always_inline bool metastore_unsafe_copy_words_in(u64 *to, const u64 __user *from,
 							   size_t words)
@@ -40,15 +57,16 @@ static __always_inline bool metastore_unsafe_copy_in(u8 *to, const u8 __user *fr
 {
 	struct metastore_word *words = (struct metastore_word *)to;
 	const u64 __user *uwords = (const u64 __user *)from;
+	size_t nr = metastore_fits_words(from) ? len / 8 : 0;
 	size_t i;
 
-	for (i = 0; i + 4 <= len / 8; i += 4) {
+	for (i = 0; i + 4 <= nr; i += 4) {
 		unsafe_get_user(words[i].value, uwords + i, fault);
 		unsafe_get_user(words[i + 1].value, uwords + i + 1, fault);
 		unsafe_get_user(words[i + 2].value, uwords + i + 2, fault);
 		unsafe_get_user(words[i + 3].value, uwords + i + 3, fault);
 	}
-	for (; i < len / 8; i++)
+	for (; i < nr; i++)
 		unsafe_get_user(words[i].value, uwords + i, fault);
 	i *= 8;
 	for (; i < len; i++)
@@ -62,35 +80,24 @@ fault:
  * Copy out between user_write_access_begin() and user_write_access_end(). Return false on
  * a fault.
  */
-static __always_inline bool metastore_unsafe_copy_words_out(u64 __user *to, const u64 *from,
-							    size_t words)
-{
-	size_t i;
-
-#pragma GCC unroll 8
-	for (i = 0; i < words; i++)
-		unsafe_put_user(from[i], to + i, fault);
-	return true;
-fault:
-	return false;
-}
-
 static __always_inline bool metastore_unsafe_copy_out(u8 __user *to, const u8 *from, size_t len)
 {
 	const struct metastore_word *words = (const struct metastore_word *)from;
 	u64 __user *uwords = (u64 __user *)to;
+	bool fits = metastore_fits_words(to);
+	size_t nr = fits ? len / 8 : 0;
 	size_t i;
 
-	for (i = 0; i + 4 <= len / 8; i += 4) {
+	for (i = 0; i + 4 <= nr; i += 4) {
 		unsafe_put_user(words[i].value, uwords + i, fault);
 		unsafe_put_user(words[i + 1].value, uwords + i + 1, fault);
 		unsafe_put_user(words[i + 2].value, uwords + i + 2, fault);
 		unsafe_put_user(words[i + 3].value, uwords + i + 3, fault);
 	}
-	for (; i < len / 8; i++)
+	for (; i < nr; i++)
 		unsafe_put_user(words[i].value, uwords + i, fault);
 	i *= 8;
-	if (len & 4) {
+	if (fits && len & 4) {
 		unsafe_put_user(((const struct metastore_half *)(from + i))->value,
 				(u32 __user *)(to + i), fault);
 		i += 4;
@@ -119,7 +126,8 @@ static __always_inline int metastore_copy_struct_in(void *to, const void __user 
 	might_fault();
 	if (should_fail_usercopy() || !user_read_access_begin(from, size))
 		return -EFAULT;
-	done = metastore_unsafe_copy_words_in(to, from, size / 8);
+	done = metastore_fits_words(from) ? metastore_unsafe_copy_words_in(to, from, size / 8) :
+					    metastore_unsafe_copy_in(to, from, size);
 	user_read_access_end();
 	return done ? 0 : -EFAULT;
 }

@@ -8,7 +8,6 @@
 #include "base/types.h"
 #include "store/store.h"
 #include "events/cursor.h"
-#include "events/topic.h"
 
 /**
  * metastore_cursor_create() - Create a cursor ahead of all keys
@@ -16,7 +15,7 @@
  * @newer:	for an exact key: version that the value's version must exceed
  *
  * Context: Process context, may sleep.
- * Return: The cursor, to be freed with kfree(), or NULL without memory.
+ * Return: The cursor with one reference, or NULL without memory.
  */
 struct metastore_cursor *metastore_cursor_create(u32 bucket, u64 newer)
 {
@@ -26,24 +25,21 @@ struct metastore_cursor *metastore_cursor_create(u32 bucket, u64 newer)
 		return NULL;
 	cursor->bucket = bucket;
 	cursor->newer = newer;
+	cursor->refs = 1;
 	metastore_position_set(&cursor->pos, 0, NULL, 0);
 	return cursor;
 }
 
-static void cursor_free(struct rcu_head *rcu)
-{
-	kfree(container_of(rcu, struct metastore_cursor, rcu));
-}
-
 /**
- * metastore_cursor_free_later() - Free a cursor after a grace period
- * @cursor:	the cursor, which no further reader can find
+ * metastore_cursor_put() - Drop a reference; the last one frees the cursor
+ * @cursor:	the cursor
  *
- * Context: Any context.
+ * Context: Caller holds the queue's lock.
  */
-void metastore_cursor_free_later(struct metastore_cursor *cursor)
+void metastore_cursor_put(struct metastore_cursor *cursor)
 {
-	call_srcu(&metastore_srcu, &cursor->rcu, cursor_free);
+	if (!--cursor->refs)
+		kfree(cursor);
 }
 
 /**

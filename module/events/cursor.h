@@ -2,7 +2,6 @@
 #ifndef METASTORE_CURSOR_H
 #define METASTORE_CURSOR_H
 
-#include <linux/rcupdate.h>
 #include <linux/types.h>
 
 #include "base/table.h"
@@ -16,7 +15,8 @@
  * @pos:	position in that bucket's table
  * @newer:	for an exact key: the snapshot omits a value unless its version is above
  *		this. Immutable.
- * @rcu:	for freeing after a grace period, since other readers may use the cursor
+ * @refs:	references: of the subscription and of each reader. Protected by the queue's
+ *		lock.
  *
  * @bucket and @pos are protected by two locks: that of the bucket the cursor is in, and
  * the queue's. So the lock of a key's bucket alone fixes whether the cursor has passed
@@ -27,11 +27,11 @@ struct metastore_cursor {
 	u32 bucket;
 	struct metastore_position pos;
 	u64 newer;
-	struct rcu_head rcu;
+	u32 refs;
 };
 
 struct metastore_cursor *metastore_cursor_create(u32 bucket, u64 newer);
-void metastore_cursor_free_later(struct metastore_cursor *cursor);
+void metastore_cursor_put(struct metastore_cursor *cursor);
 bool metastore_cursor_has_passed(const struct metastore_cursor *cursor,
 				 const struct metastore_key *key);
 

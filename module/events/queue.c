@@ -3,54 +3,39 @@
  * The event queue of an open file. It holds references to values and is bounded in
  * events and in bytes. Push, drop and loss allocate nothing.
  *
- * This file has the limits of a queue. It also has the queue's part of a subscription:
- * its beginning, its books and its end.
+ * This file has the beginning and the end of a queue, and the queue's part of a
+ * subscription: its beginning, its books and its end.
  */
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
-#include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "store/store.h"
+#include "store/user.h"
 #include "events/cursor.h"
-#include "events/queue_priv.h"
+#include "events/queue_push.h"
 #include "events/topic.h"
-
-/**
- * metastore_room_needed() - Announce that a further queue may need room reserved
- * @room:	the store's
- *
- * Publishers with reservations then reserve anew. Call this before a queue becomes
- * lossless, or gets a subscription while it is lossless.
- */
-void metastore_room_needed(struct metastore_room *room)
-{
-	atomic64_inc(&room->epoch);
-	/* Pairs with the bucket's lock held in metastore_reservations_are_all(). */
-	smp_mb__after_atomic();
-}
-
-static u32 queue_min_charge(u32 max_bytes, u32 max_len)
-{
-	return max_bytes / (max_len + 1);
-}
 
 /**
  * metastore_queue_init() - Initialize an empty queue
  * @queue:	the queue, zeroed
  * @limits:	the store's limits
  * @room:	wait state of the store's publishers, woken when room appears
+ * @user:	user to charge; it must outlive the queue
  */
 void metastore_queue_init(struct metastore_queue *queue,
 			  const struct metastore_limits *limits,
-			  struct metastore_room *room)
+			  struct metastore_room *room, struct metastore_user *user)
 {
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->readers);
+	metastore_queue_init_crowd(queue);
 	INIT_LIST_HEAD(&queue->lossy);
 	INIT_LIST_HEAD(&queue->latest);
 	INIT_LIST_HEAD(&queue->snapshots);
 	queue->room = room;
+	queue->user = user;
 	queue->ring.max_len = limits->queue_len;
 	queue->max_bytes = limits->queue_bytes;
 	queue->min_charge = queue_min_charge(limits->queue_bytes, limits->queue_len);
@@ -59,210 +44,19 @@ void metastore_queue_init(struct metastore_queue *queue,
 			     METASTORE_KEY_MAX + limits->max_value;
 }
 
-/*
- * Shape of a queue's ring. A new ring is allocated without the lock; comparing shapes
- * tells whether it still fits.
- */
-struct queue_shape {
-	u32 max_len;
-	bool allocated;
-	bool indexed;
-};
-
-static struct queue_shape queue_shape_of(struct metastore_queue *queue)
-{
-	lockdep_assert_held(&queue->lock);
-	return (struct queue_shape) {
-		.max_len = queue->ring.max_len,
-		.allocated = queue->ring.records,
-		.indexed = queue->ring.index,
-	};
-}
-
-static struct queue_shape queue_look_at_shape(struct metastore_queue *queue)
-{
-	struct queue_shape shape;
-
-	spin_lock(&queue->lock);
-	shape = queue_shape_of(queue);
-	spin_unlock(&queue->lock);
-	return shape;
-}
-
-/* Check that the shape did not change while the lock was released. */
-static bool queue_has_shape(struct metastore_queue *queue, const struct queue_shape *shape)
-{
-	struct queue_shape now = queue_shape_of(queue);
-
-	lockdep_assert_held(&queue->lock);
-	return now.max_len == shape->max_len && now.allocated == shape->allocated &&
-	       now.indexed == shape->indexed;
-}
-
-static int queue_create_ring(struct metastore_ring *ring, const struct queue_shape *shape)
-{
-	*ring = (struct metastore_ring) { .max_len = shape->max_len };
-	return shape->allocated ?
-	       metastore_ring_create(ring, shape->max_len, shape->indexed) : 0;
-}
-
-/* Move all waiting events to a new ring. @ring gets the old one. */
-static void queue_move_to(struct metastore_queue *queue, struct metastore_ring *ring)
-{
-	struct metastore_record *record;
-	u32 i;
-
-	lockdep_assert_held(&queue->lock);
-	ring->head = queue->ring.head;
-	for (i = 0; i < queue->ring.len; i++) {
-		record = metastore_ring_append(ring);
-		*record = *metastore_ring_at(&queue->ring, i);
-		if (queue_flags_are_indexed(record->sub->flags) &&
-		    ring->head + i >= record->sub->stale_until)
-			metastore_ring_index(ring, record);
-	}
-	swap(queue->ring, *ring);
-}
-
-/**
- * metastore_queue_prepare() - Allocate the ring that a subscription needs
- * @queue:	the queue
- * @flags:	METASTORE_SUBSCRIBE_*
- *
- * Context: Process context, may sleep.
- * Return: 0, -ENOMEM, or -EBUSY if more than METASTORE_QUEUE_MOVE_MAX events would be
- * moved under the lock.
- */
-int metastore_queue_prepare(struct metastore_queue *queue, u32 flags)
-{
-	struct queue_shape is, wanted;
-	struct metastore_ring ring;
-	int err;
-
-	for (;;) {
-		is = queue_look_at_shape(queue);
-		wanted = is;
-		wanted.allocated = true;
-		wanted.indexed |= queue_flags_are_indexed(flags);
-		if (is.allocated && is.indexed == wanted.indexed)
-			return 0;
-		err = queue_create_ring(&ring, &wanted);
-		if (err)
-			return err;
-		spin_lock(&queue->lock);
-		if (queue_has_shape(queue, &is)) {
-			if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
-				err = -EBUSY;
-			else
-				queue_move_to(queue, &ring);
-		}
-		spin_unlock(&queue->lock);
-		metastore_ring_free(&ring);
-		if (err)
-			return err;
-	}
-}
-
-/* Value of @bytes if the least charge of an event were @charge. */
-static u64 queue_bytes_with(struct metastore_queue *queue, u32 charge)
-{
-	u64 bytes = queue->in_flight;
-	u32 i;
-
-	lockdep_assert_held(&queue->lock);
-	for (i = 0; i < queue->ring.len; i++)
-		bytes += max(metastore_value_size(metastore_ring_at(&queue->ring, i)->value),
-			     charge);
-	return bytes;
-}
-
-/* Apply limits, policy and a new ring. Return 0, -ENOBUFS or -EBUSY. */
-static int queue_reconfigure(struct metastore_queue *queue, struct metastore_ring *ring,
-			     u32 max_bytes, bool lossless, struct metastore_garbage *garbage)
-{
-	u32 charge = queue_min_charge(max_bytes, ring->max_len);
-	u64 bytes;
-
-	lockdep_assert_held(&queue->lock);
-	if (queue->latest_bytes > max_bytes / 2)
-		return -ENOBUFS;
-	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
-		return -EBUSY;
-	bytes = queue_bytes_with(queue, charge);
-	if (lossless && (queue->ring.len + queue->reserved_len > ring->max_len ||
-			 bytes + queue->reserved_bytes + queue->latest_bytes > max_bytes))
-		return -EBUSY;
-	WRITE_ONCE(queue->lossless, lossless);
-	queue->max_bytes = max_bytes;
-	queue->min_charge = charge;
-	queue->bytes = bytes;
-	queue_note_fast_bytes(queue);
-	while (queue->ring.len &&
-	       (queue->ring.len > ring->max_len || !queue_has_room(queue, 0, 0)))
-		metastore_queue_drop_oldest(queue, garbage);
-	queue_move_to(queue, ring);
-	queue_room_came(queue);
-	return 0;
-}
-
-/**
- * metastore_queue_configure() - Set the limits and the policy of a queue
- * @queue:	the queue
- * @args:	the user's arguments, validated
- *
- * Context: Process context, may sleep.
- * Return: 0, -ENOMEM, -EBUSY or -ENOBUFS, as in uapi/linux/metastore.h.
- */
-int metastore_queue_configure(struct metastore_queue *queue,
-			      const struct metastore_queue_info *args)
-{
-	struct metastore_garbage garbage = {};
-	struct metastore_ring ring;
-	struct queue_shape is, wanted;
-	bool done = false;
-	int err;
-
-	if (args->flags & METASTORE_QUEUE_SET_POLICY &&
-	    args->policy == METASTORE_QUEUE_LOSSLESS)
-		metastore_room_needed(queue->room);
-	do {
-		is = queue_look_at_shape(queue);
-		wanted = is;
-		if (args->flags & METASTORE_QUEUE_SET_LEN)
-			wanted.max_len = args->max_len;
-		err = queue_create_ring(&ring, &wanted);
-		if (err)
-			break;
-		spin_lock(&queue->lock);
-		if (queue_has_shape(queue, &is)) {
-			err = queue_reconfigure(queue, &ring,
-						args->flags & METASTORE_QUEUE_SET_BYTES ?
-						args->max_bytes : queue->max_bytes,
-						args->flags & METASTORE_QUEUE_SET_POLICY ?
-						args->policy == METASTORE_QUEUE_LOSSLESS :
-						queue->lossless, &garbage);
-			done = true;
-		}
-		spin_unlock(&queue->lock);
-		metastore_ring_free(&ring);
-	} while (!done);
-	metastore_garbage_free(&garbage);
-	return err;
-}
-
 /* Age of the oldest waiting event in ms, at least 1; 0: no event waits. */
 static u64 queue_age_of_oldest(struct metastore_queue *queue)
 {
-	u32 age = 0;
+	u64 age = 0;
 
 	lockdep_assert_held(&queue->lock);
 	if (queue->ring.len)
-		age = (u32)jiffies - metastore_ring_at(&queue->ring, 0)->since;
+		age = metastore_record_age(metastore_ring_at(&queue->ring, 0));
 	if (queue->nr_latest)
-		age = max(age, (u32)jiffies - queue_first_latest(queue)->latest.since);
+		age = max(age, metastore_record_age(&queue_first_latest(queue)->latest));
 	else if (!queue->ring.len)
 		return 0;
-	return max(1U, jiffies_to_msecs(age));
+	return max(1ULL, jiffies64_to_msecs(age));
 }
 
 /**
@@ -303,25 +97,55 @@ void metastore_queue_tell(struct metastore_queue *queue,
  */
 void metastore_queue_destroy(struct metastore_queue *queue)
 {
+	metastore_queue_release_crowd(queue);
 	metastore_queue_drain(queue);
+	metastore_user_uncharge(queue->user, METASTORE_USER_QUEUE_BYTES, queue->charged);
+	metastore_user_unshare(queue->user, queue->shared);
 	metastore_ring_free(&queue->ring);
+	metastore_cgroup_release(&queue->cgroup);
 }
 
 /* Reserve bytes for the latest event of one exact key. Return 0 or -ENOBUFS. */
 static int queue_reserve_one_latest(struct metastore_queue *queue)
 {
+	u32 tries = metastore_queue_tries(queue);
 	struct metastore_garbage garbage = {};
+	enum metastore_pushed room;
+
+	do {
+		room = METASTORE_PUSH_REFUSED;
+		spin_lock(&queue->lock);
+		if (queue->latest_bytes + queue->place_bytes <= queue->max_bytes / 2)
+			room = metastore_queue_make_room(queue, 0, queue->place_bytes,
+							 METASTORE_DROPS_AT_ONCE, &garbage);
+		if (room == METASTORE_PUSH_TAKEN)
+			queue_reserve_latest(queue, queue->place_bytes);
+		spin_unlock(&queue->lock);
+		metastore_garbage_free(&garbage);
+		cond_resched();
+	} while (room == METASTORE_PUSH_AGAIN && tries--);
+	return room == METASTORE_PUSH_TAKEN ? 0 : -ENOBUFS;
+}
+
+/* Count one more subscription. Return 0 or -ENOBUFS. */
+static int queue_count_sub(struct metastore_queue *queue)
+{
 	int err = -ENOBUFS;
 
 	spin_lock(&queue->lock);
-	if (queue->latest_bytes + queue->place_bytes <= queue->max_bytes / 2 &&
-	    metastore_queue_make_room(queue, 0, queue->place_bytes, &garbage)) {
-		queue_reserve_latest(queue, queue->place_bytes);
+	if (queue->nr_subs < METASTORE_MAX_SUBSCRIPTIONS) {
+		queue->nr_subs++;
 		err = 0;
 	}
 	spin_unlock(&queue->lock);
-	metastore_garbage_free(&garbage);
 	return err;
+}
+
+static void queue_uncount_sub(struct metastore_queue *queue)
+{
+	spin_lock(&queue->lock);
+	queue->nr_subs--;
+	spin_unlock(&queue->lock);
 }
 
 /**
@@ -332,15 +156,18 @@ static int queue_reserve_one_latest(struct metastore_queue *queue)
  * @first_bucket: index of the first bucket that can have matching keys
  *
  * Context: Process context, may sleep; takes the queue's lock.
- * Return: 0, -ENOMEM, or -ENOBUFS. -ENOBUFS: places for latest events of exact keys
- * would exceed half of the queue's bytes, or there is no room.
+ * Return: 0, -ENOMEM, or -ENOBUFS. -ENOBUFS: there are METASTORE_MAX_SUBSCRIPTIONS, with
+ * those that ended and have events or losses to be read; or places for latest events of
+ * exact keys would exceed half of the queue's bytes, or there is no room.
  */
 int metastore_queue_admit(struct metastore_subscription *sub,
 			  struct metastore_queue *queue,
 			  const struct metastore_subscribe *args, u32 first_bucket)
 {
-	int err = 0;
+	int err = queue_count_sub(queue);
 
+	if (err)
+		return err;
 	*sub = (struct metastore_subscription) {
 		.queue = queue,
 		.cookie = args->cookie,
@@ -353,14 +180,19 @@ int metastore_queue_admit(struct metastore_subscription *sub,
 	INIT_LIST_HEAD(&sub->in_snapshots);
 	if (sub->flags & METASTORE_SUBSCRIBE_SNAPSHOT) {
 		sub->cursor = metastore_cursor_create(first_bucket, args->version);
-		if (!sub->cursor)
-			return -ENOMEM;
+		if (!sub->cursor) {
+			err = -ENOMEM;
+			goto uncount;
+		}
 	}
 	queue_sub_note_plain(sub);
 	if (queue_sub_has_place(sub))
 		err = queue_reserve_one_latest(queue);
-	if (err)
-		kfree(sub->cursor);
+	if (!err)
+		return 0;
+	kfree(sub->cursor);
+uncount:
+	queue_uncount_sub(queue);
 	return err;
 }
 
@@ -373,6 +205,7 @@ int metastore_queue_admit(struct metastore_subscription *sub,
 void metastore_queue_dismiss(struct metastore_subscription *sub)
 {
 	kfree(sub->cursor);
+	queue_uncount_sub(sub->queue);
 	if (!queue_sub_has_place(sub))
 		return;
 	spin_lock(&sub->queue->lock);
@@ -402,8 +235,8 @@ void metastore_queue_attach(struct metastore_subscription *sub)
 
 /**
  * metastore_queue_detach() - End a subscription
- * @sub:	the subscription, which only deliveries under way can still reach. The
- *		caller must not use it afterwards.
+ * @sub:	the subscription. The caller calls metastore_queue_unlink() once it is not in
+ *		its topic's list.
  * @flushed:	whether FLUSH ended it, so that the subscriber reads a FLUSHED record
  * @discarded:	takes a value if what waits is to be discarded, see
  *		metastore_queue_discard(); or NULL
@@ -421,7 +254,6 @@ void metastore_queue_detach(struct metastore_subscription *sub, bool flushed,
 	list_del_init(&sub->in_snapshots);
 	if (discarded)
 		metastore_queue_discard(queue, sub, discarded);
-	metastore_queue_free_if_done(sub);
 	queue_room_came(queue);
 	if (flushed) {
 		queue->flushed++;
@@ -429,6 +261,24 @@ void metastore_queue_detach(struct metastore_subscription *sub, bool flushed,
 		queue->flush_at_latest = queue->nr_latest;
 		queue_wake(queue);
 	}
+	spin_unlock(&queue->lock);
+}
+
+/**
+ * metastore_queue_unlink() - Note that a subscription has left its topic's list
+ * @sub:	the subscription, which has ended. The caller must not use it afterwards.
+ *
+ * Context: Caller holds the topic's lock; takes the queue's.
+ */
+void metastore_queue_unlink(struct metastore_subscription *sub)
+{
+	struct metastore_queue *queue = sub->queue;
+
+	lockdep_assert_held(metastore_topic_lock(sub->topic));
+	spin_lock(&queue->lock);
+	sub->linked = false;
+	metastore_queue_free_if_done(sub);
+	queue_room_came(queue);
 	spin_unlock(&queue->lock);
 }
 
@@ -458,12 +308,11 @@ u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 /**
  * metastore_queue_hold_snapshot() - Find the snapshot to be read next
  * @queue:	the queue
- * @cursor:	set to its cursor, which stays until the end of the caller's read
- *		section
+ * @cursor:	set to its cursor
  *
- * Context: Caller is in a metastore_srcu read section; takes the queue's lock.
- * Return: Its subscription, which stays until metastore_queue_release_snapshot(), or
- * NULL.
+ * Context: Takes the queue's lock.
+ * Return: Its subscription, which stays with its cursor until
+ * metastore_queue_release_snapshot(); or NULL.
  */
 struct metastore_subscription *
 metastore_queue_hold_snapshot(struct metastore_queue *queue,
@@ -477,22 +326,26 @@ metastore_queue_hold_snapshot(struct metastore_queue *queue,
 	if (sub) {
 		sub->held++;
 		*cursor = sub->cursor;
+		(*cursor)->refs++;
 	}
 	spin_unlock(&queue->lock);
 	return sub;
 }
 
 /**
- * metastore_queue_release_snapshot() - Release a subscription
+ * metastore_queue_release_snapshot() - Release a subscription and its cursor
  * @sub:	subscription from metastore_queue_hold_snapshot()
+ * @cursor:	its cursor from there
  *
  * Context: Takes the queue's lock.
  */
-void metastore_queue_release_snapshot(struct metastore_subscription *sub)
+void metastore_queue_release_snapshot(struct metastore_subscription *sub,
+				      struct metastore_cursor *cursor)
 {
 	struct metastore_queue *queue = sub->queue;
 
 	spin_lock(&queue->lock);
+	metastore_cursor_put(cursor);
 	sub->held--;
 	metastore_queue_free_if_done(sub);
 	queue_room_came(queue);

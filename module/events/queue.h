@@ -5,10 +5,13 @@
 #include <linux/list.h>
 #include <linux/rbtree.h>
 #include <linux/rcupdate.h>
+#include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
+#include "store/cgroup.h"
 #include "store/value.h"
 #include "events/cursor.h"
 #include "events/ring.h"
@@ -19,6 +22,7 @@ struct metastore_queue;
 struct metastore_room;
 struct metastore_subscriptions;
 struct metastore_topic;
+struct metastore_user;
 
 /**
  * struct metastore_books - counters that account for every matched event
@@ -46,8 +50,9 @@ struct metastore_books {
  * @event_flags: METASTORE_EVENT_F_* added to each of its events. Immutable.
  * @plain:	whether its events need only a place in the ring, unmodified
  * @cancelled:	whether it has ended. No event is enqueued for it any more.
- * @held:	references of LOST and SNAPSHOT_END records in flight, and of readers of
- *		its snapshot
+ * @held:	references of LOST and SNAPSHOT_END records in flight, of readers of its
+ *		snapshot, and of reservations
+ * @linked:	whether it is in its topic's list. Written with the topic's lock held too.
  * @books:	its counters, @pending not in use; see queue_sub_pending()
  * @stale_until: position in the ring: its events ahead of that are discarded
  * @untold:	lost events that no LOST record has reported yet
@@ -61,20 +66,23 @@ struct metastore_books {
  * @snapshots:	number of times that a snapshot was begun anew
  * @rcu:	for freeing after a grace period
  * @events:	mask of METASTORE_EVENT_*. Immutable.
- * @topic:	the key or prefix. Immutable; valid while @in_topic is in the topic's
- *		list.
+ * @topic:	the key or prefix, with a reference. Immutable.
  * @in_topic:	entry in the topic's list
- * @subs:	set of the open file's subscriptions. Immutable.
- * @in_file:	node in the tree of @subs
+ * @pins:	walks that pause at it. Protected by the topic's lock.
+ * @ended:	whether it has ended. Protected by the topic's lock.
+ * @subs:	set of the open file's subscriptions, with a reference. Immutable.
+ * @in_file:	node in the tree of @subs by key
+ * @by_topic:	node in that by topic
  * @since:	number of the store's transactions when it began; U64_MAX before that.
  *		Written under the topic's lock, read under the file's.
  *
  * Members up to @rcu belong to the queue and are protected by the queue's lock. They
  * stay valid after the subscription has ended: until its last record is read, and until
- * no delivery can use them. The queue then frees the structure after a grace period of
- * metastore_srcu.
+ * it is in no list. The queue then frees the structure after an RCU grace period. The
+ * references keep topic, open file and queue in memory until then.
  *
- * The subscription is removed from topic and file with the locks of both held. It is
+ * The subscription is removed from topic and file with the locks of both held, but stays in
+ * the topic's list while it is pinned, see struct metastore_walk. It is
  * added under the topic's lock, and the file's lock covers only the tree. So a holder
  * of the topic's lock sees it in both or in none. A holder of the file's lock may see
  * it in the tree first.
@@ -86,6 +94,7 @@ struct metastore_subscription {
 	u16 event_flags;
 	bool plain;
 	bool cancelled;
+	bool linked;
 	u32 held;
 	struct metastore_books books;
 	u64 stale_until;
@@ -101,8 +110,11 @@ struct metastore_subscription {
 	u32 events;
 	struct metastore_topic *topic;
 	struct list_head in_topic;
+	u32 pins;
+	bool ended;
 	struct metastore_subscriptions *subs;
 	struct rb_node in_file;
+	struct rb_node by_topic;
 	u64 since;
 };
 
@@ -110,8 +122,17 @@ struct metastore_subscription {
  * struct metastore_queue - event queue of one open file
  * @lock:	protects all members but @readers and the immutable ones
  * @readers:	wait queue of readers and pollers
+ * @crowd:	wait queue of further pollers, beyond METASTORE_POLLERS. A worker wakes them
+ * @crowd_entry: entry in @readers that starts the worker, once @crowd is in use
+ * @crowd_work:	the worker
+ * @hung_up:	whether the module was ever retired. Written and read without @lock.
  * @ring:	events that wait, except those in @latest. Allocated with the first
  *		subscription, since not every open file has one.
+ * @cgroup:	memory cgroup that pays for what waits, that of the first subscriber. Immutable
+ *		after that.
+ * @user:	user that is charged for the queue and its subscriptions. Immutable.
+ * @charged:	bytes that @user is charged for what the queue may hold; 0 without a ring
+ * @shared:	bytes of values of other cgroups that it refers to, METASTORE_SHARED_BYTES or 0
  * @lossless:	whether a full queue refuses the new event instead of dropping the
  *		oldest. Also read without @lock.
  * @max_bytes:	bytes that values may take
@@ -134,9 +155,11 @@ struct metastore_subscription {
  * @books:	counters of all subscriptions, ended ones included. @matched and
  *		@pending are not in use; see metastore_queue_tell().
  * @stale_until: the greatest one of all subscriptions that were in this queue
+ * @nr_subs:	number of subscriptions, also those that ended and have records to be read
  * @lossy:	subscriptions with losses that no LOST record has reported yet
  * @latest:	subscriptions whose latest event waits, in order of arrival
  * @nr_latest:	length of @latest
+ * @latest_size: true size of these events, in bytes
  * @latest_turn: whether the next event comes from @latest, if the ring has one too
  * @snapshots:	subscriptions with a snapshot
  * @snapshot_turn: whether the next record comes from @snapshots, if events wait too
@@ -147,7 +170,15 @@ struct metastore_subscription {
 struct metastore_queue {
 	spinlock_t lock;	/* see above */
 	wait_queue_head_t readers;
+	wait_queue_head_t crowd;
+	struct wait_queue_entry crowd_entry;
+	struct work_struct crowd_work;
+	bool hung_up;
 	struct metastore_ring ring;
+	struct metastore_cgroup cgroup;
+	u32 shared;
+	struct metastore_user *user;
+	u64 charged;
 	bool lossless;
 	u32 max_bytes;
 	u32 place_bytes;
@@ -164,9 +195,11 @@ struct metastore_queue {
 	u32 high_len;
 	struct metastore_books books;
 	u64 stale_until;
+	u32 nr_subs;
 	struct list_head lossy;
 	struct list_head latest;
 	u32 nr_latest;
+	u32 latest_size;
 	bool latest_turn;
 	struct list_head snapshots;
 	bool snapshot_turn;
@@ -176,10 +209,63 @@ struct metastore_queue {
 };
 
 /**
+ * METASTORE_DROPS_AT_ONCE - most events that one push drops
+ *
+ * An event that needs the room of more is pushed again, after its caller has released the
+ * locks. A few, since a chunk of a delivery has 64 pushes.
+ */
+#define METASTORE_DROPS_AT_ONCE		8
+
+/**
+ * METASTORE_SHARED_BYTES - bytes of others' values that a queue refers to
+ *
+ * A value is charged to its writer's memory cgroup, however long a queue keeps it. A reader
+ * that keeps up keeps few. A queue with more bytes than this copies values of writers in
+ * other cgroups, at the expense of the queue's own: what a slow reader pins is not the
+ * writer's affair. A user with many queues has this for some of them, see
+ * metastore_user_share(); the others copy all such values.
+ */
+#define METASTORE_SHARED_BYTES		SZ_64K
+
+/**
+ * METASTORE_POLLERS - most sleepers on one queue that a publisher wakes itself
+ *
+ * They are woken with the bucket's lock held, a few hundred instructions each.
+ */
+#define METASTORE_POLLERS		64
+
+/**
+ * METASTORE_COPY_COST - bytes that take as long to copy as an allocation
+ *
+ * Or as the search of an index.
+ */
+#define METASTORE_COPY_COST	(3 * SZ_1K)
+
+/** METASTORE_COPY_MAX - bytes that are copied under one hold of a bucket's lock */
+#define METASTORE_COPY_MAX	SZ_64K
+
+/** enum metastore_pushed - what became of an event */
+enum metastore_pushed {
+	METASTORE_PUSH_TAKEN,	/* the queue took it, and one of the caller's references */
+	METASTORE_PUSH_INDEXED,	/* the same, and an index was searched, which takes time */
+	METASTORE_PUSH_COPIED,	/* the same, and it was copied, which takes time */
+	METASTORE_PUSH_REFUSED,	/* the queue did not take it */
+	METASTORE_PUSH_AGAIN,	/* METASTORE_DROPS_AT_ONCE were dropped: push it again */
+};
+
+static inline bool metastore_push_was_taken(enum metastore_pushed pushed)
+{
+	return pushed == METASTORE_PUSH_TAKEN || pushed == METASTORE_PUSH_INDEXED ||
+	       pushed == METASTORE_PUSH_COPIED;
+}
+
+/**
  * struct metastore_push_group - events that are enqueued one right behind the other
  * @queue:	the queue. Its lock is held.
  * @garbage:	takes values of events that are dropped
  * @nr:		number of events that the queue took
+ * @drops:	number of events that it dropped for them
+ * @copied:	bytes of events that it copied
  * @more:	whether the ring took an event of the group already
  * @latest:	whether conflating subscriptions have their turn
  * @passed_over: whether there are conflating subscriptions
@@ -188,19 +274,19 @@ struct metastore_push_group {
 	struct metastore_queue *queue;
 	struct metastore_garbage *garbage;
 	u32 nr;
+	u32 drops;
+	u32 copied;
 	bool more;
 	bool latest;
 	bool passed_over;
 };
 
-void metastore_room_needed(struct metastore_room *room);
-
 void metastore_queue_init(struct metastore_queue *queue,
 			  const struct metastore_limits *limits,
-			  struct metastore_room *room);
+			  struct metastore_room *room, struct metastore_user *user);
 int metastore_queue_prepare(struct metastore_queue *queue, u32 flags);
 int metastore_queue_configure(struct metastore_queue *queue,
-			      const struct metastore_queue_info *args);
+			      const struct metastore_queue_info *args, bool *lossless);
 void metastore_queue_destroy(struct metastore_queue *queue);
 
 int metastore_queue_admit(struct metastore_subscription *sub,
@@ -210,6 +296,7 @@ void metastore_queue_dismiss(struct metastore_subscription *sub);
 void metastore_queue_attach(struct metastore_subscription *sub);
 void metastore_queue_detach(struct metastore_subscription *sub, bool flushed,
 			    struct metastore_garbage *discarded);
+void metastore_queue_unlink(struct metastore_subscription *sub);
 void metastore_queue_resync(struct metastore_subscription *sub,
 			    struct metastore_cursor *cursor,
 			    struct metastore_garbage *garbage);
@@ -220,7 +307,8 @@ u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 struct metastore_subscription *
 metastore_queue_hold_snapshot(struct metastore_queue *queue,
 			      struct metastore_cursor **cursor);
-void metastore_queue_release_snapshot(struct metastore_subscription *sub);
+void metastore_queue_release_snapshot(struct metastore_subscription *sub,
+				      struct metastore_cursor *cursor);
 void metastore_queue_snapshot_record(struct metastore_subscription *sub,
 				     struct metastore_value *value,
 				     struct metastore_record *record);
@@ -235,11 +323,10 @@ bool metastore_queue_overdraws(const struct metastore_queue *queue,
 			       const struct metastore_record *record);
 
 void metastore_queue_push_begin(struct metastore_push_group *group,
-				struct metastore_queue *queue,
+				struct metastore_queue *queue, bool latest,
 				struct metastore_garbage *garbage);
 bool metastore_queue_has_turn(struct metastore_push_group *group,
 			      const struct metastore_subscription *sub);
-bool metastore_queue_push_latest(struct metastore_push_group *group);
 bool metastore_queue_push_next(struct metastore_push_group *group,
 			       struct metastore_subscription *sub,
 			       const struct metastore_key *key,
@@ -252,6 +339,8 @@ bool metastore_queue_finish(struct metastore_queue *queue,
 			    int delivered);
 size_t metastore_queue_next_size(struct metastore_queue *queue);
 bool metastore_queue_has_record(struct metastore_queue *queue);
+void metastore_queue_hang_up(struct metastore_queue *queue);
+wait_queue_head_t *metastore_queue_pollers(struct metastore_queue *queue);
 bool metastore_queue_may_have_record(struct metastore_queue *queue);
 void metastore_queue_pass_on(struct metastore_queue *queue);
 void metastore_queue_tell(struct metastore_queue *queue,

@@ -22,6 +22,7 @@ static void queue_discard_latest(struct metastore_queue *queue, struct metastore
 {
 	lockdep_assert_held(&queue->lock);
 	queue_note_length(queue);
+	queue->latest_size -= metastore_value_size(sub->latest.value);
 	metastore_value_put_later(sub->latest.value, garbage);
 	sub->latest.value = NULL;
 	list_del_init(&sub->in_latest);
@@ -71,7 +72,7 @@ void metastore_queue_resync(struct metastore_subscription *sub,
 	spin_lock(&queue->lock);
 	metastore_queue_discard(queue, sub, garbage);
 	if (sub->cursor)
-		metastore_cursor_free_later(sub->cursor);
+		metastore_cursor_put(sub->cursor);
 	sub->cursor = cursor;
 	sub->snapshots++;
 	queue_sub_note_plain(sub);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Internals of the event queue, shared by queue.c (limits, subscriptions), queue_push.c
- * (enqueue), queue_take.c (dequeue) and queue_discard.c.
+ * Internals of the event queue, shared by queue.c (subscriptions), queue_limits.c,
+ * queue_pollers.c, queue_push.c (enqueue), queue_reserve.c, queue_group.c, queue_take.c
+ * (dequeue) and queue_discard.c.
  */
 #ifndef METASTORE_QUEUE_PRIV_H
 #define METASTORE_QUEUE_PRIV_H
@@ -10,6 +11,7 @@
 #include <linux/poll.h>
 #include <linux/wait.h>
 
+#include "base/trace.h"
 #include "store/store.h"
 #include "events/queue.h"
 
@@ -33,7 +35,7 @@ static inline void queue_sub_note_plain(struct metastore_subscription *sub)
 		     !(sub->flags & METASTORE_SUBSCRIBE_LATEST);
 }
 
-/* Wake every poller and one reader. */
+/* Wake one reader and the pollers, of which METASTORE_POLLERS here. */
 static inline void queue_wake(struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
@@ -46,15 +48,14 @@ static inline void queue_wake(struct metastore_queue *queue)
 		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
 }
 
-/* Wake publishers that wait for room in this queue. */
+/* Let a worker wake the publishers that wait for room. */
 static inline void queue_room_came(struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
 	if (!queue->room_wanted)
 		return;
 	queue->room_wanted = false;
-	atomic64_inc(&queue->room->changes);
-	wake_up_interruptible_all(&queue->room->waiters);
+	metastore_room_wake(queue->room);
 }
 
 static inline void queue_count_untold(struct metastore_subscription *sub, u64 count)
@@ -65,12 +66,17 @@ static inline void queue_count_untold(struct metastore_subscription *sub, u64 co
 	sub->untold += count;
 }
 
+/* Out of line, so that the fast path keeps its registers. */
+void metastore_queue_trace_loss(const struct metastore_subscription *sub);
+
 static inline void queue_count_lost(struct metastore_subscription *sub)
 {
 	lockdep_assert_held(&sub->queue->lock);
 	sub->books.lost++;
 	sub->queue->books.lost++;
 	queue_count_untold(sub, 1);
+	if (trace_metastore_loss_enabled())
+		metastore_queue_trace_loss(sub);
 }
 
 static inline void queue_count_conflated(struct metastore_subscription *sub)
@@ -109,6 +115,12 @@ static inline u32 queue_charge(const struct metastore_queue *queue, u32 size)
 {
 	lockdep_assert_held(&queue->lock);
 	return max(size, queue->min_charge);
+}
+
+/* The least charge of an event that waits, so that the bytes bound the events too. */
+static inline u32 queue_min_charge(u32 max_bytes, u32 max_len)
+{
+	return max_bytes / (max_len + 1);
 }
 
 /* Check for room for @charge more bytes, if @dropped bytes of the ring are dropped. */
@@ -199,11 +211,14 @@ static inline struct metastore_subscription *queue_first_latest(struct metastore
 	return list_first_entry(&queue->latest, struct metastore_subscription, in_latest);
 }
 
-bool metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
-			       struct metastore_garbage *garbage);
+enum metastore_pushed
+metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
+			  u32 max_drops, struct metastore_garbage *garbage);
 void metastore_queue_discard(struct metastore_queue *queue, struct metastore_subscription *sub,
 			     struct metastore_garbage *garbage);
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
+void metastore_queue_init_crowd(struct metastore_queue *queue);
+void metastore_queue_release_crowd(struct metastore_queue *queue);
 void metastore_queue_drain(struct metastore_queue *queue);
 void metastore_queue_free_if_done(struct metastore_subscription *sub);
 

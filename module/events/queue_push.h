@@ -10,13 +10,18 @@
 
 /**
  * struct metastore_reservation - room for one event in a lossless queue
- * @sub:	subscription that will get the event
+ * @node:	node in the tree of its &struct metastore_reservations
+ * @sub:	subscription that will get the event, held until the reservation is used or
+ *		given back
  * @charge:	reserved bytes of the queue
+ * @copy:	copy of the value at the expense of the queue's cgroup, or NULL
  * @used:	whether metastore_queue_push_reserved() used it up
  */
 struct metastore_reservation {
+	struct rb_node node;
 	struct metastore_subscription *sub;
 	u32 charge;
+	struct metastore_value *copy;
 	bool used;
 };
 
@@ -42,17 +47,30 @@ queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 	return record;
 }
 
-int metastore_queue_reserve(struct metastore_subscription *sub,
-			    const struct metastore_value *value, u32 *charge);
-void metastore_queue_unreserve(struct metastore_subscription *sub, u32 charge);
-bool metastore_queue_push_any(struct metastore_subscription *sub,
-			      const struct metastore_key *key,
-			      const struct metastore_record *event,
-			      struct metastore_garbage *garbage);
-bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
-				   const struct metastore_key *key,
-				   const struct metastore_record *event,
-				   struct metastore_garbage *garbage);
+enum metastore_pushed metastore_queue_push_checked(struct metastore_subscription *sub,
+						   const struct metastore_key *key,
+						   const struct metastore_record *event,
+						   struct metastore_garbage *garbage);
+void metastore_queue_lose(struct metastore_subscription *sub);
+
+/* Pushes with METASTORE_PUSH_AGAIN that suffice to empty a queue. */
+static inline u32 metastore_queue_tries(const struct metastore_queue *queue)
+{
+	return READ_ONCE(queue->ring.max_len) / METASTORE_DROPS_AT_ONCE + 1;
+}
+
+int metastore_queue_reserve(struct metastore_reservation *reservation,
+			    struct metastore_subscription *sub,
+			    const struct metastore_value *value);
+void metastore_queue_unreserve(struct metastore_reservation *reservation);
+enum metastore_pushed metastore_queue_push_any(struct metastore_subscription *sub,
+					       const struct metastore_key *key,
+					       const struct metastore_record *event, u32 size,
+					       struct metastore_garbage *garbage);
+enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation *reservation,
+						    const struct metastore_key *key,
+						    const struct metastore_record *event,
+						    struct metastore_garbage *garbage);
 
 /**
  * metastore_queue_push() - Enqueue an event
@@ -65,13 +83,13 @@ bool metastore_queue_push_reserved(struct metastore_reservation *reservation,
  * Context: Caller holds the bucket's lock; takes the queue's.
  * Return: As metastore_queue_push_any().
  */
-static __always_inline bool
+static __always_inline enum metastore_pushed
 metastore_queue_push(struct metastore_subscription *sub, const struct metastore_key *key,
 		     const struct metastore_record *event, u32 size,
 		     struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = sub->queue;
-	bool taken = true;
+	enum metastore_pushed pushed = METASTORE_PUSH_TAKEN;
 	u32 charge;
 
 	lockdep_assert_held(&key->bucket->lock);
@@ -81,11 +99,11 @@ metastore_queue_push(struct metastore_subscription *sub, const struct metastore_
 		sub->books.matched++;
 		queue_append(queue, sub, event, charge);
 	} else {
-		taken = metastore_queue_push_any(sub, key, event, garbage);
+		pushed = metastore_queue_push_any(sub, key, event, size, garbage);
 	}
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
-	return taken;
+	return pushed;
 }
 
 #endif /* METASTORE_QUEUE_PUSH_H */

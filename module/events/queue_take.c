@@ -10,7 +10,9 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "store/user.h"
 #include "events/queue_priv.h"
+#include "events/subscription.h"
 #include "events/topic.h"
 
 enum queue_next {
@@ -95,6 +97,7 @@ static void queue_consume_latest(struct metastore_queue *queue,
 {
 	lockdep_assert_held(&queue->lock);
 	queue_note_length(queue);
+	queue->latest_size -= metastore_value_size(record->value);
 	record->sub->latest.value = NULL;
 	list_del_init(&record->sub->in_latest);
 	queue->nr_latest--;
@@ -349,7 +352,7 @@ void metastore_queue_snapshot_consume(struct metastore_queue *queue,
 static void queue_finish_snapshot(struct metastore_subscription *sub)
 {
 	lockdep_assert_held(&sub->queue->lock);
-	metastore_cursor_free_later(sub->cursor);
+	metastore_cursor_put(sub->cursor);
 	sub->cursor = NULL;
 	queue_sub_note_plain(sub);
 }
@@ -360,6 +363,9 @@ static void queue_free_sub(struct rcu_head *rcu)
 {
 	struct metastore_subscription *sub = container_of(rcu, struct metastore_subscription, rcu);
 
+	metastore_topic_put(sub->topic);
+	metastore_subscriptions_put(sub->subs);
+	/* It has no readers. */
 	kfree(sub->cursor);
 	kfree(sub);
 }
@@ -368,11 +374,13 @@ static void queue_free_sub(struct rcu_head *rcu)
 void metastore_queue_free_if_done(struct metastore_subscription *sub)
 {
 	lockdep_assert_held(&sub->queue->lock);
-	if (!sub->cancelled || queue_sub_pending(sub) || sub->untold || sub->held)
+	if (!sub->cancelled || sub->linked || queue_sub_pending(sub) || sub->untold || sub->held)
 		return;
 	if (queue_sub_has_place(sub))
 		queue_reserve_latest(sub->queue, -sub->queue->place_bytes);
-	call_srcu(&metastore_srcu, &sub->rcu, queue_free_sub);
+	sub->queue->nr_subs--;
+	metastore_user_uncharge(sub->queue->user, METASTORE_USER_SUBSCRIPTIONS, 1);
+	call_rcu(&sub->rcu, queue_free_sub);
 }
 
 /* Check that SNAPSHOT_END is of the present snapshot: another may have begun meanwhile. */

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Reservations: room in lossless queues for an event that is not published yet. */
-#include <linux/bsearch.h>
-#include <linux/mm.h>
+#include <linux/kernel.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 
 #include "base/types.h"
 #include "store/bucket.h"
@@ -12,19 +11,40 @@
 #include "events/queue_push.h"
 #include "events/reservation.h"
 
-/* Initial capacity, in reservations */
-#define RESERVATIONS_FIRST	16
+/**
+ * struct metastore_reservation_block - memory of some reservations
+ * @next:	block that was filled before, or NULL
+ * @nr:		number of @items in use
+ * @items:	the reservations
+ */
+struct metastore_reservation_block {
+	struct metastore_reservation_block *next;
+	u32 nr;
+	struct metastore_reservation items[(SZ_4K - 16) / sizeof(struct metastore_reservation)];
+};
 
-static int reservations_compare(const void *a, const void *b)
+static_assert(sizeof(struct metastore_reservation_block) <= SZ_4K);
+
+static struct metastore_reservation *reservation_of(const struct rb_node *node)
 {
-	const struct metastore_reservation *first = a, *second = b;
+	return rb_entry(node, struct metastore_reservation, node);
+}
 
-	return first->sub < second->sub ? -1 : first->sub > second->sub;
+static int reservation_compare(const void *sub, const struct rb_node *node)
+{
+	const struct metastore_subscription *other = reservation_of(node)->sub;
+
+	return sub < (const void *)other ? -1 : sub > (const void *)other;
+}
+
+static bool reservation_less(struct rb_node *a, const struct rb_node *b)
+{
+	return reservation_of(a)->sub < reservation_of(b)->sub;
 }
 
 /**
  * metastore_reservations_find() - Find the reservation of a subscription
- * @reserved:	the reservations, sorted
+ * @reserved:	the reservations
  * @sub:	the subscription
  *
  * Return: The reservation, or NULL.
@@ -33,10 +53,24 @@ struct metastore_reservation *
 metastore_reservations_find(const struct metastore_reservations *reserved,
 			    const struct metastore_subscription *sub)
 {
-	struct metastore_reservation wanted = { .sub = (struct metastore_subscription *)sub };
+	struct rb_node *node = rb_find(sub, &reserved->tree, reservation_compare);
 
-	return bsearch(&wanted, reserved->items, reserved->nr, sizeof(wanted),
-		       reservations_compare);
+	return node ? reservation_of(node) : NULL;
+}
+
+/**
+ * metastore_reservations_begin() - Begin to reserve room
+ * @reserved:	the reservations, of which there are none
+ * @key:	the key they are for
+ *
+ * Context: Caller holds the bucket's lock.
+ */
+void metastore_reservations_begin(struct metastore_reservations *reserved,
+				  const struct metastore_key *key)
+{
+	lockdep_assert_held(&key->bucket->lock);
+	reserved->epoch = key->bucket->epoch;
+	reserved->prefix_epoch = READ_ONCE(key->bucket->store->prefixes.epoch);
 }
 
 /**
@@ -44,84 +78,104 @@ metastore_reservations_find(const struct metastore_reservations *reserved,
  * @reserved:	the reservations
  * @key:	the key they are for
  *
- * Context: Caller holds the bucket's lock. Pairs with metastore_room_needed().
- * Return: false if the store announced such a queue since @reserved->epoch was read.
+ * Context: Caller holds the bucket's lock.
+ * Return: false if there may be one since metastore_reservations_begin(), unless the
+ * reservations are claimed.
  */
 bool metastore_reservations_are_all(const struct metastore_reservations *reserved,
 				    const struct metastore_key *key)
 {
 	lockdep_assert_held(&key->bucket->lock);
-	return reserved->epoch == atomic64_read(&key->bucket->store->room.epoch);
+	return reserved->claimed ||
+	       (reserved->epoch == key->bucket->epoch &&
+		reserved->prefix_epoch == READ_ONCE(key->bucket->store->prefixes.epoch));
 }
 
-/* Grow @items so that one more fits. Return 0 or -ENOMEM. */
-static int reservations_grow(struct metastore_reservations *reserved)
+/**
+ * metastore_reservations_prepare() - Allocate memory for some more
+ * @reserved:	the reservations; its @room is set
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int metastore_reservations_prepare(struct metastore_reservations *reserved)
 {
-	u32 max = reserved->max ? 2 * reserved->max : RESERVATIONS_FIRST;
-	struct metastore_reservation *more;
+	struct metastore_reservation_block *block = reserved->blocks;
 
-	if (reserved->nr < reserved->max)
+	if (!reserved->room) {
+		reserved->room = METASTORE_RESERVE_FIRST;
 		return 0;
-	more = kvmalloc_array(max, sizeof(*more), METASTORE_GFP);
-	if (!more)
+	}
+	reserved->room = METASTORE_RESERVE_AT_ONCE;
+	if (block && block->nr + METASTORE_RESERVE_AT_ONCE <= ARRAY_SIZE(block->items))
+		return 0;
+	block = kmalloc(sizeof(*block), METASTORE_GFP);
+	if (!block)
 		return -ENOMEM;
-	memcpy(more, reserved->items, reserved->nr * sizeof(*more));
-	kvfree(reserved->items);
-	reserved->items = more;
-	reserved->max = max;
+	block->next = reserved->blocks;
+	block->nr = 0;
+	reserved->blocks = block;
 	return 0;
 }
 
 /**
  * metastore_reservations_add() - Reserve room for an event if a queue is lossless
- * @reserved:	the reservations
+ * @reserved:	the reservations, after metastore_reservations_prepare()
  * @sub:	the subscription
  * @value:	value of the event
  *
- * Context: Process context in a metastore_srcu read section, may sleep.
- * Return: 0, -ENOMEM, or -ENOBUFS if the queue has no room.
+ * Context: As metastore_queue_reserve().
+ * Return: As metastore_queue_reserve().
  */
 int metastore_reservations_add(struct metastore_reservations *reserved,
 			       struct metastore_subscription *sub,
 			       const struct metastore_value *value)
 {
-	u32 charge;
+	struct metastore_reservation_block *block = reserved->blocks;
+	struct metastore_reservation *reservation =
+		block ? &block->items[block->nr] : &reserved->first[reserved->nr_first];
 	int err;
 
-	err = reservations_grow(reserved) ?: metastore_queue_reserve(sub, value, &charge);
-	if (err || !charge)
+	err = metastore_queue_reserve(reservation, sub, value);
+	if (err || !reservation->charge)
 		return err;
-	reserved->items[reserved->nr++] = (struct metastore_reservation) {
-		.sub = sub,
-		.charge = charge,
-	};
+	if (reservation->copy)
+		reserved->copied += metastore_value_size(value) + METASTORE_COPY_COST;
+	if (block)
+		block->nr++;
+	else
+		reserved->nr_first++;
+	rb_add(&reservation->node, &reserved->tree, reservation_less);
 	return 0;
+}
+
+static void reservations_unreserve(struct metastore_reservation *items, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		if (!items[i].used)
+			metastore_queue_unreserve(&items[i]);
 }
 
 /**
  * metastore_reservations_release() - Give unused room back
  * @reserved:	the reservations
  *
- * Context: Process context in the same metastore_srcu read section, may sleep.
+ * Context: Process context, may sleep.
  */
 void metastore_reservations_release(struct metastore_reservations *reserved)
 {
-	u32 i;
+	struct metastore_reservation_block *block;
 
-	for (i = 0; i < reserved->nr; i++) {
-		if (!reserved->items[i].used)
-			metastore_queue_unreserve(reserved->items[i].sub,
-						  reserved->items[i].charge);
+	reserved->tree = RB_ROOT;
+	reservations_unreserve(reserved->first, reserved->nr_first);
+	reserved->nr_first = 0;
+	reserved->room = 0;
+	while ((block = reserved->blocks)) {
+		reservations_unreserve(block->items, block->nr);
+		reserved->blocks = block->next;
+		kfree(block);
 		cond_resched();
 	}
-	reserved->nr = 0;
-}
-
-/**
- * metastore_reservations_sort() - Sort reservations for metastore_reservations_find()
- * @reserved:	the reservations, complete
- */
-void metastore_reservations_sort(struct metastore_reservations *reserved)
-{
-	sort(reserved->items, reserved->nr, sizeof(*reserved->items), reservations_compare, NULL);
 }

@@ -3,6 +3,8 @@
 #define METASTORE_RING_H
 
 #include <linux/align.h>
+#include <linux/bits.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/siphash.h>
 #include <linux/stddef.h>
@@ -21,8 +23,11 @@ struct metastore_subscription;
  * @count:	number of events in LOST, of subscriptions in FLUSHED
  * @type:	one METASTORE_EVENT_*
  * @flags:	METASTORE_EVENT_F_*
+ * @since_high:	upper bits of @since
  * @since:	start of its wait, in jiffies; SNAPSHOT_END: number of the snapshot, see
  *		@snapshots of &struct metastore_subscription
+ *
+ * With 40 bits of jiffies an age is right for 34 years at 1000 ticks a second.
  */
 struct metastore_record {
 	struct metastore_subscription *sub;
@@ -33,11 +38,25 @@ struct metastore_record {
 		u64 count;
 	};
 	u16 type;
-	u16 flags;
+	u8 flags;
+	u8 since_high;
 	u32 since;
 
 	);
 };
+
+/* The flags of a record, which has a byte for them */
+static_assert((METASTORE_EVENT_F_FLUSH | METASTORE_EVENT_F_EXPIRED | METASTORE_EVENT_F_OWNER |
+	       METASTORE_EVENT_F_STOLEN | METASTORE_EVENT_F_MORE |
+	       METASTORE_EVENT_F_NO_VALUE) <= U8_MAX);
+
+/* Return how long a record of an event has waited, in jiffies. */
+static inline u64 metastore_record_age(const struct metastore_record *record)
+{
+	u64 since = (u64)record->since_high << 32 | record->since;
+
+	return (get_jiffies_64() - since) & GENMASK_ULL(39, 0);
+}
 
 /**
  * struct metastore_ring - records in the order of their arrival

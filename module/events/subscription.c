@@ -1,83 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Subscriptions of open files: how they begin and end, and their state.
+ * How subscriptions begin and end.
  *
  * A subscription is in two sets: the list of its topic and the tree of its open file.
  * The topic's lock is taken before the file's.
  */
-#include <linux/kernel.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 
+#include "base/trace.h"
 #include "store/bucket.h"
 #include "store/store.h"
-#include "events/subscription.h"
-
-/**
- * metastore_subscriptions_init() - Initialize an empty set
- * @subs:	the set
- * @store:	store of the keys
- * @queue:	queue of the events
- */
-void metastore_subscriptions_init(struct metastore_subscriptions *subs,
-				  struct metastore_store *store,
-				  struct metastore_queue *queue)
-{
-	spin_lock_init(&subs->lock);
-	subs->store = store;
-	subs->queue = queue;
-	subs->tree = RB_ROOT;
-	subs->nr = 0;
-	subs->group = 0;
-}
-
-/* Keys sort before prefixes, then short ones before long ones. */
-static int subscription_compare(const struct metastore_key *key, const struct rb_node *rb)
-{
-	struct metastore_key other;
-
-	metastore_topic_key(rb_entry(rb, struct metastore_subscription, in_file)->topic,
-			    &other);
-	if (!key->bucket != !other.bucket)
-		return !key->bucket - !other.bucket;
-	if (key->len != other.len)
-		return key->len < other.len ? -1 : 1;
-	return memcmp(key->bytes, other.bytes, key->len);
-}
-
-static int subscription_compare_key(const void *key, const struct rb_node *rb)
-{
-	return subscription_compare(key, rb);
-}
-
-static int subscription_compare_node(struct rb_node *new, const struct rb_node *rb)
-{
-	struct metastore_key key;
-
-	metastore_topic_key(rb_entry(new, struct metastore_subscription, in_file)->topic,
-			    &key);
-	return subscription_compare(&key, rb);
-}
-
-/**
- * metastore_subscription_find() - Find an open file's subscription
- * @subs:	the file's subscriptions
- * @key:	key or prefix
- *
- * Context: Caller holds the file's lock.
- * Return: The subscription, or NULL.
- */
-struct metastore_subscription *
-metastore_subscription_find(const struct metastore_subscriptions *subs,
-			    const struct metastore_key *key)
-{
-	struct rb_node *rb = rb_find(key, &subs->tree, subscription_compare_key);
-
-	lockdep_assert_held(&subs->lock);
-	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
-}
+#include "events/prefix.h"
+#include "events/subscription_set.h"
 
 /* Update the counters that INFO and SUBSCRIBERS report, with the topic's lock held. */
 static void subscription_count(struct metastore_topic *topic, int nr)
@@ -90,6 +26,18 @@ static void subscription_count(struct metastore_topic *topic, int nr)
 		WRITE_ONCE(topic->store->prefixes.nr, topic->store->prefixes.nr + nr);
 }
 
+/* Note in the topic whose queues it has, for the fast path of deliveries. */
+static void subscription_note_cgroup(struct metastore_subscription *sub)
+{
+	struct metastore_topic *topic = sub->topic;
+	u32 cgroup = sub->queue->cgroup.group;
+
+	lockdep_assert_held(metastore_topic_lock(topic));
+	if (topic->len && topic->cgroup != cgroup)
+		cgroup = METASTORE_CGROUPS_DIFFER;
+	WRITE_ONCE(topic->cgroup, cgroup);
+}
+
 /*
  * Add a subscription to its file's tree and its topic's list. The caller holds the
  * topic's lock. Return 0, -ENOBUFS or -EEXIST.
@@ -97,42 +45,77 @@ static void subscription_count(struct metastore_topic *topic, int nr)
 static int subscription_link(struct metastore_subscription *sub)
 {
 	struct metastore_subscriptions *subs = sub->subs;
-	int err = 0;
+	int err;
 
 	lockdep_assert_held(metastore_topic_lock(sub->topic));
 	spin_lock(&subs->lock);
-	if (subs->nr >= METASTORE_MAX_SUBSCRIPTIONS)
-		err = -ENOBUFS;
-	else if (rb_find_add(&sub->in_file, &subs->tree, subscription_compare_node))
-		err = -EEXIST;
-	else
-		WRITE_ONCE(subs->nr, subs->nr + 1);
+	err = metastore_subscription_add(sub);
 	spin_unlock(&subs->lock);
 	if (err)
 		return err;
+	metastore_topic_get(sub->topic);
+	kref_get(&subs->refs);
+	sub->linked = true;
+	subscription_note_cgroup(sub);
+	WRITE_ONCE(sub->topic->len, sub->topic->len + 1);
 	list_add_rcu(&sub->in_topic, &sub->topic->subs);
 	subscription_count(sub->topic, 1);
 	return 0;
 }
 
-/*
- * Remove a subscription from both sets and end it, see metastore_queue_detach(). The
- * caller holds both locks. The file's lock blocks release of the file, so its queue stays.
+/**
+ * metastore_subscription_unlink() - Remove a subscription from its topic's list
+ * @sub:	the subscription, which has ended and is not pinned. The caller must not use it
+ *		afterwards.
+ *
+ * Context: Caller holds the topic's lock; takes the queue's.
  */
-static void subscription_remove(struct metastore_subscription *sub, bool flushed,
-				struct metastore_garbage *discarded)
+void metastore_subscription_unlink(struct metastore_subscription *sub)
 {
 	struct metastore_topic *topic = sub->topic;
 
+	lockdep_assert_held(metastore_topic_lock(topic));
+	list_del_rcu(&sub->in_topic);
+	WRITE_ONCE(topic->len, topic->len - 1);
+	metastore_queue_unlink(sub);
+	metastore_topic_remove_if_unused(topic);
+}
+
+/*
+ * Remove a subscription from both sets and end it, see metastore_queue_detach(). @how: an
+ * end of base/trace.h. The caller holds both locks.
+ */
+static void subscription_remove(struct metastore_subscription *sub, u32 how,
+				struct metastore_garbage *discarded)
+{
 	lockdep_assert_held(metastore_topic_lock(sub->topic));
 	lockdep_assert_held(&sub->subs->lock);
-	rb_erase(&sub->in_file, &sub->subs->tree);
-	WRITE_ONCE(sub->subs->nr, sub->subs->nr - 1);
-	list_del_rcu(&sub->in_topic);
-	subscription_count(topic, -1);
-	/* Detach first: a snapshot's reader finds the topic through @sub. */
-	metastore_queue_detach(sub, flushed, discarded);
-	metastore_topic_free_if_unused(topic);
+	metastore_subscription_remove(sub);
+	subscription_count(sub->topic, -1);
+	sub->ended = true;
+	trace_metastore_unsubscribe(sub, how);
+	metastore_queue_detach(sub, how == METASTORE_TRACE_FLUSHED, discarded);
+	if (!sub->pins)
+		metastore_subscription_unlink(sub);
+}
+
+/*
+ * Announce a further queue that may need room reserved for events of a key or prefix, so that
+ * publishers with reservations reserve anew. The caller holds the topic's lock.
+ */
+static void subscription_need_room(struct metastore_store *store, const struct metastore_key *key)
+{
+	if (key->bucket)
+		key->bucket->epoch++;
+	else
+		WRITE_ONCE(store->prefixes.epoch, store->prefixes.epoch + 1);
+}
+
+/* Check whether a topic can be inserted, see metastore_table_has_room(). */
+static bool subscription_has_room(const struct metastore_topic *topic,
+				  struct metastore_preload *preload)
+{
+	return metastore_table_has_room(metastore_topic_table(topic), topic->node.hash, preload);
 }
 
 /*
@@ -140,8 +123,7 @@ static void subscription_remove(struct metastore_subscription *sub, bool flushed
  * -EAGAIN if @preload lacks memory for @new, or as subscription_link().
  */
 static int subscription_enter(struct metastore_subscription *sub, const struct metastore_key *key,
-			      struct metastore_topic **new, struct metastore_topic **fork,
-			      struct metastore_preload *preload)
+			      struct metastore_topic **new, struct metastore_preload *preload)
 {
 	struct metastore_subscriptions *subs = sub->subs;
 	struct metastore_topic *topic;
@@ -150,16 +132,16 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	lockdep_assert_held(metastore_topic_lock(*new));
 	topic = metastore_topic_find(subs->store, key);
 	if (!topic) {
-		if (!metastore_topic_has_room(*new, preload))
+		if (!subscription_has_room(*new, preload))
 			return -EAGAIN;
 		topic = *new;
 		*new = NULL;
-		metastore_topic_insert(topic, fork, preload);
+		metastore_topic_insert(topic, preload);
 	}
 	sub->topic = topic;
 	err = subscription_link(sub);
 	if (err) {
-		metastore_topic_free_if_unused(topic);
+		metastore_topic_remove_if_unused(topic);
 		return err;
 	}
 	/*
@@ -167,13 +149,16 @@ static int subscription_enter(struct metastore_subscription *sub, const struct m
 	 * transaction is enqueued. A transaction may commit in between, since the lock
 	 * of prefixes does not exclude it. It then counts as an earlier one. Either its
 	 * deliveries find the subscription, or @since includes it. Pairs with smp_mb()
-	 * in txn_commit(). The lock is held while a file gets the events of a
+	 * in metastore_group_begin(). The lock is held while a file gets the events of a
 	 * transaction, so it gets all of them or none.
 	 */
 	smp_mb();
 	spin_lock(&subs->lock);
-	sub->since = READ_ONCE(subs->store->txns);
+	sub->since = READ_ONCE(subs->store->txns.nr);
 	spin_unlock(&subs->lock);
+	/* After the link. Pairs with metastore_subscriptions_need_room(). */
+	if (READ_ONCE(subs->queue->lossless))
+		subscription_need_room(subs->store, key);
 	metastore_queue_attach(sub);
 	return 0;
 }
@@ -196,7 +181,7 @@ static int subscription_check(struct metastore_subscriptions *subs, const struct
 	else if (metastore_subscription_find(subs, key))
 		err = -EEXIST;
 	else if (!metastore_topic_find(subs->store, key) &&
-		 !metastore_topic_has_room(topic, preload))
+		 !subscription_has_room(topic, preload))
 		err = -EAGAIN;
 	spin_unlock(&subs->lock);
 	spin_unlock(lock);
@@ -224,23 +209,24 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 			const struct metastore_key *key,
 			const struct metastore_subscribe *args)
 {
-	struct metastore_topic *topic, *fork = NULL;
 	struct metastore_preload preload = {};
 	struct metastore_subscription *sub;
+	struct metastore_topic *topic;
 	spinlock_t *lock;	/* of the topic */
 	int err;
 
 	err = metastore_queue_prepare(subs->queue, args->flags);
-	if (!err && key->bucket)
-		err = metastore_table_prepare(&key->bucket->topics);
 	if (err)
 		return err;
 	sub = kmalloc(sizeof(*sub), METASTORE_GFP);
 	topic = metastore_topic_create(subs->store, key);
-	if (!key->bucket)
-		fork = metastore_topic_create(subs->store, key);
 	err = -ENOMEM;
-	if (!sub || !topic || (!key->bucket && !fork))
+	if (!sub || !topic)
+		goto free;
+	err = metastore_table_prepare(metastore_topic_table(topic));
+	if (!err && !key->bucket)
+		err = metastore_prefix_prepare(&subs->store->prefixes);
+	if (err)
 		goto free;
 	/*
 	 * metastore_queue_admit() may drop events, so check for a refusal first. The
@@ -260,15 +246,15 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 	sub->subs = subs;
 	sub->since = U64_MAX;
 
-	if (READ_ONCE(subs->queue->lossless))
-		metastore_room_needed(&subs->store->room);
 	lock = metastore_topic_lock(topic);
 	do {
 		err = metastore_preload_fill(&preload);
 		if (err)
 			break;
 		spin_lock(lock);
-		err = subscription_enter(sub, key, &topic, &fork, &preload);
+		err = subscription_enter(sub, key, &topic, &preload);
+		if (!err)
+			trace_metastore_subscribe(subs, key, args, 0);
 		spin_unlock(lock);
 	} while (err == -EAGAIN);
 	if (err)
@@ -277,8 +263,8 @@ int metastore_subscribe(struct metastore_subscriptions *subs,
 		sub = NULL;
 free:
 	metastore_preload_free(&preload);
-	kfree(topic);
-	kfree(fork);
+	if (topic)
+		metastore_topic_put(topic);
 	kfree(sub);
 	return err;
 }
@@ -311,7 +297,8 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
 	spin_lock(&subs->lock);
 	sub = metastore_subscription_find(subs, key);
 	if (sub) {
-		subscription_remove(sub, false, discard ? &garbage : NULL);
+		subscription_remove(sub, METASTORE_TRACE_UNSUBSCRIBED,
+				    discard ? &garbage : NULL);
 		err = 0;
 	}
 	spin_unlock(&subs->lock);
@@ -326,12 +313,14 @@ int metastore_unsubscribe(struct metastore_subscriptions *subs,
  * metastore_resync() - Discard what waits for a subscription and begin a snapshot
  * @subs:	the file's subscriptions
  * @key:	key or prefix
+ * @args:	the user's arguments, for the trace
  *
  * Context: Process context, may sleep. Takes the topic's lock, so that a subscription that
  * is just being entered is not seen half-way; then the file's and its queue's.
  * Return: 0, -ENOMEM, or -ENOENT if the file is not subscribed to it.
  */
-int metastore_resync(struct metastore_subscriptions *subs, const struct metastore_key *key)
+int metastore_resync(struct metastore_subscriptions *subs, const struct metastore_key *key,
+		     const struct metastore_subscribe *args)
 {
 	spinlock_t *lock = subscription_lock_of(subs, key);
 	struct metastore_garbage garbage = {};
@@ -344,8 +333,10 @@ int metastore_resync(struct metastore_subscriptions *subs, const struct metastor
 	spin_lock(lock);
 	spin_lock(&subs->lock);
 	sub = metastore_subscription_find(subs, key);
-	if (sub)
+	if (sub) {
 		metastore_queue_resync(sub, cursor, &garbage);
+		trace_metastore_subscribe(subs, key, args, 0);
+	}
 	spin_unlock(&subs->lock);
 	spin_unlock(lock);
 	metastore_garbage_free(&garbage);
@@ -355,104 +346,26 @@ int metastore_resync(struct metastore_subscriptions *subs, const struct metastor
 	return sub ? 0 : -ENOENT;
 }
 
-/* Report the state of a subscription. The caller holds the file's lock. */
-static void subscription_fill_info(struct metastore_subscription *sub,
-				   struct metastore_subscription_info *info)
-{
-	struct metastore_books books;
-
-	lockdep_assert_held(&sub->subs->lock);
-	info->flags = metastore_queue_tell_books(sub, &books);
-	info->cookie = sub->cookie;
-	info->events = sub->events;
-	info->matched = books.matched;
-	info->delivered = books.delivered;
-	info->conflated = books.conflated;
-	info->lost = books.lost;
-	info->discarded = books.discarded;
-	info->pending = books.pending;
-}
-
 /**
- * metastore_subscription_tell() - Report the state of an open file's subscription
+ * metastore_subscriptions_need_room() - Announce that a queue has become lossless
  * @subs:	the file's subscriptions
- * @key:	key or prefix
- * @info:	its [out] fields are set
  *
- * Context: Takes the file's lock and its queue's.
- * Return: 0 or -ENOENT.
+ * A subscription that is not seen here sees that itself, see subscription_enter().
+ *
+ * Context: Process context, may sleep. Takes the file's lock and those of its topics.
  */
-int metastore_subscription_tell(struct metastore_subscriptions *subs,
-				const struct metastore_key *key,
-				struct metastore_subscription_info *info)
+void metastore_subscriptions_need_room(struct metastore_subscriptions *subs)
 {
-	struct metastore_subscription *sub;
+	struct metastore_key_buffer at = {};
+	spinlock_t *lock;	/* of the topic */
 
-	spin_lock(&subs->lock);
-	sub = metastore_subscription_find(subs, key);
-	if (sub)
-		subscription_fill_info(sub, info);
-	spin_unlock(&subs->lock);
-	return sub ? 0 : -ENOENT;
-}
-
-/* The first subscription behind a key or prefix; the very first if @key has no bytes. */
-static struct metastore_subscription *
-subscription_first_behind(const struct metastore_subscriptions *subs,
-			  const struct metastore_key *key)
-{
-	struct metastore_subscription *found = NULL;
-	struct rb_node *rb = subs->tree.rb_node;
-
-	lockdep_assert_held(&subs->lock);
-	while (rb) {
-		if (!key->bytes || subscription_compare(key, rb) < 0) {
-			found = rb_entry(rb, struct metastore_subscription, in_file);
-			rb = rb->rb_left;
-		} else {
-			rb = rb->rb_right;
-		}
+	while (metastore_subscription_go_on(subs, &at)) {
+		lock = subscription_lock_of(subs, &at.key);
+		spin_lock(lock);
+		subscription_need_room(subs->store, &at.key);
+		spin_unlock(lock);
+		cond_resched();
 	}
-	return found;
-}
-
-/**
- * metastore_subscription_next() - Go to the next subscription of an open file
- * @subs:	the file's subscriptions
- * @at:		key or prefix of the previous one, zeroed for the first; set to that of
- *		the next
- * @info:	its [out] fields are set
- *
- * A subscription that exists from the first call to the last is returned exactly once.
- *
- * Context: Takes the file's lock and its queue's.
- * Return: false at the end.
- */
-bool metastore_subscription_next(struct metastore_subscriptions *subs,
-				 struct metastore_key_buffer *at,
-				 struct metastore_subscription_info *info)
-{
-	struct metastore_subscription *sub;
-
-	spin_lock(&subs->lock);
-	sub = subscription_first_behind(subs, &at->key);
-	if (sub) {
-		subscription_fill_info(sub, info);
-		metastore_topic_key(sub->topic, &at->key);
-		memcpy(at->bytes, at->key.bytes, at->key.len);
-		at->key.bytes = at->bytes;
-	}
-	spin_unlock(&subs->lock);
-	return sub;
-}
-
-static struct metastore_subscription *
-subscription_any(struct metastore_subscriptions *subs)
-{
-	struct rb_node *rb = subs->tree.rb_node;
-
-	lockdep_assert_held(&subs->lock);
-	return rb ? rb_entry(rb, struct metastore_subscription, in_file) : NULL;
 }
 
 /* The lock of the topic of any subscription, or NULL if there is no subscription. */
@@ -462,7 +375,7 @@ static spinlock_t *subscription_some_lock(struct metastore_subscriptions *subs)
 	spinlock_t *lock;	/* of the topic */
 
 	spin_lock(&subs->lock);
-	sub = subscription_any(subs);
+	sub = metastore_subscription_any(subs);
 	lock = sub ? metastore_topic_lock(sub->topic) : NULL;
 	spin_unlock(&subs->lock);
 	return lock;
@@ -484,9 +397,9 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 		spin_lock(lock);
 		spin_lock(&subs->lock);
 		/* FLUSH may have ended it: check the lock of the next one. */
-		sub = subscription_any(subs);
+		sub = metastore_subscription_any(subs);
 		if (sub && metastore_topic_lock(sub->topic) == lock)
-			subscription_remove(sub, false, NULL);
+			subscription_remove(sub, METASTORE_TRACE_CLOSED, NULL);
 		spin_unlock(&subs->lock);
 		spin_unlock(lock);
 		cond_resched();
@@ -495,19 +408,26 @@ void metastore_subscriptions_destroy(struct metastore_subscriptions *subs)
 
 /**
  * metastore_subscription_flush_oldest() - End the oldest subscription to a topic
- * @topic:	the topic, which is freed with its last subscription
+ * @topic:	the topic, which is removed with its last subscription
  *
  * Context: Caller holds the topic's lock; takes the file's and its queue's.
+ * Return: false if there was none.
  */
-void metastore_subscription_flush_oldest(struct metastore_topic *topic)
+bool metastore_subscription_flush_oldest(struct metastore_topic *topic)
 {
-	struct metastore_subscription *sub =
-		list_last_entry(&topic->subs, struct metastore_subscription, in_topic);
-	struct metastore_subscriptions *subs = sub->subs;
+	struct metastore_subscription *sub;
+	struct metastore_subscriptions *subs;
 
 	lockdep_assert_held(metastore_topic_lock(topic));
-	spin_lock(&subs->lock);
-	subscription_remove(sub, true, NULL);
-	spin_unlock(&subs->lock);
+	/* Those that ended are as few as there are paused walks. */
+	list_for_each_entry_reverse(sub, &topic->subs, in_topic) {
+		if (sub->ended)
+			continue;
+		subs = sub->subs;
+		spin_lock(&subs->lock);
+		subscription_remove(sub, METASTORE_TRACE_FLUSHED, NULL);
+		spin_unlock(&subs->lock);
+		return true;
+	}
+	return false;
 }
-

@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
+#include "base/trace.h"
 #include "ops/batch.h"
 #include "ops/file.h"
 #include "ops/ops.h"
@@ -59,6 +60,7 @@ static int batch_run_in_turn(struct metastore_file *file, struct metastore_batch
 int metastore_batch_run(struct metastore_file *file, struct metastore_batch *batch)
 {
 	bool all = batch->flags & METASTORE_BATCH_ATOMIC;
+	int err;
 
 	if (batch->flags & ~METASTORE_BATCH_ATOMIC || !batch->nr ||
 	    batch->nr > (all ? METASTORE_ATOMIC_MAX : METASTORE_BATCH_MAX) ||
@@ -68,5 +70,7 @@ int metastore_batch_run(struct metastore_file *file, struct metastore_batch *bat
 	if (batch->op_size > PAGE_SIZE)
 		return -E2BIG;
 	batch->failed = batch->nr;
-	return all ? metastore_txn_run(file, batch) : batch_run_in_turn(file, batch);
+	err = all ? metastore_txn_run(file, batch) : batch_run_in_turn(file, batch);
+	trace_metastore_batch(file, batch, err);
+	return err;
 }

@@ -72,7 +72,7 @@ static inline int metastore_batch_put_result(const struct metastore_batch *batch
 {
 	struct metastore_op __user *uop = metastore_batch_op_address(batch, i);
 
-	return put_user(result, &uop->result);
+	return metastore_copy_out(&uop->result, &result, sizeof(result));
 }
 
 /* txn.c */

@@ -13,11 +13,15 @@
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
 
+#include "base/trace.h"
 #include "store/bucket.h"
 #include "events/delivery.h"
+#include "events/prefix.h"
 #include "events/reservation.h"
 #include "ops/change.h"
+#include "ops/charge.h"
 #include "ops/file.h"
+#include "ops/retire.h"
 
 /**
  * metastore_change_prepare() - Preallocate table memory for a change
@@ -33,6 +37,12 @@ inline int metastore_change_prepare(const struct metastore_change *change)
 	return metastore_table_prepare(&change->key->bucket->values);
 }
 
+/* Check whether the module is retired for whoever makes a change. */
+static __always_inline bool change_is_late(const struct metastore_change *change)
+{
+	return metastore_is_retired(container_of(change->by, struct metastore_file, owner));
+}
+
 /**
  * metastore_change_judge() - Check the condition and the owner of a change
  * @change:	the change; after -EEXIST and -ESTALE its version is @old's, or 0
@@ -45,6 +55,7 @@ inline int metastore_change_prepare(const struct metastore_change *change)
  * - -ENOENT: also if a deletion finds no value
  * - -EBUSY: another open file owns the value
  * - -ERANGE: the value is longer than @change->previous_len
+ * - -ENODEV: the module is retired
  */
 inline int metastore_change_judge(struct metastore_change *change,
 				  const struct metastore_value *old)
@@ -52,6 +63,8 @@ inline int metastore_change_judge(struct metastore_change *change,
 	u64 version = old ? old->version : 0;
 
 	lockdep_assert_held(&change->key->bucket->lock);
+	if (change_is_late(change))
+		return -ENODEV;
 	if (change->flags & METASTORE_F_CREATE && old) {
 		change->version = version;
 		return -EEXIST;
@@ -105,12 +118,67 @@ inline s64 metastore_change_bytes(struct metastore_change *change,
 	return change->bytes;
 }
 
+/* Check that a value is as most are: of the default store, and without an owner. */
+static inline bool change_is_plain(const struct metastore_store *store,
+				   const struct metastore_value *value)
+{
+	return !store->maker && !metastore_value_is_tied(value);
+}
+
+/* Charge a plain value of a new key, or one that is removed. Returns false if it must not. */
+static inline bool change_charge_plain(struct metastore_store *store,
+				       const struct metastore_value *value,
+				       const struct metastore_value *old)
+{
+	if (value && old)
+		return false;
+	if (value)
+		return change_is_plain(store, value) && metastore_charge_new(store, value);
+	if (!change_is_plain(store, old))
+		return false;
+	metastore_charge_gone(store, old);
+	return true;
+}
+
+/* As change_charge_any(), for all changes. */
+static noinline int change_charge_slowly(struct metastore_change *change,
+					 const struct metastore_value *old)
+{
+	struct metastore_store *store = change->key->bucket->store;
+	struct metastore_charges charges = {};
+	int err;
+
+	if (change->by) {
+		charges.user = change->by->user;
+		charges.payer = change->by->payer;
+	}
+	metastore_charges_add(&charges, change, old);
+	err = metastore_charges_pay(&charges, store);
+	if (!err)
+		metastore_charges_refund(&charges, store, old);
+	return err;
+}
+
+/*
+ * See change_charge(). Not inline, so that a change that costs nothing saves no registers
+ * for it.
+ */
+static noinline int change_charge_any(struct metastore_change *change,
+				      const struct metastore_value *old)
+{
+	if (likely(change_charge_plain(change->key->bucket->store, change->value, old)))
+		return 0;
+	return change_charge_slowly(change, old);
+}
+
+/* Charge the store and users. Returns 0, -ENOSPC or -EDQUOT. */
 static inline int change_charge(struct metastore_change *change,
 				const struct metastore_value *old)
 {
-	return metastore_store_charge(change->key->bucket->store,
-				      !!change->value - !!old,
-				      metastore_change_bytes(change, old));
+	s64 bytes = metastore_change_bytes(change, old);
+
+	return likely(metastore_charge_is_none(change->value, old, bytes)) ?
+	       0 : change_charge_any(change, old);
 }
 
 /* Tell the event mask bits that match a change; one of them suffices. */
@@ -141,29 +209,51 @@ inline bool metastore_change_has_room(const struct metastore_change *change)
 					change->preload);
 }
 
-/**
- * metastore_change_commit() - Draw the version of a change and update the table
- * @change:	the change, after metastore_change_prepare(), metastore_change_judge()
- *		and metastore_store_charge(), for a new key also after
- *		metastore_change_has_room(). Its version is set. The table takes over
- *		the caller's reference to its value
- * @old:	present value, or NULL. The caller takes over the table's reference
- *
- * The caller must call metastore_table_shrink() after the removal of a value.
- *
- * Context: Caller holds the bucket's lock.
+/* Out of line, so that the fast path keeps its registers. */
+static noinline void change_trace(const struct metastore_change *change,
+				  const struct metastore_value *old)
+{
+	trace_metastore_change(change, old);
+}
+
+/* A publisher that waits may try again: op_change_waiting() traces a refusal. */
+static noinline void change_trace_refusal(const struct metastore_change *change, int err)
+{
+	if (!change->reserved)
+		trace_metastore_refuse(change, err);
+}
+
+/*
+ * Note who loses a value to another open file. Ahead of metastore_lifetime_end(): once the
+ * value is off its owner's list, the owner may be freed.
  */
-inline void metastore_change_commit(struct metastore_change *change,
-				    struct metastore_value *old)
+static noinline void change_note_former(struct metastore_change *change,
+					const struct metastore_value *old)
+{
+	const struct metastore_owner *owner;
+
+	if (!change->by || metastore_value_owner(old, change->by) != METASTORE_OWNER_OTHER)
+		return;
+	owner = metastore_tie_of(old)->owner;
+	change->former = container_of(owner, struct metastore_file, owner)->subs.id;
+}
+
+/* See metastore_change_commit(). */
+static __always_inline void change_commit(struct metastore_change *change,
+					  struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 	struct metastore_value *value = change->value;
 
 	lockdep_assert_held(&bucket->lock);
 	change->version = ++bucket->version;
+	change->former = 0;
+	bucket->published += change->type == METASTORE_EVENT_PUBLISHED;
 	bucket->bytes += change->bytes;
-	if (old)
+	if (old && unlikely(metastore_value_is_tied(old))) {
+		change_note_former(change, old);
 		metastore_lifetime_end(old, &bucket->store->expiry);
+	}
 	if (value) {
 		value->version = change->version;
 		value->time = ktime_get_real_ns();
@@ -179,6 +269,25 @@ inline void metastore_change_commit(struct metastore_change *change,
 		metastore_table_replace(&bucket->values, &old->node, &value->node);
 	else
 		metastore_table_remove(&bucket->values, &old->node, change->link);
+	if (trace_metastore_change_enabled())
+		change_trace(change, old);
+}
+
+/**
+ * metastore_change_commit() - Draw the version of a change and update the table
+ * @change:	the change, after metastore_change_prepare(), metastore_change_judge()
+ *		and metastore_store_charge(), for a new key also after
+ *		metastore_change_has_room(). Its version is set. The table takes over
+ *		the caller's reference to its value
+ * @old:	present value, or NULL. The caller takes over the table's reference
+ *
+ * The caller must call metastore_table_shrink() after the removal of a value.
+ *
+ * Context: Caller holds the bucket's lock.
+ */
+void metastore_change_commit(struct metastore_change *change, struct metastore_value *old)
+{
+	change_commit(change, old);
 }
 
 /**
@@ -190,7 +299,7 @@ inline void metastore_change_commit(struct metastore_change *change,
 inline void metastore_change_tell(const struct metastore_change *change,
 				  struct metastore_value *old, struct metastore_notice *notice)
 {
-	const struct metastore_owner *former;
+	u64 now = get_jiffies_64();
 
 	*notice = (struct metastore_notice) {
 		.key = change->key,
@@ -199,16 +308,15 @@ inline void metastore_change_tell(const struct metastore_change *change,
 			.version = change->version,
 			.type = change->type,
 			.flags = change->event_flags,
-			.since = jiffies,
+			.since_high = now >> 32,
+			.since = now,
 		},
 		.mask = change_mask_of(change->type, change->event_flags),
 		.reserved = change->reserved,
 	};
-	if (change->by && old &&
-	    metastore_value_owner(old, change->by) == METASTORE_OWNER_OTHER) {
+	if (unlikely(change->former)) {
 		notice->record.flags |= METASTORE_EVENT_F_STOLEN;
-		former = metastore_tie_of(old)->owner;
-		notice->former = &container_of(former, struct metastore_file, owner)->subs;
+		notice->former = change->former;
 	}
 }
 
@@ -222,11 +330,12 @@ static void change_deliver(struct metastore_change *change, struct metastore_val
 }
 
 /* Commit a change and deliver its event. May release and retake the bucket's lock. */
-static inline void change_carry_out(struct metastore_change *change, struct metastore_value *old)
+static __always_inline void change_carry_out(struct metastore_change *change,
+					     struct metastore_value *old)
 {
 	struct metastore_bucket *bucket = change->key->bucket;
 
-	metastore_change_commit(change, old);
+	change_commit(change, old);
 	if (!change->value)
 		metastore_table_shrink(&bucket->values);
 	if (bucket->topics.nr_nodes || metastore_has_prefixes(&bucket->store->prefixes))
@@ -237,13 +346,20 @@ static inline void change_carry_out(struct metastore_change *change, struct meta
 		metastore_value_put_later(old, change->garbage);
 }
 
-/*
- * Remove a value because it expired or its owner closed. May release and retake the
- * bucket's lock. The charge cannot fail, since it only lowers the store's counts.
+/**
+ * metastore_change_remove() - Remove a value because it expired or its owner closed
+ * @key:	the key, which is not busy
+ * @value:	its value
+ * @event_flags: METASTORE_EVENT_F_EXPIRED or _OWNER
+ * @garbage:	takes values to be freed after the unlock
+ *
+ * The charge cannot fail, since it only lowers the store's counts.
+ *
+ * Context: Process context, may sleep. Caller holds the bucket's lock, which may be released
+ * and taken again.
  */
-static void change_remove_value(const struct metastore_key *key,
-				struct metastore_value *value, u16 event_flags,
-				struct metastore_garbage *garbage)
+void metastore_change_remove(const struct metastore_key *key, struct metastore_value *value,
+			     u16 event_flags, struct metastore_garbage *garbage)
 {
 	struct metastore_change change = {
 		.key = key,
@@ -275,7 +391,7 @@ static __always_inline struct metastore_value *change_lock_live(struct metastore
 		if (likely(!metastore_value_is_over(value)))
 			return value;
 		/* The removal may release the lock, so start over. */
-		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, change->garbage);
+		metastore_change_remove(key, value, METASTORE_EVENT_F_EXPIRED, change->garbage);
 		spin_unlock(&key->bucket->lock);
 	}
 }
@@ -355,6 +471,7 @@ static noinline int change_try_in_tree(struct metastore_change *change)
  * - 0: done
  * - an error of metastore_change_judge()
  * - -ENOSPC: a limit of the store refuses the change
+ * - -EDQUOT: a limit of a user refuses it
  * - -ENOMEM: out of memory
  * - -EAGAIN: a further lossless queue may need a reservation
  */
@@ -369,6 +486,8 @@ int metastore_change_make(struct metastore_change *change)
 	err = change_try(change);
 	if (unlikely(err == -ENOBUFS))
 		err = change_try_in_tree(change);
+	if (unlikely(err))
+		change_trace_refusal(change, err);
 	return err;
 }
 
@@ -396,109 +515,10 @@ int metastore_change_touch(struct metastore_change *change, u64 ttl)
 		late = !err && !metastore_tie_renew(metastore_tie_of(value), expiry, ttl);
 		if (!err && !late)
 			change->version = value->version;
+		if (!late)
+			trace_metastore_touch(change, ttl, err);
 		spin_unlock(&change->key->bucket->lock);
 	} while (late);
 	metastore_garbage_free(&garbage);
 	return err;
-}
-
-/**
- * metastore_change_expire() - Remove the value of a key if it has expired
- * @key:	the key
- *
- * Complete a delivery of the key that is in progress, and deliver the removal.
- *
- * Context: Process context, may sleep. Takes the bucket's lock.
- */
-void metastore_change_expire(const struct metastore_key *key)
-{
-	struct metastore_garbage garbage = {};
-	struct metastore_value *value;
-
-	metastore_key_lock(key, &garbage);
-	value = metastore_bucket_find(key);
-	if (value && metastore_value_is_over(value))
-		change_remove_value(key, value, METASTORE_EVENT_F_EXPIRED, &garbage);
-	spin_unlock(&key->bucket->lock);
-	metastore_garbage_free(&garbage);
-}
-
-/**
- * metastore_change_expire_all() - Remove the expired values of a store
- * @work:	work of the store's struct metastore_expiry
- *
- * Context: Workqueue, may sleep. Takes one bucket's lock at a time.
- */
-void metastore_change_expire_all(struct work_struct *work)
-{
-	struct metastore_expiry *expiry =
-		container_of(work, struct metastore_expiry, work);
-	struct metastore_store *store =
-		container_of(expiry, struct metastore_store, expiry);
-	struct metastore_value *value;
-	struct metastore_key key;
-
-	while ((value = metastore_expiry_next(expiry))) {
-		metastore_store_locate_value(store, value, &key);
-		metastore_change_expire(&key);
-		metastore_value_put(value);
-		cond_resched();
-	}
-}
-
-/*
- * Tell how the owner's process ended, from the task that closes the file. Without
- * PF_EXITING the process closed the file, or called execve(). A kernel thread closes
- * files that were in flight in a socket or in use by io_uring when the process ended.
- */
-static struct metastore_owner_end change_how_it_ends(void)
-{
-	struct metastore_owner_end end = { .how = METASTORE_END_CLOSED };
-	int code = current->exit_code;
-
-	if (current->flags & PF_KTHREAD)
-		return end;
-	end.tgid = task_tgid_nr(current);
-	if (!(current->flags & PF_EXITING))
-		return end;
-	end.how = code & 0x7f ? METASTORE_END_KILLED : METASTORE_END_EXITED;
-	end.code = code & 0x7f ?: code >> 8 & 0xff;
-	return end;
-}
-
-/* Remove a value because its owner closed, unless it has left the table. */
-static void change_end_value(const struct metastore_key *key, struct metastore_value *value,
-			     const struct metastore_owner_end *end)
-{
-	struct metastore_garbage garbage = {};
-
-	metastore_key_lock(key, &garbage);
-	if (metastore_bucket_find(key) == value) {
-		metastore_tie_of(value)->end = *end;
-		change_remove_value(key, value, METASTORE_EVENT_F_OWNER, &garbage);
-	}
-	spin_unlock(&key->bucket->lock);
-	metastore_garbage_free(&garbage);
-}
-
-/**
- * metastore_change_end() - Delete all values that an open file owns
- * @file:	file being released; it has no other users
- *
- * Allocates nothing, so it cannot fail.
- *
- * Context: Process context, may sleep. Takes one bucket's lock at a time.
- */
-void metastore_change_end(struct metastore_file *file)
-{
-	struct metastore_owner_end end = change_how_it_ends();
-	struct metastore_value *value;
-	struct metastore_key key;
-
-	while ((value = metastore_owner_next(&file->owner))) {
-		metastore_store_locate_value(file->store, value, &key);
-		change_end_value(&key, value, &end);
-		metastore_value_put(value);
-		cond_resched();
-	}
 }

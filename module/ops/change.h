@@ -22,6 +22,8 @@ struct metastore_preload;
  * @type:	METASTORE_EVENT_* of the event
  * @event_flags: METASTORE_EVENT_F_* of the event
  * @version:	version that METASTORE_F_IF_VERSION requires; after the change its version
+ * @former:	after the change: number of the other open file that owned the previous value,
+ *		or 0
  * @bytes:	number of bytes that the change adds to the store; may be negative
  * @queues:	number of subscriptions that got the event enqueued
  * @reserved:	reservations for the event in lossless queues, or NULL
@@ -42,6 +44,7 @@ struct metastore_change {
 	u16 type;
 	u16 event_flags;
 	u64 version;
+	u64 former;
 	s64 bytes;
 	u32 queues;
 	struct metastore_reservations *reserved;
@@ -67,6 +70,8 @@ int metastore_change_check(struct metastore_change *change);
 int metastore_change_make(struct metastore_change *change);
 int metastore_change_touch(struct metastore_change *change, u64 ttl);
 int metastore_change_waiting(struct metastore_change *change, struct metastore_wait *wait);
+void metastore_change_remove(const struct metastore_key *key, struct metastore_value *value,
+			     u16 event_flags, struct metastore_garbage *garbage);
 void metastore_change_expire(const struct metastore_key *key);
 void metastore_change_expire_all(struct work_struct *work);
 void metastore_change_end(struct metastore_file *file);

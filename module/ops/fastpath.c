@@ -12,6 +12,7 @@
 #include <linux/rcupdate.h>
 #include <linux/uaccess.h>
 
+#include "base/trace.h"
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/change.h"
@@ -85,6 +86,15 @@ static inline void fastpath_end_lookup(void)
 }
 
 /*
+ * The slow path traces GETs. Here the arguments of a tracepoint would take registers, also
+ * while it is off.
+ */
+static __always_inline bool fastpath_is_traced(void)
+{
+	return trace_metastore_get_enabled();
+}
+
+/*
  * Look a key up and copy its value out. Returns 0, -ENOENT, -EFAULT, or -EAGAIN if the
  * slow path must do it. That one can also wait for a page of the buffer.
  */
@@ -152,7 +162,7 @@ int metastore_fastpath_get(struct metastore_file *file, void __user *uargs, u32 
 	struct fastpath_found found __uninitialized;
 	int err;
 
-	if (!(file->mode & FMODE_READ))
+	if (!(file->mode & FMODE_READ) || fastpath_is_traced())
 		return -EAGAIN;
 	/* @version and the fields behind it are outputs. */
 	err = metastore_copy_struct_in(&args, uargs, offsetof(struct metastore_get, version));
@@ -178,7 +188,7 @@ int metastore_fastpath_op(struct metastore_file *file, struct metastore_op *op)
 	struct fastpath_found found __uninitialized;
 	int err;
 
-	if (!(file->mode & FMODE_READ) || op->flags)
+	if (!(file->mode & FMODE_READ) || op->flags || fastpath_is_traced())
 		return -EAGAIN;
 	err = fastpath_look_up(file, op->key, op->key_len, op->value, op->value_len, &found);
 	if (err)
@@ -250,7 +260,8 @@ int metastore_fastpath_store(struct metastore_file *file, void __user *uargs, u3
 	if (!fastpath_is_simple(file, &args))
 		return -EAGAIN;
 	value = metastore_value_create(u64_to_user_ptr(args.key), args.key_len,
-				       u64_to_user_ptr(args.value), args.value_len, false);
+				       u64_to_user_ptr(args.value), args.value_len, false,
+				       file->owner.payer);
 	if (IS_ERR(value))
 		return PTR_ERR(value);
 	metastore_store_locate_value(file->store, value, &key);

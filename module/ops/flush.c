@@ -11,6 +11,7 @@
 #include "store/bucket.h"
 #include "store/store.h"
 #include "events/delivery.h"
+#include "events/prefix.h"
 #include "events/subscription.h"
 #include "events/topic.h"
 #include "ops/change.h"
@@ -18,7 +19,7 @@
 #include "ops/ops.h"
 
 /* Subscriptions that are ended in one critical section. */
-#define FLUSH_CHUNK	64
+#define FLUSH_CHUNK	32
 
 static int flush_bucket(struct metastore_file *file,
 			const struct metastore_range *range, bool steal,
@@ -38,9 +39,13 @@ static int flush_bucket(struct metastore_file *file,
 			.event_flags = METASTORE_EVENT_F_FLUSH,
 			.version = iter.version,
 		};
+		int err;
 
-		if (iter.version <= newest && !metastore_change_make(&change))
-			++*values;
+		err = iter.version <= newest ? metastore_change_make(&change) : -ESTALE;
+
+		if (err == -ENODEV)
+			return err;
+		*values += !err;
 	}
 	return iter.err;
 }
@@ -55,7 +60,7 @@ static int flush_bucket(struct metastore_file *file,
  * Values newer than the start of their bucket's turn stay.
  *
  * Context: Process context, may sleep. Takes one bucket's lock at a time.
- * Return: 0, or -EINTR after a fatal signal.
+ * Return: 0, -EINTR after a fatal signal, or -ENODEV if the module is retired meanwhile.
  */
 int metastore_store_flush(struct metastore_file *file,
 			  const struct metastore_range *range, bool steal,
@@ -88,11 +93,40 @@ static u64 flush_key(const struct metastore_key *key)
 		topic = metastore_topic_find(store, key);
 		left = topic ? min(left, topic->nr) : 0;
 		for (i = min_t(u32, left, FLUSH_CHUNK); i; i--, left--, flushed++)
-			metastore_subscription_flush_oldest(topic);
+			if (!metastore_subscription_flush_oldest(topic))
+				break;
 		spin_unlock(&key->bucket->lock);
 		metastore_garbage_free(&garbage);
 		cond_resched();
 	} while (left && !fatal_signal_pending(current));
+	return flushed;
+}
+
+/*
+ * End some subscriptions to the next prefix behind @pos that starts with @prefix, at most
+ * @max. Moves @pos on once that has none any more. Returns the number ended.
+ */
+static u32 flush_next_prefix(struct metastore_prefixes *prefixes, struct metastore_position *pos,
+			     const u8 *prefix, u32 len, u32 max)
+{
+	struct metastore_node *node;
+	u32 flushed = 0;
+
+	/* An end may remove the topic, which is freed later. */
+	rcu_read_lock();
+	spin_lock(&prefixes->lock);
+	node = metastore_table_next(&prefixes->topics, pos, prefix, len);
+	if (node) {
+		struct metastore_topic *topic = metastore_topic_of_node(node);
+
+		max = min3(max, topic->nr, (u32)FLUSH_CHUNK);
+		while (flushed < max && metastore_subscription_flush_oldest(topic))
+			flushed++;
+		if (!topic->nr)
+			metastore_position_set(pos, node->hash, node->key, node->key_len);
+	}
+	spin_unlock(&prefixes->lock);
+	rcu_read_unlock();
 	return flushed;
 }
 
@@ -103,22 +137,15 @@ static u64 flush_key(const struct metastore_key *key)
  */
 static u64 flush_prefixes(struct metastore_store *store, const u8 *prefix, u32 len)
 {
-	struct metastore_prefixes *prefixes = &store->prefixes;
-	struct metastore_topic *topic;
-	u32 i, flushed = 0, left = U32_MAX;
+	u32 left = READ_ONCE(store->prefixes.nr), flushed = 0;
+	struct metastore_position pos;
 
-	do {
-		spin_lock(&prefixes->lock);
-		left = min(left, prefixes->nr);
-		for (i = min_t(u32, left, FLUSH_CHUNK); i; i--, left--, flushed++) {
-			topic = metastore_topic_under(store, prefix, len);
-			if (!topic)
-				break;
-			metastore_subscription_flush_oldest(topic);
-		}
-		spin_unlock(&prefixes->lock);
+	metastore_position_set(&pos, 0, NULL, 0);
+	while (flushed < left && pos.order < METASTORE_ORDER_END &&
+	       !fatal_signal_pending(current)) {
+		flushed += flush_next_prefix(&store->prefixes, &pos, prefix, len, left - flushed);
 		cond_resched();
-	} while (left && !i && !fatal_signal_pending(current));
+	}
 	return flushed;
 }
 

@@ -11,6 +11,7 @@
 #include <linux/ktime.h>
 #include <linux/uaccess.h>
 
+#include "base/trace.h"
 #include "base/usercopy.h"
 #include "store/bucket.h"
 #include "ops/change.h"
@@ -137,7 +138,8 @@ static inline struct metastore_value *op_create_value(struct metastore_file *fil
 
 	value = metastore_value_create(u64_to_user_ptr(op->key), op->key_len,
 				       u64_to_user_ptr(op->value), op->value_len,
-				       owned || op->ttl || op->flags & METASTORE_F_KEEP_TTL);
+				       owned || op->ttl || op->flags & METASTORE_F_KEEP_TTL,
+				       file->owner.payer);
 	if (IS_ERR(value))
 		return value;
 	metastore_store_locate_value(file->store, value, key);
@@ -264,6 +266,22 @@ inline int metastore_op_look(struct metastore_file *file, struct metastore_op *o
 }
 
 /**
+ * metastore_op_trace_get() - Trace a GET
+ * @file:	open file
+ * @key:	the key
+ * @op:		the GET; its version and length are set, unless @ret is an error but -ERANGE
+ * @ret:	its result
+ */
+void metastore_op_trace_get(const struct metastore_file *file, const struct metastore_key *key,
+			    const struct metastore_op *op, int ret)
+{
+	bool found = !ret || ret == -ERANGE;
+
+	trace_metastore_get(file, key->bytes, key->len, found ? op->version : 0,
+			    found ? op->value_len : 0, ret);
+}
+
+/**
  * metastore_op_get() - Run a GET
  * @file:	open file
  * @op:		the GET, copied from user space; its [out] fields are set
@@ -284,15 +302,49 @@ int metastore_op_get(struct metastore_file *file, struct metastore_op *op,
 	if (err)
 		return err;
 	value = metastore_bucket_get(&buffer.key);
-	if (!value)
-		return -ENOENT;
-	err = metastore_op_look(file, op, value);
+	err = value ? metastore_op_look(file, op, value) : -ENOENT;
+	if (trace_metastore_get_enabled())
+		metastore_op_trace_get(file, &buffer.key, op, err);
 	if (!err && info) {
 		info->time = value->time;
-		info->tgid = value->tgid;
+		info->tgid = metastore_value_tgid(value);
 		info->uid = from_kuid_munged(current_user_ns(), value->uid);
 	}
-	metastore_value_put(value);
+	if (value)
+		metastore_value_put(value);
+	return err;
+}
+
+/*
+ * Make a change that may wait. It is charged to the file's user once it must wait, which it
+ * seldom must.
+ */
+static int op_wait(struct metastore_file *file, struct metastore_change *change,
+		   struct metastore_wait *wait)
+{
+	struct metastore_wait none = {};
+	int err;
+
+	err = metastore_change_waiting(change, &none);
+	if (err != -EAGAIN || !wait->timeout)
+		return err;
+	err = metastore_user_charge(file->user, METASTORE_USER_WAITING, 1);
+	if (err)
+		return err;
+	err = metastore_change_waiting(change, wait);
+	metastore_user_uncharge(file->user, METASTORE_USER_WAITING, 1);
+	return err;
+}
+
+/* Run a PUBLISH that may wait. */
+static int op_change_waiting(struct metastore_file *file, struct metastore_change *change,
+			     struct metastore_wait *wait)
+{
+	int err = op_wait(file, change, wait);
+
+	/* Not by each try. After a signal the system call may be repeated. */
+	if (err && err != -ERESTARTSYS)
+		trace_metastore_refuse(change, err);
 	return err;
 }
 
@@ -310,7 +362,7 @@ static int op_change(struct metastore_file *file, struct metastore_op *op,
 	if (op->op == METASTORE_OP_TOUCH)
 		err = metastore_change_touch(&change, op->ttl);
 	else
-		err = wait ? metastore_change_waiting(&change, wait) :
+		err = wait ? op_change_waiting(file, &change, wait) :
 			     metastore_change_make(&change);
 	if (err && change.value)
 		metastore_value_put(change.value);
@@ -348,7 +400,7 @@ int metastore_op_run(struct metastore_file *file, struct metastore_op *op,
  * @file:	open file that runs the command
  * @stat:	its [out] fields are set, except @stat->bucket
  *
- * Context: Process context. Takes the bucket's lock.
+ * Context: Process context, may sleep. Takes the bucket's lock.
  * Return: 0, or -ENOENT if the key has no value.
  */
 int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,
@@ -364,13 +416,14 @@ int metastore_op_stat(const struct metastore_key *key, const struct metastore_fi
 		stat->version = value->version;
 		stat->time = value->time;
 		stat->value_len = value->len;
-		stat->tgid = value->tgid;
+		stat->tgid = metastore_value_tgid(value);
 		stat->uid = from_kuid_munged(current_user_ns(), value->uid);
-		stat->subscribers = metastore_subscribers(key);
 		stat->ttl = metastore_value_ttl(value);
 		stat->owner = metastore_value_owner(value, &file->owner);
 		err = 0;
 	}
 	spin_unlock(&bucket->lock);
+	if (!err)
+		stat->subscribers = metastore_subscribers(key);
 	return err;
 }

@@ -40,6 +40,8 @@ void metastore_op_tell(struct metastore_op *op, const struct metastore_change *c
 		       bool refused);
 int metastore_op_tell_previous(struct metastore_change *change,
 			       struct metastore_previous *previous, int err);
+void metastore_op_trace_get(const struct metastore_file *file, const struct metastore_key *key,
+			    const struct metastore_op *op, int ret);
 int metastore_op_look(struct metastore_file *file, struct metastore_op *op,
 		      const struct metastore_value *value);
 int metastore_op_stat(const struct metastore_key *key, const struct metastore_file *file,

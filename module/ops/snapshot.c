@@ -14,7 +14,6 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/srcu.h>
 #include <linux/string.h>
 
 #include "store/bucket.h"
@@ -30,10 +29,9 @@
  * struct snapshot_visit - a reader's use of the first snapshot of a queue
  * @queue:	the queue
  * @sub:	subscription of the snapshot, held by metastore_queue_hold_snapshot()
- * @cursor:	cursor of the snapshot
+ * @cursor:	cursor of the snapshot, held likewise
  * @topic:	key or prefix of the subscription; a prefix has no bucket
  * @value:	next value, or NULL. Protected by the bucket's lock.
- * @section:	metastore_srcu section; it keeps the topic and the cursor
  */
 struct snapshot_visit {
 	struct metastore_queue *queue;
@@ -41,27 +39,22 @@ struct snapshot_visit {
 	struct metastore_cursor *cursor;
 	struct metastore_key topic;
 	struct metastore_value *value;
-	int section;
 };
 
 /* Returns false if the queue has no snapshot. */
 static bool snapshot_begin_visit(struct snapshot_visit *visit, struct metastore_queue *queue)
 {
 	visit->queue = queue;
-	visit->section = metastore_section_begin();
 	visit->sub = metastore_queue_hold_snapshot(queue, &visit->cursor);
-	if (!visit->sub) {
-		metastore_section_end(visit->section);
+	if (!visit->sub)
 		return false;
-	}
 	metastore_topic_key(visit->sub->topic, &visit->topic);
 	return true;
 }
 
 static void snapshot_end_visit(struct snapshot_visit *visit)
 {
-	metastore_queue_release_snapshot(visit->sub);
-	metastore_section_end(visit->section);
+	metastore_queue_release_snapshot(visit->sub, visit->cursor);
 }
 
 static bool snapshot_is_exact(const struct snapshot_visit *visit)
@@ -189,7 +182,7 @@ static bool snapshot_is_busy(struct snapshot_visit *visit, struct metastore_buck
 {
 	struct metastore_key key = visit->topic;
 
-	if (list_empty(&bucket->deliveries) || (!snapshot_is_exact(visit) && !visit->value))
+	if (RB_EMPTY_ROOT(&bucket->turns) || (!snapshot_is_exact(visit) && !visit->value))
 		return false;
 	if (!snapshot_is_exact(visit))
 		key = (struct metastore_key) {

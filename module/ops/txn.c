@@ -5,30 +5,24 @@
  * A transaction does everything that can fail before it changes anything: it copies
  * all arguments in, allocates, locks all its buckets and judges. Then it changes the
  * tables and unlocks. Last, it delivers its events, to each queue all at once (see
- * delivery.c). The store's txn_lock is held until then, so that transactions of one
- * store run one at a time.
+ * delivery.c). Transactions that have no bucket in common run side by side; those that have
+ * no key in common deliver side by side.
  */
 #include <linux/err.h>
-#include <linux/mutex.h>
+#include <linux/lockdep.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
 
+#include "base/trace.h"
 #include "store/bucket.h"
 #include "events/delivery.h"
 #include "ops/batch.h"
 #include "ops/change.h"
+#include "ops/charge.h"
 #include "ops/file.h"
 #include "ops/ops.h"
-
-/*
- * A transaction that finds a key busy completes the delivery with its locks released.
- * After PATIENCE such rounds it continues the delivery with its locks held: to FIRST_HURRY
- * subscriptions, and in each further round to twice as many.
- */
-#define PATIENCE	16
-#define FIRST_HURRY	64
 
 /**
  * struct txn_op - operation of a transaction
@@ -38,9 +32,9 @@
  * @preload:	preallocated memory for a new key
  * @found:	value before the transaction, or NULL. The bucket's lock keeps it until
  *		the commit, a reference afterwards, but for a TOUCH
+ * @turn:	place among the writers of the key, if that was found busy
  * @old_end:	end of a TOUCH's value before it was renewed
  * @stored:	value that @change stored, or NULL; holds a reference
- * @delivery:	delivery of the change's event
  */
 struct txn_op {
 	struct metastore_op op;
@@ -48,9 +42,9 @@ struct txn_op {
 	struct metastore_change change;
 	struct metastore_preload preload;
 	struct metastore_value *found;
+	struct metastore_turn turn;
 	ktime_t old_end;
 	struct metastore_value *stored;
-	struct metastore_delivery delivery;
 };
 
 /**
@@ -61,7 +55,8 @@ struct txn_op {
  * @preloaded:	whether a preload may hold memory
  * @nr_buckets:	number of @buckets
  * @buckets:	buckets of all keys, each once, in the order of locking
- * @group:	events of the transaction
+ * @group:	events of the transaction; its references are those of all of this
+ * @dep_map:	tells lockdep that one task may hold the locks of many buckets
  * @garbage:	values to free once no lock is held
  * @ops:	operations
  */
@@ -73,6 +68,7 @@ struct txn {
 	u32 nr_buckets;
 	struct metastore_bucket **buckets;
 	struct metastore_group group;
+	struct lockdep_map dep_map;
 	struct metastore_garbage garbage;
 	struct txn_op ops[];
 };
@@ -112,6 +108,7 @@ static int txn_prepare_op(struct metastore_file *file, struct txn_op *top)
 {
 	int err = metastore_op_check(file, &top->op);
 
+	metastore_turn_init(&top->turn);
 	if (err)
 		return err;
 	if (txn_is_get(top))
@@ -155,7 +152,7 @@ static int txn_prepare(struct txn *txn)
 		err = txn_prepare_op(txn->file, &txn->ops[i]);
 		if (err)
 			return txn_refuse(txn, &txn->ops[i], err);
-		/* This bounds delivery_give_group(). */
+		/* So a group has few enough prefixes to look up, and keys to keep. */
 		bytes += txn->ops[i].buffer.key.len;
 		if (bytes > METASTORE_ATOMIC_KEYS)
 			return -EMSGSIZE;
@@ -194,8 +191,7 @@ static void txn_lock_all(struct txn *txn)
 	u32 i;
 
 	for (i = 0; i < txn->nr_buckets; i++) {
-		spin_lock_nest_lock(&txn->buckets[i]->lock,
-				    &txn->file->store->txn_lock);
+		spin_lock_nest_lock(&txn->buckets[i]->lock, txn);
 		__release(&txn->buckets[i]->lock);
 	}
 }
@@ -254,33 +250,54 @@ static struct txn_op *txn_first_without_room(struct txn *txn)
 	return NULL;
 }
 
+/* Leave the lines of all keys. */
+static void txn_leave_lines(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++)
+		if (metastore_turn_is_in_line(&top->turn))
+			metastore_turn_leave(&top->turn);
+}
+
+/* The same without locks held. */
+static void txn_give_up(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++) {
+		if (!metastore_turn_is_in_line(&top->turn))
+			continue;
+		spin_lock(&top->buffer.key.bucket->lock);
+		metastore_turn_leave(&top->turn);
+		spin_unlock(&top->buffer.key.bucket->lock);
+	}
+}
+
 /*
  * Lock all buckets with no key to be changed busy or expired.
  *
  * A key is made ready with the locks released, so other writers may make it busy again.
- * After PATIENCE rounds the delivery is continued with the locks held. Returns 0 or
- * -EINTR.
+ * The transaction stays in the line of the key's writers, which give way to it. Returns 0
+ * or -EINTR.
  */
 static int txn_lock_keys(struct txn *txn)
 {
-	u32 nr = FIRST_HURRY, rounds = 0;
 	struct txn_op *top;
 	bool busy;
 
 	txn_lock_all(txn);
 	while ((top = txn_first_unready(txn, &busy))) {
-		if (busy && ++rounds > PATIENCE) {
-			if (metastore_key_hurry(&top->buffer.key, nr, &txn->garbage))
-				continue;
-			nr = min(2 * nr, 1U << 30);
-		}
+		if (busy && !metastore_turn_is_in_line(&top->turn))
+			metastore_turn_enter(&top->turn, &top->buffer.key);
 		txn_unlock_all(txn);
-		metastore_garbage_free(&txn->garbage);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
-		/* Completes the delivery first, if there is one. */
-		metastore_change_expire(&top->buffer.key);
+		if (busy)
+			metastore_key_help(&top->buffer.key);
+		else
+			metastore_change_expire(&top->buffer.key);
 		txn_lock_all(txn);
 	}
 	return 0;
@@ -367,15 +384,29 @@ static int txn_renew(struct txn *txn)
 	return 0;
 }
 
+/* Give back what other users paid for the values that go. */
+static void txn_refund(struct txn *txn, const struct metastore_charges *charges)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++)
+		if (txn_is_change(top))
+			metastore_charges_refund(charges, txn->file->store, top->found);
+}
+
 /*
- * Judge all operations, renew, then charge the store: all that can fail. Returns 0 or
- * -ECANCELED.
+ * Judge all operations, renew, then charge the store and users: all that can fail.
+ * Returns 0 or -ECANCELED.
  */
 static int txn_judge(struct txn *txn)
 {
+	struct metastore_charges charges = {
+		.user = txn->file->user,
+		.payer = txn->file->owner.payer,
+	};
 	struct txn_op *first = NULL;
-	int err, keys = 0;
-	s64 bytes = 0;
+	bool costs = false;
+	int err;
 	u32 i;
 
 	for (i = 0; i < txn->nr; i++) {
@@ -386,17 +417,24 @@ static int txn_judge(struct txn *txn)
 			return txn_refuse(txn, top, err);
 		if (!txn_is_change(top))
 			continue;
-		keys += !!top->change.value - !!top->found;
-		bytes += metastore_change_bytes(&top->change, top->found);
+		if (!metastore_charge_is_none(top->change.value, top->found,
+					      metastore_change_bytes(&top->change, top->found))) {
+			metastore_charges_add(&charges, &top->change, top->found);
+			costs = true;
+		}
 		if (!first && top->change.value)
 			first = top;
 	}
 	err = txn_renew(txn);
 	if (err)
 		return err;
-	err = metastore_store_charge(txn->file->store, keys, bytes);
-	if (!err)
+	if (!costs)
 		return 0;
+	err = metastore_charges_pay(&charges, txn->file->store);
+	if (!err) {
+		txn_refund(txn, &charges);
+		return 0;
+	}
 	txn_restore_ends(txn, txn->ops + txn->nr);
 	/* Only a change that stores a value can exceed a limit, so @first is not NULL. */
 	return txn_refuse(txn, first, err);
@@ -416,6 +454,7 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 	/* txn_renew() did the rest. */
 	if (txn_is_touch(top)) {
 		top->change.version = top->found->version;
+		trace_metastore_touch(&top->change, top->op.ttl, 0);
 		return;
 	}
 	event = &group->events[group->nr++];
@@ -426,26 +465,7 @@ static void txn_commit_op(struct txn *txn, struct txn_op *top)
 	metastore_change_tell(&top->change, top->found, &event->notice);
 	/* The table took the reference over. */
 	top->change.value = NULL;
-	metastore_delivery_begin(&top->delivery, &event->notice, group);
-}
-
-/* Finish the deliveries, one after the other, each under its own bucket's lock. */
-static void txn_deliver(struct txn *txn)
-{
-	u32 i;
-
-	for (i = 0; i < txn->nr; i++) {
-		struct txn_op *top = &txn->ops[i];
-		struct metastore_bucket *bucket = top->buffer.key.bucket;
-
-		if (!txn_is_change(top))
-			continue;
-		spin_lock(&bucket->lock);
-		metastore_delivery_finish(&top->delivery, &txn->garbage);
-		spin_unlock(&bucket->lock);
-		metastore_garbage_free(&txn->garbage);
-		cond_resched();
-	}
+	metastore_delivery_begin(group, event);
 }
 
 /* Drop the references that kept the values for the deliveries. */
@@ -466,46 +486,54 @@ static void txn_put_values(struct txn *txn)
 /* Make all changes, release the buckets' locks and deliver the events. */
 static void txn_commit(struct txn *txn)
 {
-	struct metastore_store *store = txn->file->store;
-	/* One for all deliveries: lockdep counts at most 48 sections and locks of a task. */
-	int section = metastore_section_begin();
 	u32 i;
 
-	WRITE_ONCE(store->txns, store->txns + 1);
-	/*
-	 * Pairs with smp_mb() in subscription_enter(): either the deliveries find a new
-	 * subscription, or it sees this number.
-	 */
-	smp_mb();
-	txn->group.id = store->txns;
 	for (i = 0; i < txn->nr; i++)
 		txn_commit_op(txn, &txn->ops[i]);
 	/* Not earlier, since a merge of slots could take the room found for a new key. */
 	for (i = 0; i < txn->nr_buckets; i++)
 		metastore_table_shrink(&txn->buckets[i]->values);
+	metastore_group_publish(txn->file->store, &txn->group);
 	txn_unlock_all(txn);
-	txn_deliver(txn);
-	metastore_section_end(section);
+	metastore_group_deliver(&txn->group);
 	txn_put_values(txn);
+}
+
+/* Like txn_lock_ready(), with a slot for the events. */
+static int txn_lock_with_slot(struct txn *txn)
+{
+	struct metastore_store *store = txn->file->store;
+	int err;
+
+	while (!(err = txn_lock_ready(txn)) && !metastore_group_begin(store, &txn->group)) {
+		txn_unlock_all(txn);
+		metastore_group_help(store, &txn->group);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return err;
 }
 
 static int txn_run(struct txn *txn)
 {
-	struct mutex *turn = &txn->file->store->txn_lock;
 	int err;
 
 	txn_sort_buckets(txn);
-	if (mutex_lock_killable(turn))
-		return -EINTR;
-	err = txn_lock_ready(txn);
-	if (!err) {
+	lock_map_acquire(&txn->dep_map);
+	err = txn_lock_with_slot(txn);
+	if (err) {
+		txn_give_up(txn);
+	} else {
+		txn_leave_lines(txn);
 		err = txn_judge(txn);
-		if (err)
+		if (err) {
+			metastore_group_settle(txn->file->store, &txn->group);
 			txn_unlock_all(txn);
-		else
+		} else {
 			txn_commit(txn);
+		}
 	}
-	mutex_unlock(turn);
+	lock_map_release(&txn->dep_map);
 	metastore_garbage_free(&txn->garbage);
 	return err;
 }
@@ -527,14 +555,33 @@ static void txn_fill_results(struct txn *txn)
 			top->change.previous = top->found;
 			top->op.result = metastore_op_tell_previous(&top->change,
 								    &top->op.previous, 0);
-		} else if (!top->found) {
-			top->op.result = -ENOENT;
 		} else {
-			top->op.result = metastore_op_look(txn->file, &top->op,
-							   top->found);
-			metastore_value_put(top->found);
+			top->op.result = -ENOENT;
+			if (top->found) {
+				top->op.result = metastore_op_look(txn->file, &top->op,
+								   top->found);
+				metastore_value_put(top->found);
+			}
+			if (trace_metastore_get_enabled())
+				metastore_op_trace_get(txn->file, &top->buffer.key, &top->op,
+						       top->op.result);
 		}
 	}
+}
+
+/* Trace the operation that prevented the commit, if its arguments could be read. */
+static void txn_trace_refusal(const struct txn *txn)
+{
+	const struct txn_op *top = &txn->ops[txn->failed];
+
+	if (txn->failed == txn->nr || !top->buffer.key.bucket)
+		return;
+	if (txn_is_get(top))
+		metastore_op_trace_get(txn->file, &top->buffer.key, &top->op, top->op.result);
+	else if (txn_is_touch(top))
+		trace_metastore_touch(&top->change, top->op.ttl, top->op.result);
+	else
+		trace_metastore_refuse(&top->change, top->op.result);
 }
 
 /* Set the results of a refused transaction, and free its new values. */
@@ -542,6 +589,7 @@ static void txn_cancel(struct txn *txn)
 {
 	u32 i;
 
+	txn_trace_refusal(txn);
 	for (i = 0; i < txn->nr; i++) {
 		if (!txn->ops[i].op.result)
 			txn->ops[i].op.result = -ECANCELED;
@@ -572,9 +620,18 @@ static void txn_free_preloads(struct txn *txn)
 		metastore_preload_free(&txn->ops[i].preload);
 }
 
-/* Allocate a transaction of @nr operations with all its arrays, or return NULL. */
+static void txn_free(struct metastore_group *group)
+{
+	kvfree(container_of(group, struct txn, group));
+}
+
+/*
+ * Allocate a transaction of @nr operations with all its arrays, or return NULL. It has one
+ * reference, to its group.
+ */
 static struct txn *txn_alloc(struct metastore_file *file, u32 nr)
 {
+	static struct lock_class_key key;
 	struct txn *txn;
 	size_t each = sizeof(*txn->ops) + sizeof(*txn->group.events) + sizeof(*txn->buckets);
 
@@ -587,6 +644,10 @@ static struct txn *txn_alloc(struct metastore_file *file, u32 nr)
 	txn->file = file;
 	txn->nr = nr;
 	txn->failed = nr;
+	refcount_set(&txn->group.refs, 1);
+	txn->group.free = txn_free;
+	txn->group.payer = file->owner.payer;
+	lockdep_init_map(&txn->dep_map, "metastore_txn", &key, 0);
 	return txn;
 }
 
@@ -614,6 +675,6 @@ int metastore_txn_run(struct metastore_file *file, struct metastore_batch *batch
 		err = txn_copy_results(txn, batch) ?: err;
 	if (unlikely(txn->preloaded))
 		txn_free_preloads(txn);
-	kvfree(txn);
+	metastore_group_put(&txn->group);
 	return err;
 }

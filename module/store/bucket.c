@@ -19,7 +19,7 @@ void metastore_bucket_init(struct metastore_bucket *bucket,
 	spin_lock_init(&bucket->lock);
 	metastore_table_init(&bucket->values, &bucket->lock);
 	metastore_table_init(&bucket->topics, &bucket->lock);
-	INIT_LIST_HEAD(&bucket->deliveries);
+	bucket->turns = RB_ROOT;
 	bucket->store = store;
 	bucket->version = version;
 }

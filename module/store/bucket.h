@@ -3,7 +3,7 @@
 #define METASTORE_BUCKET_H
 
 #include <linux/cache.h>
-#include <linux/list.h>
+#include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -17,21 +17,28 @@ struct metastore_store;
  * @lock:	serializes writers, and protects all members but @store
  * @store:	the bucket's store. Immutable.
  * @version:	version of the last change
+ * @published:	number of changes that were made by PUBLISH
  * @values:	&struct metastore_value by key; readers use RCU instead of @lock
  * @bytes:	metastore_value_size() of all @values
  * @topics:	&struct metastore_topic by key
  * @nr_subscriptions: number of subscriptions of all @topics
- * @deliveries:	&struct metastore_delivery of keys whose last event is being delivered
+ * @epoch:	number of times that a further lossless queue may have needed room for events
+ *		of these keys
+ * @turns:	&struct metastore_turn of deliveries under way and of writers that wait
+ * @tickets:	number of turns of writers so far
  */
 struct metastore_bucket {
 	spinlock_t lock;	/* see above */
 	struct metastore_store *store;
 	u64 version;
+	u64 published;
 	struct metastore_table values;
 	u64 bytes;
 	struct metastore_table topics;
 	u32 nr_subscriptions;
-	struct list_head deliveries;
+	u64 epoch;
+	struct rb_root turns;
+	u64 tickets;
 } ____cacheline_aligned_in_smp;
 
 void metastore_bucket_init(struct metastore_bucket *bucket,

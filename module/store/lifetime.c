@@ -16,10 +16,13 @@
  */
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/timekeeping.h>
 
 #include "base/compat.h"
 #include "store/lifetime.h"
+#include "store/user.h"
 
 /* Timer slack, so that values that expire together need one wake-up. */
 #define SLACK_NS	NSEC_PER_MSEC
@@ -32,11 +35,15 @@ static struct metastore_value *tie_value(struct metastore_tie *tie)
 /**
  * metastore_owner_init() - Initialize an open file as the owner of no values
  * @owner:	the open file as an owner
+ * @user:	user to charge for its values; it must outlive them
  */
-void metastore_owner_init(struct metastore_owner *owner)
+void metastore_owner_init(struct metastore_owner *owner, struct metastore_user *user)
 {
+	owner->user = user;
+	owner->payer = user->payer;
 	spin_lock_init(&owner->lock);
 	INIT_LIST_HEAD(&owner->values);
+	owner->holder = NULL;
 }
 
 /**
@@ -150,13 +157,19 @@ static void owner_add(struct metastore_tie *tie)
 	spin_unlock(&tie->owner->lock);
 }
 
+/* Remove a tie from its owner's list, and keep the process that ends the owner, if any. */
 static void owner_remove(struct metastore_tie *tie)
 {
+	struct pid *holder;
+
 	if (!tie->owner)
 		return;
+	/* First, as the owner may be freed once the list is empty. */
+	holder = get_pid(READ_ONCE(tie->owner->holder));
 	spin_lock(&tie->owner->lock);
 	list_del(&tie->in_owner);
 	spin_unlock(&tie->owner->lock);
+	tie->holder = holder;
 }
 
 /* Add a tie to the queue, to end at a time on CLOCK_BOOTTIME, which may have passed. */
@@ -202,6 +215,19 @@ void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expir
 {
 	owner_remove(tie);
 	expiry_remove(tie, expiry);
+}
+
+/**
+ * metastore_tie_holder() - Get the process that held the owner's last descriptor
+ * @tie:	the tie of a value that went with its owner
+ *
+ * Context: Process context. The caller has a reference to the value.
+ * Return: the process as the current task's PID namespace numbers it, also if it has ended;
+ * 0 if it has no number there or the kernel itself closed the file.
+ */
+pid_t metastore_tie_holder(const struct metastore_tie *tie)
+{
+	return pid_nr_ns(tie->holder, task_active_pid_ns(current));
 }
 
 /**

@@ -10,14 +10,23 @@
 
 #include "store/value.h"
 
+struct metastore_user;
+
 /**
  * struct metastore_owner - open file as the owner of values
  * @lock:	protects @values
  * @values:	ties of the owner's values
+ * @holder:	process that held the last descriptor, while its values go; else NULL
+ * @user:	user that is charged for them. Immutable.
+ * @payer:	number of the user whose share all values count to that the file stores.
+ *		Immutable.
  */
 struct metastore_owner {
 	spinlock_t lock;	/* see above */
 	struct list_head values;
+	struct pid *holder;
+	struct metastore_user *user;
+	u32 payer;
 };
 
 /**
@@ -36,7 +45,7 @@ struct metastore_expiry {
 	bool stopped;
 };
 
-void metastore_owner_init(struct metastore_owner *owner);
+void metastore_owner_init(struct metastore_owner *owner, struct metastore_user *user);
 struct metastore_value *metastore_owner_next(struct metastore_owner *owner);
 
 void metastore_expiry_init(struct metastore_expiry *expiry, work_func_t work);
@@ -49,6 +58,7 @@ void metastore_tie_end(struct metastore_tie *tie, struct metastore_expiry *expir
 bool metastore_tie_renew(struct metastore_tie *tie, struct metastore_expiry *expiry, u64 ttl);
 void metastore_tie_set_end(struct metastore_tie *tie, struct metastore_expiry *expiry,
 			   ktime_t end);
+pid_t metastore_tie_holder(const struct metastore_tie *tie);
 bool metastore_tie_is_over(const struct metastore_tie *tie);
 u64 metastore_tie_ttl(const struct metastore_tie *tie);
 

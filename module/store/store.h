@@ -7,20 +7,21 @@
 #include <linux/bits.h>
 #include <linux/jhash.h>
 #include <linux/kernel.h>
-#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "base/table.h"
-#include "base/trie.h"
 #include "store/bucket.h"
 #include "store/lifetime.h"
 
 struct metastore_file;
+struct metastore_group;
+struct metastore_user;
 struct metastore_value;
 
 /*
@@ -76,33 +77,77 @@ struct metastore_limits {
 };
 
 /**
+ * struct metastore_prefix_lengths - prefixes of a store by their length in bytes
+ * @nr:		number of prefixes. Protected by the lock of the prefixes.
+ * @filter:	for each length, one of 64 bits for each prefix, by its hash. Also read
+ *		without the lock. Cleared once there is no prefix of that length.
+ */
+struct metastore_prefix_lengths {
+	u32 nr[METASTORE_KEY_MAX + 1];
+	u64 filter[METASTORE_KEY_MAX + 1];
+};
+
+/**
  * struct metastore_prefixes - subscriptions to prefixes of a store's keys
  * @lock:	serializes writers
- * @trie:	&struct metastore_topic by prefix. Written under @lock; readers use
- *		metastore_srcu.
- * @first:	first bytes of the prefixes. A bit is set before its prefix enters @trie.
- *		All are cleared once @trie is empty. Written under @lock.
- * @any:	whether @trie may have the empty prefix; set and cleared likewise
+ * @topics:	&struct metastore_topic by prefix. Written under @lock; readers use RCU.
+ * @secret:	key of the hash that places prefixes; not disclosed to users. Immutable.
+ * @lengths:	prefixes by length; NULL before the first one. Stays as long as the store.
+ * @max_len:	length of the longest prefix. Written under @lock.
+ * @any:	whether the empty prefix is in @topics. Written under @lock.
+ * @first:	first bytes of the prefixes. A bit is set before its prefix enters @topics.
+ *		All are cleared once @topics is empty. Written under @lock.
  * @nr:		number of subscriptions. Written under @lock.
+ * @epoch:	as in &struct metastore_bucket. Written under @lock.
  */
 struct metastore_prefixes {
 	spinlock_t lock;	/* see above */
-	struct metastore_trie trie;
-	DECLARE_BITMAP(first, 256);
+	struct metastore_table topics;
+	u64 secret;
+	struct metastore_prefix_lengths *lengths;
+	u32 max_len;
 	bool any;
+	DECLARE_BITMAP(first, 256);
 	u32 nr;
+	u64 epoch;
 };
 
 /**
  * struct metastore_room - wait state of publishers blocked on full lossless queues
  * @waiters:	the blocked publishers
+ * @nr:		number of @waiters
  * @changes:	number of times that a queue that lacked room got some
- * @epoch:	number of times that a further queue may have started to need room
+ * @work:	wakes the publishers, since there may be many and a queue's lock is held where
+ *		room appears
  */
 struct metastore_room {
 	wait_queue_head_t waiters;
+	atomic_t nr;
 	atomic64_t changes;
-	atomic64_t epoch;
+	struct work_struct work;
+};
+
+/**
+ * METASTORE_TXN_SLOTS - transactions of a store that deliver their events at a time
+ *
+ * An open file notes for each slot which transaction it was told of, so a slot costs 8 bytes
+ * of each. A further transaction completes the oldest one first. So it waits for nobody. A
+ * user has METASTORE_TXN_SLOTS_EACH at most, so that one alone does not make others do its
+ * work.
+ */
+#define METASTORE_TXN_SLOTS		8
+#define METASTORE_TXN_SLOTS_EACH	2
+
+/**
+ * struct metastore_txns - transactions of a store
+ * @lock:	protects @slots
+ * @nr:		number of transactions so far. Written under @lock.
+ * @slots:	events of those whose delivery is not complete
+ */
+struct metastore_txns {
+	spinlock_t lock;	/* see above */
+	u64 nr;
+	struct metastore_group *slots[METASTORE_TXN_SLOTS];
 };
 
 /**
@@ -110,9 +155,11 @@ struct metastore_room {
  * @refs:	references; each open file of the store has one, and the module has one to
  *		the default store
  * @id:		number that no other store has or had. Immutable.
+ * @first_version: version of its buckets when it was created. Immutable.
  * @limits:	limits of the store. Immutable.
- * @private:	whether the store counts against the limit of private stores. Immutable.
- * @maker:	effective user that created the store, if @private. Immutable.
+ * @maker:	user that created the private store and is charged for it; NULL: the store
+ *		is not private, and does not count against the limit of private stores.
+ *		Holds a reference. Immutable.
  * @seed:	seed of the hash that places keys; not secret. Immutable.
  * @keys:	number of keys
  * @bytes:	metastore_value_size() of all their values
@@ -120,16 +167,14 @@ struct metastore_room {
  * @prefixes:	subscriptions to prefixes
  * @room:	wait state of publishers blocked on full lossless queues
  * @expiry:	values that expire
- * @txn_lock:	serializes transactions. Held from before a transaction locks its buckets
- *		until its events are enqueued.
- * @txns:	number of transactions so far. Written under @txn_lock.
+ * @txns:	transactions whose events are being delivered
  */
 struct metastore_store {
 	refcount_t refs;
 	u64 id;
+	u64 first_version;
 	struct metastore_limits limits;
-	bool private;
-	kuid_t maker;
+	struct metastore_user *maker;
 	u32 seed;
 	atomic64_t keys;
 	atomic64_t bytes;
@@ -137,8 +182,23 @@ struct metastore_store {
 	struct metastore_prefixes prefixes;
 	struct metastore_room room;
 	struct metastore_expiry expiry;
-	struct mutex txn_lock;	/* see above */
-	u64 txns;
+	struct metastore_txns txns;
+};
+
+/**
+ * struct metastore_counters - counters of a store
+ * @keys:	number of keys
+ * @bytes:	metastore_value_size() of all their values
+ * @subscriptions: number of subscriptions
+ * @changes:	changes of keys so far, whatever made them
+ * @published:	those that PUBLISH made
+ */
+struct metastore_counters {
+	u64 keys;
+	u64 bytes;
+	u64 subscriptions;
+	u64 changes;
+	u64 published;
 };
 
 /**
@@ -194,11 +254,14 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 					       bool private, work_func_t expire);
 struct metastore_store *metastore_store_get(struct metastore_store *store);
 void metastore_store_put(struct metastore_store *store);
+struct metastore_store *metastore_store_get_next(u64 id);
 bool metastore_store_is_owned(const struct metastore_store *store);
 void metastore_private_limit(u64 bytes);
 u64 metastore_private_bytes(void);
 u32 metastore_store_bucket_index(struct metastore_store *store,
 				 const struct metastore_key *key);
+void metastore_store_tell_shares(const struct metastore_user *user,
+				 struct metastore_user_info *info);
 int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes);
 int metastore_store_range(struct metastore_store *store, u32 bucket,
 			  struct metastore_range *range);
@@ -258,7 +321,8 @@ static inline void metastore_store_locate_value(struct metastore_store *store,
  * Only growth can be refused. A new key refused for its bytes can briefly occupy the last
  * place under max_keys, so that another new key is refused.
  *
- * Return: 0, or -ENOSPC if a limit refuses it; then nothing is charged.
+ * Return: 0, -ENOSPC, or -EDQUOT if the limit of a private store's creator refuses it;
+ * then nothing is charged.
  */
 static inline int metastore_store_charge(struct metastore_store *store, int keys, s64 bytes)
 {
@@ -266,6 +330,11 @@ static inline int metastore_store_charge(struct metastore_store *store, int keys
 	return keys || bytes ? metastore_store_charge_any(store, keys, bytes) : 0;
 }
 
+int metastore_store_begin_above(u64 version);
+u64 metastore_store_newest_version(void);
+void metastore_room_wake(struct metastore_room *room);
+void metastore_store_count_all(struct metastore_store *store,
+			       struct metastore_counters *counters);
 void metastore_iter_init(struct metastore_iter *iter,
 			 struct metastore_store *store,
 			 const struct metastore_range *range, enum metastore_visit visit);

@@ -7,18 +7,26 @@
 #include <linux/cred.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/threads.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "base/usercopy.h"
+#include "store/cgroup.h"
+#include "store/share.h"
 #include "store/value.h"
+#include "store/value_reclaim.h"
 
 #define HEADER		offsetof(struct metastore_value, node.key)
 
 static_assert(sizeof(struct metastore_value) <= METASTORE_VALUE_OVERHEAD);
 static_assert(sizeof(struct metastore_tie) <= METASTORE_TIE_OVERHEAD);
+static_assert(BIT(METASTORE_TGID_BITS) >= PID_MAX_LIMIT);
+static_assert(BIT(32 - METASTORE_TGID_BITS) == METASTORE_MAX_PAYERS);
 
 static bool value_is_large(const struct metastore_value *value)
 {
@@ -62,6 +70,7 @@ static struct metastore_value *value_alloc_tied(size_t size)
 	timerqueue_init(&both->tie.expiry);
 	both->tie.expiry.expires = KTIME_MAX;
 	both->tie.owner = NULL;
+	both->tie.holder = NULL;
 	both->value.node.class = METASTORE_TIED;
 	return &both->value;
 }
@@ -88,7 +97,7 @@ static struct metastore_value *value_alloc_piece(size_t size)
 	if (!value && metastore_value_cache_shrink())
 		value = kmalloc(metastore_value_cache_size(class), METASTORE_GFP);
 	if (value) {
-		value->node.group = metastore_value_cache_group();
+		value->node.group = metastore_value_reclaim_group();
 		value->node.class = class;
 	}
 	return value;
@@ -112,6 +121,8 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 		kvfree(bytes);
 		return NULL;
 	}
+	if (tied || apart)
+		value->node.group = metastore_current_group();
 	value->node.key_len = key_len;
 	value->len = len;
 	if (bytes)
@@ -119,24 +130,98 @@ static struct metastore_value *value_alloc(u32 key_len, u32 len, bool tied)
 	return value;
 }
 
-/* Free a value that has no other users, not even RCU readers. */
-static void value_free(struct metastore_value *value)
+/* Allocate a value without bytes apart, for any cgroup that is active, in any context. */
+static struct metastore_value *value_alloc_now(const struct metastore_value *like, gfp_t gfp)
+{
+	size_t size = value_header_size(like->node.key_len, like->len);
+	struct metastore_tied_value *both;
+
+	if (!metastore_value_is_tied(like))
+		return kmalloc(value_is_large(like) ? size :
+			       metastore_value_cache_size(like->node.class), gfp);
+	both = kmalloc(offsetof(struct metastore_tied_value, value) + size, gfp);
+	if (!both)
+		return NULL;
+	both->tie = (struct metastore_tie) { .expiry.expires = KTIME_MAX };
+	return &both->value;
+}
+
+/**
+ * metastore_value_copy() - Copy a value at the expense of a memory cgroup
+ * @value:	the value
+ * @ended:	whether it went with its owner, so that the copy tells how
+ * @cgroup:	the cgroup
+ *
+ * The copy is the body of an event. It has no owner and does not expire.
+ *
+ * Context: Process context, does not sleep.
+ * Return: the copy with one reference, or NULL without memory.
+ */
+struct metastore_value *metastore_value_copy(const struct metastore_value *value, bool ended,
+					     const struct metastore_cgroup *cgroup)
+{
+	gfp_t gfp = GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN;
+	struct mem_cgroup *before = set_active_memcg(cgroup->memcg);
+	struct metastore_value *copy = value_alloc_now(value, gfp);
+	void *bytes = copy && value_is_large(value) ? kmalloc(value->len, gfp) : NULL;
+
+	set_active_memcg(before);
+	if (copy && value_is_large(value) && !bytes) {
+		kfree(metastore_value_is_tied(value) ?
+		      (void *)container_of(copy, struct metastore_tied_value, value) : copy);
+		return NULL;
+	}
+	if (!copy)
+		return NULL;
+	/* While the value is in a table, its holder is part of a list. */
+	if (ended) {
+		metastore_tie_of(copy)->end = metastore_tie_of(value)->end;
+		metastore_tie_of(copy)->holder = get_pid(metastore_tie_of(value)->holder);
+	}
+	copy->version = value->version;
+	copy->time = value->time;
+	copy->writer = value->writer;
+	copy->uid = value->uid;
+	refcount_set(&copy->refs, 1);
+	copy->len = value->len;
+	RCU_INIT_POINTER(copy->node.next, NULL);
+	copy->node.hash = value->node.hash;
+	copy->node.group = cgroup->group;
+	copy->node.class = value->node.class;
+	copy->node.key_len = value->node.key_len;
+	memcpy(copy->node.key, value->node.key,
+	       value->node.key_len + (bytes ? 0 : value->len));
+	if (bytes) {
+		*value_large_bytes(copy) = bytes;
+		memcpy(bytes, value_bytes_of(value), value->len);
+	}
+	return copy;
+}
+
+/* Free all but the header, and the tie, which readers of the table may use. */
+static void value_free_parts(struct metastore_value *value)
 {
 	if (value_is_large(value))
 		kvfree(*value_large_bytes(value));
+	if (metastore_value_is_tied(value))
+		put_pid(metastore_tie_of(value)->holder);
+}
+
+/* Free a value that has no other users, not even RCU readers. */
+static void value_free(struct metastore_value *value)
+{
+	value_free_parts(value);
 	if (metastore_value_is_tied(value))
 		kfree(container_of(value, struct metastore_tied_value, value));
 	else
 		kfree(value);
 }
 
-/* Readers of the table may use the header, but never the bytes of a large value. */
 static void value_free_rcu(struct metastore_value *value)
 {
 	struct metastore_tied_value *both;
 
-	if (value_is_large(value))
-		kvfree(*value_large_bytes(value));
+	value_free_parts(value);
 	if (metastore_value_is_tied(value)) {
 		both = container_of(value, struct metastore_tied_value, value);
 		kfree_rcu(both, value.rcu);
@@ -152,6 +237,7 @@ static void value_free_rcu(struct metastore_value *value)
  * @bytes:	user address of the value
  * @len:	its length in bytes, checked by the caller
  * @tied:	whether it gets a &struct metastore_tie, without owner and end time at first
+ * @payer:	number of the user whose share it counts to
  *
  * The current task becomes the writer. Each byte is copied once.
  *
@@ -161,7 +247,7 @@ static void value_free_rcu(struct metastore_value *value)
  */
 struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
 					       const void __user *bytes, u32 len,
-					       bool tied)
+					       bool tied, u32 payer)
 {
 	struct metastore_value *value;
 	int err;
@@ -178,7 +264,7 @@ struct metastore_value *metastore_value_create(const void __user *key, u32 key_l
 		return ERR_PTR(err);
 	}
 	refcount_set(&value->refs, 1);
-	value->tgid = task_tgid_nr(current);
+	value->writer = task_tgid_nr(current) | payer << METASTORE_TGID_BITS;
 	value->uid = current_euid();
 	return value;
 }
@@ -224,6 +310,26 @@ void metastore_value_put(struct metastore_value *value)
 
 	metastore_value_put_later(value, &garbage);
 	metastore_garbage_free(&garbage);
+}
+
+/**
+ * metastore_value_tgid() - Get the writer of a value as the current task numbers processes
+ * @value:	the value; the caller has a reference, or holds the bucket's lock
+ *
+ * Context: Any.
+ * Return: the process; 0 if it has no number in the task's PID namespace, or has none any
+ * more and this is not the initial one.
+ */
+pid_t metastore_value_tgid(const struct metastore_value *value)
+{
+	pid_t tgid = metastore_value_writer(value);
+
+	if (metastore_in_init_pid_ns())
+		return tgid;
+	rcu_read_lock();
+	tgid = pid_nr_ns(find_pid_ns(tgid, &init_pid_ns), task_active_pid_ns(current));
+	rcu_read_unlock();
+	return tgid;
 }
 
 /**

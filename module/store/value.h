@@ -2,8 +2,11 @@
 #ifndef METASTORE_VALUE_H
 #define METASTORE_VALUE_H
 
+#include <linux/bits.h>
+#include <linux/pid.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/timerqueue.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
@@ -14,14 +17,18 @@
 
 struct iov_iter;
 struct metastore_owner;
+struct metastore_cgroup;
 
 /**
  * struct metastore_tie - owner and end time of a value; placed ahead of the value
  * @expiry:	entry in the store's expiry queue; @expiry.expires is the end time on
  *		CLOCK_BOOTTIME, or KTIME_MAX if the value does not expire
  * @owner:	open file that owns the value, or NULL
- * @in_owner:	entry in the owner's list
- * @end:	how the owner went. Set under the bucket's lock if the value goes with it.
+ * @in_owner:	entry in the owner's list; in use while the value is in a table
+ * @holder:	process that held the owner's last descriptor, if the value went with its
+ *		owner, or NULL; valid while the value is in no table. Has a reference
+ * @end:	how the owner went. Set under the bucket's lock if the value goes with it;
+ *		its tgid is unused, as it depends on the reader, see metastore_tie_holder()
  *
  * Only few values have a tie. Once the value is in a table, the end time changes only
  * under the bucket's lock and that of the queue, and @owner is immutable. The owner exists
@@ -32,7 +39,10 @@ struct metastore_owner;
 struct metastore_tie {
 	struct timerqueue_node expiry;
 	struct metastore_owner *owner;
-	struct list_head in_owner;
+	union {
+		struct list_head in_owner;
+		struct pid *holder;
+	};
 	struct metastore_owner_end end;
 };
 
@@ -41,7 +51,8 @@ struct metastore_tie {
  * @version:	version of the change. Set under the bucket's lock before readers see the
  *		value.
  * @time:	time of the change on CLOCK_REALTIME in ns; set likewise
- * @tgid:	the writer's process, as numbered in the initial PID namespace
+ * @writer:	the writer's process, see metastore_value_writer(), and the user whose share
+ *		the value counts to, see metastore_value_payer()
  * @uid:	the writer's effective user
  * @rcu:	for freeing; in use once @refs is 0
  * @garbage:	next value on a &struct metastore_garbage; in use once @refs is 0
@@ -50,12 +61,12 @@ struct metastore_tie {
  * @len:	length of the value in bytes
  * @node:	hash link and key. The value's bytes follow the key, or for a large value a
  *		pointer to them, see metastore_value_is_piece(). @node.class is a memory
- *		class of value_cache.c, METASTORE_TIED or METASTORE_APART. With the first,
- *		@node.group is the memory cgroup charged.
+ *		class of value_cache.c, METASTORE_TIED or METASTORE_APART. @node.group is the
+ *		memory cgroup charged.
  *
  * All but @refs and the hash link is immutable from when the value enters a table until
  * the last reference is dropped. A reader that finds it there under rcu_read_lock() may
- * read all but @time, @tgid, @uid and the bytes of a large value. For those, and to use
+ * read all but @time, @writer, @uid and the bytes of a large value. For those, and to use
  * the value for longer, it needs a reference.
  */
 struct metastore_value {
@@ -63,7 +74,7 @@ struct metastore_value {
 	union {
 		struct {
 			u64 time;
-			pid_t tgid;
+			u32 writer;
 			kuid_t uid;
 		};
 		struct rcu_head rcu;
@@ -91,14 +102,41 @@ struct metastore_garbage {
 
 struct metastore_value *metastore_value_create(const void __user *key, u32 key_len,
 					       const void __user *bytes, u32 len,
-					       bool tied);
+					       bool tied, u32 payer);
+struct metastore_value *metastore_value_copy(const struct metastore_value *value, bool ended,
+					     const struct metastore_cgroup *cgroup);
 bool metastore_value_tryget(struct metastore_value *value);
 void metastore_value_put(struct metastore_value *value);
 void metastore_garbage_free_rest(struct metastore_garbage *garbage);
+pid_t metastore_value_tgid(const struct metastore_value *value);
 int metastore_value_to_user(const struct metastore_value *value,
 			    void __user *buffer);
 bool metastore_value_to_iter(const struct metastore_value *value, u32 len,
 			     struct iov_iter *to);
+
+/*
+ * Process numbers have 22 bits at most, see PID_MAX_LIMIT. That leaves 10 for payers, as
+ * in METASTORE_MAX_PAYERS.
+ */
+#define METASTORE_TGID_BITS	22
+
+/* Get the writer's process, as numbered in the initial PID namespace. */
+static inline pid_t metastore_value_writer(const struct metastore_value *value)
+{
+	return value->writer & (BIT(METASTORE_TGID_BITS) - 1);
+}
+
+static inline u32 metastore_value_payer(const struct metastore_value *value)
+{
+	return value->writer >> METASTORE_TGID_BITS;
+}
+
+/* Check whether two values count to the share of the same user. */
+static inline bool metastore_value_same_payer(const struct metastore_value *a,
+					      const struct metastore_value *b)
+{
+	return !((a->writer ^ b->writer) >> METASTORE_TGID_BITS);
+}
 
 /* Take another reference. The caller has one. */
 static inline void metastore_value_get(struct metastore_value *value)
@@ -187,6 +225,12 @@ static inline bool metastore_value_fits_inline(u32 key_len, u32 len)
 static inline bool metastore_value_is_piece(const struct metastore_value *value)
 {
 	return metastore_value_fits_inline(value->node.key_len, value->len);
+}
+
+/* Check whether the current task numbers processes as values have them. */
+static inline bool metastore_in_init_pid_ns(void)
+{
+	return likely(!task_pid(current)->level);
 }
 
 /* Return the tie of a value that has one. */

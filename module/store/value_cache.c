@@ -13,7 +13,11 @@
  * Memory stays charged to the memory cgroup that allocated it, and only that cgroup's
  * tasks reuse it. If the cgroup is removed and its number is reused, the new cgroup's
  * tasks reuse it as well, at the expense of the old one's parent. Each second the cache
- * frees the memory in excess of what was reused in that second.
+ * frees the memory in excess of what was reused in that second. A cgroup that needs memory
+ * before gets it back by value_reclaim.c.
+ *
+ * A CPU uses its lists under a local lock, without an atomic operation. Reclaim interrupts
+ * it to take memory out, unless the CPU is in the middle of such use.
  */
 #include <linux/spinlock.h> /* first, since local_lock.h does not include it */
 
@@ -26,10 +30,13 @@
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/workqueue.h>
 
+#include "store/cgroup.h"
 #include "store/value.h"
 #include "store/value_cache.h"
+#include "store/value_reclaim.h"
 
 /*
  * Most values that a CPU keeps: as many as a CPU that does nothing else changes during a
@@ -42,6 +49,9 @@
 
 /* Values examined under one hold of the lock */
 #define KEEP_AT_ONCE	64
+
+/* How often reclaim interrupts a CPU that is busy with its lists, before it goes on */
+#define BUSY_TRIES	8
 
 /* Puts per grace period that the cache starts itself, in case nothing else starts one */
 #define GRACE_EACH	16
@@ -94,7 +104,8 @@ struct value_cache_list {
 };
 
 /*
- * @lock:	protects the other members
+ * @lock:	protects the other members, together with @busy
+ * @busy:	whether they are in use. An interrupt leaves them alone then.
  * @nr:		number of values in all lists
  * @kept:	number of puts
  * @over:	cookie of a grace period that is over
@@ -104,6 +115,7 @@ struct value_cache_list {
  */
 struct value_cache {
 	local_lock_t lock;	/* see above */
+	bool busy;
 	u32 nr;
 	u32 kept;
 	unsigned long over;
@@ -115,6 +127,26 @@ struct value_cache {
 static DEFINE_PER_CPU(struct value_cache, value_cache) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
+
+/* Begin to use this CPU's lists. Ends with value_cache_end(). */
+static __always_inline struct value_cache *value_cache_begin(void)
+{
+	struct value_cache *its;
+
+	local_lock(&value_cache.lock);
+	its = this_cpu_ptr(&value_cache);
+	WRITE_ONCE(its->busy, true);
+	/* For an interrupt of this CPU. */
+	barrier();
+	return its;
+}
+
+static __always_inline void value_cache_end(struct value_cache *its)
+{
+	barrier();
+	WRITE_ONCE(its->busy, false);
+	local_unlock(&value_cache.lock);
+}
 
 static inline u8 value_cache_class_of(size_t size)
 {
@@ -144,30 +176,6 @@ u8 metastore_value_cache_class(size_t size)
 size_t metastore_value_cache_size(u8 class)
 {
 	return sizes[class];
-}
-
-static inline u16 value_cache_current_group(void)
-{
-#ifdef CONFIG_MEMCG
-	u16 group;
-
-	rcu_read_lock();
-	group = mem_cgroup_id(mem_cgroup_from_css(task_css(current, memory_cgrp_id)));
-	rcu_read_unlock();
-	return group;
-#else
-	return 0;
-#endif
-}
-
-/**
- * metastore_value_cache_group() - Get the memory cgroup of the current task
- *
- * Return: its number, which another cgroup may get once this one is removed.
- */
-u16 metastore_value_cache_group(void)
-{
-	return value_cache_current_group();
 }
 
 /* Check whether a grace period is over. Many values share one, so the last is cached. */
@@ -246,17 +254,16 @@ static inline struct metastore_value *value_cache_pop(struct value_cache *its,
 struct metastore_value *metastore_value_cache_get(size_t size)
 {
 	struct metastore_value *value = NULL;
-	u16 group = value_cache_current_group();
+	u16 group = metastore_current_group();
 	struct value_cache_list *list;
 	struct value_cache *its;
 
-	local_lock(&value_cache.lock);
-	its = this_cpu_ptr(&value_cache);
+	its = value_cache_begin();
 	list = &its->lists[value_cache_class_of(size)][group % GROUPS];
 	if (list->nr && list->group == group && value_cache_is_over(its, list->first->cached.grace))
 		value = value_cache_pop(its, list);
 	list->taken += !!value;
-	local_unlock(&value_cache.lock);
+	value_cache_end(its);
 	return value;
 }
 
@@ -277,11 +284,13 @@ static unsigned long value_cache_next_grace(void)
 	return start_poll_synchronize_rcu();
 }
 
-/* Append a value, unless the list has values of another memory cgroup. */
+/* Append a value, unless the list has values of another memory cgroup or reclaim misses it. */
 static bool value_cache_append(struct value_cache *its, struct value_cache_list *list,
 			       struct metastore_value *value)
 {
 	if (!list->nr) {
+		if (!metastore_value_reclaim_reaches(value->node.group))
+			return false;
 		list->group = value->node.group;
 		list->first = value;
 	} else if (list->group == value->node.group) {
@@ -331,13 +340,12 @@ void metastore_value_cache_put(struct metastore_garbage *garbage)
 {
 	struct value_cache *its;
 
-	local_lock(&value_cache.lock);
-	its = this_cpu_ptr(&value_cache);
+	its = value_cache_begin();
 	value_cache_keep(its, garbage);
 	if (POISONS)
 		value_cache_poison_all(its);
 	value_cache_trim_later(its);
-	local_unlock(&value_cache.lock);
+	value_cache_end(its);
 }
 
 /* Free the oldest value of this CPU's list @nr, if it has no readers any more. */
@@ -347,12 +355,11 @@ static bool value_cache_free_oldest(u32 nr)
 	struct value_cache_list *list;
 	struct value_cache *its;
 
-	local_lock(&value_cache.lock);
-	its = this_cpu_ptr(&value_cache);
+	its = value_cache_begin();
 	list = &its->lists[nr / GROUPS][nr % GROUPS];
 	if (list->nr && value_cache_is_over(its, list->first->cached.grace))
 		value = value_cache_pop(its, list);
-	local_unlock(&value_cache.lock);
+	value_cache_end(its);
 	kfree(value);
 	return value;
 }
@@ -369,24 +376,16 @@ static u32 value_cache_free_some(u32 nr, u32 most)
 	return freed;
 }
 
-static u32 value_cache_kept_of(struct value_cache *its, u32 nr, u16 group)
-{
-	struct value_cache_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
-
-	return list->group == group ? list->nr : 0;
-}
-
 /* Return the number of a list's values not needed since the last call. */
 static u32 value_cache_unneeded(u32 nr)
 {
-	struct value_cache_list *list;
+	struct value_cache *its = value_cache_begin();
+	struct value_cache_list *list = &its->lists[nr / GROUPS][nr % GROUPS];
 	u32 more;
 
-	local_lock(&value_cache.lock);
-	list = &this_cpu_ptr(&value_cache)->lists[nr / GROUPS][nr % GROUPS];
 	more = list->nr > list->taken ? list->nr - list->taken : 0;
 	list->taken = 0;
-	local_unlock(&value_cache.lock);
+	value_cache_end(its);
 	return more;
 }
 
@@ -397,8 +396,7 @@ static void value_cache_trim(struct work_struct *work)
 
 	for (nr = 0; nr < NR_LISTS; nr++)
 		value_cache_free_some(nr, value_cache_unneeded(nr));
-	local_lock(&value_cache.lock);
-	its = this_cpu_ptr(&value_cache);
+	its = value_cache_begin();
 	/*
 	 * If the work's CPU is offline, this runs on another CPU and trims that one's lists.
 	 * That CPU's own work rearms itself.
@@ -410,30 +408,150 @@ static void value_cache_trim(struct work_struct *work)
 		if (POISONS)
 			value_cache_poison_all(its);
 	}
-	local_unlock(&value_cache.lock);
+	value_cache_end(its);
+}
+
+static inline bool value_cache_is_of(const struct value_cache_list *list, s32 group)
+{
+	/* Another CPU may look, for which it only has to be about right. */
+	return group == METASTORE_CACHED_OF_ALL || data_race(list->group) == group;
+}
+
+static u32 value_cache_kept_at(int cpu, s32 group)
+{
+	struct value_cache *its = per_cpu_ptr(&value_cache, cpu);
+	struct value_cache_list *list;
+	u32 nr, kept = 0;
+
+	/* A look at another CPU's lists, without its lock, need only be about right. */
+	if (!data_race(its->nr))
+		return 0;
+	for (nr = 0; nr < NR_LISTS; nr++) {
+		list = &its->lists[nr / GROUPS][nr % GROUPS];
+		if (!value_cache_is_of(list, group))
+			continue;
+		/* Likewise. */
+		kept += data_race(list->nr);
+	}
+	return kept;
 }
 
 /**
- * metastore_value_cache_shrink() - Free this CPU's memory kept for the current cgroup
+ * metastore_value_cache_kept() - Count the values kept for a memory cgroup
+ * @group:	its number, or METASTORE_CACHED_OF_ALL
  *
- * For use when the memory cgroup is full. Skips memory that may still have readers, since waiting
- * for them can take long.
+ * Context: Any. Values kept or reused meanwhile may or may not count.
+ * Return: number of values on all CPUs.
+ */
+u32 metastore_value_cache_kept(s32 group)
+{
+	u32 kept = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kept += value_cache_kept_at(cpu, group);
+	return kept;
+}
+
+/*
+ * Values that reclaim takes from a CPU
+ *
+ * @group:	number of their memory cgroup, or METASTORE_CACHED_OF_ALL
+ * @most:	how many at most
+ * @nr:		how many there are
+ * @first:	the first of them
+ * @busy:	whether the CPU was busy with its lists
+ */
+struct value_cache_taken {
+	s32 group;
+	u32 most;
+	u32 nr;
+	struct metastore_value *first;
+	bool busy;
+};
+
+/* Take values without readers from this CPU's lists. Called with interrupts disabled. */
+static void value_cache_take_here(void *arg)
+{
+	struct value_cache *its = this_cpu_ptr(&value_cache);
+	struct value_cache_taken *taken = arg;
+	struct value_cache_list *list;
+	struct metastore_value *value;
+	u32 nr;
+
+	taken->busy = READ_ONCE(its->busy);
+	for (nr = 0; nr < NR_LISTS && !taken->busy; nr++) {
+		list = &its->lists[nr / GROUPS][nr % GROUPS];
+		if (!value_cache_is_of(list, taken->group))
+			continue;
+		while (taken->nr < taken->most && list->nr &&
+		       value_cache_is_over(its, list->first->cached.grace)) {
+			value = value_cache_pop(its, list);
+			value->cached.next = taken->first;
+			taken->first = value;
+			taken->nr++;
+		}
+	}
+}
+
+/* Free some values of a CPU without readers. Returns how many. */
+static u32 value_cache_free_at(int cpu, s32 group, u32 most)
+{
+	struct value_cache_taken taken = { .group = group, .most = min(most, KEEP_AT_ONCE) };
+	struct metastore_value *value;
+	int tries = 0;
+
+	/* An offline CPU is not called, as value_cache_cpu_dead() frees all it has. */
+	do {
+		if (smp_call_function_single(cpu, value_cache_take_here, &taken, true))
+			return 0;
+	} while (taken.busy && ++tries < BUSY_TRIES);
+	while ((value = taken.first)) {
+		taken.first = value->cached.next;
+		kfree(value);
+	}
+	return taken.nr;
+}
+
+/**
+ * metastore_value_cache_free() - Free values kept for a memory cgroup
+ * @group:	its number, or METASTORE_CACHED_OF_ALL
+ * @most:	how many at most
+ *
+ * Skips values that may still have readers.
+ *
+ * Context: Process context, may sleep. Takes no lock, so an allocation under any lock may
+ * get here by reclaim.
+ * Return: number of values freed, on all CPUs.
+ */
+u32 metastore_value_cache_free(s32 group, u32 most)
+{
+	u32 freed = 0, nr;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		while (freed < most && value_cache_kept_at(cpu, group)) {
+			nr = value_cache_free_at(cpu, group, most - freed);
+			if (!nr)
+				break;
+			freed += nr;
+			cond_resched();
+		}
+	}
+	return freed;
+}
+
+/**
+ * metastore_value_cache_shrink() - Free memory kept for the current memory cgroup
+ *
+ * For use when the memory cgroup is full, and reclaim has not freed all.
  *
  * Context: Process context, may sleep.
  * Return: true if any memory was freed.
  */
 bool metastore_value_cache_shrink(void)
 {
-	u16 group = value_cache_current_group();
-	u32 nr, kept, freed = 0;
-
-	for (nr = group % GROUPS; nr < NR_LISTS; nr += GROUPS) {
-		local_lock(&value_cache.lock);
-		kept = value_cache_kept_of(this_cpu_ptr(&value_cache), nr, group);
-		local_unlock(&value_cache.lock);
-		freed += value_cache_free_some(nr, kept);
-	}
-	return freed;
+	return metastore_value_cache_free(metastore_current_group(), U32_MAX);
 }
 
 static void value_cache_free_list(struct value_cache *its, struct value_cache_list *list)
@@ -471,18 +589,23 @@ static enum cpuhp_state hotplug_state;
  * metastore_value_cache_init() - Initialize the empty caches of all CPUs
  *
  * Context: Process context, may sleep.
- * Return: 0, or the error of cpuhp_setup_state_nocalls().
+ * Return: 0, -ENOMEM, or the error of cpuhp_setup_state_nocalls().
  */
 int metastore_value_cache_init(void)
 {
 	int cpu, ret;
 
+	ret = metastore_value_reclaim_init();
+	if (ret)
+		return ret;
 	for_each_possible_cpu(cpu)
 		INIT_DELAYED_WORK(&per_cpu_ptr(&value_cache, cpu)->trim, value_cache_trim);
 	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "metastore:value_cache", NULL,
 					value_cache_cpu_dead);
-	if (ret < 0)
+	if (ret < 0) {
+		metastore_value_reclaim_exit();
 		return ret;
+	}
 	hotplug_state = ret;
 	return 0;
 }
@@ -498,6 +621,7 @@ void metastore_value_cache_exit(void)
 {
 	int cpu;
 
+	metastore_value_reclaim_exit();
 	cpuhp_remove_state_nocalls(hotplug_state);
 	for_each_possible_cpu(cpu)
 		cancel_delayed_work_sync(&per_cpu_ptr(&value_cache, cpu)->trim);

@@ -12,7 +12,7 @@
  *   and read() need a descriptor open for reading.
  * - SET, PUBLISH, DELETE, TOUCH, FLUSH and CREATE need one open for writing, with
  *   METASTORE_F_PREVIOUS for reading as well.
- * - BUCKET, INFO and OPEN need neither.
+ * - BUCKET, INFO, USER and OPEN need neither.
  * - BATCH needs what each of its operations needs.
  *
  * Rules for every command:
@@ -44,6 +44,25 @@
  *		part is not zero
  * ENOTTY	unknown command
  * ENOMEM	out of memory, or the caller's memory cgroup is full
+ * ENODEV	the module is retired, see below
+ *
+ * Each open file belongs to the user that opened it: the effective uid of the task
+ * that called open(), CREATE or OPEN, in its user namespace. That user pays for what the file
+ * pins, also if the descriptor is passed on. A command that would exceed a limit of
+ * the user fails with EDQUOT, see struct metastore_user_info. A limit of the store
+ * gives ENOSPC, one of the open file ENOBUFS. open() itself fails with EDQUOT too.
+ *
+ * Replacing the module: whoever has CAP_SYS_MODULE retires it by the parameter "retired". From
+ * then on each command fails with ENODEV, and so does open(). read() gives the records that
+ * wait, then ENODEV. poll() reports POLLHUP, at once also to those that wait. A program
+ * closes the descriptor then, and opens the device again once that succeeds: in a new
+ * module, which has the values, greater versions, and neither subscriptions nor owned keys. An
+ * open file that was opened with O_EXCL by a task with CAP_SYS_MODULE is exempt, and so
+ * is one that it makes by OPEN. Once the parameter is set, only exempt files change
+ * values, and values end that expire or whose owner closes. A BATCH under way gives ENODEV as
+ * the result of an operation, and if it is atomic fails with ECANCELED. The parameter
+ * "newest_version" tells the newest version. Given when a module is loaded, it is one that all
+ * versions are greater than. mstore(1) does all this by "mstore upgrade".
  *
  * Further errors are listed at each command.
  */
@@ -166,9 +185,14 @@ struct metastore_previous {
  * that is to get the event has room (see struct metastore_queue_info). Then all of
  * them get it, or the call fails and changes nothing.
  *
+ * - Room is needed for one event of each subscription that asks for it, even if that
+ *   would replace an older event, or its snapshot has not passed the key yet. A
+ *   METASTORE_SUBSCRIBE_LATEST to an exact key has its place already.
  * - It waits for no other queue, and blocks no other caller. Others can change the
  *   key meanwhile; the condition in @flags is checked again after each wait.
- * - It also waits for a subscription that begins during the wait.
+ * - It also waits for a subscription that begins during the wait, and for a queue that
+ *   becomes lossless. If such ones keep coming, the publisher does not wait for those
+ *   that come after its 16th try.
  * - A subscription that begins just as the event is delivered may lose the event.
  *   So may a queue that becomes lossless at that moment. So may the former owner
  *   of a stolen value if its mask does not ask for the event.
@@ -186,6 +210,10 @@ struct metastore_previous {
  * - EMSGSIZE: @value_len is above the store's max_value
  * - ENOSPC: the store has max_keys keys; or the value would exceed the store's
  *   max_bytes, or private_bytes of all private stores together
+ * - EDQUOT: the value would exceed the share of the file's user in the default store; or
+ *   user_store_bytes of the user that created the private store; METASTORE_F_OWNED:
+ *   the file's user has user_owned_keys such keys; METASTORE_F_WAIT: it has
+ *   user_waiting calls that wait
  * - EEXIST, ENOENT, ESTALE: the condition in @flags is not met
  * - EBUSY: another open file owns the value
  * - ERANGE: METASTORE_F_PREVIOUS: the buffer is too small. @previous tells the length
@@ -261,8 +289,9 @@ struct metastore_get {
  * @version:	[out] version of the value
  * @time:	[out] time of the write, CLOCK_REALTIME in ns
  * @value_len:	[out] length of the value in bytes
- * @tgid:	[out] process that wrote the value, numbered as in the initial PID
- *		namespace
+ * @tgid:	[out] process that wrote the value, as the caller's PID namespace
+ *		numbers it; 0 if it has no number there. In the initial namespace the
+ *		number stays when the process ends, elsewhere it is 0 from then on
  * @uid:	[out] effective user of that process, as the caller's user
  *		namespace sees it; the overflow uid if it has no number there
  * @subscribers: [out] number of subscriptions, as in struct metastore_subscribers
@@ -374,7 +403,10 @@ struct metastore_touch {
  * Remove every matching value that existed when the call began. Each removal is
  * a DELETE whose METASTORE_EVENT_DELETED has METASTORE_EVENT_F_FLUSH. Other callers
  * see some keys disappear before others. Values written meanwhile may go or stay.
- * Values of other owners stay, unless METASTORE_FLUSH_STEAL is given.
+ * Values of other owners stay, unless METASTORE_FLUSH_STEAL is given. With that flag the
+ * removal of such a value is told to its former owner as METASTORE_F_STEAL does it: the
+ * event has METASTORE_EVENT_F_STOLEN as well, and the former owner gets it whatever its mask
+ * of events is, if it subscribed to the key.
  *
  * METASTORE_FLUSH_SUBSCRIPTIONS then removes the subscriptions of all open files to
  * matching keys. If @bucket selects all buckets, it also removes subscriptions to
@@ -450,6 +482,13 @@ struct metastore_flush {
  * last descriptor is closed. An open file can have one subscription to a key and
  * one to each prefix of it. Each of them gets its own event.
  *
+ * Order: the events of a key come in the order of versions, for each subscription. Among
+ * subscriptions of one open file the order is open. A conflated event takes the place of an
+ * older one, and a snapshot has the value of its moment: both can be read ahead of older
+ * events of the same key that wait for another subscription. A reader with subscriptions
+ * that overlap compares the version with that of the key's event that it read last, and
+ * passes older ones over. Such an older event was waiting when the newer one was read.
+ *
  * METASTORE_SUBSCRIBE_SNAPSHOT makes the subscriber read the present values first,
  * each in a METASTORE_EVENT_SNAPSHOT. One METASTORE_EVENT_SNAPSHOT_END follows,
  * even if there were no values.
@@ -470,6 +509,9 @@ struct metastore_flush {
  * - For an exact key the queue reserves that place: the longest key and value, plus
  *   METASTORE_VALUE_OVERHEAD and METASTORE_TIE_OVERHEAD. These places may take half of
  *   the queue's bytes. The subscription never loses the newest event of its key.
+ * - If waiting events leave no room for that place, the call drops the oldest of them,
+ *   of whatever subscription of the open file. They count as lost. A lossless queue
+ *   keeps them and refuses with ENOBUFS.
  * - For a prefix events are lost only if more keys have pending events than the
  *   queue holds.
  * - Conflated events ignore METASTORE_EVENT_F_MORE.
@@ -492,13 +534,16 @@ struct metastore_flush {
  * - If the last event of an atomic batch is discarded, the one ahead of it keeps
  *   METASTORE_EVENT_F_MORE.
  * - A discarded event that waits behind another subscription's event takes room in the
- *   queue until that is read or dropped.
+ *   queue until read() or poll() finds it to be the oldest, or it is dropped itself.
  *
  * Return: 0. Errors, besides those of every command:
  *
  * - EEXIST: the open file is already subscribed to the key or prefix
- * - ENOBUFS: the open file has max_subscriptions subscriptions, or its queue cannot
- *   reserve a place for METASTORE_SUBSCRIBE_LATEST
+ * - ENOBUFS: the open file has max_subscriptions subscriptions; those that ended count
+ *   until their events and losses are read. Or its queue cannot reserve a place for
+ *   METASTORE_SUBSCRIBE_LATEST
+ * - EDQUOT: the file's user has user_subscriptions subscriptions; or this is the file's
+ *   first, and its queue would exceed user_queue_bytes
  * - EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, and this is the first
  *   METASTORE_SUBSCRIBE_LATEST to a prefix
  * - ENOENT: METASTORE_SUBSCRIBE_RESYNC: the open file is not subscribed to the key or
@@ -686,6 +731,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_PREVIOUS	0x0100	/* METASTORE_F_PREVIOUS, _KEEP_TTL */
 #define METASTORE_FEATURE_DETAILS	0x0200	/* METASTORE_LIST_VALUES, _GET_INFO */
 #define METASTORE_FEATURE_RESYNC	0x0400	/* METASTORE_SUBSCRIBE_RESYNC, _DISCARD */
+#define METASTORE_FEATURE_USERS		0x0800	/* USER, limits of each user */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -705,7 +751,8 @@ struct metastore_list {
  * @max_keys:	[out] most keys of the store
  * @max_bytes:	[out] most bytes of the store. A key counts itself, its value and
  *		METASTORE_VALUE_OVERHEAD, and METASTORE_TIE_OVERHEAD as above
- * @keys:	[out] present number of keys
+ * @keys:	[out] present number of keys. One whose value has expired, which no
+ *		command finds any more, counts until it is removed: a moment
  * @bytes:	[out] bytes of these keys, counted as in @max_bytes
  * @subscriptions: [out] present number of subscriptions
  * @private_bytes: [out] most bytes of all private stores together: their values,
@@ -734,6 +781,104 @@ struct metastore_info {
 	__aligned_u64 bytes;
 	__aligned_u64 subscriptions;
 	__aligned_u64 private_bytes;
+};
+
+/*
+ * Kinds of what a user can use. Each has a limit: a module parameter that can be changed
+ * while the module is loaded, in /sys/module/metastore/parameters, or a share.
+ */
+#define METASTORE_USER_FILES		0	/* user_files: open files */
+#define METASTORE_USER_SUBSCRIPTIONS	1	/* user_subscriptions: those of all its open
+						 * files, also ended ones that have
+						 * unread events or losses
+						 */
+#define METASTORE_USER_QUEUE_BYTES	2	/* user_queue_bytes: what the queues of its
+						 * open files may hold, see below
+						 */
+#define METASTORE_USER_STORES		3	/* user_stores: private stores it created */
+#define METASTORE_USER_STORE_BYTES	4	/* user_store_bytes: of these stores, counted
+						 * as for private_bytes
+						 */
+#define METASTORE_USER_OWNED_KEYS	5	/* user_owned_keys: keys that its open files
+						 * own
+						 */
+#define METASTORE_USER_WAITING		6	/* user_waiting: calls of PUBLISH that
+						 * wait for room in lossless queues
+						 */
+#define METASTORE_USER_KEYS		7	/* keys of the default store that its open files
+						 * stored: a share, see below
+						 */
+#define METASTORE_USER_BYTES		8	/* bytes of these, as for max_bytes */
+#define METASTORE_USER_KINDS		9	/* number of kinds; may grow */
+#define METASTORE_USER_NONE		0xffffffffU	/* no kind */
+
+/**
+ * METASTORE_QUEUE_OVERHEAD - bytes that each place in a queue counts
+ *
+ * An open file's queue counts @max_bytes + METASTORE_QUEUE_OVERHEAD * @max_len (struct
+ * metastore_queue_info) against user_queue_bytes, from the first subscription until
+ * the file is released. Events that come and go change nothing.
+ */
+#define METASTORE_QUEUE_OVERHEAD	56
+
+/* METASTORE_USER_NEXT - tell about the next user instead */
+#define METASTORE_USER_NEXT		0x0001
+
+/**
+ * struct metastore_user_kind - use of one kind by a user
+ * @use:	[out] present use
+ * @limit:	[out] most that the user may use
+ * @refused:	[out] number of calls that failed with EDQUOT
+ */
+struct metastore_user_kind {
+	__aligned_u64 use;
+	__aligned_u64 limit;
+	__aligned_u64 refused;
+};
+
+/**
+ * struct metastore_user_info - arguments of USER
+ * @flags:	METASTORE_USER_NEXT
+ * @ns:		METASTORE_USER_NEXT: user namespace of the previous user, 0 for the first.
+ *		[out] user namespace of the user: the inode number of /proc/PID/ns/user
+ * @uid:	METASTORE_USER_NEXT: the previous user. [out] the user, as the caller's
+ *		user namespace sees it
+ * @last_refused: [out] kind of the user's last call that failed with EDQUOT;
+ *		METASTORE_USER_NONE if none did
+ * @kinds:	[out] use of each kind, METASTORE_USER_*
+ *
+ * Tell what the user of the open file uses, and its limits.
+ *
+ * A user namespace's users also count to the user that created the namespace, whose
+ * limits then hold for all of them together. So new namespaces give no new limits.
+ * Only the root user of the initial namespace is not limited as such a creator.
+ *
+ * Shares: of max_keys and max_bytes of the default store, and of private_bytes, a user may
+ * have as much as each of all users that have any, and one more, would get of what is
+ * left and of its own: (left + own) / (users + 1). So one user alone gets half, and a
+ * second one finds room. A value counts to the user of the open file that stored it, until
+ * the value goes. A namespace's users share with its creator. @limit is
+ * the share of the moment; for METASTORE_USER_STORE_BYTES if it is below user_store_bytes. A
+ * task with CAP_SYS_RESOURCE may fill all.
+ *
+ * CAP_SYS_RESOURCE in the initial user namespace exceeds these limits. The excess
+ * counts nevertheless. A lowered limit takes nothing from a user that uses more.
+ *
+ * METASTORE_USER_NEXT tells about another user: begin with @ns and @uid 0, then call again
+ * with the results, until ENOENT. The order has no meaning. Users are known as long
+ * as they have open files or private stores.
+ *
+ * Return: 0. Errors, besides those of every command:
+ *
+ * - EPERM: METASTORE_USER_NEXT without CAP_SYS_ADMIN
+ * - ENOENT: METASTORE_USER_NEXT: there is no further user
+ */
+struct metastore_user_info {
+	__u32 flags;
+	__u32 ns;
+	__u32 uid;
+	__u32 last_refused;
+	struct metastore_user_kind kinds[METASTORE_USER_KINDS];
 };
 
 /**
@@ -797,8 +942,7 @@ struct metastore_op {
 					 */
 #define METASTORE_ATOMIC_KEYS	8192	/* bytes of all its keys: for each of them
 					 * there can be a prefix that an open file
-					 * subscribed to, and it gets all events
-					 * under one lock
+					 * subscribed to, and is looked up
 					 */
 
 /** METASTORE_BATCH_ATOMIC - run all operations at one moment, or none */
@@ -811,8 +955,8 @@ struct metastore_op {
  * @op_size:	sizeof(struct metastore_op), which may grow; at most 4096
  * @flags:	METASTORE_BATCH_*
  * @failed:	[out] index of the first operation whose result is not 0, @nr if
- *		there is none. After ECANCELED: index of the operation that caused
- *		it
+ *		there is none. With METASTORE_BATCH_ATOMIC: @nr, or after ECANCELED the
+ *		index of the operation that caused it
  *
  * Run operations. Without METASTORE_BATCH_ATOMIC they run one after the other, as
  * separate calls would. Each has its result, and a failed one does not stop the
@@ -830,11 +974,13 @@ struct metastore_op {
  *   (-EFAULT), because it is found after the batch took effect.
  * - A single GET or a LIST takes no part in this. While the batch stores its values
  *   they may see some new values and some old ones, each of them whole.
- * - Atomic batches of a store run one at a time. Each waits until the events of the
- *   previous one are enqueued.
+ * - Atomic batches of the same keys take effect one after the other. Each waits until
+ *   the events of the previous one are enqueued.
  * - Each queue gets the events of an atomic batch one right behind the other. All but
  *   the last have METASTORE_EVENT_F_MORE. A LOST record ends the batch for a reader of
- *   that flag: events of the batch may be missing.
+ *   that flag: events of the batch may be missing. An open file whose prefixes have
+ *   several lengths may get a large batch in parts, each as if it were a batch: if the
+ *   keys, and those lengths for each of them, are more than 256.
  *
  * Return: 0. Errors, besides those of every command:
  *
@@ -887,6 +1033,9 @@ struct metastore_batch {
  * - EPERM: a limit other than @buckets is above that of the descriptor's store,
  *   without CAP_SYS_RESOURCE
  * - ENOSPC: private stores already take private_bytes
+ * - EACCES: a security module does not let the caller create it
+ * - EDQUOT: the caller's user has user_stores private stores or user_files open files,
+ *   or its stores would exceed user_store_bytes
  * - EMFILE, ENFILE: too many descriptors
  */
 struct metastore_create {
@@ -913,7 +1062,9 @@ struct metastore_create {
  *
  * Return: the descriptor. Errors, besides those of every command:
  *
- * - EACCES: the descriptor is not open for what @open_flags asks
+ * - EACCES: the descriptor is not open for what @open_flags asks, or a security module
+ *   does not let the caller open it
+ * - EDQUOT: the caller's user has user_files open files
  * - EMFILE, ENFILE: too many descriptors
  */
 struct metastore_open {
@@ -1001,6 +1152,7 @@ struct metastore_open {
  *   returns the records before it. Up to 16 events that were taken for the bad part
  *   count as lost
  * - EBADF: the descriptor is not open for reading
+ * - ENODEV: the module is retired, and no record waits
  */
 struct metastore_event {
 	__u32 len;
@@ -1026,9 +1178,10 @@ struct metastore_event {
 
 /**
  * struct metastore_owner_end - end of the open file that owned a value
- * @tgid:	process that held the last descriptor, numbered as in the initial
- *		PID namespace; 0: the kernel itself closed it, such as a descriptor
- *		in flight in a socket, or one that io_uring still used
+ * @tgid:	process that held the last descriptor, as the reader's PID namespace
+ *		numbers it, or did until it ended; 0 if it had no number there, or the
+ *		kernel itself closed the file, such as a descriptor in flight in a
+ *		socket, or one that io_uring still used
  * @how:	METASTORE_END_*
  * @code:	EXITED: exit status; KILLED: number of the signal; else 0
  */
@@ -1053,7 +1206,7 @@ struct metastore_owner_end {
 #define METASTORE_QUEUE_FACTOR		16
 
 /** METASTORE_QUEUE_MOVE_MAX - most events in a queue that is to be resized */
-#define METASTORE_QUEUE_MOVE_MAX	4096
+#define METASTORE_QUEUE_MOVE_MAX	1024
 
 /**
  * struct metastore_queue_info - arguments of QUEUE
@@ -1074,7 +1227,7 @@ struct metastore_owner_end {
  * @lost:	[out] events that were lost
  * @pending:	[out] events that wait or that readers are copying
  * @oldest:	[out] age of the oldest waiting event in ms, in steps of the kernel's
- *		clock tick; 0: no event waits
+ *		clock tick, up to 34 years; 0: no event waits
  * @discarded:	[out] events that METASTORE_SUBSCRIBE_RESYNC or _DISCARD removed. One that
  *		waits behind another subscription's event is pending until that is read
  *
@@ -1097,6 +1250,8 @@ struct metastore_owner_end {
  *   under a lock; or the queue stays or becomes lossless, and holds more events than
  *   it would have room for
  * - ENOBUFS: @max_bytes is less than twice what METASTORE_SUBSCRIBE_LATEST reserved
+ * - EDQUOT: the file has or had subscriptions, and its queue would exceed
+ *   user_queue_bytes of the file's user
  */
 struct metastore_queue_info {
 	__u32 flags;
@@ -1194,5 +1349,7 @@ struct metastore_subscription_info {
 	_IOWR(METASTORE_IOC_MAGIC, 0x10, struct metastore_subscription_info)
 #define METASTORE_IOC_TOUCH \
 	_IOWR(METASTORE_IOC_MAGIC, 0x11, struct metastore_touch)
+#define METASTORE_IOC_USER \
+	_IOWR(METASTORE_IOC_MAGIC, 0x12, struct metastore_user_info)
 
 #endif /* _UAPI_LINUX_METASTORE_H */
