@@ -22,8 +22,8 @@
  *		what it means.
  * Threads	Any number of threads may use one struct mstore at once, without
  *		locks. Only mstore_close() must come last. An event buffer, list,
- *		batch, lock or follower belongs to one thread at a time. The library
- *		has no global state.
+ *		batch, lock, follower or object of versions belongs to one thread at a
+ *		time. The library has no global state.
  * fork		After fork() both processes share the open file, with its
  *		subscriptions, queue and owned keys. An event goes to one of them. A
  *		child that wants its own opens the store again. Descriptors are
@@ -48,6 +48,8 @@
  * ENOMEM	out of memory, or the caller's memory cgroup is full
  * ENOTTY	the descriptor is not a store, or the module is too old for the
  *		function
+ * ENODEV	the module is retired, so that it can be replaced: close the store, or call
+ *		mstore_renew(). A follower does that by itself
  *
  * An older module refuses a flag it lacks with EINVAL, and a function it lacks with
  * ENOTTY. It refuses a time to live, a timeout, a buffer for the previous value, or a
@@ -117,6 +119,7 @@ enum mstore_open_flags {
  * - ENOENT, ENODEV: the module is not loaded
  * - EACCES: the device does not permit the access
  * - EBADF: fd:N: no such descriptor
+ * - EDQUOT: the user has user_files open stores (struct mstore_user_info)
  * - others of open(2); for fd:N those of mstore_reopen()
  */
 struct mstore *mstore_open(const char *path, int flags);
@@ -196,6 +199,9 @@ struct mstore_limits {
  * - EPERM: a limit other than @buckets is above that of @from, without
  *   CAP_SYS_RESOURCE
  * - ENOSPC: private stores already take private_bytes (struct mstore_info)
+ * - EACCES: a security module does not let the caller create it
+ * - EDQUOT: a limit of the user is reached: user_stores, user_store_bytes or user_files
+ *   (struct mstore_user_info)
  * - EMFILE, ENFILE: too many descriptors
  */
 struct mstore *mstore_create(struct mstore *from,
@@ -213,10 +219,37 @@ struct mstore *mstore_create(struct mstore *from,
  * Return: the store, to be closed with mstore_close(); or NULL with errno:
  *
  * - EINVAL: @flags as in mstore_open()
- * - EACCES: @store lacks the access
+ * - EACCES: @store lacks the access, or a security module does not let the caller open it
+ * - EDQUOT: the user has user_files open stores
  * - EMFILE, ENFILE: too many descriptors
  */
 struct mstore *mstore_reopen(struct mstore *store, int flags);
+
+/**
+ * mstore_renew() - open a store again after ENODEV
+ * @store:	store
+ * @timeout_ms:	longest wait in ms for the device to be there; 0: no wait; negative: no
+ *		limit
+ *
+ * When the module is replaced (mstore upgrade), functions fail with ENODEV, and
+ * mstore_fd() is readable and hung up. This function closes the device, which lets the module
+ * go, and opens that of the next module. The values are there, with greater versions. The
+ * subscriptions of this store, the events that waited, its locks and the keys that it owned
+ * are gone. What mstore_queue_set() set is set again. The number of the descriptor stays
+ * the same, but an epoll instance forgets it.
+ *
+ * Not for a store that another thread uses meanwhile. After a failure that thread's calls, and
+ * all others but this and mstore_close(), fail with ENOTTY.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - ETIMEDOUT: there was no device, or a retired module, until the end of the wait
+ * - EACCES, EDQUOT and others of mstore_open() and mstore_queue_set(): the last try failed so
+ * - ENOTSUP: the store was not opened by a path: private stores end with their module
+ * - EMFILE, ENFILE: too many descriptors
+ * - EINTR: a signal handler ran
+ */
+int mstore_renew(struct mstore *store, int timeout_ms);
 
 /**
  * DOC: Keys and values
@@ -240,6 +273,9 @@ struct mstore *mstore_reopen(struct mstore *store, int flags);
  * - EMSGSIZE: the value is longer than the store's max_value
  * - ENOSPC: the store is full (max_keys or max_bytes), or all private stores together
  *   are (private_bytes)
+ * - EDQUOT: a limit of a user is reached: the user's share of the default store, or
+ *   user_store_bytes of the user that created the private store (struct
+ *   mstore_user_info)
  * - EBUSY: another open store owns the key
  */
 int mstore_set(struct mstore *store, const void *key, size_t key_len,
@@ -375,6 +411,8 @@ struct mstore_options {
  * - ERANGE: the previous value is longer than the buffer for it
  * - EINVAL: also two conditions, @ttl_ms above MSTORE_TTL_MAX or with MSTORE_KEEP_TTL,
  *   or MSTORE_WAIT
+ * - EDQUOT: also MSTORE_OWNED: the user has user_owned_keys keys (struct
+ *   mstore_user_info)
  */
 int mstore_set_with(struct mstore *store, const void *key, size_t key_len,
 		    const void *value, size_t value_len,
@@ -449,7 +487,8 @@ char *mstore_get_alloc(struct mstore *store, const void *key, size_t key_len,
  * @version:	version of the value
  * @time:	time of the write, CLOCK_REALTIME in ns
  * @ttl_ms:	rest of the time to live in ms, rounded up; 0: unlimited
- * @tgid:	process that wrote the value, numbered as in the initial PID namespace
+ * @tgid:	process that wrote the value, as the caller's PID namespace numbers it; 0 if
+ *		it has no number there, or in another than the initial namespace has ended
  * @uid:	effective user of that process, as the caller's user namespace sees it
  * @owner:	owner of the value, enum mstore_owner
  * @value_len:	length of the value in bytes
@@ -676,7 +715,8 @@ enum mstore_owner {
  * @version:	version of the value
  * @time:	time of the write, CLOCK_REALTIME in ns
  * @value_len:	length of the value in bytes
- * @tgid:	process that wrote the value, numbered as in the initial PID namespace
+ * @tgid:	process that wrote the value, as the caller's PID namespace numbers it; 0 if
+ *		it has no number there, or in another than the initial namespace has ended
  * @uid:	effective user of that process, as the caller's user namespace sees it
  * @subscribers: number of subscriptions to the key and to its prefixes
  * @bucket:	bucket of the key
@@ -740,6 +780,7 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  *		mstore_swap() and mstore_add() to a number that has a time to live
  * @MSTORE_FEATURE_DETAILS: mstore_get_info() and mstore_list_values_new()
  * @MSTORE_FEATURE_RESYNC: mstore_resync(), MSTORE_SUBSCRIBE_DISCARD, mstore_follow_new()
+ * @MSTORE_FEATURE_USERS: mstore_user_info(); each user has limits, see there
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -753,6 +794,7 @@ enum mstore_features {
 	MSTORE_FEATURE_PREVIOUS		= 1 << 8,
 	MSTORE_FEATURE_DETAILS		= 1 << 9,
 	MSTORE_FEATURE_RESYNC		= 1 << 10,
+	MSTORE_FEATURE_USERS		= 1 << 11,
 };
 
 /**
@@ -802,6 +844,107 @@ struct mstore_info {
  * - ERANGE: no such bucket
  */
 int mstore_info(struct mstore *store, int bucket, struct mstore_info *info);
+
+/**
+ * enum mstore_user_kinds - kinds of what a user can use
+ * @MSTORE_USER_FILES:	open stores
+ * @MSTORE_USER_SUBSCRIPTIONS: subscriptions of these, also ended ones that have unread
+ *		events or losses
+ * @MSTORE_USER_QUEUE_BYTES: bytes that their queues may hold, and 56 for each event. The
+ *		queue of an open store counts from its first subscription on
+ * @MSTORE_USER_STORES:	private stores that the user created
+ * @MSTORE_USER_STORE_BYTES: bytes that these take
+ * @MSTORE_USER_OWNED_KEYS: keys that the open stores own
+ * @MSTORE_USER_WAITING: publishers that wait
+ * @MSTORE_USER_KEYS:	keys of the default store that the open stores stored
+ * @MSTORE_USER_BYTES:	bytes of these
+ *
+ * The limit of each kind but the last two is a parameter of the module, in
+ * /sys/module/metastore/parameters: user_files, user_subscriptions, user_queue_bytes,
+ * user_stores, user_store_bytes, user_owned_keys, user_waiting.
+ *
+ * The last two are shares of max_keys and max_bytes (struct mstore_info): a user may have
+ * as much as each of all users that have any, and one more, would get of what is left and
+ * of its own. The same holds for MSTORE_USER_STORE_BYTES and private_bytes.
+ */
+enum mstore_user_kinds {
+	MSTORE_USER_FILES		= 0,
+	MSTORE_USER_SUBSCRIPTIONS	= 1,
+	MSTORE_USER_QUEUE_BYTES		= 2,
+	MSTORE_USER_STORES		= 3,
+	MSTORE_USER_STORE_BYTES		= 4,
+	MSTORE_USER_OWNED_KEYS		= 5,
+	MSTORE_USER_WAITING		= 6,
+	MSTORE_USER_KEYS		= 7,
+	MSTORE_USER_BYTES		= 8,
+};
+
+/** MSTORE_USER_KINDS - room for kinds in struct mstore_user_info */
+#define MSTORE_USER_KINDS	16
+
+/**
+ * struct mstore_user_kind - use of one kind by a user
+ * @use:	present use
+ * @limit:	most that the user may use; 0: the module does not know the kind
+ * @refused:	number of calls that failed with EDQUOT
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_user_kind {
+	uint64_t use;
+	uint64_t limit;
+	uint64_t refused;
+	uint64_t reserved[5];
+};
+
+/**
+ * struct mstore_user_info - use and limits of a user
+ * @ns:		user namespace of the user: the inode number of /proc/PID/ns/user
+ * @uid:	the user, as the caller's user namespace sees it
+ * @last_refused: enum mstore_user_kinds of the user's last call that failed with EDQUOT;
+ *		-1: none did
+ * @kinds:	use of each kind, by enum mstore_user_kinds
+ * @reserved:	0, until it gets a meaning
+ */
+struct mstore_user_info {
+	uint32_t ns;
+	uint32_t uid;
+	int32_t last_refused;
+	struct mstore_user_kind kinds[MSTORE_USER_KINDS];
+	uint64_t reserved[6];
+};
+
+/**
+ * mstore_user_info() - tell what the user of an open store uses
+ * @store:	store
+ * @info:	where to write the answer
+ *
+ * An open store belongs to the effective user that opened it, in its user namespace.
+ * That user is charged for what the open store pins, also if its descriptor is passed on. Calls
+ * that would exceed a limit of the user fail with EDQUOT. CAP_SYS_RESOURCE in the
+ * initial user namespace exceeds the limits.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - ENOTTY: also a module without MSTORE_FEATURE_USERS
+ */
+int mstore_user_info(struct mstore *store, struct mstore_user_info *info);
+
+/**
+ * mstore_user_next() - tell what the next user uses
+ * @store:	any open store
+ * @info:	the previous answer, or zeroed for the first user; the next answer is
+ *		written there
+ *
+ * All users that have open stores or private stores are told, in an order without
+ * meaning.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - EPERM: the caller lacks CAP_SYS_ADMIN
+ * - ENOENT: there is no further user
+ * - ENOTTY: as in mstore_user_info()
+ */
+int mstore_user_next(struct mstore *store, struct mstore_user_info *info);
 
 /**
  * DOC: Batches
@@ -964,9 +1107,11 @@ int mstore_batch_count(const struct mstore_batch *batch);
  *   (EFAULT), because it is found after the batch took effect.
  * - mstore_get() and lists take no part in this. While the batch stores its values
  *   they may see some new values and some old ones.
- * - Atomic batches of a store run one at a time.
+ * - Atomic batches of the same keys take effect one after the other.
  * - Each queue gets the events of an atomic batch one right behind the other. All but
- *   the last have MSTORE_EVENT_F_MORE.
+ *   the last have MSTORE_EVENT_F_MORE. An open file whose prefixes have several lengths
+ *   may get a large batch in parts, each as if it were a batch: if the keys, and those
+ *   lengths for each of them, are more than 256.
  *
  * Return: 0, even if operations failed with 0 in @flags; or -1 with errno:
  *
@@ -1234,6 +1379,8 @@ enum mstore_event_flags {
  *
  * - EEXIST: already subscribed
  * - ENOBUFS: the open store has max_subscriptions subscriptions
+ * - EDQUOT: a limit of the user is reached: user_subscriptions, or with the first
+ *   subscription user_queue_bytes (struct mstore_user_info)
  */
 int mstore_subscribe(struct mstore *store, const void *key, size_t key_len,
 		     int events, uint64_t cookie);
@@ -1308,7 +1455,8 @@ struct mstore_subscribe_options {
  * - EEXIST: already subscribed
  * - ENOBUFS: the open store has max_subscriptions subscriptions, or its queue cannot
  *   reserve a place for MSTORE_SUBSCRIBE_LATEST
- * - EBUSY: more than 4,096 events wait, and this is the first
+ * - EDQUOT: as in mstore_subscribe()
+ * - EBUSY: more than 1,024 events wait, and this is the first
  *   MSTORE_SUBSCRIBE_LATEST to a prefix
  * - EINVAL: also flags that exclude each other, or a reserved field that is not 0
  */
@@ -1494,9 +1642,10 @@ struct mstore_queue_options {
  *   parameters queue_len and queue_bytes
  * - EPERM: a limit is above MSTORE_QUEUE_FACTOR times the store's, without
  *   CAP_SYS_RESOURCE
- * - EBUSY: more than 4,096 events wait; or the queue is or becomes lossless, and holds
+ * - EBUSY: more than 1,024 events wait; or the queue is or becomes lossless, and holds
  *   more events than it would have room for
  * - ENOBUFS: @max_bytes is less than twice what MSTORE_SUBSCRIBE_LATEST reserved
+ * - EDQUOT: the queue would exceed user_queue_bytes (struct mstore_user_info)
  */
 int mstore_queue_set(struct mstore *store,
 		     const struct mstore_queue_options *options);
@@ -1707,8 +1856,8 @@ uint64_t mstore_event_time(const struct mstore_event *event);
  * mstore_event_tgid() - get the process that wrote the value
  * @event:	event
  *
- * Return: the process id in the initial PID namespace; 0 in LOST, FLUSHED and
- * SNAPSHOT_END.
+ * Return: the process id in the caller's PID namespace; 0 if it has none there, or in
+ * another than the initial namespace has ended, and in LOST, FLUSHED and SNAPSHOT_END.
  */
 int32_t mstore_event_tgid(const struct mstore_event *event);
 
@@ -1735,9 +1884,9 @@ enum mstore_end {
 /**
  * mstore_event_end() - tell how the owner of a key ended
  * @event:	event
- * @tgid:	where to write the process that held the last descriptor, numbered as in
- *		the initial PID namespace, or NULL; 0: the kernel itself closed a
- *		descriptor, such as one in flight in a socket
+ * @tgid:	where to write the number that the process that held the last descriptor
+ *		had in the caller's PID namespace, or NULL; 0: it had none there, or the
+ *		kernel itself closed a descriptor, such as one in flight in a socket
  * @code:	where to write the exit status (EXITED) or the number of the signal
  *		(KILLED), else 0; or NULL
  *
@@ -1746,6 +1895,59 @@ enum mstore_end {
  */
 int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
 		     int *code);
+
+/**
+ * DOC: Versions
+ *
+ * Versions bring the events of several subscriptions in order. Each subscription has the
+ * events of a key in the order of versions, but the order among subscriptions is open: an
+ * event of one with MSTORE_SUBSCRIBE_LATEST, or of a snapshot, may come ahead of older ones
+ * that wait for another. A reader applies only events that are accepted:
+ *
+ *	versions = mstore_versions_new(0);
+ *	while (mstore_read_events(store, buffer) > 0)
+ *		for (event = NULL; (event = mstore_event_next(buffer, event)); )
+ *			if (mstore_versions_accept(versions, event) > 0)
+ *				(apply the event)
+ */
+
+/** struct mstore_versions - versions that a reader has seen */
+struct mstore_versions;
+
+/**
+ * mstore_versions_new() - make an object that has seen nothing yet
+ * @keys:	how many keys it remembers: those of which it accepted an event last; 0:
+ *		16,384. Each takes some 100 bytes and the key itself
+ *
+ * It needs at least four times as many as events wait: max_len of mstore_queue_info() and
+ * the keys with MSTORE_SUBSCRIBE_LATEST. An older event was already waiting when the newer
+ * one was read, and is read soon after. From then on its key can be forgotten. A later
+ * snapshot may tell the same version of it again, but no older one.
+ *
+ * Return: the object, to be released with mstore_versions_free(); or NULL with errno.
+ */
+struct mstore_versions *mstore_versions_new(size_t keys);
+
+/**
+ * mstore_versions_free() - release an object
+ * @versions:	object, or NULL
+ */
+void mstore_versions_free(struct mstore_versions *versions);
+
+/**
+ * mstore_versions_accept() - tell whether an event is newer than all seen of its key
+ * @versions:	object for all events of one open store, which one thread at a time reads
+ * @event:	event, in the order of reading
+ *
+ * Of an event that several subscriptions get, one is accepted. Events of no key are always:
+ * LOST, FLUSHED and SNAPSHOT_END.
+ *
+ * Return: 1; 0 to pass the event over; or -1 with errno, after which the call can be
+ * repeated:
+ *
+ * - ENOMEM: no memory to remember the key
+ */
+int mstore_versions_accept(struct mstore_versions *versions, const struct mstore_event *event);
 
 /**
  * DOC: Followers
@@ -1766,6 +1968,11 @@ int mstore_event_end(const struct mstore_event *event, int32_t *tgid,
  *		case MSTORE_FOLLOW_IN_STEP:	(the copy is complete: use it)
  *		}
  *	}
+ *
+ * When the module is replaced (mstore upgrade), a follower of a store that was opened by a path
+ * closes the device, opens that of the next module as soon as there is one, and begins
+ * anew with a snapshot. A value that did not change is told again then, with a greater
+ * version. Meanwhile mstore_follow_next() tells nothing; mstore_follow_info() shows it.
  *
  * Between a loss and the next IN_STEP the copy may mix older and newer values of different
  * keys. No key ever goes back to an older value.
@@ -1844,7 +2051,8 @@ void mstore_follow_free(struct mstore_follow *follow);
  * - EINVAL: also any other flag
  * - ENOBUFS: the follower has max_subscriptions subscriptions (struct mstore_info). So a
  *   prefix cannot take the place of as many keys: it is subscribed to before they end
- * - EBUSY: more than 4,096 events wait: call mstore_follow_next() first
+ * - EDQUOT: as in mstore_subscribe()
+ * - EBUSY: more than 1,024 events wait: call mstore_follow_next() first
  */
 int mstore_follow_add(struct mstore_follow *follow, const void *key, size_t key_len, int flags);
 
@@ -1883,7 +2091,7 @@ enum mstore_follow_type {
  *
  * - EINTR: a signal handler ran during the wait
  * - ENOMEM: also no memory to remember a key
- * - ENOBUFS: a subscription that a flush removed cannot be made again
+ * - ENOBUFS, EDQUOT: a subscription that a flush removed cannot be made again
  * - EPROTO: the kernel's answer is malformed
  *
  * When it returns 0 for a @timeout_ms of 0, all that was in the store at that moment has
@@ -1943,7 +2151,8 @@ const struct mstore_event *mstore_follow_event(const struct mstore_follow *follo
  *
  * When it is readable, call mstore_follow_next() with a timeout of 0 until that returns 0:
  * the follower may have read more than it told. The follower owns the descriptor: do not
- * close or read it.
+ * close or read it. It is an epoll instance, so that it stays the same when the module is
+ * replaced.
  *
  * Return: the descriptor. Never fails.
  */
@@ -1966,13 +2175,18 @@ struct mstore *mstore_follow_store(const struct mstore_follow *follow);
  * @recoveries:	times that it began anew
  * @lost:	events that were lost; those that a recovery discarded not included. It counts
  *		a loss before an event behind it is told
+ * @renewals:	times that it opened the device again, because the module was replaced
+ * @away:	0, or from when the module is retired until the device is open again: the
+ *		errno of the last try to open it
  * @reserved:	0, until it gets a meaning
  */
 struct mstore_follow_info {
 	uint64_t keys;
 	uint64_t recoveries;
 	uint64_t lost;
-	uint64_t reserved[5];
+	uint64_t renewals;
+	uint64_t away;
+	uint64_t reserved[3];
 };
 
 /**
@@ -2080,6 +2294,7 @@ void mstore_lock_free(struct mstore_lock *lock);
  *   wanted, and the key itself exists; or another open store owns K.lock
  * - EMSGSIZE: so many wait that their tickets, 17 bytes each, exceed max_value
  * - ENOSPC: the store is full
+ * - EDQUOT: as in mstore_set_with() and mstore_subscribe()
  * - EPROTO: K.lock or a ticket has another program's value
  * - ENOBUFS: as in mstore_subscribe()
  * - EINTR: a signal handler ran

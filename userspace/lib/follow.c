@@ -44,11 +44,13 @@ struct mstore_follow *mstore_follow_new(struct mstore *store,
 	follow = calloc(1, sizeof(*follow));
 	if (!follow)
 		return NULL;
+	follow->poll_fd = -1;
+	follow->timer = -1;
 	follow->flags = options->flags;
 	follow->events = mstore_event_buffer_new(0);
 	if (follow->events)
 		follow->store = mstore_reopen(store, MSTORE_READ | MSTORE_NONBLOCK);
-	if (!follow->store) {
+	if (!follow->store || mstore_follow_watch(follow)) {
 		error = errno;
 		mstore_follow_free(follow);
 		errno = error;
@@ -62,6 +64,7 @@ void mstore_follow_free(struct mstore_follow *follow)
 	if (!follow)
 		return;
 	mstore_close(follow->store);
+	mstore_follow_unwatch(follow);
 	mstore_event_buffer_free(follow->events);
 	for (uint32_t i = 0; i < follow->nr_topics; i++)
 		free(follow->topics[i].key);
@@ -100,6 +103,15 @@ static int tell_in_step(struct mstore_follow *follow)
 	return MSTORE_FOLLOW_IN_STEP;
 }
 
+/*
+ * Whether what is told of a key is older than what is known. A module that was not loaded by
+ * mstore upgrade may begin with lesser versions than the one before.
+ */
+static bool is_old(const struct mstore_follow *follow, const struct known *known, uint64_t version)
+{
+	return version <= known->version && known->module == (uint32_t)follow->info.renewals;
+}
+
 static int handle_value(struct mstore_follow *follow, const struct topic *topic,
 			const struct mstore_event *event)
 {
@@ -115,11 +127,13 @@ static int handle_value(struct mstore_follow *follow, const struct topic *topic,
 		if (!known)
 			return -1;
 		known->version = 0;
+		known->module = 0;
 	}
 	known->round = topic->round;
-	if (version <= known->version)
+	if (is_old(follow, known, version))
 		return 0;
 	known->version = version;
+	known->module = (uint32_t)follow->info.renewals;
 	return tell_event(follow, MSTORE_FOLLOW_VALUE, event);
 }
 
@@ -131,7 +145,7 @@ static int handle_deletion(struct mstore_follow *follow, const struct mstore_eve
 
 	key = mstore_event_key(event, &len);
 	known = mstore_known_find(&follow->keys, key, len);
-	if (!known || mstore_event_version(event) <= known->version)
+	if (!known || is_old(follow, known, mstore_event_version(event)))
 		return 0;
 	mstore_known_remove(&follow->keys, known);
 	free(known);
@@ -239,13 +253,37 @@ static int64_t end_of(int timeout_ms)
 	return now_ms() + (timeout_ms ? (int64_t)timeout_ms + 1 : SILENT_MS);
 }
 
+/* After a call that failed. Returns 0 if that is because the module is replaced, or -1. */
+static int leave_if_gone(struct mstore_follow *follow)
+{
+	return mstore_follow_has_gone(follow) ? mstore_follow_leave(follow) : -1;
+}
+
 /* Returns 1, 0 if nothing waits, or -1. */
 static int read_more(struct mstore_follow *follow)
 {
+	if (follow->info.away)
+		return 0;
 	follow->at = NULL;
 	if (mstore_read_events(follow->store, follow->events) > 0)
 		return 1;
-	return errno == EAGAIN ? 0 : -1;
+	return errno == EAGAIN ? 0 : leave_if_gone(follow);
+}
+
+/* All that was read is told: begins anew what lost events. Returns 0, or -1. */
+static int catch_up(struct mstore_follow *follow)
+{
+	int ret;
+
+	if (follow->info.away) {
+		ret = mstore_follow_return(follow);
+		if (ret <= 0)
+			return ret;
+	}
+	if (!mstore_topics_recover(follow) && !mstore_topics_settle(follow))
+		return 0;
+	/* What waits is read first; then read_more() leaves. */
+	return mstore_follow_has_gone(follow) ? 0 : -1;
 }
 
 /* Waits until a time of now_ms(). Returns as mstore_wait(). */
@@ -289,7 +327,7 @@ static int follow_on(struct mstore_follow *follow, int timeout_ms)
 		ret = handle_events(follow);
 		if (ret)
 			return ret;
-		if (mstore_topics_recover(follow) || mstore_topics_settle(follow))
+		if (catch_up(follow))
 			return -1;
 		if (!end)
 			end = end_of(timeout_ms);
@@ -344,7 +382,7 @@ const struct mstore_event *mstore_follow_event(const struct mstore_follow *follo
 
 int mstore_follow_fd(const struct mstore_follow *follow)
 {
-	return mstore_fd(follow->store);
+	return follow->poll_fd;
 }
 
 struct mstore *mstore_follow_store(const struct mstore_follow *follow)

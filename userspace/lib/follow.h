@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Followers: follow_topics.c has the topics they follow, follow.c the changes they tell,
- * follow_keys.c the keys they told.
+ * follow_keys.c the keys they told, follow_renew.c what becomes of them when the module is
+ * replaced.
  */
 #ifndef MSTORE_FOLLOW_H
 #define MSTORE_FOLLOW_H
@@ -12,6 +13,7 @@
  * struct known - key whose value was told
  * @next:	next key of a list of gone ones
  * @version:	version of the value
+ * @module:	which module the value was of: how many the follower had before
  * @round:	round of its topic in which it was heard of last
  * @len:	length of @bytes
  * @bytes:	key
@@ -19,6 +21,7 @@
 struct known {
 	struct known *next;
 	uint64_t version;
+	uint32_t module;
 	uint32_t round;
 	uint8_t len;
 	char bytes[];
@@ -60,6 +63,9 @@ struct topic {
 /**
  * struct mstore_follow - follower
  * @store:	its own open store
+ * @poll_fd:	descriptor for poll loops
+ * @timer:	tells when to try to open the device, while it is away
+ * @delay:	while it is away: ms between two tries to open the device
  * @events:	records that were read last
  * @at:		last one of them that is done, NULL: none
  * @flags:	mask of enum mstore_follow_flags
@@ -82,6 +88,9 @@ struct topic {
  */
 struct mstore_follow {
 	struct mstore *store;
+	int poll_fd;
+	int timer;
+	int delay;
 	struct mstore_event_buffer *events;
 	const struct mstore_event *at;
 	int flags;
@@ -112,9 +121,16 @@ void mstore_known_free_all(struct known_keys *keys);
 
 struct topic *mstore_topic_of(const struct mstore_follow *follow,
 			      const struct mstore_event *event);
+void mstore_topics_forget(struct mstore_follow *follow);
 void mstore_topics_note_loss(struct mstore_follow *follow);
 int mstore_topics_recover(struct mstore_follow *follow);
 int mstore_topics_settle(struct mstore_follow *follow);
 void mstore_topics_note_done(struct mstore_follow *follow, const struct mstore_event *event);
+
+int mstore_follow_watch(struct mstore_follow *follow);
+void mstore_follow_unwatch(struct mstore_follow *follow);
+bool mstore_follow_has_gone(const struct mstore_follow *follow);
+int mstore_follow_leave(struct mstore_follow *follow);
+int mstore_follow_return(struct mstore_follow *follow);
 
 #endif /* MSTORE_FOLLOW_H */

@@ -71,6 +71,18 @@ static int subscribe(struct mstore_follow *follow, struct topic *topic)
 	return 0;
 }
 
+/* Subscribes, or has that done once the module was replaced. Returns 0, or -1. */
+static int begin(struct mstore_follow *follow, struct topic *topic)
+{
+	if (!follow->info.away && !subscribe(follow, topic))
+		return 0;
+	if (!follow->info.away && !mstore_follow_has_gone(follow))
+		return -1;
+	topic->lost = true;
+	mstore_topics_note_loss(follow);
+	return 0;
+}
+
 /* Returns a free place, or NULL without memory. */
 static struct topic *make_topic(struct mstore_follow *follow)
 {
@@ -115,7 +127,7 @@ int mstore_follow_add(struct mstore_follow *follow, const void *key, size_t key_
 		return -1;
 	if (key_len)
 		memcpy(topic->key, key, key_len);
-	if (subscribe(follow, topic)) {
+	if (begin(follow, topic)) {
 		free(topic->key);
 		topic->key = NULL;
 		return -1;
@@ -135,6 +147,16 @@ void mstore_topics_note_loss(struct mstore_follow *follow)
 {
 	follow->in_step = false;
 	follow->settling = false;
+}
+
+/* The subscriptions are gone, with the open file that had them. */
+void mstore_topics_forget(struct mstore_follow *follow)
+{
+	for (uint32_t i = 0; i < follow->nr_topics; i++) {
+		follow->topics[i].lost = true;
+		follow->topics[i].in_snapshot = false;
+	}
+	mstore_topics_note_loss(follow);
 }
 
 /* Returns 0, or -1. */

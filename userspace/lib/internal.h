@@ -17,10 +17,21 @@
 #define ASSERT_SAME(name) \
 	static_assert(MSTORE_##name == METASTORE_##name, #name)
 
+/**
+ * struct mstore - open store
+ * @fd:		its descriptor, whose number stays the same
+ * @mode:	flags of open(2)
+ * @path:	path of the device; NULL: the store cannot be opened by a path
+ * @queue:	what mstore_queue_set() set
+ */
 struct mstore {
 	int fd;
+	int mode;
+	char *path;
+	struct mstore_queue_options queue;
 };
 
+int mstore_queue_set_fd(int fd, const struct mstore_queue_options *options);
 uint32_t mstore_odd_length(const void *bytes, size_t len);
 int mstore_check_options(const struct mstore_options *options);
 int mstore_check_batch_options(const struct mstore_options *options);

@@ -57,16 +57,27 @@ static int reopen(int fd, int mode)
 	return ioctl(fd, METASTORE_IOC_OPEN, &arg);
 }
 
-/* Makes a store of a new descriptor; -1: making the descriptor failed. */
-static struct mstore *new_store(int fd)
+/*
+ * Makes a store of a new descriptor; -1: making the descriptor failed. @path is that of the
+ * device, or NULL.
+ */
+static struct mstore *new_store(int fd, int mode, const char *path)
 {
 	struct mstore *store;
 
 	if (fd < 0)
 		return NULL;
 	store = mstore_open_fd(fd);
-	if (!store)
+	if (store && path) {
+		store->mode = mode;
+		store->path = strdup(path);
+	}
+	if (!store || (path && !store->path)) {
+		free(store);
 		close(fd);
+		errno = ENOMEM;
+		return NULL;
+	}
 	return store;
 }
 
@@ -80,15 +91,15 @@ struct mstore *mstore_open(const char *path, int flags)
 	if (!path)
 		path = default_path();
 	if (names_fd(path, &fd))
-		return new_store(reopen(fd, mode));
-	return new_store(open(path, mode));
+		return new_store(reopen(fd, mode), mode, NULL);
+	return new_store(open(path, mode), mode, path);
 }
 
 struct mstore *mstore_reopen(struct mstore *store, int flags)
 {
 	int mode = open_flags(flags);
 
-	return mode < 0 ? NULL : new_store(reopen(store->fd, mode));
+	return mode < 0 ? NULL : new_store(reopen(store->fd, mode), mode, store->path);
 }
 
 struct mstore *mstore_create(struct mstore *from,
@@ -111,7 +122,7 @@ struct mstore *mstore_create(struct mstore *from,
 		arg.max_keys = limits->max_keys;
 		arg.max_bytes = limits->max_bytes;
 	}
-	return new_store(ioctl(from->fd, METASTORE_IOC_CREATE, &arg));
+	return new_store(ioctl(from->fd, METASTORE_IOC_CREATE, &arg), mode, NULL);
 }
 
 struct mstore *mstore_open_fd(int fd)
@@ -123,7 +134,7 @@ struct mstore *mstore_open_fd(int fd)
 		return NULL;
 	}
 
-	store = malloc(sizeof(*store));
+	store = calloc(1, sizeof(*store));
 	if (store)
 		store->fd = fd;
 	return store;
@@ -134,6 +145,7 @@ void mstore_close(struct mstore *store)
 	if (!store)
 		return;
 	close(store->fd);
+	free(store->path);
 	free(store);
 }
 

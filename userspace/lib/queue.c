@@ -12,8 +12,20 @@ ASSERT_SAME(QUEUE_SET_BYTES);
 ASSERT_SAME(QUEUE_SET_POLICY);
 ASSERT_SAME(QUEUE_FACTOR);
 
-int mstore_queue_set(struct mstore *store,
-		     const struct mstore_queue_options *options)
+/* For mstore_renew() */
+static void remember(struct mstore_queue_options *all, const struct mstore_queue_options *options)
+{
+	all->which |= options->which;
+	if (options->which & MSTORE_QUEUE_SET_LEN)
+		all->max_len = options->max_len;
+	if (options->which & MSTORE_QUEUE_SET_BYTES)
+		all->max_bytes = options->max_bytes;
+	if (options->which & MSTORE_QUEUE_SET_POLICY)
+		all->policy = options->policy;
+}
+
+/* Sets what @options say, of the open file of a descriptor. Returns 0 or -1. */
+int mstore_queue_set_fd(int fd, const struct mstore_queue_options *options)
 {
 	struct metastore_queue_info arg = {
 		.flags = (uint32_t)options->which,
@@ -22,11 +34,20 @@ int mstore_queue_set(struct mstore *store,
 		.max_bytes = options->max_bytes,
 	};
 
+	return ioctl(fd, METASTORE_IOC_QUEUE, &arg);
+}
+
+int mstore_queue_set(struct mstore *store,
+		     const struct mstore_queue_options *options)
+{
 	if (!RESERVED_IS_ZERO(options)) {
 		errno = EINVAL;
 		return -1;
 	}
-	return ioctl(store->fd, METASTORE_IOC_QUEUE, &arg);
+	if (mstore_queue_set_fd(store->fd, options))
+		return -1;
+	remember(&store->queue, options);
+	return 0;
 }
 
 int mstore_queue_info(struct mstore *store, struct mstore_queue_info *info)

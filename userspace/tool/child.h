@@ -8,6 +8,9 @@
 
 #include "tool.h"
 
+/* A constant word of a command line, in which execvp() wants none. */
+#define WORD(text)	((char[]){ text })
+
 void set_signals(void);
 int inherit_store(struct mstore *store);
 noreturn void become(char *const *argv);

@@ -13,52 +13,18 @@
 #include "settings.h"
 #include "store.h"
 #include "text.h"
+#include "users.h"
 #include "writer.h"
 
-enum { OPT_ALL = OPT_OWN };
+enum { OPT_ALL = OPT_OWN, OPT_USERS };
 
 static const struct tool_option options[] = {
 	{ OPT_ALL, "all", NULL, "also open files of private stores" },
+	{ OPT_USERS, "users", NULL, "instead, what each user uses, and the limits" },
 	OPTION_JSON, { }
 };
 
-static bool all;
-
-/* Worst first: counters that do not add up, then losses, then the oldest event. */
-static int compare(const void *a, const void *b)
-{
-	const struct open_file *x = a, *y = b;
-	const uint64_t keys[][2] = {
-		{ file_balances(x), file_balances(y) },
-		{ y->books.lost, x->books.lost },
-		{ y->oldest_ms, x->oldest_ms },
-		{ y->books.pending, x->books.pending },
-		{ x->store, y->store },
-		{ x->file, y->file },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (keys[i][0] != keys[i][1])
-			return keys[i][0] < keys[i][1] ? -1 : 1;
-	return 0;
-}
-
-/* Empty if the process has ended meanwhile. */
-static const char *command_of(int32_t pid)
-{
-	static char name[COMMAND_SIZE];
-	char path[32];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	file = fopen(path, "re");
-	if (!file || !fgets(name, sizeof(name), file))
-		name[0] = 0;
-	if (file)
-		fclose(file);
-	name[strcspn(name, "\n")] = 0;
-	return name;
-}
+static bool all, users;
 
 static void add_books(json_t *object, const struct books *books)
 {
@@ -80,7 +46,7 @@ static json_t *json_processes(const struct open_file *file)
 		json_t *object = object_new();
 
 		object_number(object, "pid", file->holders[i]);
-		object_text(object, "command", command_of(file->holders[i]));
+		object_text(object, "command", holder_command(file->holders[i]));
 		array_add(processes, object);
 	}
 	return processes;
@@ -153,7 +119,7 @@ static void print_heading(void)
 static void print_processes(const struct open_file *file)
 {
 	for (size_t i = 0; i < file->holder_count; i++) {
-		const char *command = command_of(file->holders[i]);
+		const char *command = holder_command(file->holders[i]);
 
 		buffer_format(&out, "%s%d ", i ? ", " : "  ", file->holders[i]);
 		escape(&out, (struct bytes){ command, strlen(command) }, ESCAPE_VALUE);
@@ -203,27 +169,44 @@ static int print_files(const struct open_files *files, uint64_t store)
 	return status;
 }
 
-static int audit(int argc, char **argv)
+static int audit_files(struct mstore *store)
 {
 	struct open_files files;
-	struct mstore *store;
 	uint64_t number;
 	int status;
 
-	while (next_option(&cmd_audit, argc, argv) == OPT_ALL)
-		all = true;
-	want_operands(&cmd_audit, argc, argv, "");
-	store = open_store(MSTORE_READ);
 	want_feature(store, MSTORE_FEATURE_DELIVERY);
 	number = open_files_read(&files, store);
 	if (files.count)
-		qsort(files.files, files.count, sizeof(*files.files), compare);
+		qsort(files.files, files.count, sizeof(*files.files), compare_files);
 	status = print_files(&files, number);
 	if (files.denied) {
 		report("audit", "cannot read %u processes; use sudo", files.denied);
 		status = STATUS_COULD_NOT;
 	}
 	open_files_free(&files);
+	return status;
+}
+
+static void parse_options(int argc, char **argv)
+{
+	int option;
+
+	while ((option = next_option(&cmd_audit, argc, argv)) != -1)
+		*(option == OPT_ALL ? &all : &users) = true;
+	if (all && users)
+		die_usage(&cmd_audit, "--all and --users exclude each other");
+	want_operands(&cmd_audit, argc, argv, "");
+}
+
+static int audit(int argc, char **argv)
+{
+	struct mstore *store;
+	int status;
+
+	parse_options(argc, argv);
+	store = open_store(MSTORE_READ);
+	status = users ? print_users(store) : audit_files(store);
 	mstore_close(store);
 	return status;
 }

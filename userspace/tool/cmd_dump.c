@@ -7,12 +7,13 @@
 #include "commands.h"
 #include "error.h"
 #include "json.h"
+#include "outfile.h"
 #include "output.h"
 #include "selection.h"
 #include "store.h"
 
 static const struct tool_option options[] = {
-	OPTION_EXCEPT,
+	OPTION_EXCEPT, OPTION_OUTPUT,
 	OPTION_ESCAPED, { }
 };
 
@@ -84,13 +85,16 @@ static int dump(int argc, char **argv)
 
 	next_option(&cmd_dump, argc, argv);
 	select_prefixes(&cmd_dump, argc, argv);
-	to_terminal = isatty(STDOUT_FILENO);
 	store = open_store(MSTORE_READ);
 	want_feature(store, MSTORE_FEATURE_DETAILS);
+	/* Values may be secret. */
+	outfile_begin(0600);
+	to_terminal = isatty(STDOUT_FILENO);
 	for (int i = 0; i < selection.count; i++)
 		print_lines(store, selection.prefixes[i]);
 	progress_end();
 	print_end();
+	outfile_commit();
 	mstore_close(store);
 	return STATUS_YES;
 }

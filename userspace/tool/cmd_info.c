@@ -10,16 +10,24 @@
 #include "output.h"
 #include "settings.h"
 #include "store.h"
+#include "users.h"
+#include "writer.h"
 
 static const struct tool_option options[] = {
 	{ OPT_BUCKET, "bucket", "N", "count only bucket N" },
 	OPTION_JSON, { }
 };
 
-static void print_json(const struct mstore_info *info)
+static void print_json(const struct mstore_info *info, const struct mstore_user_info *user)
 {
-	json_t *object = object_new();
+	json_t *object = object_new(), *own;
 
+	/* First: scripts without a parser take the last "bytes" for the store's. */
+	if (user) {
+		own = object_new();
+		add_user(own, user);
+		object_add(object, "user", own);
+	}
 	object_text(object, "store", store_path());
 	object_number(object, "keys", info->keys);
 	object_number(object, "bytes", info->bytes);
@@ -37,7 +45,20 @@ static void print_json(const struct mstore_info *info)
 	object_print(object);
 }
 
-static void print_plain(const struct mstore_info *info)
+static void print_user(const struct mstore_user_info *user)
+{
+	const struct mstore_user_kind *kind;
+
+	for (int i = 0; i < USER_KIND_COUNT; i++) {
+		kind = &user->kinds[i];
+		buffer_format(&out, "%s of user %s: %llu of %llu", user_kinds[i].title,
+			      user_name(user->uid), (unsigned long long)kind->use,
+			      (unsigned long long)kind->limit);
+		out_end();
+	}
+}
+
+static void print_plain(const struct mstore_info *info, const struct mstore_user_info *user)
 {
 	text_field("store", store_path());
 	number_field("keys", info->keys);
@@ -52,12 +73,15 @@ static void print_plain(const struct mstore_info *info)
 	number_field("most events in a queue", info->queue_len);
 	size_field("most memory of a queue", info->queue_bytes);
 	size_field("most memory of private stores", info->private_bytes);
+	if (user)
+		print_user(user);
 	buffer_format(&out, "features: %#llx\n", (unsigned long long)info->features);
 }
 
 static int info(int argc, char **argv)
 {
 	int bucket = MSTORE_ANY_BUCKET;
+	struct mstore_user_info own, *user = NULL;
 	struct mstore_info answer;
 	struct mstore *store;
 
@@ -70,10 +94,12 @@ static int info(int argc, char **argv)
 			no_such_bucket("info", store, bucket);
 		call_failed(store_path(), errno);
 	}
+	if (!mstore_user_info(store, &own))
+		user = &own;
 	if (settings.json)
-		print_json(&answer);
+		print_json(&answer, user);
 	else
-		print_plain(&answer);
+		print_plain(&answer, user);
 	mstore_close(store);
 	return STATUS_YES;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * mstore load. All lines are read and checked before the first key is written:
- * they take about the memory that the store will. --replace removes nothing unless
- * the last line says that all of a dump came.
+ * they take about the memory that the store will. --replace removes nothing, and --whole
+ * stores nothing, unless the last line says that all of a dump came.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -21,12 +21,14 @@
 #include "store.h"
 #include "text.h"
 
-enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL, OPT_PARTIAL };
+enum { OPT_MERGE = OPT_OWN, OPT_REPLACE_ALL, OPT_PARTIAL, OPT_WHOLE };
 
 static const struct tool_option options[] = {
 	{ OPT_MERGE, "merge", NULL, "leave other keys unchanged (the default)" },
 	{ OPT_REPLACE_ALL, "replace", NULL, "remove the other keys (all, or those with PREFIX)" },
 	{ OPT_PARTIAL, "partial", NULL, "replace even if the input is not a whole dump" },
+	{ OPT_WHOLE, "whole", NULL, "refuse input that is not a whole dump" },
+	{ OPT_CREATE, "create", NULL, "leave keys that exist unchanged" },
 	{ OPT_STEAL, "steal", NULL, "also write keys that other open files own" },
 	OPTION_JSON, OPTION_ESCAPED, { }
 };
@@ -61,9 +63,11 @@ static uint64_t keys_read;
 static struct bytes prefix;
 static bool replace;
 static bool partial;
+static bool whole;
 static uint64_t stored;
 static uint64_t removed;
 static uint64_t left;
+static uint64_t existing;
 static bool gave_up;
 
 static size_t entry_count(void)
@@ -222,22 +226,26 @@ static void read_end(const json_t *object)
 /* Keys that got lost on the way here would be removed. */
 static void want_whole_dump(void)
 {
+	const char *option = replace ? "--replace" : "--whole";
+	const char *instead = replace ? ", or --partial" : "";
 	const struct bytes dumped = { contents.data + end.at, end.prefix_len };
 	struct buffer text = { 0 };
 
 	if (!end.is_last)
 		die_usage(&cmd_load,
-			  "--replace: the input lacks the last line of a dump, so keys may be missing; give all of a dump, or --partial");
+			  "%s: the input lacks the last line of a dump, so keys may be missing; give all of a dump%s",
+			  option, instead);
 	if (end.keys != keys_read)
 		die_usage(&cmd_load,
-			  "--replace: the input has %llu keys, but %llu were dumped; give all of a dump, or --partial",
-			  (unsigned long long)keys_read, (unsigned long long)end.keys);
+			  "%s: the input has %llu keys, but %llu were dumped; give all of a dump%s",
+			  option, (unsigned long long)keys_read, (unsigned long long)end.keys,
+			  instead);
 	if (starts_with(prefix, dumped))
 		return;
 	escape(&text, dumped, ESCAPE_NAME);
 	die_usage(&cmd_load,
-		  "--replace: the dump has only keys that start with %.*s; give that PREFIX, or --partial",
-		  (int)text.len, text.data);
+		  "%s: the dump has only keys that start with %.*s; give that PREFIX%s", option,
+		  (int)text.len, text.data, instead);
 }
 
 static bool is_empty(struct bytes line)
@@ -279,6 +287,10 @@ static int note_stored(const struct operation *op)
 {
 	if (!op->error) {
 		stored++;
+		return STATUS_YES;
+	}
+	if (op->error == EEXIST) {
+		existing++;
 		return STATUS_YES;
 	}
 	if (gave_up)
@@ -373,6 +385,8 @@ static void print_summary(void)
 		object_text(object, "mode", replace ? "replace" : "merge");
 		object_number(object, "stored", stored);
 		object_number(object, "removed", removed);
+		if (settings.write.flags & MSTORE_CREATE)
+			object_number(object, "existing", existing);
 		if (replace)
 			object_number(object, "left", left);
 		object_print(object);
@@ -390,11 +404,17 @@ static void parse(int argc, char **argv)
 	while ((option = next_option(&cmd_load, argc, argv)) != -1) {
 		if (option == OPT_PARTIAL)
 			partial = true;
+		else if (option == OPT_WHOLE)
+			whole = true;
 		else
 			replace = option == OPT_REPLACE_ALL;
 	}
 	if (partial && !replace)
 		die_usage(&cmd_load, "--partial needs --replace");
+	if (replace && settings.write.flags & MSTORE_CREATE)
+		die_usage(&cmd_load, "only one of --replace and --create can be given");
+	if (partial && whole)
+		die_usage(&cmd_load, "--partial and --whole exclude each other");
 	want_operands(&cmd_load, argc, argv, "[PREFIX]");
 	if (optind == argc)
 		return;
@@ -412,7 +432,7 @@ static int load(int argc, char **argv)
 	parse(argc, argv);
 	store = open_store(replace ? MSTORE_RDWR : MSTORE_WRITE);
 	read_entries(store);
-	if (replace && !partial)
+	if (whole || (replace && !partial))
 		want_whole_dump();
 	status = store_entries(store);
 	if (replace)

@@ -25,8 +25,12 @@ extern const struct command cmd_ls;
 extern const struct command cmd_flush;
 extern const struct command cmd_info;
 extern const struct command cmd_audit;
+extern const struct command cmd_doctor;
+extern const struct command cmd_stats;
+extern const struct command cmd_top;
 extern const struct command cmd_dump;
 extern const struct command cmd_load;
 extern const struct command cmd_private;
+extern const struct command cmd_upgrade;
 
 #endif

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "output.h"
 #include "text.h"
+#include "users.h"
 
 /* Says what an error of the library means, where the C library's words would mislead. */
 const char *reason(int error)
@@ -24,6 +25,8 @@ const char *reason(int error)
 		return "no such key";
 	case ENOSPC:
 		return "the store is full (see mstore info)";
+	case EDQUOT:
+		return quota_reason();
 	case EMSGSIZE:
 		return "the value is too long (see 'longest value' of mstore info)";
 	case EBADMSG:
@@ -33,6 +36,8 @@ const char *reason(int error)
 	case EAGAIN:
 	case ETIMEDOUT:
 		return "timed out: a lossless subscriber's queue is full";
+	case ENODEV:
+		return "the module is retired, so that it can be replaced";
 	case ENOTTY:
 		return "the module is older than this command";
 	default:

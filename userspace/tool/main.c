@@ -13,10 +13,6 @@
 #include "settings.h"
 #include "suggest.h"
 
-#ifndef METASTORE_VERSION
-#define METASTORE_VERSION	"0.4.0"
-#endif
-
 static const struct command *const commands[] = {
 	&cmd_get,
 	&cmd_set,
@@ -38,9 +34,13 @@ static const struct command *const commands[] = {
 	&cmd_flush,
 	&cmd_info,
 	&cmd_audit,
+	&cmd_doctor,
+	&cmd_top,
+	&cmd_stats,
 	&cmd_dump,
 	&cmd_load,
 	&cmd_private,
+	&cmd_upgrade,
 	NULL
 };
 

@@ -19,6 +19,7 @@
 #include "openfiles.h"
 #include "output.h"
 #include "store.h"
+#include "writer.h"
 
 #define PATH_SIZE	560	/* of what /proc has */
 #define LINK_SIZE	64
@@ -86,6 +87,7 @@ static void read_number(struct open_file *file, const char *name, const char *te
 	} fields[] = {
 		{ "store", &file->store },
 		{ "file", &file->file },
+		{ "subscriptions", &file->subscriptions },
 		{ "events", &file->events },
 		{ "bytes", &file->bytes },
 		{ "max_len", &file->max_len },
@@ -293,6 +295,20 @@ uint64_t open_files_read(struct open_files *files, struct mstore *store)
 	return own.store;
 }
 
+/* Leaves out those of other stores. */
+void open_files_keep(struct open_files *files, uint64_t store)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < files->count; i++) {
+		if (files->files[i].store == store)
+			files->files[kept++] = files->files[i];
+		else
+			free_file(&files->files[i]);
+	}
+	files->count = kept;
+}
+
 void open_files_free(struct open_files *files)
 {
 	for (size_t i = 0; i < files->count; i++)
@@ -313,4 +329,40 @@ bool file_balances(const struct open_file *file)
 	for (size_t i = 0; i < file->sub_count; i++)
 		balance = balance && books_balance(&file->subs[i].books);
 	return balance;
+}
+
+/* For qsort(). Worst first: counters that do not add up, then losses, then the oldest event. */
+int compare_files(const void *a, const void *b)
+{
+	const struct open_file *x = a, *y = b;
+	const uint64_t keys[][2] = {
+		{ file_balances(x), file_balances(y) },
+		{ y->books.lost, x->books.lost },
+		{ y->oldest_ms, x->oldest_ms },
+		{ y->books.pending, x->books.pending },
+		{ x->store, y->store },
+		{ x->file, y->file },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (keys[i][0] != keys[i][1])
+			return keys[i][0] < keys[i][1] ? -1 : 1;
+	return 0;
+}
+
+/* Empty if the process has ended meanwhile. */
+const char *holder_command(int32_t pid)
+{
+	static char name[COMMAND_SIZE];
+	char path[32];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(name, sizeof(name), file))
+		name[0] = 0;
+	if (file)
+		fclose(file);
+	name[strcspn(name, "\n")] = 0;
+	return name;
 }

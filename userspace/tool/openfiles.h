@@ -31,6 +31,7 @@ struct subscription {
  * @store:	number of the store
  * @file:	number of the open file, unique
  * @policy:	policy of the queue, a word
+ * @subscriptions: number of its subscriptions
  * @events:	events that wait
  * @holders:	processes that have it open
  * @subs:	its subscriptions
@@ -39,6 +40,7 @@ struct open_file {
 	uint64_t store;
 	uint64_t file;
 	char policy[16];
+	uint64_t subscriptions;
 	uint64_t events;
 	uint64_t bytes;
 	uint64_t max_len;
@@ -65,8 +67,11 @@ struct open_files {
 };
 
 uint64_t open_files_read(struct open_files *files, struct mstore *store);
+void open_files_keep(struct open_files *files, uint64_t store);
 void open_files_free(struct open_files *files);
 bool books_balance(const struct books *books);
 bool file_balances(const struct open_file *file);
+int compare_files(const void *a, const void *b);
+const char *holder_command(int32_t pid);
 
 #endif

@@ -316,6 +316,9 @@ static bool shared_option(const struct command *cmd, int option)
 	case OPT_FILE:
 		settings.file = optarg;
 		return true;
+	case OPT_OUTPUT:
+		settings.output = optarg;
+		return true;
 	case OPT_CREATE:
 		set_condition(cmd, MSTORE_CREATE);
 		return true;

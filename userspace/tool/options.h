@@ -45,6 +45,7 @@ enum {
 	OPT_JSON,
 	OPT_RAW,
 	OPT_FILE,
+	OPT_OUTPUT,
 	OPT_CREATE,
 	OPT_REPLACE,
 	OPT_IF_VERSION,
@@ -66,6 +67,8 @@ enum {
 #define OPTION_NULL		{ '0', "null", NULL, "end fields with NUL, without escapes" }
 #define OPTION_FILE \
 	{ OPT_FILE, "file", "FILE", "read the value from FILE; - is standard input" }
+#define OPTION_OUTPUT \
+	{ OPT_OUTPUT, "output", "FILE", "replace FILE by the output, in one step once it is whole" }
 #define OPTION_CREATE		{ OPT_CREATE, "create", NULL, "only if the key is absent" }
 #define OPTION_REPLACE		{ OPT_REPLACE, "replace", NULL, "only if the key exists" }
 #define OPTION_IF_VERSION \

@@ -15,6 +15,7 @@
  * @escaped:	operands are written as the tool prints keys
  * @raw:	values are printed or taken exactly, without adding or dropping a newline
  * @file:	the value is in this file, NULL: it is an operand
+ * @output:	the output replaces this file, NULL: it goes to standard output
  * @write:	condition, owner and time to live of a write
  * @print:	print the value that is replaced or removed
  * @held:	it goes through the open file of the hold or lock around this command
@@ -33,6 +34,7 @@ struct settings {
 	bool escaped;
 	bool raw;
 	const char *file;
+	const char *output;
 	struct mstore_options write;
 	bool print;
 	bool held;

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <metastore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "error.h"
 #include "output.h"
@@ -13,7 +15,13 @@
 #include "store.h"
 #include "writer.h"
 
+/* How long to wait for a module that is being replaced: ten seconds */
+#define PAUSE_NS	50000000
+#define PAUSES		200
+
 #define DEFAULT_PATH	"/dev/metastore"
+#define USER_FILES	"/sys/module/metastore/parameters/user_files"
+#define RETIRED		"/sys/module/metastore/parameters/retired"
 #define LOAD_MODULE	"load the module: modprobe metastore, or insmod metastore.ko"
 
 const char *store_path(void)
@@ -66,8 +74,42 @@ void want_feature(struct mstore *store, uint64_t feature)
 		call_failed(store_path(), ENOTTY);
 }
 
+static bool is_retired(void)
+{
+	FILE *file = fopen(RETIRED, "re");
+	bool retired = file && fgetc(file) == 'Y';
+
+	if (file)
+		fclose(file);
+	return retired;
+}
+
+static bool is_upgrade_running(void)
+{
+	struct stat st;
+
+	return !lstat(UPGRADE_LOCK, &st) && S_ISREG(st.st_mode) && st.st_size;
+}
+
+/* Whether opening failed as it does while the module is replaced. */
+static bool is_being_replaced(int error)
+{
+	switch (error) {
+	case ENODEV:
+		return is_retired() || is_upgrade_running();
+	case ENOENT:
+	case ENXIO:
+	case EACCES:
+		return is_upgrade_running();
+	default:
+		return false;
+	}
+}
+
 static noreturn void open_failed(const char *path, int error)
 {
+	if (error == ENODEV && is_being_replaced(error))
+		die_path(path, reason(error));
 	switch (error) {
 	case ENOENT:
 		die_path(path, strcmp(path, DEFAULT_PATH) ? "no such file" :
@@ -77,6 +119,8 @@ static noreturn void open_failed(const char *path, int error)
 		die_path(path, "no driver has this device; " LOAD_MODULE);
 	case EACCES:
 		die_denied(path);
+	case EDQUOT:
+		die_path(path, "the user has too many open files: see " USER_FILES);
 	case EBADF:
 		die(STATUS_COULD_NOT, path,
 		    "no such descriptor; a command in between closed it");
@@ -103,10 +147,26 @@ void want_store(const char *path, struct mstore *store)
 		open_failed(path, ENOTTY);
 }
 
+/* While mstore upgrade replaces the module there is no device for a moment. */
+static struct mstore *open_patiently(const char *path, int flags)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	struct mstore *store = mstore_open(path, flags);
+	int error = errno;
+
+	for (int i = 0; i < PAUSES && !store && is_being_replaced(error); i++) {
+		nanosleep(&pause, NULL);
+		store = mstore_open(path, flags);
+		error = errno;
+	}
+	errno = error;
+	return store;
+}
+
 struct mstore *open_store(int flags)
 {
 	const char *path = store_path();
-	struct mstore *store = mstore_open(path, flags);
+	struct mstore *store = open_patiently(path, flags);
 
 	if (!store)
 		open_failed(path, errno);

@@ -7,6 +7,9 @@
 
 #include "tool.h"
 
+/* Not empty as long as mstore upgrade runs, which has it locked */
+#define UPGRADE_LOCK	"/run/mstore-upgrade.lock"
+
 struct mstore *open_store(int flags);
 void want_store(const char *path, struct mstore *store);
 void want_feature(struct mstore *store, uint64_t feature);

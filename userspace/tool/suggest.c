@@ -22,7 +22,7 @@ static const struct {
 	{ "export", "dump" }, { "save", "dump" }, { "backup", "dump" },
 	{ "import", "load" }, { "restore", "load" },
 	{ "exec", "batch" }, { "multi", "batch" },
-	{ "status", "info" }, { "stats", "info" }, { "subscribers", "subs" },
+	{ "status", "info" }, { "subscribers", "subs" },
 	{ "own", "hold" }, { "flock", "lock" },
 };
 

@@ -2,17 +2,14 @@
 /* The writer of a value, and the time. */
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "json.h"
 #include "writer.h"
-
-/* Inode of the initial PID namespace in every kernel. */
-#define INITIAL_PID_NAMESPACE	0xeffffffcU
 
 /* RFC 3339, in UTC so that it means the same everywhere. */
 void time_text(char text[TIME_TEXT_SIZE], uint64_t time_ns)
@@ -34,12 +31,12 @@ const char *user_name(uint32_t uid)
 	return user ? user->pw_name : "without a name";
 }
 
-/* Process numbers are the initial namespace's: elsewhere /proc has others by them. */
-static bool sees_all_processes(void)
+/* Process numbers are those of our PID namespace. Is /proc of that one, too? */
+static bool proc_has_our_numbers(void)
 {
-	struct stat st;
+	char text[16] = "";
 
-	return !stat("/proc/self/ns/pid", &st) && st.st_ino == INITIAL_PID_NAMESPACE;
+	return readlink("/proc/self", text, sizeof(text) - 1) > 0 && atoi(text) == getpid();
 }
 
 /* Reads /proc/PID/stat: `PID (name) state ...`, where the name may hold anything. */
@@ -78,7 +75,7 @@ bool writer_command(char name[COMMAND_SIZE], int32_t pid, uint64_t time_ns)
 	unsigned long long ticks;
 	uint64_t booted;
 
-	if (pid <= 0 || !sees_all_processes() || !read_process(name, &ticks, pid))
+	if (pid <= 0 || !proc_has_our_numbers() || !read_process(name, &ticks, pid))
 		return false;
 	booted = now_ns(CLOCK_REALTIME) - now_ns(CLOCK_BOOTTIME);
 	return booted + ticks * (NS_PER_SEC / sysconf(_SC_CLK_TCK)) <= time_ns;
