@@ -1,0 +1,3 @@
+module metastore
+
+go 1.19
