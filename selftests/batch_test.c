@@ -1100,4 +1100,159 @@ TEST_F(batch, many_subscribers)
 	}
 }
 
+/* A batch for an open file with many prefixes */
+#define PREFIXED	8
+
+struct prefixed {
+	char keys[METASTORE_ATOMIC_MAX][METASTORE_KEY_MAX];
+	struct metastore_op ops[METASTORE_ATOMIC_MAX];
+	__u32 nr, len;
+};
+
+/* Keys of @len bytes that differ in their last one */
+static void prefixed_init(struct prefixed *keys, __u32 nr, __u32 len)
+{
+	__u32 i;
+
+	*keys = (struct prefixed) { .nr = nr, .len = len };
+	for (i = 0; i < nr; i++) {
+		memset(keys->keys[i], 'k', len);
+		keys->keys[i][len - 1] = i;
+		keys->ops[i] = (struct metastore_op) {
+			.op = METASTORE_OP_PUBLISH,
+			.key = ms_ptr(keys->keys[i]),
+			.key_len = len,
+		};
+	}
+}
+
+static int prefixed_queue(int fd)
+{
+	return ms_queue_set_len(fd, 8192) ?: ms_queue_set_bytes(fd, 16 << 20);
+}
+
+/* Reads all events; how often each cookie got an event of each key. Returns the runs. */
+static int prefixed_read(int fd, __u32 got[][PREFIXED], int *events)
+{
+	struct ms_reader r = ms_reader(fd, MS_READER_SIZE);
+	const struct metastore_event *ev;
+	int runs = 0;
+
+	*events = 0;
+	while ((ev = ms_next(&r))) {
+		if (ev->type == METASTORE_EVENT_PUBLISHED && got)
+			got[ev->cookie][(__u8)ms_event_key(ev)[ev->key_len - 1]]++;
+		runs += !(ev->flags & METASTORE_EVENT_F_MORE);
+		++*events;
+	}
+	free(r.buf);
+	return runs;
+}
+
+/* 64 keys for an exact subscription and three prefixes each, all of them adjacent */
+TEST_F(batch, more_of_three_prefixes)
+{
+	struct prefixed keys;
+	__u32 i;
+	int events;
+
+	prefixed_init(&keys, 64, 16);
+	ASSERT_EQ(0, prefixed_queue(self->fd));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, ms_subscribe_prefixn(self->fd, keys.keys[0], i, 0, 0));
+	for (i = 0; i < keys.nr; i++)
+		ASSERT_EQ(0, ms_subscriben(self->fd, keys.keys[i], keys.len, 0, 0));
+	ASSERT_EQ(0, ms_batch(self->fd, keys.ops, keys.nr, ATOMIC, NULL));
+	EXPECT_EQ(1, prefixed_read(self->fd, NULL, &events));
+	EXPECT_EQ(4 * 64, events);
+}
+
+/* More than are enqueued in one section: in parts, and each subscription gets its events once */
+TEST_F(batch, in_parts)
+{
+	static __u32 got[METASTORE_KEY_MAX + 2][PREFIXED];
+	struct prefixed keys;
+	__u32 len, i;
+	int events, runs;
+
+	prefixed_init(&keys, PREFIXED, METASTORE_KEY_MAX);
+	ASSERT_EQ(0, prefixed_queue(self->fd));
+	for (len = 0; len < METASTORE_KEY_MAX; len++) {
+		struct metastore_subscribe args = {
+			.key = ms_ptr(keys.keys[0]),
+			.key_len = len,
+			.cookie = len,
+			.flags = METASTORE_SUBSCRIBE_PREFIX,
+		};
+
+		if (len % 16 == 0)
+			args.flags |= METASTORE_SUBSCRIBE_LATEST;
+		ASSERT_EQ(0, ms_ioctl(self->fd, METASTORE_IOC_SUBSCRIBE, &args));
+	}
+	for (i = 0; i < PREFIXED; i++) {
+		ASSERT_EQ(0, ms_subscribe_prefixn(self->fd, keys.keys[i], keys.len, 0, len));
+		ASSERT_EQ(0, ms_subscriben(self->fd, keys.keys[i], keys.len, 0, len + 1));
+	}
+	ASSERT_EQ(0, ms_batch(self->fd, keys.ops, keys.nr, ATOMIC, NULL));
+	runs = prefixed_read(self->fd, got, &events);
+	EXPECT_EQ(PREFIXED * (METASTORE_KEY_MAX + 2), events);
+	for (len = 0; len < ARRAY_SIZE(got); len++)
+		for (i = 0; i < PREFIXED; i++)
+			EXPECT_EQ(1, got[len][i]);
+	for (i = 0; i < PREFIXED; i++)
+		EXPECT_EQ(METASTORE_KEY_MAX + 2, keys.ops[i].queues);
+	/* Conflated events are no part of a run; there are 16 prefixes of these. */
+	runs -= PREFIXED * 16;
+	EXPECT_LE(2, runs);
+	EXPECT_GE(9, runs);
+}
+
+/* A single subscription of a file that has others to prefixes of all lengths: in a later part */
+TEST_F(batch, in_a_later_part)
+{
+	char other[METASTORE_KEY_MAX];
+	struct prefixed keys;
+	__u32 len;
+	int events;
+
+	prefixed_init(&keys, PREFIXED, METASTORE_KEY_MAX);
+	memset(other, 'o', sizeof(other));
+	for (len = 1; len <= METASTORE_KEY_MAX; len++)
+		ASSERT_EQ(0, ms_subscribe_prefixn(self->fd, other, len, 0, 0));
+	ASSERT_EQ(0, ms_subscriben(self->fd, keys.keys[PREFIXED - 1], keys.len, 0, 0));
+	ASSERT_EQ(0, ms_batch(self->fd, keys.ops, keys.nr, ATOMIC, NULL));
+	EXPECT_EQ(1, keys.ops[PREFIXED - 1].queues);
+	EXPECT_EQ(1, prefixed_read(self->fd, NULL, &events));
+	EXPECT_EQ(1, events);
+}
+
+/* The length of a prefix is searched for as long as the file has one of that length. */
+TEST_F(batch, lengths_of_prefixes_come_and_go)
+{
+	static const char *const others[] = { "ka", "kz" };
+	struct metastore_op ops[] = {
+		ms_op_publish("kk1", "1"), ms_op_publish("kk2", "2"),
+	};
+	int events;
+	size_t i;
+
+	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "k", 0, 0));
+	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "kk", 0, 0));
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		ASSERT_EQ(0, ms_subscribe_prefix(self->fd, others[i], 0, 0));
+		ASSERT_EQ(0, ms_unsubscribe_prefix(self->fd, others[i]));
+	}
+	ASSERT_EQ(0, ms_batch(self->fd, ops, 2, ATOMIC, NULL));
+	EXPECT_EQ(1, prefixed_read(self->fd, NULL, &events));
+	EXPECT_EQ(4, events);
+	ASSERT_EQ(0, ms_unsubscribe_prefix(self->fd, "kk"));
+	ASSERT_EQ(0, ms_batch(self->fd, ops, 2, ATOMIC, NULL));
+	EXPECT_EQ(1, prefixed_read(self->fd, NULL, &events));
+	EXPECT_EQ(2, events);
+	ASSERT_EQ(0, ms_subscribe_prefix(self->fd, "kk", 0, 0));
+	ASSERT_EQ(0, ms_batch(self->fd, ops, 2, ATOMIC, NULL));
+	EXPECT_EQ(1, prefixed_read(self->fd, NULL, &events));
+	EXPECT_EQ(4, events);
+}
+
 TEST_HARNESS_MAIN

@@ -8,7 +8,7 @@
 
 . "$KSFT/kselftest/ktap_helpers.sh"
 
-PROGRAMS=../build/selftests
+PROGRAMS=$BUILD/selftests
 
 # run PARAMETERS PROGRAM [OPTION...]
 run() {

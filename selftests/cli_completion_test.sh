@@ -23,11 +23,11 @@ offers()
 
 test_commands()
 {
-	offers 'mstore s' set stat sub subs
+	offers 'mstore s' set stat stats sub subs
 	offers 'mstore m' monitor
 	offers 'mstore b' batch bucket
 	offers 'mstore x' ''
-	offers 'mstore help s' set stat sub subs
+	offers 'mstore help s' set stat stats sub subs
 	offers 'mstore help set s' ''
 }
 
@@ -72,6 +72,8 @@ test_only_where_a_key_belongs()
 	offers 'mstore ls x te' temp
 	offers 'mstore flush --except te' temp
 	offers 'mstore sub --signal SIGHU' SIGHUP
+	offers 'mstore doctor te' ''
+	offers 'mstore doctor --dump ./cli_he' ./cli_helpers.sh
 }
 
 test_commands_to_run()

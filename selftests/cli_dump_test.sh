@@ -175,6 +175,114 @@ test_replace_wants_a_whole_dump()
 	same "$out" "$work/dump"
 }
 
+test_whole_wants_a_whole_dump()
+{
+	local why
+
+	mstore set k1 1
+	mstore set k2 2
+	mstore dump >"$work/dump"
+	mstore flush --all
+	mstore set old 1
+	why='--whole: the input lacks the last line of a dump, so keys may be missing; give all of a dump'
+	head -n 2 "$work/dump" >"$work/input"
+	expect_untouched --whole
+	expect_untouched --create --whole
+	why='--whole: the input has 1 keys, but 2 were dumped; give all of a dump'
+	sed 1d "$work/dump" >"$work/input"
+	expect_untouched --whole
+	why='--partial and --whole exclude each other'
+	expect_untouched --replace --partial --whole
+	run mstore load --whole <"$work/dump"
+	expect 0 ''
+	run mstore ls --sort
+	expect 0 $'k1\nk2\nold\n'
+}
+
+test_create_leaves_what_exists()
+{
+	local why='only one of --replace and --create can be given'
+
+	mstore set both new
+	run_load $'{"key":"both","value":"old"}\n{"key":"gone","value":"back"}' --create --json
+	expect_json "o == { 'mode': 'merge', 'stored': 1, 'removed': 0, 'existing': 1 }"
+	run mstore get both gone
+	expect 0 $'both new\ngone back\n'
+	echo '{"key":"k","value":"v"}' >"$work/input"
+	mstore flush --all
+	mstore set old 1
+	expect_untouched --create --replace
+}
+
+# FILE is the old one or the new one, and nothing else is left beside it.
+test_dump_into_a_file()
+{
+	mkdir "$work/d"
+	mstore set k 1
+	run mstore dump --output "$work/d/dump"
+	expect 0 ''
+	same "$work/d/dump" <(mstore dump)
+	[ "$(stat -c %a "$work/d/dump")" = 600 ]
+	cp "$work/d/dump" "$work/before"
+	mstore set k 2
+	# It fails after it began, since no file may grow.
+	run bash -o pipefail -c 'trap "" XFSZ
+		(ulimit -f 0; exec mstore dump --output "$1") 2>&1 | cat' - "$work/d/dump"
+	expect 3 $'mstore: standard output: File too large\n'
+	cmp "$work/d/dump" "$work/before"
+	run ls -A "$work/d"
+	expect 0 $'dump\n'
+	run mstore dump --output "$work/none/dump"
+	expect 3 '' "mstore: $work/none/dump: No such file or directory"
+}
+
+# Only a file is replaced, and it keeps its mode. A link stays one.
+test_dump_into_what_exists()
+{
+	mkdir "$work/e"
+	mstore set k 1
+	run mstore dump --output /dev/null
+	expect 0 ''
+	[ -c /dev/null ]
+	: >"$work/e/file"
+	chmod 640 "$work/e/file"
+	ln -s file "$work/e/link"
+	run mstore dump --output "$work/e/link"
+	expect 0 ''
+	[ -L "$work/e/link" ]
+	[ "$(stat -c %a "$work/e/file")" = 640 ]
+	same "$work/e/file" <(mstore dump)
+	mkfifo "$work/e/pipe"
+	cat "$work/e/pipe" >"$work/e/copy" &
+	run mstore dump --output "$work/e/pipe"
+	expect 0 ''
+	wait "$!"
+	[ -p "$work/e/pipe" ]
+	cmp "$work/e/copy" "$work/e/file"
+}
+
+# A signal leaves nothing behind; one that is ignored does not end it.
+test_dump_into_a_file_and_a_signal()
+{
+	local i
+
+	mkdir "$work/f"
+	for i in {1..2000}; do
+		echo "set key$i $i"
+	done | mstore batch
+	run bash -c 'trap "" HUP; mstore dump --output "$1" & kill -HUP $!; wait $!' - "$work/f/dump"
+	expect 0 ''
+	same "$work/f/dump" <(mstore dump)
+	for i in {1..10}; do
+		mstore dump --output "$work/f/dump" &
+		kill "$!"
+		wait "$!" || :
+	done
+	run ls -A "$work/f"
+	expect 0 $'dump\n'
+	same "$work/f/dump" <(mstore dump)
+}
+
 test_partial_says_that_it_is_meant()
 {
 	local why='--partial needs --replace'

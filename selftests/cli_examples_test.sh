@@ -6,7 +6,7 @@
 set -e
 . ./cli_helpers.sh
 
-examples=$PWD/../build/user/examples
+examples=$BUILD/user/examples
 
 test_hello()
 {

@@ -3,7 +3,7 @@
 #
 # Shared by the tests of the tool. A test is a function named test_*; its name,
 # with spaces, is its description. It fails when a command in it fails; what was
-# run last is then shown. Each begins with an empty store.
+# run last is then shown. skip ends it. Each begins with an empty store.
 #
 # The checks are done by bash itself: in an emulated machine each process started
 # takes some hundredths of a second.
@@ -53,6 +53,13 @@ fail()
 read_text()
 {
 	! IFS= read -rd '' text <"$1" || fail "NUL bytes in $1"
+}
+
+# Ends a test that cannot be run here.
+skip()
+{
+	echo "$*" >"$work/skipped"
+	exit "$KSFT_SKIP"
 }
 
 expect_status()
@@ -251,17 +258,20 @@ run_test()
 {
 	local status
 
+	rm -f "$work/skipped"
 	mstore flush --steal --all
 	# Not in a condition: there set -e would mean nothing.
 	set +e
 	(
-		trap '(($? == 0)) || show_failure; end_jobs' EXIT
+		trap '(($? == 0)) || [[ -e $work/skipped ]] || show_failure; end_jobs' EXIT
 		set -e
 		"$1"
 	)
 	status=$?
 	set -e
-	if ((status)); then
+	if ((status == KSFT_SKIP)) && [[ -e $work/skipped ]]; then
+		ktap_test_skip "$2: $(<"$work/skipped")"
+	elif ((status)); then
 		ktap_test_fail "$2"
 	else
 		ktap_test_pass "$2"

@@ -393,7 +393,7 @@ test_lock_says_who_has_it()
 	# As much of it as the store takes.
 	run mstore private --max-value 10 -- mstore lock k -- mstore get k
 	expect_status 0
-	expect_line '[0-9]+ mstor.*'
+	expect_line '[0-9]+ ms.*'
 }
 
 test_lock_waits_for_its_turn()

@@ -46,72 +46,13 @@ for text in "${examples[@]}"; do
 	texts[${text%%$'\n'*}]=$text
 done
 
-# Where an example runs, and with which programs before all others.
-export WORK=$work
-mkdir "$work/hurry"
-original_path=$PATH
-PATH=$work/bin:$PATH
-
 # Sets text to the example of the test that calls this, and lines to its lines.
 example()
 {
 	text=${texts[${first_lines[${FUNCNAME[1]}]}]}
 	[[ $text ]] || fail "the manual lacks this example"
 	mapfile -t lines <<<"$text"
-	rm -rf "${work:?}/bin" "$work/here"
-	mkdir "$work/bin" "$work/here"
-	cd "$work/here"
-}
-
-# Ends those that start_text started with all of their group.
-end_jobs()
-{
-	local job
-
-	for job in $(jobs -p); do
-		kill -- "$job" "-$job" || :
-		kill -CONT -- "$job" "-$job" || :
-	done 2>/dev/null
-}
-
-# Makes a program $1 of the lines $2. One with a path must be there nowhere else: a link
-# in its place goes nowhere once the test has ended.
-program()
-{
-	local file=$work/bin/${1##*/}
-
-	printf '#!/bin/bash\n%s\n' "$2" >"$file"
-	chmod +x "$file"
-	[[ $1 != /* ]] || [[ $1 -ef $file ]] || [[ ! -e $1 ]] || fail "$1 is a program of this machine"
-	[[ $1 != /* ]] || ln -sfn "$file" "$1"
-}
-
-# Runs words of the manual.
-run_text()
-{
-	run timeout -s KILL $((60 * slowness)) bash -ec "$1"
-}
-
-# The same in the background, as a process group.
-start_text()
-{
-	start setsid bash -c "$1"
-}
-
-# Ends what start_text started, as Ctrl-C does.
-interrupt_text()
-{
-	kill -INT -- "-$sub"
-	end_sub
-}
-
-# Runs words of the manual with a mstore that waits a moment instead of $2.
-run_hurried()
-{
-	# shellcheck disable=SC2016
-	printf '#!/bin/bash\nPATH=%q exec mstore "${@/%%%q/0.1s}"\n' "$original_path" "$2" >"$work/hurry/mstore"
-	chmod +x "$work/hurry/mstore"
-	PATH=$work/hurry:$PATH run_text "$1"
+	enter_empty_directory
 }
 
 # The commands of an example that shows a shell, and what it shows as their output.

@@ -5,7 +5,7 @@ set -e
 . ./cli_helpers.sh
 
 commands='get set del pub update batch sub wait hold lock ls stat subs bucket flush info dump
-	load private monitor audit'
+	load private monitor audit doctor top stats upgrade'
 
 test_help()
 {
@@ -164,7 +164,7 @@ test_operands_that_are_too_many()
 
 	for line in 'set k v w' 'pub k v w' 'set --file /dev/null k v' 'subs a b' \
 		'bucket a b' 'flush --all a' 'info a' 'batch a' 'wait a b c' 'wait --gone a b' \
-		'del --if-version 1 a b' 'load a b' 'audit a'; do
+		'del --if-version 1 a b' 'load a b' 'audit a' 'doctor a' 'top a' 'stats a'; do
 		# shellcheck disable=SC2086
 		run mstore $line
 		expect 2 '' "mstore: ${line%% *}: too many operands*"
@@ -379,7 +379,7 @@ test_without_the_module_it_says_what_to_do()
 
 	for line in 'get k' 'set k v' 'del k' 'pub k v' 'sub k' ls 'stat k' 'subs k' 'bucket k' \
 		'flush --all' info 'update k -- cat' 'wait k' 'hold k v -- true' \
-		'lock k -- true' dump load 'private true' monitor audit \
+		'lock k -- true' dump load 'private true' monitor audit top stats \
 		'sub --prefix' 'pub --wait k v'; do
 		# shellcheck disable=SC2086
 		without_module mstore $line
@@ -484,6 +484,8 @@ read subs a
 read bucket a
 read info
 read audit
+read top --interval 100ms -n 1
+read stats
 read dump
 read sub --timeout 0 a
 read sub --timeout 0 --exec true a
@@ -530,7 +532,9 @@ test_each_command_opens_the_store_for_no_more_than_it_does()
 			# shellcheck disable=SC2086
 			as_user $mode "$input" mstore $command
 			case $access$mode/$command in
-			read444/audit | *666/audit) expect_err 'mstore: audit: cannot read *' ;;
+			read444/audit | *666/audit | read444/top* | *666/top* | read444/stats | *666/stats)
+				expect_err "mstore: ${command%% *}: cannot read *"
+				;;
 			read444/* | write222/* | *666/*) expect_status 0 ;;
 			*) expect 3 '' 'mstore: /dev/metastore: permission denied: *' ;;
 			esac

@@ -16,6 +16,7 @@ union argument {
 	struct metastore_set set;
 	struct metastore_delete delete;
 	struct metastore_touch touch;
+	struct metastore_user_info user;
 	struct metastore_subscribe subscribe;
 	struct metastore_unsubscribe unsubscribe;
 	struct metastore_subscribers subscribers;
@@ -85,6 +86,18 @@ FIXTURE_VARIANT_ADD(command, info) {
 	.key_len = NONE,
 	.flags = offsetof(struct metastore_info, flags),
 	.reserved = NONE,
+	.copies_out = true,
+};
+
+FIXTURE_VARIANT_ADD(command, user) {
+	.command = METASTORE_IOC_USER,
+	.size = sizeof(struct metastore_user_info),
+	.key = NONE,
+	.key_len = NONE,
+	.flags = offsetof(struct metastore_user_info, flags),
+	.known_flags = METASTORE_USER_NEXT,
+	.reserved = offsetof(struct metastore_user_info, ns),
+	.reserved2 = offsetof(struct metastore_user_info, uid),
 	.copies_out = true,
 };
 
@@ -282,6 +295,9 @@ FIXTURE_SETUP(command)
 		memset(arg, POISON, variant->size);
 		arg->info.bucket = METASTORE_ANY_BUCKET;
 		arg->info.flags = 0;
+		break;
+	case METASTORE_IOC_USER:
+		memset(arg->user.kinds, POISON, sizeof(arg->user.kinds));
 		break;
 	case METASTORE_IOC_GET:
 		arg->get.value = ms_ptr(self->value);
@@ -690,7 +706,7 @@ TEST_F(errors, enotty)
 	char arg[256] = "";
 	int nr;
 
-	for (nr = 0x12; nr < 0x100; nr++) {
+	for (nr = 0x13; nr < 0x100; nr++) {
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_READ | _IOC_WRITE, 0xe6, nr, 40),
 					    arg));
 		EXPECT_EQ(-ENOTTY, ms_ioctl(self->fd, _IOC(_IOC_NONE, 0xe6, nr, 0), arg));

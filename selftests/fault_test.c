@@ -231,8 +231,8 @@ FIXTURE_VARIANT(fault)
 	/* Of a batch: whether what was done is what was told */
 	bool (*keeps_word)(struct _test_data_fault *self, int ret);
 	/*
-	 * How many failures refuse it, by errno, and how many at least it does not mind. What
-	 * the short way of GET, SET and PUBLISH leaves to the long one is copied in twice.
+	 * How many failures refuse it, by errno, and how many at least it does not mind. A call
+	 * that the fast path leaves to the slow one has its arguments copied in twice.
 	 */
 	int enomem;
 	int efault;
@@ -343,6 +343,22 @@ static int count_listed(int fd)
 	return ms_ioctl(fd, METASTORE_IOC_LIST, &arg) ?: (int)arg.entries;
 }
 
+/*
+ * The user's charges, which go back when a call fails. Not so the queue's: a first
+ * subscription that fails leaves it there.
+ */
+static void describe_user(struct _test_data_fault *self, FILE *f)
+{
+	struct metastore_user_info user = {};
+	int i;
+
+	fprintf(f, "user: %d", ms_ioctl(self->watch, METASTORE_IOC_USER, &user));
+	for (i = 0; i < METASTORE_USER_KINDS; i++)
+		if (i != METASTORE_USER_QUEUE_BYTES)
+			fprintf(f, " %llu", user.kinds[i].use);
+	fprintf(f, "\n");
+}
+
 static void describe(struct _test_data_fault *self, struct state *state)
 {
 	FILE *f = fmemopen(state->text, sizeof(state->text), "w");
@@ -356,6 +372,7 @@ static void describe(struct _test_data_fault *self, struct state *state)
 	ms_info(self->watch, METASTORE_ANY_BUCKET, &info);
 	fprintf(f, "keys %llu listed %d bytes %llu subscriptions %llu\n", info.keys,
 		count_listed(self->watch), info.bytes, info.subscriptions);
+	describe_user(self, f);
 	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		len = ms_get(self->watch, keys[i], scratch, sizeof(scratch), &version);
 		fprintf(f, "key %s: length %d sum %x version %s subscribers %d", keys[i], len,
@@ -450,7 +467,7 @@ FIXTURE_VARIANT_ADD(fault, create) {
 	.call = create_as_spare,
 	ARG(create, .open_flags = O_RDWR | O_NONBLOCK),
 	.prepare = close_spare,
-	.enomem = 5,
+	.enomem = 6,
 	.efault = 1,
 };
 
@@ -463,7 +480,27 @@ FIXTURE_VARIANT_ADD(fault, reopen) {
 	.call = reopen_as_spare,
 	ARG(open, .open_flags = O_RDWR | O_NONBLOCK),
 	.prepare = close_spare,
-	.enomem = 3,
+	.enomem = 4,
+	.efault = 1,
+};
+
+/* A user that has no open file, another one each time since they go after a grace period */
+static int reopen_as_new_user(struct _test_data_fault *self)
+{
+	static uid_t uid = 100000;
+	int ret;
+
+	if (seteuid(uid++))
+		return -errno;
+	ret = reopen_as_spare(self);
+	return seteuid(0) ? -errno : ret;
+}
+
+FIXTURE_VARIANT_ADD(fault, reopen_as_new_user) {
+	.call = reopen_as_new_user,
+	ARG(open, .open_flags = O_RDWR | O_NONBLOCK),
+	.prepare = close_spare,
+	.enomem = 5,
 	.efault = 1,
 };
 
@@ -796,7 +833,7 @@ FIXTURE_VARIANT_ADD(fault, unsubscribe) {
 FIXTURE_VARIANT_ADD(fault, subscribe_prefix) {
 	.command = METASTORE_IOC_SUBSCRIBE,
 	ARG(subscribe, KEY("sm"), .flags = METASTORE_SUBSCRIBE_PREFIX),
-	.enomem = 3,
+	.enomem = 2,
 	.efault = 2,
 };
 
@@ -812,7 +849,7 @@ FIXTURE_VARIANT_ADD(fault, subscribe_latest_of_prefix) {
 	.command = METASTORE_IOC_SUBSCRIBE,
 	ARG(subscribe, KEY("sm"),
 	    .flags = METASTORE_SUBSCRIBE_PREFIX | METASTORE_SUBSCRIBE_LATEST),
-	.enomem = 6,
+	.enomem = 5,
 	.efault = 2,
 };
 
@@ -845,10 +882,20 @@ FIXTURE_VARIANT_ADD(fault, publish_to_prefixes) {
 	.out_end = offsetof(struct metastore_set, ttl),
 };
 
-/* The value, and what is noted of the queues that must have room */
+/* The value: what is noted of the first queues that must have room needs no memory */
 FIXTURE_VARIANT_ADD(fault, publish_that_waits) {
 	.command = METASTORE_IOC_PUBLISH,
 	ARG(set, KEY("small"), VALUE("another value"), .flags = METASTORE_F_WAIT),
+	.enomem = 1,
+	.efault = 4,
+	.out_end = offsetof(struct metastore_set, ttl),
+};
+
+/* The value, and what is noted of the others */
+FIXTURE_VARIANT_ADD(fault, publish_that_waits_for_many) {
+	.command = METASTORE_IOC_PUBLISH,
+	ARG(set, KEY("many"), VALUE("value"), .flags = METASTORE_F_WAIT),
+	.prepare = subscribe_many,
 	.enomem = 2,
 	.efault = 4,
 	.out_end = offsetof(struct metastore_set, ttl),
@@ -1049,6 +1096,22 @@ FIXTURE_VARIANT_ADD(fault, info) {
 	.out_end = sizeof(struct metastore_info),
 };
 
+static bool is_user(const void *arg)
+{
+	const struct metastore_user_info *user = arg;
+
+	return user->uid == 0 && user->kinds[METASTORE_USER_FILES].use == FILES + 1;
+}
+
+FIXTURE_VARIANT_ADD(fault, user) {
+	.command = METASTORE_IOC_USER,
+	ARG(user_info, .flags = 0),
+	.changes_nothing = true,
+	.returns = is_user,
+	.efault = 2,
+	.out_end = sizeof(struct metastore_user_info),
+};
+
 static bool is_size_of_small(const void *arg)
 {
 	const int *size = arg;
@@ -1151,7 +1214,7 @@ static bool are_equal(const struct state *a, const struct state *b, const struct
 }
 
 /*
- * What says that it is done is done, what says why it is not is not. The call as a whole
+ * An operation with result 0 was done, one with an error was not. The call as a whole
  * fails at most once it could not read or write an operation: that one says nothing, and
  * none behind it is done.
  */
@@ -1530,7 +1593,7 @@ static int open_reader(struct _test_data_reader *self)
 	return ret < 0 ? ret : fd;
 }
 
-/* What could not be copied out is counted as lost, and what could is whole */
+/* Events that could not be copied out count as lost, and those that could are whole */
 TEST_F_TIMEOUT(reader, in_turn, 600)
 {
 	bool failed = true;

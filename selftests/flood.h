@@ -7,6 +7,7 @@
 #ifndef FLOOD_H
 #define FLOOD_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -84,6 +85,16 @@ static inline uint32_t flood_start(uint32_t seed, uint32_t len)
 	return 0xdeadbeef + len + seed;
 }
 
+/*
+ * jhash() takes what it mixes as words of the machine, but the bytes at the end, of which
+ * it makes words itself, as little-endian ones.
+ */
+static inline void flood_swap_end(uint32_t *words, int nr)
+{
+	while (nr--)
+		words[nr] = htole32(words[nr]);
+}
+
 /* The hash of a key: jhash() */
 static inline uint32_t flood_hash(const void *key, uint32_t len, uint32_t seed)
 {
@@ -93,6 +104,8 @@ static inline uint32_t flood_hash(const void *key, uint32_t len, uint32_t seed)
 	for (;;) {
 		memset(words, 0, sizeof(words));
 		memcpy(words, bytes, len < 12 ? len : 12);
+		if (len <= 12)
+			flood_swap_end(words, 3);
 		s[0] += words[0];
 		s[1] += words[1];
 		s[2] += words[2];
@@ -130,6 +143,10 @@ static inline void flood_key(void *key, uint32_t len, uint32_t seed, uint32_t ha
 	s[0] -= start;
 	s[1] -= start;
 	s[2] -= start;
+	if (len == FLOOD_KEY_LEN)
+		flood_swap_end(s + 3, 1);
+	else
+		flood_swap_end(s, 3);
 	memcpy(key, s, len);
 }
 
@@ -171,6 +188,7 @@ static inline bool flood_ask(int fd, uint32_t number, uint16_t *answer, uint32_t
 		.key_len = sizeof(words),
 	};
 
+	flood_swap_end(words, 3);
 	if (ioctl(fd, METASTORE_IOC_BUCKET, &arg))
 		return false;
 	*answer = arg.bucket;

@@ -755,4 +755,66 @@ TEST_F_TIMEOUT(flood, many, 170)
 	EXPECT_TRUE(is_exact(self));
 }
 
+/* All in one transaction, which makes them a chain even if that is longer than others */
+static int set_at_once(int fd, struct key *keys, int nr)
+{
+	struct metastore_op ops[METASTORE_ATOMIC_MAX];
+	int i, ret;
+
+	for (i = 0; i < nr; i++)
+		ops[i] = (struct metastore_op) {
+			.op = METASTORE_OP_SET,
+			.key = ms_ptr(keys[i].bytes),
+			.value = ms_ptr(keys[i].bytes),
+			.key_len = keys[i].len,
+			.value_len = keys[i].len,
+		};
+	ret = ms_batch(fd, ops, nr, METASTORE_BATCH_ATOMIC, NULL);
+	for (i = 0; i < nr; i++)
+		keys[i].version = ops[i].version;
+	return ret;
+}
+
+/* Those with a prefix are listed wherever in a long chain they are */
+TEST_F(flood, rare_prefix_in_a_long_chain)
+{
+	struct key *first = self->keys;
+	int i;
+
+	while (first->hash != HASH)
+		first++;
+	ASSERT_EQ(0, set_at_once(self->fd, first, METASTORE_ATOMIC_MAX));
+	for (i = 0; i < METASTORE_ATOMIC_MAX; i++)
+		ASSERT_EQ(0, list_all(self, (char *)first[i].bytes, 4, METASTORE_LIST_MIN));
+	EXPECT_EQ(0, list_all(self, "none", 4, METASTORE_LIST_MIN));
+	EXPECT_TRUE(is_exact(self));
+}
+
+/* Each so many of the tests' keys are those that are searched for */
+#define RARE	200
+
+/* And in one bucket of very many, some in trees and some in chains */
+TEST_F_TIMEOUT(flood, rare_prefix_of_many, 170)
+{
+	__u32 i, nr = ms_size(100000, 1000000), rare;
+	struct key key;
+
+	for (i = 0; i < nr; i++) {
+		make_key(&key, FLOOD_KEY_LEN, self->seed,
+			 i % 2 ? HASH : (HASH & BUCKET_BITS) | (random_bits() & ~BUCKET_BITS),
+			 NR + i);
+		/* The tests' own keys are to be the only ones with their prefixes. */
+		rare = 0;
+		while (rare < NR && memcmp(key.bytes, self->keys[rare].bytes, 4))
+			rare += RARE;
+		if (rare >= NR)
+			ASSERT_EQ(0, set_key(self->fd, &key));
+	}
+	for (i = 0; i < NR; i += RARE)
+		ASSERT_EQ(0, set_key(self->fd, &self->keys[i]));
+	for (i = 0; i < NR; i += RARE)
+		ASSERT_EQ(0, list_all(self, (char *)self->keys[i].bytes, 4, METASTORE_LIST_MIN));
+	EXPECT_EQ(0, ms_reset(self->fd));
+}
+
 TEST_HARNESS_MAIN

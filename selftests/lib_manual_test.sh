@@ -343,6 +343,24 @@ test_follow()
 	expect 1 '' 'fragments: net/: Too many open files'
 }
 
+# Of an event that both subscriptions get, one is shown.
+test_versions()
+{
+	start "$work/fragments" mstore_versions_3_1
+	await_subscribers net/uplink 2
+	mstore set net/uplink 1
+	await_line "$work/sub" 'net/uplink 2'
+	mstore set net/other 1
+	await_line "$work/sub" 'net/other 2'
+	mstore del net/uplink
+	await_line "$work/sub" 'net/uplink 4'
+	mstore del net/other
+	await_line "$work/sub" 'net/other 4'
+	kill "$sub"
+	end_sub
+	expect_out $'net/uplink 2\nnet/other 2\nnet/uplink 4\nnet/other 4\n'
+}
+
 test_take()
 {
 	run_fragments mstore_take_3_1

@@ -456,7 +456,11 @@ TEST_F(memory, unread_queue_stays_within_budget)
 	struct ms_books books = {};
 	pid_t pid;
 
-	ASSERT_EQ(0, ms_subscribe(r.fd, "k", 0, 0));
+	/* The group of the first subscriber pays. */
+	pid = fork_into(self->group);
+	if (!pid)
+		_exit(ms_subscribe(r.fd, "k", 0, 0) ? 1 : 0);
+	ASSERT_EQ(0, ms_join(pid));
 	pid = fork_into(self->group);
 	if (!pid)
 		publish_much(self, VALUE, times);
@@ -470,6 +474,25 @@ TEST_F(memory, unread_queue_stays_within_budget)
 	EXPECT_EQ(times, books.received + books.lost);
 	EXPECT_EQ(fit, books.received);
 	EXPECT_GT(MIB, charged_below(self->group, MIB));
+}
+
+/* Events that wait for a reader in another group are charged there, but for 64 KiB */
+TEST_F(memory, unread_queue_of_another_group)
+{
+	__u32 budget = self->info.queue_bytes;
+	struct ms_reader r = ms_reader(ms_open(O_RDONLY | O_NONBLOCK), MS_READER_SIZE);
+	struct ms_books books = {};
+	pid_t pid;
+
+	ASSERT_EQ(0, ms_subscribe(r.fd, "k", 0, 0));
+	pid = fork_into(self->group);
+	if (!pid)
+		publish_much(self, VALUE, 4 * budget / VALUE);
+	expect_nobody_killed(_metadata, self, pid);
+	EXPECT_GT(budget / 2, charged_below(self->group, budget / 2));
+	ASSERT_EQ(0, ms_drain(&r, &books));
+	EXPECT_EQ(4 * budget / VALUE, books.received + books.lost);
+	EXPECT_LT(budget / VALUE / 2, books.received);
 }
 
 /* One copy of a value, however many wait for it to be read */

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -810,6 +811,7 @@ static inline bool ms_event_is(const struct metastore_event *ev, const struct ms
 	       !memcmp(ms_event_value(ev), value, ev->value_len);
 }
 
+#ifndef MS_NO_HARNESS
 static inline void ms_expect_event(struct __test_metadata *_metadata, int line,
 				   struct ms_reader *r, struct ms_want want)
 {
@@ -836,6 +838,8 @@ static inline void ms_expect_event(struct __test_metadata *_metadata, int line,
 /* EXPECT_EVENT(&reader, .type = …, .cookie = …, …) */
 #define EXPECT_EVENT(reader, ...) \
 	ms_expect_event(_metadata, __LINE__, reader, (struct ms_want) { __VA_ARGS__ })
+
+#endif
 
 /* As above, for a value whose owner is gone; the arguments say how */
 #define MS_ENDED(...) \

@@ -9,7 +9,7 @@
 # shellcheck disable=SC2317 # functions that a variable names
 . "$KSFT/kselftest/ktap_helpers.sh"
 
-PROGRAMS=../build/selftests
+PROGRAMS=$BUILD/selftests
 # Fewer where each takes long.
 CYCLES=$((SLOWNESS < 3 ? 3 / SLOWNESS : 1))
 

@@ -415,12 +415,13 @@ TEST_F_TIMEOUT(ends, many_vanish, 120)
 		self->r.fd = fds[i];
 		while ((ev = ms_next(&self->r))) {
 			struct metastore_owner_end end = ms_event_end(ev);
+			__u32 key = ev->cookie;
 
 			ASSERT_EQ(METASTORE_EVENT_F_OWNER, ev->flags);
 			wrong += end.tgid != pid || end.how != METASTORE_END_KILLED ||
 				 end.code != SIGKILL || ev->cookie >= keys ||
 				 ev->key_len != sizeof(__u32) || ends[ev->cookie]++ ||
-				 memcmp(ms_event_key(ev), &ev->cookie, sizeof(__u32));
+				 memcmp(ms_event_key(ev), &key, sizeof(key));
 			seen++;
 		}
 		EXPECT_EQ(EAGAIN, errno);

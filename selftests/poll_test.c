@@ -522,6 +522,7 @@ TEST_F(waiting, faulting_reader_passes_on)
 TEST_F(waiting, killed_reader_passes_on)
 {
 	pid_t victim, reader;
+	__u32 number;
 	char buf[56];
 	int round;
 
@@ -536,7 +537,8 @@ TEST_F(waiting, killed_reader_passes_on)
 			do {
 				if (ms_read(self->blocking, buf, sizeof(buf)) != 56)
 					_exit(1);
-			} while (*ms_event_value((void *)buf) != 2);
+				memcpy(&number, ms_event_value((void *)buf), sizeof(number));
+			} while (number != 2);
 			_exit(0);
 		}
 		ASSERT_TRUE(ms_asleep(reader));

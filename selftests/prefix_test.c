@@ -354,7 +354,7 @@ TEST_F(prefix, by_several_ways)
 	EXPECT_TRUE(ms_silent(self->fd));
 	ASSERT_EQ(0, ms_delete(self->fd, "key", &version));
 	EXPECT_EQ(BIT(1) | BIT(2), hears(r, "key", 3, version));
-	ASSERT_EQ(0, ms_set_ttl(self->fd, "key", "3", 1, &version));
+	ASSERT_EQ(0, ms_set_ttl(self->fd, "key", "3", 100 * ms_slowness(), &version));
 	EXPECT_EQ(BIT(1), hears(r, "key", 3, version));
 	ASSERT_TRUE(expired(r, 2));
 	EXPECT_EQ(BIT(1) | BIT(2), hears(r, "key", 3, 0));

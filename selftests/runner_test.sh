@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The runner of these tests: a process that a test leaves behind is one failure, of that
-# test, and the next one starts with a module that was loaded anew.
+# test, and the next one starts with a module that was loaded anew. The kernel's message
+# about a full memory cgroup is no splat.
 #
 # module: none
 
@@ -75,8 +76,42 @@ has_sums() {
 	[ "$(tail -n 1 "$work/judged")" = "@@@ 3 2 0" ]
 }
 
+# log LINE...: a kernel log, of a full memory cgroup if LINE is the right one, and of more.
+log() {
+	printf '%s\n' 'before' 'eat invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL)' \
+		'Call Trace:' ' out_of_memory+0x1' "$@" 'after'
+}
+
+# is_left_out LINE: it ends what the kernel says of a full memory cgroup.
+is_left_out() {
+	[ "$(log "$1" | vm/without-ooms)" = $'before\nafter' ]
+}
+
+# stays LINE...: after these lines all that the log has is still there.
+stays() {
+	[ "$(log "$@" | vm/without-ooms)" = "$(log "$@")" ]
+}
+
+# A splat after it stays, and so does one ahead of a process that is killed next.
+hides_nothing() {
+	[ "$(log "$exiting" 'WARNING: CPU: 0' | vm/without-ooms)" = \
+		$'before\nWARNING: CPU: 0\nafter' ] &&
+	[ "$({ log 'WARNING: CPU: 0'; log "$killed"; } | vm/without-ooms)" = \
+		"$(log 'WARNING: CPU: 0'; echo before; echo after)" ]
+}
+
+is_no_cache() {
+	[ "$(printf '%s\n' before '__kmem_cache_create_args(metastore_mark) failed with error -12' \
+		'Call Trace:' ' <TASK>' ' </TASK>' 'WARNING: after' | vm/without-ooms)" = \
+		$'before\nWARNING: after' ]
+}
+
+killed='Memory cgroup out of memory: Killed process 7 (eat) total-vm:1kB'
+exiting='Memory cgroup out of memory: OOM victim 7 (eat) is already exiting. Skip killing the task'
+none='Out of memory and no killable processes...'
+
 ktap_print_header
-ktap_set_plan 7
+ktap_set_plan 14
 check "a process that a test leaves is one failure of it" is_one_failure leaves
 check "it is named" is_named "leftover 1000"
 check "it is ended" has_ended leftover
@@ -84,4 +119,11 @@ check "a process that holds nothing is one failure as well" is_one_failure leave
 check "it is named too" is_named "sleep 2000"
 check "the next test starts clean" starts_clean
 check "nothing else fails" has_sums
+check "a process killed in a full cgroup is no splat" is_left_out "$killed"
+check "nor is one that was ending by itself" is_left_out "$exiting"
+check "nor is a full cgroup without processes" is_left_out "$none"
+check "a process killed in a full machine is one" stays 'Out of memory: Killed process 7 (eat)'
+check "so is a call trace that does not end so" stays
+check "other splats stay" hides_nothing
+check "no memory for the module's cache, on purpose, is no splat" is_no_cache
 ktap_finished

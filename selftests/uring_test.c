@@ -4,6 +4,7 @@
  * for them. By its system calls alone.
  */
 #include <dirent.h>
+#include <endian.h>
 #include <linux/io_uring.h>
 #include <sys/uio.h>
 
@@ -160,7 +161,8 @@ static struct io_uring_sqe sqe_poll(int fd, __u32 flags, __u64 id)
 		.opcode = IORING_OP_POLL_ADD,
 		.fd = fd,
 		.len = flags,
-		.poll32_events = POLLIN,
+		/* The kernel wants the two halves of the word swapped there. */
+		.poll32_events = htole32(1) == 1 ? POLLIN : (__u32)POLLIN << 16,
 		.user_data = id,
 	};
 }

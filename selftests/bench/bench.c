@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * bench [-l] memory|keys|other [NAME,...]: measures the rows of the table whose names
+ * bench [-l] memory|keys|latency|other [NAME,...]: measures the rows of the table whose names
  * begin with one of those given, or are one of those with a full stop behind it, or
  * all; -l lists them only. What fills the store wants a machine of its own, and the
  * memory it takes a store that was never full.
@@ -9,7 +9,7 @@
  * time of an operation is the number of instructions that the whole machine spent
  * on it: program, kernel and, where there is one, server. For each row a line:
  *
- *	name unit mean minimum peers own|other		(separated by tabs)
+ *	name unit mean minimum peers own|other note	(separated by tabs)
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,12 +24,14 @@ static void add_rows(const char *which)
 		peers_memory_rows();
 	} else if (!strcmp(which, "keys")) {
 		rows_are_own(metastore_keys_rows);
+	} else if (!strcmp(which, "latency")) {
+		rows_are_own(latency_rows);
 	} else if (!strcmp(which, "other")) {
 		kernel_rows();
 		rows_are_own(metastore_rows);
 		peers_rows();
 	} else {
-		die("memory, keys or other, not '%s'", which);
+		die("memory, keys, latency or other, not '%s'", which);
 	}
 }
 
@@ -46,7 +48,7 @@ int main(int argc, char **argv)
 	argc -= list;
 	argv += list;
 	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: bench [-l] memory|keys|other [NAME,...]\n");
+		fprintf(stderr, "usage: bench [-l] memory|keys|latency|other [NAME,...]\n");
 		return 2;
 	}
 	setrlimit(RLIMIT_NOFILE, &files);

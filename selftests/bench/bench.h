@@ -44,7 +44,7 @@
  * @prepare:	before each batch, not measured
  * @run:	does the operation as often as it is told
  * @teardown:	undoes @setup
- * @amount:	instead of @run: measures something that is no time, in @unit
+ * @amount:	instead of the time of @run: measures something else, in @unit
  * @unit:	unit of @amount
  * @size:	length of the value in bytes
  * @keys:	number of keys in the store
@@ -84,12 +84,15 @@ void rows_are_own(void (*add)(void));
 void rows_each(const char *only, void (*call)(const struct row *row));
 
 /* measure.c */
+extern char row_note[512];
+
 void row_measure(const struct row *row);
 
 /* What each file has to say, in the order of the table. */
 void metastore_rows(void);
 void metastore_memory_rows(void);
 void metastore_keys_rows(void);
+void latency_rows(void);
 void kernel_rows(void);
 void peers_rows(void);
 void peers_memory_rows(void);

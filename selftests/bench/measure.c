@@ -32,6 +32,9 @@
  */
 #define SETTLE		(100 * NSEC_PER_MSEC)
 
+/** row_note - what @amount of &struct row has to say about it; a column of its own */
+char row_note[512];
+
 static uint64_t now(void)
 {
 	struct timespec ts;
@@ -188,11 +191,12 @@ void row_measure(const struct row *row)
 {
 	if (row->setup)
 		row->setup(row);
-	if (row->run)
+	*row_note = '\0';
+	if (!row->amount)
 		measure_time(row);
 	else
 		printf("%s\t%s\t%.1f\t", row->name, row->unit, row->amount(row));
-	printf("\t%s\t%s\n", row->peers ?: "", row->own ? "own" : "other");
+	printf("\t%s\t%s\t%s\n", row->peers ?: "", row->own ? "own" : "other", row_note);
 	if (row->teardown)
 		row->teardown(row);
 	fflush(stdout);

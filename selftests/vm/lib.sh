@@ -11,6 +11,7 @@ HERE=$TOP/selftests/vm
 BUILD=$TOP/build
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/metastore
 KERNEL=${KERNEL:-6.12}
+. "$HERE/arch.sh"
 
 # Statuses of our own, chosen where commands rarely have theirs.
 STATUS_SPLAT=120	# the command ended, but the kernel log shows a splat
@@ -49,7 +50,7 @@ is_debug() {
 # How many times as slow as usual everything is: see ../Makefile.
 case $KERNEL in
 kasan) SLOWNESS=${SLOWNESS:-4} ;;
-kcsan) SLOWNESS=${SLOWNESS:-2} ;;
+kcsan|*-arm64|*-s390x) SLOWNESS=${SLOWNESS:-2} ;;
 *)     SLOWNESS=${SLOWNESS:-1} ;;
 esac
 
@@ -75,4 +76,30 @@ apt_update() {
 	as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 ||
 		die "apt-get update failed"
 	touch "$CACHE/apt-updated"
+}
+
+# apt_of_arch: gets new lists of packages. If the VM is of another architecture, apt-get and
+# apt-cache know from here on its packages beside our own, and none as installed. These
+# lists are in the cache: this machine's apt does not change.
+apt_of_arch() {
+	local dir=$CACHE/apt-$DEB_ARCH
+
+	if is_native; then
+		apt_update
+		return
+	fi
+	mkdir -p "$dir"/{lists,archives}/partial && : >"$dir/status" || exit "$STATUS_SETUP"
+	cat >"$dir/apt.conf" <<-END
+		APT::Architecture "$DEB_ARCH";
+		APT::Architectures { "$DEB_ARCH"; "$NATIVE"; };
+		APT::Sandbox::User "$(id -un)";
+		Dir::State::Lists "$dir/lists";
+		Dir::State::status "$dir/status";
+		Dir::Cache "$dir";
+	END
+	export APT_CONFIG=$dir/apt.conf
+	[ -z "$(find "$dir/updated" -mmin -10 2>/dev/null)" ] || return 0
+	say "apt-get update for $DEB_ARCH"
+	apt-get -qq update >&2 || die "apt-get update failed"
+	touch "$dir/updated"
 }
