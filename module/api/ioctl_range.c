@@ -11,6 +11,7 @@
 
 #include "base/trace.h"
 #include "store/bucket.h"
+#include "store/iter.h"
 #include "store/lifetime.h"
 #include "ops/file.h"
 #include "ops/ops.h"

@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 
 #include "store/bucket.h"
+#include "store/iter.h"
 #include "store/store.h"
 #include "events/delivery.h"
 #include "events/prefix.h"
