@@ -396,13 +396,13 @@ bool metastore_position_is_behind(const struct metastore_position *pos,
 	return memcmp(key->bytes, pos->key, key->len) <= 0;
 }
 
-/* Return the order at which the range of the slot that covers @order ends. */
-static u64 table_end_of_slot(u64 order, unsigned int nr_slots)
+/* Return the order at which the range of the slot that covers @order, of @hash, ends. */
+static u64 table_end_of_slot(u64 order, u32 hash, unsigned int nr_slots)
 {
 	unsigned int bits = order_base_2(nr_slots);
 
 	/* A slot that is not split yet also covers the range of its future half. */
-	if (bits && metastore_slot_index(bitrev32(order) | BIT(bits - 1), nr_slots) < BIT(bits - 1))
+	if (bits && metastore_slot_index(hash | BIT(bits - 1), nr_slots) < BIT(bits - 1))
 		bits--;
 	return ((order >> (32 - bits)) + 1) << (32 - bits);
 }
@@ -414,14 +414,14 @@ static bool table_has_prefix(const struct metastore_node *node, const u8 *prefix
 }
 
 /*
- * Find the next node behind @pos with a prefix, or the last of METASTORE_CHAIN_MAX without
- * it. A transaction can leave a longer chain, so the search is not left to end by itself.
+ * Find the next node behind @pos, of @hash, with a prefix, or the last of METASTORE_CHAIN_MAX
+ * without it. A transaction can leave a longer chain, so the search is not left to end by
+ * itself.
  */
 static struct metastore_node *table_next_in_chain(struct metastore_node *node,
-						  const struct metastore_position *pos,
+						  const struct metastore_position *pos, u32 hash,
 						  const u8 *prefix, u32 prefix_len)
 {
-	u32 hash = bitrev32(pos->order);
 	u32 skipped = 0;
 
 	for (; node; node = rcu_dereference_raw(node->next)) {
@@ -456,27 +456,27 @@ struct metastore_node *metastore_table_next(struct metastore_table *table,
 	struct metastore_tree *tree;
 	struct metastore_node *node;
 	struct metastore_slot *slot;
-	unsigned int seq;
-	u64 end;
+	unsigned int seq, nr_slots;
+	u32 hash = bitrev32(pos->order);
 
 	do {
 		seq = read_seqcount_begin(&table->seq);
 		tree = NULL;
 		node = NULL;
-		end = METASTORE_ORDER_END;
-		slot = metastore_slot_of(table, bitrev32(pos->order));
+		nr_slots = READ_ONCE(table->nr_slots);
+		slot = metastore_slot_of(table, hash);
 		if (slot) {
 			node = rcu_dereference_raw(slot->first);
 			tree = metastore_tree_of(node);
 			/* A tree's node may be in another slot's range. */
 			node = tree ? metastore_tree_behind(tree, pos) :
-				      table_next_in_chain(node, pos, prefix, prefix_len);
-			end = table_end_of_slot(pos->order, READ_ONCE(table->nr_slots));
+				      table_next_in_chain(node, pos, hash, prefix, prefix_len);
 		}
 	} while (read_seqcount_retry(&table->seq, seq));
 
 	if (!node) {
-		pos->order = end;
+		pos->order = slot ? table_end_of_slot(pos->order, hash, nr_slots) :
+				    METASTORE_ORDER_END;
 		pos->key_len = 0;
 	} else if (!table_has_prefix(node, prefix, prefix_len)) {
 		metastore_position_set(pos, node->hash, node->key, node->key_len);
