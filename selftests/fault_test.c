@@ -72,21 +72,33 @@ static int configure(const char *kind, const char *setting, const char *text)
 	return write_file(path, text);
 }
 
-/* Only what code from @start to @end calls shall fail, and without a word in the log */
-static int fail_only_in(unsigned long start, unsigned long end)
+struct range {
+	unsigned long start, end;
+};
+
+/* What code of @what calls shall fail, but not that of @spared; without a word in the log */
+static int fail_only_in(struct range what, struct range spared)
 {
 	static const char *const kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
-	char start_text[32], end_text[32];
+	const struct {
+		const char *setting;
+		unsigned long address;
+	} bounds[] = {
+		{ "require-start", what.start }, { "require-end", what.end },
+		{ "reject-start", spared.start }, { "reject-end", spared.end },
+	};
+	char text[32];
 	int ret = 0;
-	size_t i;
+	size_t i, j;
 
-	snprintf(start_text, sizeof(start_text), "%#lx", start);
-	snprintf(end_text, sizeof(end_text), "%#lx", end);
-	for (i = 0; i < ARRAY_SIZE(kinds) && !ret; i++)
+	for (i = 0; i < ARRAY_SIZE(kinds) && !ret; i++) {
 		ret = configure(kinds[i], "verbose", "0") ?:
-		      configure(kinds[i], "stacktrace-depth", "32") ?:
-		      configure(kinds[i], "require-start", start_text) ?:
-		      configure(kinds[i], "require-end", end_text);
+		      configure(kinds[i], "stacktrace-depth", "32");
+		for (j = 0; j < ARRAY_SIZE(bounds) && !ret; j++) {
+			snprintf(text, sizeof(text), "%#lx", bounds[j].address);
+			ret = configure(kinds[i], bounds[j].setting, text);
+		}
+	}
 	/*
 	 * By default what may sleep is spared. Pages for slabs, three orders of them, are
 	 * left alone: it is chance whether one is needed, and that spoils the counting.
@@ -106,32 +118,42 @@ static int fail_only_in_module(void)
 	f = fopen("/proc/modules", "r");
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "metastore %lu %*s %*s %*s %lx", &size, &start) == 2)
-			ret = fail_only_in(start, start + size);
+			ret = fail_only_in((struct range){ start, start + size },
+					   (struct range){});
 	fclose(f);
 	return ret;
 }
 
-/* The function of the kernel that calls a module's init function, and nothing else here */
-static int fail_only_in_init(void)
+/* Where the kernel has @function; from 0 to 0 if it is not there by that name */
+static struct range find_function(const char *function)
 {
-	unsigned long address, start = 0;
-	int ret = -ENOENT;
+	struct range range = {};
+	unsigned long address;
 	char line[256], name[128];
 	FILE *f;
 
 	f = fopen("/proc/kallsyms", "r");
-	while (f && fgets(line, sizeof(line), f)) {
+	while (f && !range.end && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%lx %*s %127s", &address, name) != 2)
 			continue;
-		if (!strcmp(name, "do_one_initcall"))
-			start = address;
-		if (!start || address <= start)
-			continue;
-		ret = fail_only_in(start, address);
-		break;
+		if (!strcmp(name, function))
+			range.start = address;
+		else if (range.start && address > range.start)
+			range.end = address;
 	}
 	fclose(f);
-	return ret;
+	return range;
+}
+
+/*
+ * do_one_initcall() calls a module's init function, and nothing else here. Up to 6.12 at
+ * least, a failure in sysfs_slab_add() leaks the name of the new slab cache.
+ */
+static int fail_only_in_init(void)
+{
+	struct range init = find_function("do_one_initcall");
+
+	return init.end ? fail_only_in(init, find_function("sysfs_slab_add")) : -ENOENT;
 }
 
 /* The @nth thing that can fail shall fail for this thread; 0: none */
