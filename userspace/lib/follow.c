@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "follow.h"
 
@@ -237,14 +236,6 @@ static int handle_events(struct mstore_follow *follow)
 		if (ret)
 			return ret;
 	}
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* When a call is to end: late rather than early, since now_ms() rounds down. */

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <time.h>
 #include <linux/metastore.h>
 
 /* All is built hidden; what the public header declares is exported. */
@@ -96,6 +97,15 @@ static inline uint32_t wanted_flags(const struct mstore_options *options)
 static inline int count(uint32_t number)
 {
 	return number < INT_MAX ? (int)number : INT_MAX;
+}
+
+/* Time of the clock that waits are measured by, rounded down. */
+static inline int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 #endif /* MSTORE_INTERNAL_H */

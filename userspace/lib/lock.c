@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lock.h"
 
@@ -230,14 +229,6 @@ static int advance(struct mstore_lock *lock)
 			ret = hold(lock);
 	} while (ret < 0 && errno == ESTALE);
 	return ret;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Returns what mstore_wait() wants, until a time of now_ms(). */

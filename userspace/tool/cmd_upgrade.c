@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "clock.h"
 #include "commands.h"
 #include "error.h"
 #include "kernel_module.h"
@@ -385,14 +385,6 @@ static void name_holders(void)
 	mstore_close(store);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
 /*
  * Until the module is unloaded a signal still ends all of this. The newest version is read as
  * late as can be: owned keys end while others close the device.
@@ -400,7 +392,7 @@ static uint64_t now_ms(void)
 static void unload(const sigset_t *signals)
 {
 	const struct timespec retry = { .tv_nsec = RETRY_NS };
-	uint64_t end = now_ms() + patience_ms;
+	uint64_t end = now_ns(CLOCK_MONOTONIC) + patience_ms * NS_PER_MS;
 	int error;
 
 	for (;;) {
@@ -411,7 +403,7 @@ static void unload(const sigset_t *signals)
 			break;
 		if (error != EWOULDBLOCK)
 			give_up(STATUS_COULD_NOT, strerror(error));
-		if (now_ms() >= end) {
+		if (now_ns(CLOCK_MONOTONIC) >= end) {
 			name_holders();
 			give_up(STATUS_TIMED_OUT, "the device is still open");
 		}
@@ -425,9 +417,9 @@ static void unload(const sigset_t *signals)
 static void unload_again(void)
 {
 	const struct timespec retry = { .tv_nsec = RETRY_NS };
-	uint64_t end = now_ms() + BACK_MS;
+	uint64_t end = now_ns(CLOCK_MONOTONIC) + BACK_MS * NS_PER_MS;
 
-	while (module_unload() == EWOULDBLOCK && now_ms() < end)
+	while (module_unload() == EWOULDBLOCK && now_ns(CLOCK_MONOTONIC) < end)
 		nanosleep(&retry, NULL);
 }
 
