@@ -10,6 +10,7 @@
 #include "json.h"
 #include "openfiles.h"
 #include "output.h"
+#include "record.h"
 #include "settings.h"
 #include "store.h"
 #include "text.h"

@@ -10,6 +10,7 @@
 #include "doctor.h"
 #include "error.h"
 #include "json.h"
+#include "record.h"
 #include "settings.h"
 #include "store.h"
 

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "operation.h"
 #include "output.h"
+#include "record.h"
 #include "settings.h"
 #include "store.h"
 #include "text.h"

@@ -8,6 +8,7 @@
 #include "fields.h"
 #include "json.h"
 #include "output.h"
+#include "record.h"
 #include "settings.h"
 #include "store.h"
 #include "users.h"

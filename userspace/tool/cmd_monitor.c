@@ -10,6 +10,7 @@
 #include "event.h"
 #include "follow.h"
 #include "output.h"
+#include "record.h"
 #include "selection.h"
 #include "settings.h"
 #include "text.h"

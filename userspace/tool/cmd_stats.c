@@ -9,6 +9,8 @@
 #include "json.h"
 #include "outfile.h"
 #include "output.h"
+#include "prometheus.h"
+#include "record.h"
 #include "sample.h"
 #include "settings.h"
 #include "store.h"
@@ -99,28 +101,6 @@ static void add_value(struct buffer *buf, const struct metric *metric, const voi
 		buffer_format(buf, "%llu.%03llu", number / 1000, number % 1000);
 	else
 		buffer_format(buf, "%llu", number);
-}
-
-/* In Prometheus's text only these need an escape. Bytes that are no text have this tool's. */
-static void add_label(struct buffer *buf, const char *name, const char *text)
-{
-	struct buffer safe = { 0 };
-
-	escape(&safe, (struct bytes){ text, strlen(text) }, ESCAPE_VALUE);
-	buffer_format(buf, "%s%s=\"", buf->len ? "," : "", name);
-	for (size_t i = 0; i < safe.len; i++) {
-		if (safe.data[i] == '\\' || safe.data[i] == '"')
-			buffer_add(buf, "\\", 1);
-		buffer_add(buf, &safe.data[i], 1);
-	}
-	buffer_add(buf, "\"", 1);
-	free(safe.data);
-}
-
-static void add_number_label(struct buffer *buf, const char *name, uint64_t number)
-{
-	buffer_format(buf, "%s%s=\"%llu\"", buf->len ? "," : "", name,
-		      (unsigned long long)number);
 }
 
 /*
@@ -221,11 +201,6 @@ static bool has_metric(const struct group *group, const struct metric *metric,
 		       const void *entity)
 {
 	return !metric->hidden || group->knows(entity);
-}
-
-static void print_heading(const char *name, const char *type, const char *help)
-{
-	buffer_format(&out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 /* All entities of a metric are together, below its HELP and TYPE. */

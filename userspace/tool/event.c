@@ -7,6 +7,7 @@
 #include "event.h"
 #include "json.h"
 #include "output.h"
+#include "record.h"
 #include "selection.h"
 #include "settings.h"
 #include "text.h"

@@ -2,6 +2,7 @@
 /* Facts for people: `name: value`, one a line, with sizes in units that fit. */
 #include "fields.h"
 #include "output.h"
+#include "record.h"
 
 void text_field(const char *name, const char *text)
 {

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "json.h"
 #include "output.h"
+#include "record.h"
 
 #define NAME_SIZE	32
 

@@ -10,6 +10,7 @@
 #include "operation.h"
 #include "options.h"
 #include "output.h"
+#include "record.h"
 #include "settings.h"
 #include "store.h"
 #include "text.h"

@@ -5,21 +5,8 @@
 
 #include <getopt.h>
 
+#include "option_table.h"
 #include "tool.h"
-
-/**
- * struct tool_option - an option, for getopt, the help and the completion alike
- * @value:	its letter, or one of OPT_ where it has none
- * @name:	long name; NULL ends a table
- * @arg:	name of its value in the help, NULL: it takes none; "[=NAME]": it can have one
- * @help:	lines of the help, with newlines between them; NULL: left out of the help
- */
-struct tool_option {
-	int value;
-	const char *name;
-	const char *arg;
-	const char *help;
-};
 
 /**
  * struct command - a subcommand
@@ -94,15 +81,11 @@ PRINTF_LIKE(2, 3) noreturn void die_usage(const struct command *cmd, const char 
 extern const struct tool_option common_options[];
 
 void set_store(const char *path);
-int read_option(int argc, char **argv, const struct tool_option *own,
-		const struct tool_option *common);
-void print_option_words(const struct tool_option *table);
 int next_option(const struct command *cmd, int argc, char **argv);
 int next_line_option(const struct command *cmd, int argc, char **argv,
 		     const struct tool_option *options);
 
 bool has_operands_only(void);
-int option_words(int argc, char **argv, int at);
 
 void want_operands(const struct command *cmd, int argc, char **argv, const char *names);
 void want_no_option(const struct command *cmd, int argc, char **argv, int at);

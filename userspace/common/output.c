@@ -16,9 +16,6 @@
 
 #include "clock.h"
 #include "output.h"
-#include "settings.h"
-
-#define GATHER_MAX	65536
 
 #define EACH		1024	/* keys: so often the clock is looked at */
 #define FIRST_NS	NS_PER_SEC
@@ -106,14 +103,6 @@ void out_flush(void)
 			write_failed(errno);
 	}
 	out.len = 0;
-}
-
-/* Ends a line, or a field with -0. */
-void out_end(void)
-{
-	buffer_add(&out, settings.null ? "" : "\n", 1);
-	if (out.len >= GATHER_MAX)
-		out_flush();
 }
 
 /* Some file systems tell only here that there was no room. */

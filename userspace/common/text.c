@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "output.h"
-#include "settings.h"
 #include "text.h"
 
 /* For qsort() of struct bytes, or of what begins with one. */
@@ -140,22 +139,6 @@ bool unescape(struct buffer *buf, const char *text)
 		text += step;
 	}
 	return true;
-}
-
-void out_key(struct bytes key)
-{
-	if (settings.null)
-		buffer_add(&out, key.data, key.len);
-	else
-		escape(&out, key, ESCAPE_KEY);
-}
-
-void out_value(struct bytes value)
-{
-	if (settings.null)
-		buffer_add(&out, value.data, value.len);
-	else
-		escape(&out, value, ESCAPE_VALUE);
 }
 
 /* Escapes the key, so that its bytes cannot control the terminal. */

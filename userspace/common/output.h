@@ -23,7 +23,6 @@ PRINTF_LIKE(2, 3) void buffer_format(struct buffer *buf, const char *format, ...
 /* Standard output: what is not written yet. */
 extern struct buffer out;
 
-void out_end(void);
 void out_flush(void);
 void out_finish(void);
 

@@ -16,8 +16,6 @@ size_t utf8_sequence(const void *data, size_t len);
 void escape(struct buffer *buf, struct bytes bytes, enum escape_style style);
 size_t unescape_one(const char *text, char *byte);
 bool unescape(struct buffer *buf, const char *text);
-void out_key(struct bytes key);
-void out_value(struct bytes value);
 PRINTF_LIKE(2, 3) void report_key(struct bytes key, const char *why, ...);
 
 #endif

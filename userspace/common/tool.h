@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The few things that every file of the command `mstore` knows. */
+/* The few things that every file of the programs knows. */
 #ifndef MSTORE_TOOL_H
 #define MSTORE_TOOL_H
 
