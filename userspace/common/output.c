@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffered text, standard output, and messages and a progress line on standard error.
+ * Buffered text, standard output, and messages and a progress line on standard error. Each
+ * program defines its name, program_name, with which messages begin.
  *
  * Records are written whole, so that programs that share a pipe do not cut each
  * other's lines. A message comes after the records before it.
@@ -126,7 +127,7 @@ void status_line(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	shown = true;
-	dprintf(STDERR_FILENO, CLEAR_LINE "mstore: %s", text);
+	dprintf(STDERR_FILENO, CLEAR_LINE "%s: %s", program_name, text);
 }
 
 /* Says that @what has come to @count keys, if it already takes long. */
@@ -167,13 +168,13 @@ bool shows_colours(int fd)
 /* In one write, so that messages of several processes do not mix. */
 void vreport(const char *what, const char *why, va_list args)
 {
+	bool colours = shows_colours(STDERR_FILENO);
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), why, args);
 	progress_end();
-	dprintf(STDERR_FILENO, "%s %s: %s\n",
-		shows_colours(STDERR_FILENO) ? COLOUR_BAD "mstore:" COLOUR_END : "mstore:", what,
-		text);
+	dprintf(STDERR_FILENO, "%s%s:%s %s: %s\n", colours ? COLOUR_BAD : "", program_name,
+		colours ? COLOUR_END : "", what, text);
 }
 
 void report(const char *what, const char *why, ...)

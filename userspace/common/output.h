@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Text that is gathered, standard output, and messages of the form `mstore: what: why`. */
+/* Text that is gathered, standard output, and messages of the form `program: what: why`. */
 #ifndef MSTORE_TOOL_OUTPUT_H
 #define MSTORE_TOOL_OUTPUT_H
 
@@ -25,6 +25,9 @@ extern struct buffer out;
 
 void out_flush(void);
 void out_finish(void);
+
+/* Name of the program, with which its messages begin. */
+extern const char program_name[];
 
 PRINTF_LIKE(2, 0) void vreport(const char *what, const char *why, va_list args);
 PRINTF_LIKE(2, 3) void report(const char *what, const char *why, ...);

@@ -29,7 +29,7 @@ void add_number_label(struct buffer *buf, const char *name, uint64_t number)
 		      (unsigned long long)number);
 }
 
-void print_heading(const char *name, const char *type, const char *help)
+void add_heading(struct buffer *buf, const char *name, const char *type, const char *help)
 {
-	buffer_format(&out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	buffer_format(buf, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }

@@ -7,6 +7,6 @@
 
 void add_label(struct buffer *buf, const char *name, const char *text);
 void add_number_label(struct buffer *buf, const char *name, uint64_t number);
-void print_heading(const char *name, const char *type, const char *help);
+void add_heading(struct buffer *buf, const char *name, const char *type, const char *help);
 
 #endif

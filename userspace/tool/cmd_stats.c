@@ -212,7 +212,7 @@ static void print_metric(const struct group *group, const struct metric *metric,
 
 	snprintf(name, sizeof(name), "metastore_%s_%s%s", group->name, metric->name,
 		 metric->type == COUNTER ? "_total" : metric->type == SECONDS ? "_seconds" : "");
-	print_heading(name, metric->type == COUNTER ? "counter" : "gauge", metric->help);
+	add_heading(&out, name, metric->type == COUNTER ? "counter" : "gauge", metric->help);
 	for (size_t i = 0; (entity = group->get(sample, i)); i++) {
 		struct buffer labels = { 0 };
 
@@ -231,8 +231,8 @@ static void print_prometheus(const struct sample *sample)
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
 		for (const struct metric *metric = groups[i].metrics; metric->name; metric++)
 			print_metric(&groups[i], metric, sample);
-	print_heading("metastore_unreadable_processes", "gauge",
-		      "Processes whose open files could not be read");
+	add_heading(&out, "metastore_unreadable_processes", "gauge",
+		    "Processes whose open files could not be read");
 	buffer_format(&out, "metastore_unreadable_processes %u\n", sample->files.denied);
 }
 

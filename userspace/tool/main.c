@@ -13,6 +13,8 @@
 #include "settings.h"
 #include "suggest.h"
 
+const char program_name[] = "mstore";
+
 static const struct command *const commands[] = {
 	&cmd_get,
 	&cmd_set,
