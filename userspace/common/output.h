@@ -27,7 +27,7 @@ void out_flush(void);
 void out_finish(void);
 
 /* Name of the program, with which its messages begin. */
-extern const char program_name[];
+extern const char *const program_name;
 
 PRINTF_LIKE(2, 0) void vreport(const char *what, const char *why, va_list args);
 PRINTF_LIKE(2, 3) void report(const char *what, const char *why, ...);

@@ -13,7 +13,7 @@
 #include "settings.h"
 #include "suggest.h"
 
-const char program_name[] = "mstore";
+const char *const program_name = "mstore";
 
 static const struct command *const commands[] = {
 	&cmd_get,

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * nats_kv URL COMMAND BUCKET [OPERAND...]: what the tests of the bridge do to a bucket, as
+ * the program nats does, which Debian lacks.
+ *
+ *   create [REPLICAS]	makes the bucket, in memory; with a history of 64
+ *   put KEY VALUE	prints the revision
+ *   del KEY
+ *   get KEY		prints the value; status 1: there is none
+ *   ls			prints REVISION KEY VALUE, a line each, with - for a deletion
+ *   history		the same, with all that was ever stored
+ *   rev		prints the last revision
+ *   leader		prints the name of the server that leads it
+ *   load PREFIX COUNT	stores as many keys, many at once
+ *   bench COUNT	stores one after the other, prints how many a second
+ *   lag COUNT		reads values that are times, CLOCK_REALTIME in ns; prints how late
+ *			they came: median, 90 %, 99 % in us, and how many came a second
+ *
+ * nats_kv - metrics SOCKET prints what a bridge's socket tells.
+ */
+#include <err.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <nats/nats.h>
+
+#define HISTORY		64
+#define WAIT_MS		30000
+
+static natsConnection *connection;
+static jsCtx *js;
+static kvStore *kv;
+
+static void check(natsStatus status, const char *what)
+{
+	if (status != NATS_OK)
+		errx(3, "%s: %s: %s", what, natsStatus_GetText(status), nats_GetLastError(NULL));
+}
+
+static uint64_t now(clockid_t clock)
+{
+	struct timespec time;
+
+	clock_gettime(clock, &time);
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+static void create(const char *bucket, const char *replicas)
+{
+	kvConfig config;
+
+	kvConfig_Init(&config);
+	config.Bucket = bucket;
+	config.History = HISTORY;
+	config.StorageType = js_MemoryStorage;
+	config.Replicas = replicas ? atoi(replicas) : 1;
+	check(js_CreateKeyValue(&kv, js, &config), bucket);
+}
+
+static void put(const char *key, const char *value)
+{
+	uint64_t rev;
+
+	check(kvStore_PutString(&rev, kv, key, value), key);
+	printf("%" PRIu64 "\n", rev);
+}
+
+static int get(const char *key)
+{
+	kvEntry *entry = NULL;
+	natsStatus status = kvStore_Get(&entry, kv, key);
+
+	if (status == NATS_NOT_FOUND)
+		return 1;
+	check(status, key);
+	printf("%.*s\n", kvEntry_ValueLen(entry), (const char *)kvEntry_Value(entry));
+	kvEntry_Destroy(entry);
+	return 0;
+}
+
+static void list(bool history)
+{
+	kvWatchOptions options;
+	kvWatcher *watcher;
+	kvEntry *entry;
+
+	kvWatchOptions_Init(&options);
+	options.IncludeHistory = history;
+	check(kvStore_WatchAll(&watcher, kv, &options), "watch");
+	for (;;) {
+		check(kvWatcher_Next(&entry, watcher, WAIT_MS), "watch");
+		if (!entry)
+			break;
+		printf("%" PRIu64 " %s ", kvEntry_Revision(entry), kvEntry_Key(entry));
+		if (kvEntry_Operation(entry) == kvOp_Put)
+			printf("%.*s\n", kvEntry_ValueLen(entry),
+			       (const char *)kvEntry_Value(entry));
+		else
+			puts("-");
+		kvEntry_Destroy(entry);
+	}
+	kvWatcher_Destroy(watcher);
+}
+
+static jsStreamInfo *stream_info(const char *bucket)
+{
+	jsStreamInfo *info = NULL;
+	char name[256];
+
+	snprintf(name, sizeof(name), "KV_%s", bucket);
+	check(js_GetStreamInfo(&info, js, name, NULL, NULL), bucket);
+	return info;
+}
+
+static void revision(const char *bucket)
+{
+	jsStreamInfo *info = stream_info(bucket);
+
+	printf("%" PRIu64 "\n", info->State.LastSeq);
+	jsStreamInfo_Destroy(info);
+}
+
+static void leader(const char *bucket)
+{
+	jsStreamInfo *info = stream_info(bucket);
+
+	puts(info->Cluster && info->Cluster->Leader ? info->Cluster->Leader : "");
+	jsStreamInfo_Destroy(info);
+}
+
+static void load(const char *bucket, const char *prefix, int count)
+{
+	char subject[512], value[32];
+
+	for (int i = 0; i < count; i++) {
+		int len = snprintf(value, sizeof(value), "%d", i);
+
+		snprintf(subject, sizeof(subject), "$KV.%s.%s%d", bucket, prefix, i);
+		check(js_PublishAsync(js, subject, value, len, NULL), subject);
+	}
+	check(js_PublishAsyncComplete(js, NULL), "load");
+}
+
+static void put_many(int count)
+{
+	uint64_t start = now(CLOCK_MONOTONIC);
+	char key[32];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(key, sizeof(key), "key%d", i % 100);
+		check(kvStore_PutString(NULL, kv, key, "0123456789abcdef"), key);
+	}
+	printf("%.0f\n", count * 1e9 / (now(CLOCK_MONOTONIC) - start));
+}
+
+static int compare(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return (a > b) - (a < b);
+}
+
+static void lag(int count)
+{
+	uint64_t *lags = calloc(count, sizeof(*lags)), start = 0;
+	kvWatcher *watcher;
+	kvEntry *entry;
+	char text[32];
+	int seen = 0;
+
+	check(kvStore_WatchAll(&watcher, kv, NULL), "watch");
+	while (seen < count) {
+		check(kvWatcher_Next(&entry, watcher, WAIT_MS), "watch");
+		if (!entry) {
+			puts("ready");
+			fflush(stdout);
+			continue;
+		}
+		if (!start)
+			start = now(CLOCK_MONOTONIC);
+		snprintf(text, sizeof(text), "%.*s", kvEntry_ValueLen(entry),
+			 (const char *)kvEntry_Value(entry));
+		lags[seen++] = now(CLOCK_REALTIME) - strtoull(text, NULL, 10);
+		kvEntry_Destroy(entry);
+	}
+	qsort(lags, count, sizeof(*lags), compare);
+	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %.0f\n", lags[count / 2] / 1000,
+	       lags[count * 9 / 10] / 1000, lags[count * 99 / 100] / 1000,
+	       count * 1e9 / (now(CLOCK_MONOTONIC) - start));
+	kvWatcher_Destroy(watcher);
+	free(lags);
+}
+
+static int metrics(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char text[65536];
+	ssize_t len;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		err(3, "%s", path);
+	while ((len = read(fd, text, sizeof(text))) > 0)
+		fwrite(text, 1, len, stdout);
+	return 0;
+}
+
+static int run(const char *command, const char *bucket, char **operands)
+{
+	if (!strcmp(command, "put"))
+		put(operands[0], operands[1]);
+	else if (!strcmp(command, "del"))
+		check(kvStore_Delete(kv, operands[0]), operands[0]);
+	else if (!strcmp(command, "get"))
+		return get(operands[0]);
+	else if (!strcmp(command, "ls"))
+		list(false);
+	else if (!strcmp(command, "history"))
+		list(true);
+	else if (!strcmp(command, "rev"))
+		revision(bucket);
+	else if (!strcmp(command, "leader"))
+		leader(bucket);
+	else if (!strcmp(command, "load"))
+		load(bucket, operands[0], atoi(operands[1]));
+	else if (!strcmp(command, "bench"))
+		put_many(atoi(operands[0]));
+	else if (!strcmp(command, "lag"))
+		lag(atoi(operands[0]));
+	else if (strcmp(command, "create"))
+		errx(2, "%s: no such command", command);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	natsOptions *options;
+	int status;
+
+	if (argc < 4)
+		errx(2, "usage: nats_kv URL COMMAND BUCKET [OPERAND...]");
+	if (!strcmp(argv[2], "metrics"))
+		return metrics(argv[3]);
+	check(natsOptions_Create(&options), "options");
+	check(natsOptions_SetURL(options, argv[1]), argv[1]);
+	check(natsOptions_SetSendAsap(options, true), "options");
+	check(natsConnection_Connect(&connection, options), argv[1]);
+	check(natsConnection_JetStream(&js, connection, NULL), "JetStream");
+	if (!strcmp(argv[2], "create"))
+		create(argv[3], argv[4]);
+	else
+		check(js_KeyValue(&kv, js, argv[3]), argv[3]);
+	status = run(argv[2], argv[3], argv + 4);
+	kvStore_Destroy(kv);
+	jsCtx_Destroy(js);
+	natsConnection_Destroy(connection);
+	natsOptions_Destroy(options);
+	nats_Close();
+	return status;
+}

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Shared by the tests of the bridge to NATS, on top of cli_helpers.sh: servers on loopback,
+# bridges, and the comparison of both sides. $NATS_SERVER is the program nats-server.
+
+. ./cli_helpers.sh
+
+url=nats://127.0.0.1:4222
+bridges=0
+
+# kv COMMAND BUCKET...: what a client of NATS does; see nats/kv.c.
+kv()
+{
+	"$BUILD/selftests/nats_kv" "$url" "$@"
+}
+
+# await SECONDS COMMAND...
+await()
+{
+	local end=$((SECONDS + $1 * slowness))
+
+	until "${@:2}"; do
+		((SECONDS < end)) || fail "in vain for $1 s: ${*:2}" || return
+		pause
+	done
+}
+
+port_answers()
+{
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# start_server: with $server_options; sets $server to its process. What it keeps is in
+# $work/js.
+server_options=()
+start_server()
+{
+	"$NATS_SERVER" -a 127.0.0.1 -p 4222 -js -sd "$work/js" "${server_options[@]}" \
+		>>"$work/server.log" 2>&1 &
+	server=$!
+	await 30 port_answers 4222
+}
+
+stop_server()
+{
+	kill -KILL "$server"
+	wait "$server" 2>/dev/null || :
+}
+
+# start_bridge OPTION...: starts a bridge, sets $bridge to its process, $log to the file of
+# its messages and $socket to its metrics.
+start_bridge()
+{
+	((bridges += 1))
+	log=$work/bridge$bridges.log
+	socket=$work/bridge$bridges.sock
+	last_command="mstore-nats $*"
+	out=/dev/null
+	err=$log
+	${BRIDGE_UNDER-} mstore-nats --server "$url" --metrics "$socket" --status 0 "$@" \
+		>"$log" 2>&1 &
+	bridge=$!
+}
+
+# The same, and waits until all is compared.
+start_ready_bridge()
+{
+	start_bridge "$@"
+	await 60 is_carrying
+}
+
+end_bridge()
+{
+	local status=0
+
+	kill "$bridge"
+	wait "$bridge" || status=$?
+	((status == 0)) || fail "the bridge ended with status $status"
+}
+
+kill_bridge()
+{
+	kill -KILL "$bridge"
+	wait "$bridge" 2>/dev/null || :
+}
+
+# Reads all metrics of the bridge into the array metric, without what is common to the names.
+declare -A metric
+read_metrics()
+{
+	local name value
+
+	metric=()
+	while read -r name value; do
+		[[ $name == \#* ]] || metric[${name#metastore_nats_}]=$value
+	done < <("$BUILD/selftests/nats_kv" - metrics "$socket" 2>/dev/null)
+	[[ ${metric[taken_total]-} ]]
+}
+
+is_carrying()
+{
+	read_metrics && [[ ${metric[connected]} == 1 ]]
+}
+
+# Is nothing left to be carried?
+is_quiet()
+{
+	is_carrying && [[ ${metric[pending]} == 0 ]]
+}
+
+# has METRIC COUNT: is it at least so many?
+has()
+{
+	read_metrics && ((${metric[$1]} >= $2))
+}
+
+# Every change is accounted for, and every entry of a bucket.
+expect_balance()
+{
+	read_metrics || fail "no metrics"
+	local sent=${metric[sent_total]} conflated=${metric[conflated_total]}
+	local refused=${metric[refused_total]}
+
+	((metric[taken_total] == sent + conflated + refused + metric[pending])) ||
+		fail "taken ${metric[taken_total]} = $sent + $conflated + $refused + ${metric[pending]}"
+	((refused == metric[too_large_total] + metric[outvoted_total] +
+		metric[skipped_total] + metric[reverted_total] + metric[failed_total])) ||
+		fail "refused $refused is not the sum of its reasons"
+	((metric[received_total] == metric[applied_total] + metric[unchanged_total] +
+		metric[overruled_total] + metric[unfit_total])) ||
+		fail "received ${metric[received_total]} is not the sum of what became of it"
+}
+
+# expect_metrics NAME=COUNT...
+expect_metrics()
+{
+	local word
+
+	read_metrics || fail "no metrics"
+	for word; do
+		[[ ${metric[${word%=*}]} == "${word#*=}" ]] ||
+			fail "${word%=*} is ${metric[${word%=*}]}, not ${word#*=}"
+	done
+}
+
+# What the store and the bucket $1 have below the prefix $2, for keys and values of plain text
+list_store()
+{
+	mstore sub --snapshot --prefix --timeout 0 "$1" | sort
+}
+
+list_bucket()
+{
+	kv ls "$1" | awk -v prefix="${2-}" '$3 != "-" && index($2, prefix) == 1 { print $2, $3 }' | sort
+}
+
+are_equal()
+{
+	[[ $(list_store "${2-}") == "$(list_bucket "$1" "${2-}")" ]]
+}
+
+# Waits until both are equal and nothing is on its way; then each change must be in the books.
+expect_equal()
+{
+	await 60 is_quiet
+	await 60 are_equal "$@" || {
+		diff <(list_store "${2-}") <(list_bucket "$@") | head -n 20 | sed 's/^/# /'
+		return 1
+	}
+	expect_balance
+}
+
+# Has the bucket $1 the value $3 under the name $2? And has it none?
+bucket_has()
+{
+	local value
+
+	value=$(kv get "$1" "$2") && [[ $value == "$3" ]]
+}
+
+bucket_lacks()
+{
+	local status=0
+
+	kv get "$1" "$2" >/dev/null || status=$?
+	((status == 1))
+}
+
+# The same of the store.
+store_has()
+{
+	local value
+
+	value=$(mstore get "$1" 2>/dev/null) && [[ $value == "$2" ]]
+}
+
+store_lacks()
+{
+	local status=0
+
+	mstore get "$1" >/dev/null 2>&1 || status=$?
+	((status == 1))
+}
+
+# log_has PATTERN: is there such a line in the bridge's messages, as in [[ ]]?
+log_has()
+{
+	local line
+
+	while IFS= read -r line; do
+		# shellcheck disable=SC2053
+		[[ $line != $1 ]] || return 0
+	done <"$log"
+	return 1
+}

@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The carrying of changes. A key whose value changed is marked as dirty and queued; the value
+ * is read as it is sent. A change is sent on the condition that the key's revision in the
+ * bucket is still the one that is known here, so that nothing is overwritten unseen. A key
+ * has one change on its way at most.
+ *
+ * At the start of each session a bucket tells all that it has: that is the comparison. Until
+ * its end nothing is sent, since the revisions are not known.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "books.h"
+#include "carry.h"
+#include "carry_priv.h"
+#include "clock.h"
+#include "flight.h"
+#include "key.h"
+#include "session.h"
+#include "settings.h"
+#include "text.h"
+
+/* After an error that may go away by itself */
+#define COMPARE_LATER_NS	(60 * NS_PER_SEC)
+
+/* How long a revision may take that a bucket has, by its answer */
+#define BEHIND_NS		(5 * NS_PER_SEC)
+
+/* Newer servers' words for JSStreamWrongLastSequenceErr */
+#define WRONG_LAST_SEQUENCE_CONSTANT	10164
+
+static uint64_t compare_at;
+static uint64_t behind_count;
+static uint64_t behind_time;
+
+/* Has all compared again after a while. */
+void carry_compare_later(void)
+{
+	if (!compare_at)
+		compare_at = now_ns(CLOCK_MONOTONIC) + COMPARE_LATER_NS;
+}
+
+static void set_behind(struct entry *entry, bool behind)
+{
+	if (entry->behind == behind)
+		return;
+	entry->behind = behind;
+	behind_count += behind ? 1 : -1;
+	behind_time = now_ns(CLOCK_MONOTONIC);
+}
+
+/* Puts a dirty key at the end of its bucket's queue, unless its turn is to come. */
+void carry_enqueue(struct entry *entry)
+{
+	struct bucket *bucket = entry_map(entry)->bucket;
+
+	if (!entry->dirty || entry->queued || entry->flight || entry->behind)
+		return;
+	entry->queued = true;
+	entry->next_queued = NULL;
+	if (bucket->last)
+		bucket->last->next_queued = entry;
+	else
+		bucket->first = entry;
+	bucket->last = entry;
+}
+
+static struct entry *dequeue(struct bucket *bucket)
+{
+	struct entry *entry = bucket->first;
+
+	if (!entry)
+		return NULL;
+	bucket->first = entry->next_queued;
+	if (!bucket->first)
+		bucket->last = NULL;
+	entry->queued = false;
+	return entry;
+}
+
+/* Takes a change, which is to be sent. */
+void carry_mark(struct entry *entry)
+{
+	books.taken++;
+	if (entry->dirty) {
+		books.conflated++;
+	} else {
+		entry->dirty = true;
+		books.pending++;
+	}
+	carry_enqueue(entry);
+}
+
+/* Nothing of a key waits any more; the caller enters what became of it. */
+void carry_settle(struct entry *entry)
+{
+	entry->dirty = false;
+	books.pending--;
+}
+
+static void conflate(struct entry *entry)
+{
+	carry_settle(entry);
+	books.conflated++;
+}
+
+static void refuse(struct entry *entry, uint64_t *reason)
+{
+	carry_settle(entry);
+	books_refuse(reason);
+}
+
+static void enter_stored(struct entry *entry, uint64_t rev)
+{
+	const struct flight *flight = entry->flight;
+
+	entry->rev = rev;
+	entry->version = flight->version;
+	entry->there = flight->version;
+	entry->known = true;
+	entry->from_bucket = false;
+	entry->kept = false;
+	books.pending--;
+	books.sent++;
+	if (flight->time && !flight->unsure)
+		books_lag(flight->time);
+}
+
+/* A change on its way that did not get there waits again, unless a newer one does. */
+static void take_back(struct entry *entry)
+{
+	if (entry->dirty) {
+		books.pending--;
+		books.conflated++;
+	}
+	entry->dirty = true;
+}
+
+/* Finds out whether a change got there whose answer did not come. */
+static void resolve(struct entry *entry, const struct remote *remote)
+{
+	const struct flight *flight = entry->flight;
+
+	if (!flight || !flight->unsure)
+		return;
+	if (remote->rev != entry->rev && remote->there == !!flight->version &&
+	    (!remote->there || hash_bytes(remote->value) == flight->hash))
+		enter_stored(entry, remote->rev);
+	else
+		take_back(entry);
+	flight_end(entry->flight);
+}
+
+static struct remote remote_of(kvEntry *told)
+{
+	struct remote remote = {
+		.rev = kvEntry_Revision(told),
+		.created = kvEntry_Created(told),
+		.there = kvEntry_Operation(told) == kvOp_Put,
+	};
+
+	if (remote.there)
+		remote.value = (struct bytes){ kvEntry_Value(told), kvEntry_ValueLen(told) };
+	return remote;
+}
+
+static void put_aside(struct flight *flight, kvEntry *told)
+{
+	if (flight->later)
+		books.superseded++;
+	kvEntry_Destroy(flight->later);
+	flight->later = told;
+}
+
+/* Looks at what the bucket has under a key, and frees it. */
+static void look_at(struct entry *entry, kvEntry *told)
+{
+	const struct remote remote = remote_of(told);
+	struct bucket *bucket = entry_map(entry)->bucket;
+	struct flight *flight = entry->flight;
+
+	if (bucket->compared && remote.rev <= entry->rev) {
+		books.returns++;
+		return kvEntry_Destroy(told);
+	}
+	/* The answer tells whose change it is. */
+	if (flight && !flight->unsure)
+		return put_aside(flight, told);
+	entry->round = bucket->round;
+	set_behind(entry, false);
+	resolve(entry, &remote);
+	decide(entry, &remote);
+	carry_enqueue(entry);
+	kvEntry_Destroy(told);
+}
+
+/* Whether the bridge itself made the change that the store tells. */
+static bool is_echo(const struct entry *entry, const struct change *change, bool deleted)
+{
+	if (!entry->known || !entry->from_bucket)
+		return false;
+	if (deleted)
+		return !entry->version && !entry->flight && !entry->dirty;
+	return change->version == entry->version;
+}
+
+/* Whether what was sent is that change already, or a later one. */
+static bool is_covered(const struct entry *entry, const struct change *change, bool deleted)
+{
+	const struct flight *flight = entry->flight;
+
+	if (entry->dirty || (!entry->known && !flight))
+		return false;
+	if (deleted)
+		return flight ? !flight->version : !entry->version;
+	return (flight && change->version <= flight->version) ||
+	       (entry->known && change->version <= entry->version);
+}
+
+/* Has the store take what the bucket has now. */
+static void revert(struct entry *entry)
+{
+	const struct bucket *bucket = entry_map(entry)->bucket;
+	struct remote nothing = { .rev = entry->rev };
+	char name[KEY_NAME_SIZE];
+	kvEntry *told = NULL;
+	natsStatus status;
+
+	if (!bucket->compared)
+		return;
+	key_to_name(name, entry_key(entry));
+	status = session_read(&told, bucket, name);
+	if (status != NATS_OK && status != NATS_NOT_FOUND)
+		return carry_compare_later();
+	entry->known = false;
+	entry->rev = 0;
+	if (told)
+		look_at(entry, told);
+	else
+		decide(entry, &nothing);
+}
+
+/* Takes a change of the store. */
+void carry_change(const struct change *change, bool deleted)
+{
+	struct entry *entry = deleted ? table_find(change->key) : table_get(change->key);
+
+	/* What is not known is found by the comparison, which is to come. */
+	if (!entry || (!entry->known && !entry_map(entry)->bucket->compared))
+		return;
+	if (is_echo(entry, change, deleted)) {
+		books.echoes++;
+	} else if (is_covered(entry, change, deleted)) {
+		books.taken++;
+		books.conflated++;
+	} else if (entry_map(entry)->direction == IN) {
+		books.taken++;
+		books_refuse(&books.reverted);
+		revert(entry);
+	} else if (deleted && entry->kept && !entry->flight) {
+		books.taken++;
+		books_refuse(&books.outvoted);
+		revert(entry);
+	} else {
+		carry_mark(entry);
+	}
+}
+
+static void forget_entry(struct entry *entry, void *unused)
+{
+	(void)unused;
+	if (entry->dirty)
+		conflate(entry);
+	set_behind(entry, false);
+	entry->known = false;
+	entry->version = 0;
+}
+
+static void forget_flight(struct flight *flight)
+{
+	flight_end(flight);
+	books.pending--;
+	books.conflated++;
+}
+
+/* The module was replaced: which values were carried is not known by their versions any more. */
+void carry_forget(void)
+{
+	flights_each(forget_flight);
+	table_each(forget_entry, NULL);
+}
+
+static bool is_skipped(const struct local *local)
+{
+	return (local->owned && settings.skip_owned) || (local->limited && settings.skip_ttl);
+}
+
+/* Whether there is nothing to send after all. */
+static bool is_in_step(const struct entry *entry, const struct local *local)
+{
+	return (entry->known && local->version == entry->version) ||
+	       (!local->version && !entry->there);
+}
+
+static void refuse_size(struct entry *entry, size_t len)
+{
+	report_key(entry_key(entry),
+		   "not carried: %zu bytes are above max_payload of the server, %" PRId64, len,
+		   session_max_payload());
+}
+
+static void take_off(struct entry *entry, const struct local *local)
+{
+	struct flight *flight = flight_begin(entry);
+
+	flight->version = local->version;
+	flight->time = local->time;
+	flight->hash = hash_bytes(local->value);
+	entry->dirty = false;
+}
+
+/* Returns NULL, or why the session is to end. */
+static const char *send_value(struct entry *entry, const struct local *local)
+{
+	const struct message message = {
+		.bucket = entry_map(entry)->bucket, .key = entry_key(entry),
+		.value = local->value, .deleted = !local->version, .owned = local->owned,
+		.rev = entry->rev,
+	};
+	natsStatus status = session_send(&message);
+
+	switch (status) {
+	case NATS_OK:
+		take_off(entry, local);
+		return NULL;
+	case NATS_MAX_PAYLOAD:
+		refuse_size(entry, local->value.len);
+		refuse(entry, &books.too_large);
+		return NULL;
+	default:
+		carry_enqueue(entry);
+		return natsStatus_GetText(status);
+	}
+}
+
+/* Sends what waits for a bucket. Returns as send_value(). */
+static const char *send_queue(struct bucket *bucket)
+{
+	const char *why = NULL;
+	struct entry *entry;
+	struct local local;
+
+	while (!why && flight_has_room() && (entry = dequeue(bucket))) {
+		if (!entry->dirty || entry->flight || entry->behind)
+			continue;
+		if (store_get(entry_key(entry), &local)) {
+			carry_enqueue(entry);
+			return NULL;
+		}
+		if (is_in_step(entry, &local))
+			conflate(entry);
+		else if (local.version && is_skipped(&local))
+			refuse(entry, &books.skipped);
+		else
+			why = send_value(entry, &local);
+	}
+	return why;
+}
+
+/* Sends what waits. Returns NULL, or why the session is to end. */
+const char *carry_send(void)
+{
+	const char *why = NULL;
+
+	for (int i = 0; i < maps.bucket_count && !why; i++)
+		if (maps.buckets[i]->compared)
+			why = send_queue(maps.buckets[i]);
+	return why;
+}
+
+/* Ends a flight; what the bucket told meanwhile is looked at. */
+static void land(struct entry *entry)
+{
+	kvEntry *later = entry->flight->later;
+
+	entry->flight->later = NULL;
+	flight_end(entry->flight);
+	if (later)
+		look_at(entry, later);
+	carry_enqueue(entry);
+}
+
+static bool is_conflict(const struct notice *notice)
+{
+	return notice->code == JSStreamWrongLastSequenceErr ||
+	       (int)notice->code == WRONG_LAST_SEQUENCE_CONSTANT;
+}
+
+/* Whether the bucket may have taken the change, or may do so in a moment. */
+static bool is_no_answer(const struct notice *notice)
+{
+	return notice->status == NATS_TIMEOUT || notice->status == NATS_NO_RESPONDERS ||
+	       notice->code == JSClusterNotAvailErr;
+}
+
+static void enter_refused(struct entry *entry, const struct notice *notice)
+{
+	report_key(entry_key(entry), "not carried: bucket %s: %s",
+		   entry_map(entry)->bucket->name, notice->text);
+	books.pending--;
+	if (notice->code == JSStreamMessageExceedsMaximumErr) {
+		books_refuse(&books.too_large);
+	} else {
+		books_refuse(&books.failed);
+		carry_compare_later();
+	}
+}
+
+/* Returns NULL, or why the session is to end. */
+static const char *handle_answer(struct notice *notice)
+{
+	const char *name = natsMsg_GetSubject(notice->msg);
+	char key[MSTORE_KEY_MAX];
+	struct entry *entry;
+
+	/* $KV.BUCKET.NAME */
+	name = strchr(name + strlen("$KV."), '.') + 1;
+	entry = table_find((struct bytes){ key, key_of_name(key, name) });
+	if (!entry || !entry->flight)
+		return NULL;
+	if (notice->type == CHANGE_REFUSED && is_no_answer(notice))
+		return notice->text;
+	if (notice->type == CHANGE_STORED) {
+		enter_stored(entry, notice->rev);
+	} else if (is_conflict(notice)) {
+		take_back(entry);
+		set_behind(entry, true);
+	} else {
+		enter_refused(entry, notice);
+	}
+	land(entry);
+	return NULL;
+}
+
+static void handle_entry(struct notice *notice)
+{
+	const char *name = kvEntry_Key(notice->entry);
+	char key[MSTORE_KEY_MAX];
+	struct bytes bytes = { key, key_of_name(key, name) };
+	struct entry *entry;
+
+	if (!bytes.len) {
+		books.received++;
+		books.unfit++;
+		report("bucket", "%s: %s is the name of no key", notice->bucket->name, name);
+		return;
+	}
+	entry = table_get(bytes);
+	if (!entry || entry_map(entry)->bucket != notice->bucket)
+		return;
+	look_at(entry, notice->entry);
+	notice->entry = NULL;
+}
+
+/* The bucket has nothing under a key that it did not tell. */
+static void handle_untold(struct entry *entry, void *arg)
+{
+	const struct bucket *bucket = arg;
+	const struct remote nothing = { 0 };
+
+	if (entry_map(entry)->bucket != bucket || entry->round == bucket->round)
+		return;
+	set_behind(entry, false);
+	resolve(entry, &nothing);
+	decide(entry, &nothing);
+	carry_enqueue(entry);
+}
+
+static void handle_told(struct bucket *bucket)
+{
+	table_each(handle_untold, bucket);
+	bucket->compared = true;
+	books.comparisons++;
+}
+
+void carry_session_begins(void)
+{
+	compare_at = 0;
+	books.sessions++;
+	for (int i = 0; i < maps.bucket_count; i++)
+		maps.buckets[i]->round++;
+}
+
+/* Takes what the session tells. Returns NULL, or why the session is to end. */
+const char *carry_notice(struct notice *notice)
+{
+	switch (notice->type) {
+	case BUCKET_ENTRY:
+		handle_entry(notice);
+		return NULL;
+	case BUCKET_TOLD:
+		handle_told(notice->bucket);
+		return NULL;
+	case CHANGE_STORED:
+	case CHANGE_REFUSED:
+		return handle_answer(notice);
+	default:
+		return NULL;
+	}
+}
+
+static void make_unsure(struct flight *flight)
+{
+	flight->unsure = true;
+	kvEntry_Destroy(flight->later);
+	flight->later = NULL;
+}
+
+void carry_session_ended(void)
+{
+	flights_each(make_unsure);
+	for (int i = 0; i < maps.bucket_count; i++)
+		maps.buckets[i]->compared = false;
+}
+
+/* Whether all buckets are compared, so that changes are carried. */
+bool carry_is_complete(void)
+{
+	for (int i = 0; i < maps.bucket_count; i++)
+		if (!maps.buckets[i]->compared)
+			return false;
+	return true;
+}
+
+/* Whether there is a reason to compare all anew. */
+bool carry_wants_comparison(void)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC);
+
+	return (compare_at && now >= compare_at) ||
+	       (behind_count && now >= behind_time + BEHIND_NS);
+}
+
+void carry_end(void)
+{
+	flights_each(flight_end);
+	table_free();
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Which prefixes of the store belong to which buckets, and in which direction. */
+#ifndef MSTORE_BRIDGE_MAP_H
+#define MSTORE_BRIDGE_MAP_H
+
+#include "tool.h"
+
+struct entry;
+
+/**
+ * enum direction - where changes of a prefix go
+ * @OUT:	to the bucket: the store decides
+ * @IN:		to the store: the bucket decides
+ * @BOTH:	both: the order of the bucket's revisions decides
+ */
+enum direction { OUT, IN, BOTH };
+
+extern const char *const direction_names[];
+
+/**
+ * struct bucket - bucket that at least one prefix belongs to
+ * @name:	its name
+ * @compared:	whether all that it has was compared to the store, since the session began
+ * @round:	number of the last comparison
+ * @first:	first entry that has a change to be sent, in the order of the changes
+ * @last:	last one of them
+ */
+struct bucket {
+	char *name;
+	bool compared;
+	uint32_t round;
+	struct entry *first;
+	struct entry *last;
+};
+
+/**
+ * struct map - prefix of the store and its bucket
+ * @prefix:	prefix of keys; may be empty
+ * @direction:	where changes go
+ * @bucket:	bucket that has these keys
+ */
+struct map {
+	struct bytes prefix;
+	enum direction direction;
+	struct bucket *bucket;
+};
+
+/**
+ * struct maps - all of them
+ * @maps:	array of all prefixes, no two of them the same
+ * @count:	number of @maps
+ * @buckets:	array of pointers to the buckets, which keep their places
+ * @bucket_count: number of @buckets
+ */
+struct maps {
+	struct map *maps;
+	int count;
+	struct bucket **buckets;
+	int bucket_count;
+};
+
+extern struct maps maps;
+
+const char *map_add(enum direction direction, const char *text);
+const struct map *map_of(struct bytes key);
+
+#endif

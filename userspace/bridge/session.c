@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NATS' side. A session is a connection and the watches of all buckets. It ends with the
+ * first thing that goes wrong, and the next one compares all anew: nothing is left to guess
+ * about what was lost in between. A thread of its own connects, and one for each bucket reads
+ * what that has; both tell the main thread by handover_put().
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "handover.h"
+#include "key.h"
+#include "output.h"
+#include "session.h"
+#include "settings.h"
+
+#define CONNECT_MS	2000
+#define PING_MS		5000
+#define PINGS_OUT	2
+#define READ_MS		500
+#define LOOK_NS		(10 * NS_PER_SEC)
+
+/* More than the main thread has on their way at once: libnats then never makes it wait. */
+#define PENDING_MAX	4096
+
+#define OPERATION_HEADER	"KV-Operation"
+
+/**
+ * struct watch - a bucket as the session has it
+ * @bucket:	the bucket
+ * @kv:		its store
+ * @watcher:	tells what it has
+ * @floor:	last revision that it had before the watch
+ * @reader:	thread that reads @watcher
+ * @reads:	there is a @reader
+ */
+struct watch {
+	struct bucket *bucket;
+	kvStore *kv;
+	kvWatcher *watcher;
+	uint64_t floor;
+	pthread_t reader;
+	bool reads;
+};
+
+/**
+ * struct session - a session
+ * @number:	its number
+ * @connection:	its connection, or NULL
+ * @js:		the context of JetStream, or NULL
+ * @watches:	array of all buckets
+ * @connector:	thread that connects
+ * @begun:	there is a session, with a @connector
+ * @over:	its threads are to end
+ * @url:	the server that it is connected to
+ */
+static struct session {
+	unsigned int number;
+	natsConnection *connection;
+	jsCtx *js;
+	struct watch *watches;
+	pthread_t connector;
+	bool begun;
+	bool over;
+	char url[256];
+} session;
+
+static bool is_over(void)
+{
+	return __atomic_load_n(&session.over, __ATOMIC_ACQUIRE);
+}
+
+static PRINTF_LIKE(2, 3) void tell_down(unsigned int number, const char *why, ...)
+{
+	struct notice notice = { .type = SESSION_DOWN, .session = number };
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(notice.text, sizeof(notice.text), why, args);
+	va_end(args);
+	handover_put(&notice);
+}
+
+/* The words of libnats for what failed last in this thread, or for the status. */
+static const char *words(natsStatus status)
+{
+	const char *last = nats_GetLastError(NULL);
+
+	return last && *last ? last : natsStatus_GetText(status);
+}
+
+static void on_closed(natsConnection *connection, void *number)
+{
+	const char *why = NULL;
+
+	natsConnection_GetLastError(connection, &why);
+	tell_down((uintptr_t)number, "the connection was lost%s%s", why && *why ? ": " : "",
+		  why ? why : "");
+}
+
+/* What the library tells besides is seen by its effect. */
+static void on_error(natsConnection *connection, natsSubscription *subscription,
+		     natsStatus status, void *unused)
+{
+	(void)connection;
+	(void)subscription;
+	(void)status;
+	(void)unused;
+}
+
+/* The server's answer to a message, or that there was none. The message is ours. */
+static void on_answer(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *error, void *number)
+{
+	struct notice notice = { .session = (uintptr_t)number, .msg = msg };
+
+	(void)js;
+	if (ack) {
+		notice.type = CHANGE_STORED;
+		notice.rev = ack->Sequence;
+	} else {
+		notice.type = CHANGE_REFUSED;
+		notice.status = error->Err;
+		notice.code = error->ErrCode;
+		snprintf(notice.text, sizeof(notice.text), "%s", error->ErrText);
+	}
+	handover_put(&notice);
+}
+
+static natsStatus set_login(natsOptions *options)
+{
+	if (settings.creds)
+		return natsOptions_SetUserCredentialsFromFiles(options, settings.creds, NULL);
+	if (settings.user)
+		return natsOptions_SetUserInfo(options, settings.user, settings.password);
+	if (settings.token)
+		return natsOptions_SetToken(options, settings.token);
+	return NATS_OK;
+}
+
+static natsStatus set_tls(natsOptions *options)
+{
+	natsStatus status = NATS_OK;
+
+	if (!settings.tls_ca && !settings.tls_cert)
+		return status;
+	status = natsOptions_SetSecure(options, true);
+	if (status == NATS_OK && settings.tls_ca)
+		status = natsOptions_LoadCATrustedCertificates(options, settings.tls_ca);
+	if (status == NATS_OK && settings.tls_cert)
+		status = natsOptions_LoadCertificatesChain(options, settings.tls_cert,
+							   settings.tls_key);
+	return status;
+}
+
+/* Sessions take the place of the library's own reconnection. */
+static natsStatus set_connection(natsOptions *options)
+{
+	natsStatus status = natsOptions_SetServers(options, settings.servers,
+						   settings.server_count);
+
+	if (status == NATS_OK)
+		status = natsOptions_SetAllowReconnect(options, false);
+	if (status == NATS_OK)
+		status = natsOptions_SetTimeout(options, CONNECT_MS);
+	if (status == NATS_OK)
+		status = natsOptions_SetWriteDeadline(options, ACK_WAIT_MS);
+	if (status == NATS_OK)
+		status = natsOptions_SetPingInterval(options, PING_MS);
+	if (status == NATS_OK)
+		status = natsOptions_SetMaxPingsOut(options, PINGS_OUT);
+	if (status == NATS_OK)
+		status = natsOptions_SetName(options, "mstore-nats");
+	if (status == NATS_OK)
+		status = natsOptions_SetErrorHandler(options, on_error, NULL);
+	if (status == NATS_OK)
+		status = natsOptions_SetClosedCB(options, on_closed,
+						 (void *)(uintptr_t)session.number);
+	return status;
+}
+
+static natsStatus connect_to_server(void)
+{
+	natsOptions *options = NULL;
+	natsStatus status = natsOptions_Create(&options);
+
+	if (status == NATS_OK)
+		status = set_connection(options);
+	if (status == NATS_OK)
+		status = set_login(options);
+	if (status == NATS_OK)
+		status = set_tls(options);
+	if (status == NATS_OK)
+		status = natsConnection_Connect(&session.connection, options);
+	if (status == NATS_OK)
+		status = natsConnection_GetConnectedUrl(session.connection, session.url,
+							sizeof(session.url));
+	natsOptions_Destroy(options);
+	return status;
+}
+
+static natsStatus open_jetstream(void)
+{
+	jsOptions options;
+	natsStatus status = jsOptions_Init(&options);
+
+	options.Wait = ACK_WAIT_MS;
+	options.PublishAsync.MaxPending = PENDING_MAX;
+	options.PublishAsync.AckHandler = on_answer;
+	options.PublishAsync.AckHandlerClosure = (void *)(uintptr_t)session.number;
+	if (status == NATS_OK)
+		status = natsConnection_JetStream(&session.js, session.connection, &options);
+	return status;
+}
+
+static natsStatus make_bucket(struct watch *watch)
+{
+	kvConfig config;
+	natsStatus status = kvConfig_Init(&config);
+
+	config.Bucket = watch->bucket->name;
+	config.Description = "made by mstore-nats";
+	config.History = 1;
+	config.Replicas = settings.replicas;
+	config.StorageType = settings.memory ? js_MemoryStorage : js_FileStorage;
+	return status == NATS_OK ? js_CreateKeyValue(&watch->kv, session.js, &config) : status;
+}
+
+static natsStatus last_revision(const struct bucket *bucket, uint64_t *rev)
+{
+	jsStreamInfo *info = NULL;
+	natsStatus status;
+	char name[256];
+
+	snprintf(name, sizeof(name), "KV_%s", bucket->name);
+	status = js_GetStreamInfo(&info, session.js, name, NULL, NULL);
+	if (status == NATS_OK)
+		*rev = info->State.LastSeq;
+	jsStreamInfo_Destroy(info);
+	return status;
+}
+
+static natsStatus open_bucket(struct watch *watch)
+{
+	natsStatus status = js_KeyValue(&watch->kv, session.js, watch->bucket->name);
+
+	if (status == NATS_NOT_FOUND && settings.create)
+		status = make_bucket(watch);
+	if (status == NATS_OK)
+		status = last_revision(watch->bucket, &watch->floor);
+	if (status == NATS_OK)
+		status = kvStore_WatchAll(&watch->watcher, watch->kv, NULL);
+	return status;
+}
+
+/*
+ * The watch must have come to where the bucket was at the look before. A consumer that the
+ * servers have lost would be silent otherwise.
+ */
+static bool is_left_behind(const struct watch *watch, uint64_t seen, uint64_t *target)
+{
+	bool behind = seen < *target;
+
+	if (last_revision(watch->bucket, target) != NATS_OK)
+		return behind;
+	return behind && seen < *target;
+}
+
+/* Passes on what the watch has told, NULL: all that there was at its start. */
+static void tell_entry(const struct watch *watch, kvEntry *entry)
+{
+	const struct notice notice = {
+		.type = entry ? BUCKET_ENTRY : BUCKET_TOLD, .session = session.number,
+		.bucket = watch->bucket, .entry = entry,
+	};
+
+	handover_put(&notice);
+}
+
+static void *read_bucket(void *arg)
+{
+	struct watch *watch = arg;
+	uint64_t seen = watch->floor, target = 0, look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
+	unsigned int number = session.number;
+	kvEntry *entry = NULL;
+	natsStatus status;
+
+	while (!is_over()) {
+		status = kvWatcher_Next(&entry, watch->watcher, READ_MS);
+		if (status == NATS_OK) {
+			if (entry && kvEntry_Revision(entry) > seen)
+				seen = kvEntry_Revision(entry);
+			tell_entry(watch, entry);
+			continue;
+		}
+		if (status != NATS_TIMEOUT) {
+			tell_down(number, "bucket %s: %s", watch->bucket->name, words(status));
+			break;
+		}
+		if (now_ns(CLOCK_MONOTONIC) < look)
+			continue;
+		look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
+		if (is_left_behind(watch, seen, &target))
+			tell_down(number, "bucket %s: the watch fell behind revision %" PRIu64,
+				  watch->bucket->name, target);
+	}
+	nats_ReleaseThreadMemory();
+	return NULL;
+}
+
+static bool watch_buckets(void)
+{
+	for (int i = 0; i < maps.bucket_count; i++) {
+		struct watch *watch = &session.watches[i];
+		natsStatus status;
+
+		watch->bucket = maps.buckets[i];
+		status = open_bucket(watch);
+		if (status == NATS_NOT_FOUND) {
+			tell_down(session.number, "bucket %s: there is none; --create makes it",
+				  watch->bucket->name);
+			return false;
+		}
+		if (status != NATS_OK) {
+			tell_down(session.number, "bucket %s: %s", watch->bucket->name,
+				  words(status));
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool start_readers(void)
+{
+	for (int i = 0; i < maps.bucket_count; i++) {
+		struct watch *watch = &session.watches[i];
+
+		if (pthread_create(&watch->reader, NULL, read_bucket, watch)) {
+			tell_down(session.number, "no thread can be started");
+			return false;
+		}
+		watch->reads = true;
+	}
+	return true;
+}
+
+static void *connect_all(void *unused)
+{
+	struct notice notice = { .type = SESSION_UP, .session = session.number };
+	natsStatus status = connect_to_server();
+
+	(void)unused;
+	if (status == NATS_OK)
+		status = open_jetstream();
+	if (status != NATS_OK)
+		tell_down(session.number, "%s", words(status));
+	else if (watch_buckets())
+		handover_put(&notice);
+	nats_ReleaseThreadMemory();
+	return NULL;
+}
+
+/* Begins a session, which tells later whether it is up. */
+void session_begin(unsigned int number)
+{
+	memset(&session, 0, sizeof(session));
+	session.number = number;
+	session.watches = calloc(maps.bucket_count, sizeof(*session.watches));
+	if (!session.watches)
+		die(STATUS_COULD_NOT, "memory", "no room for a session");
+	handover_open(number);
+	if (pthread_create(&session.connector, NULL, connect_all, NULL))
+		die(STATUS_COULD_NOT, "session", "no thread can be started");
+	session.begun = true;
+}
+
+bool session_has_begun(void)
+{
+	return session.begun;
+}
+
+/* After SESSION_UP: has the buckets read. */
+void session_go_on(void)
+{
+	start_readers();
+}
+
+static void end_watch(struct watch *watch)
+{
+	if (watch->watcher)
+		kvWatcher_Stop(watch->watcher);
+	if (watch->reads)
+		pthread_join(watch->reader, NULL);
+	kvWatcher_Destroy(watch->watcher);
+	kvStore_Destroy(watch->kv);
+}
+
+/* Ends the session, whatever it is doing. */
+void session_end(void)
+{
+	if (!session.begun)
+		return;
+	__atomic_store_n(&session.over, true, __ATOMIC_RELEASE);
+	handover_open(0);
+	pthread_join(session.connector, NULL);
+	for (int i = 0; i < maps.bucket_count; i++)
+		end_watch(&session.watches[i]);
+	jsCtx_Destroy(session.js);
+	natsConnection_Destroy(session.connection);
+	free(session.watches);
+	session.begun = false;
+}
+
+static natsStatus make_message(natsMsg **msg, const struct message *message)
+{
+	char subject[KEY_NAME_SIZE + 256];
+	natsStatus status;
+	int len;
+
+	len = snprintf(subject, sizeof(subject), "$KV.%s.", message->bucket->name);
+	key_to_name(subject + len, message->key);
+	status = natsMsg_Create(msg, subject, NULL, message->value.data,
+				(int)message->value.len);
+	if (status == NATS_OK && message->deleted)
+		status = natsMsgHeader_Set(*msg, OPERATION_HEADER, "DEL");
+	if (status == NATS_OK && message->owned)
+		status = natsMsgHeader_Set(*msg, OWNED_HEADER, "1");
+	return status;
+}
+
+/*
+ * Sends a change, which the bucket takes if the key still has that revision. The answer comes
+ * as CHANGE_STORED or CHANGE_REFUSED. kvStore_Update() would wait for each, and deletions
+ * have no such call.
+ */
+natsStatus session_send(const struct message *message)
+{
+	jsPubOptions options;
+	natsMsg *msg = NULL;
+	natsStatus status = jsPubOptions_Init(&options);
+
+	options.MaxWait = ACK_WAIT_MS;
+	options.ExpectLastSubjectSeq = message->rev;
+	options.ExpectNoMessage = !message->rev;
+	if (status == NATS_OK)
+		status = make_message(&msg, message);
+	if (status == NATS_OK)
+		status = js_PublishMsgAsync(session.js, &msg, &options);
+	natsMsg_Destroy(msg);
+	return status;
+}
+
+static const struct watch *watch_of(const struct bucket *bucket)
+{
+	const struct watch *watch = session.watches;
+
+	while (watch->bucket != bucket)
+		watch++;
+	return watch;
+}
+
+/* Reads what a bucket has now under a name. */
+natsStatus session_read(kvEntry **entry, const struct bucket *bucket, const char *name)
+{
+	return kvStore_Get(entry, watch_of(bucket)->kv, name);
+}
+
+/* Whether the owner of a key in another store has set this revision. */
+bool session_owned_elsewhere(const struct bucket *bucket, uint64_t rev)
+{
+	natsMsg *msg = NULL;
+	const char *value;
+	char name[256];
+	bool owned;
+
+	snprintf(name, sizeof(name), "KV_%s", bucket->name);
+	owned = js_GetMsg(&msg, session.js, name, rev, NULL, NULL) == NATS_OK &&
+		natsMsgHeader_Get(msg, OWNED_HEADER, &value) == NATS_OK;
+	natsMsg_Destroy(msg);
+	return owned;
+}
+
+int64_t session_max_payload(void)
+{
+	return natsConnection_GetMaxPayload(session.connection);
+}
+
+const char *session_url(void)
+{
+	return session.url;
+}
