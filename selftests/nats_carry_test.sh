@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The bridge to NATS: what is carried, in which direction, and what is not.
+#
+# needs: python3 (python3)
 set -e
 . ./nats_helpers.sh
 
@@ -32,12 +34,12 @@ test_out_carries_what_is_there_and_what_changes()
 test_in_carries_what_is_there_and_what_changes()
 {
 	begin
-	kv put b cfg/a 1
-	kv put b other 1
+	put b cfg/a 1
+	put b other 1
 	start_ready_bridge --in b:cfg/
 	await 30 store_has cfg/a 1
-	kv put b cfg/a 2
-	kv put b cfg/b 3
+	put b cfg/a 2
+	put b cfg/b 3
 	await 30 store_has cfg/b 3
 	kv del b cfg/a
 	await 30 store_lacks cfg/a
@@ -55,7 +57,7 @@ test_both_carries_both_ways_and_nothing_twice()
 	start_ready_bridge --both b:
 	for i in {1..10}; do
 		mstore set "here/$i" "$i"
-		kv put b "there/$i" "$i"
+		put b "there/$i" "$i"
 	done
 	expect_equal b
 	mstore del here/1
@@ -74,11 +76,11 @@ test_a_change_here_after_one_from_there_is_carried()
 {
 	begin
 	start_ready_bridge --both b:
-	kv put b k there
+	put b k there
 	await 30 store_has k there
 	mstore set k here
 	await 30 bucket_has b k here
-	kv put b k there
+	put b k there
 	await 30 store_has k there
 	mstore del k
 	await 30 bucket_lacks b k
@@ -87,6 +89,295 @@ test_a_change_here_after_one_from_there_is_carried()
 	expect_equal b
 	expect_metrics conflicts_total=0
 	[[ $(kv rev b) == 5 ]]
+	end_bridge
+}
+
+# Without the condition on the revision the bucket's value would be overwritten: the bridge
+# does not know of it yet.
+test_what_the_bucket_got_unseen_is_not_overwritten()
+{
+	begin
+	start_proxy
+	start_ready_bridge --both b:
+	mstore set k old
+	await 30 is_quiet
+	kill -USR1 "$proxy"
+	put b k there
+	mstore set k here
+	await 30 proxy_said published
+	bucket_has b k there
+	kill -USR2 "$proxy"
+	await 30 store_has k there
+	expect_equal b
+	bucket_has b k there
+	log_has 'mstore-nats: k: conflict: revision 2 of bucket b wins over the value here: here'
+	expect_metrics conflicts_total=1 sent_total=1 outvoted_total=1 applied_total=1
+	[[ $(kv rev b) == 2 ]]
+	end_bridge
+}
+
+test_a_deletion_that_came_unseen_is_not_undone()
+{
+	begin
+	start_proxy
+	start_ready_bridge --both b:
+	mstore set k old
+	mstore set gone old
+	await 30 is_quiet
+	kill -USR1 "$proxy"
+	kv del b k
+	put b gone there
+	mstore set k here
+	mstore del gone
+	await 30 proxy_said published
+	kill -USR2 "$proxy"
+	await 30 store_lacks k
+	await 30 store_has gone there
+	expect_equal b
+	log_has '*: k: conflict: revision 3 of bucket b wins over the value here: here'
+	log_has '*: gone: conflict: revision 4 of bucket b wins over the deletion here'
+	[[ $(kv rev b) == 4 ]]
+	end_bridge
+}
+
+# What came from the bucket while the answer to a change is under way
+test_a_change_there_behind_one_from_here()
+{
+	begin
+	start_proxy
+	start_ready_bridge --both b:
+	kill -USR1 "$proxy"
+	mstore set k here
+	await 30 bucket_has b k here
+	put b k there
+	put b k later
+	kill -USR2 "$proxy"
+	await 30 store_has k later
+	expect_equal b
+	expect_metrics conflicts_total=0 sent_total=1
+	[[ $(kv rev b) == 3 ]]
+	end_bridge
+}
+
+test_changes_that_wait_are_conflated()
+{
+	local i
+
+	begin
+	start_proxy
+	start_ready_bridge --out b:
+	mstore set k 0
+	await 30 is_quiet
+	kill -USR1 "$proxy"
+	for i in {1..20}; do
+		mstore set k "$i"
+	done
+	kill -USR2 "$proxy"
+	await 30 bucket_has b k 20
+	expect_equal b
+	read_metrics
+	# The first of them was on its way while the others were set.
+	((metric[sent_total] <= 4 && metric[conflated_total] >= 17)) ||
+		fail "sent ${metric[sent_total]}, conflated ${metric[conflated_total]}"
+	[[ $(kv rev b) == "${metric[sent_total]}" ]]
+	end_bridge
+}
+
+test_in_reverts_what_is_changed_here()
+{
+	begin
+	put b k there
+	start_ready_bridge --in b:
+	await 30 store_has k there
+	mstore set k here
+	await 30 store_has k there
+	mstore set new 1
+	await 30 store_lacks new
+	mstore del k
+	await 30 store_has k there
+	expect_equal b
+	log_has '*: k: conflict: revision 1 of bucket b wins over the value here: here'
+	expect_metrics reverted_total=3 sent_total=0
+	[[ $(kv rev b) == 1 ]]
+	end_bridge
+}
+
+test_out_overrules_what_is_changed_there()
+{
+	begin
+	mstore set k here
+	start_ready_bridge --out b:
+	await 30 bucket_has b k here
+	put b k there
+	await 30 bucket_has b k here
+	put b foreign 1
+	await 30 bucket_lacks b foreign
+	expect_equal b
+	store_has k here
+	log_has '*: k: conflict: the value here wins over revision 2 of bucket b: there'
+	[[ $(kv rev b) == 5 ]]
+	end_bridge
+}
+
+test_the_longest_prefix_decides()
+{
+	begin
+	kv create other
+	start_ready_bridge --out b:host/me/ --in b:host/ --both other:
+	mstore set host/me/x 1
+	put b host/you/x 2
+	mstore set rest 3
+	await 30 bucket_has b host/me/x 1
+	await 30 store_has host/you/x 2
+	await 30 bucket_has other rest 3
+	await 30 is_quiet
+	expect_balance
+	bucket_lacks other host/me/x
+	bucket_lacks b rest
+	[[ $(kv rev b) == 2 && $(kv rev other) == 1 ]]
+	end_bridge
+}
+
+test_the_end_of_an_owner_is_a_deletion_at_once()
+{
+	local holder
+
+	begin
+	start_ready_bridge --out b:
+	mstore hold k up -- sleep 600 &
+	holder=$!
+	await 30 bucket_has b k up
+	kill -KILL "$holder"
+	await 30 bucket_lacks b k
+	expect_equal b
+	mstore set --ttl 300ms t 1
+	await 30 bucket_has b t 1
+	await 30 bucket_lacks b t
+	expect_equal b
+	expect_metrics sent_total=4
+	end_bridge
+}
+
+test_what_has_an_end_can_stay_here()
+{
+	local holder
+
+	begin
+	start_ready_bridge --both b: --owned skip --ttl skip
+	mstore hold k up -- sleep 600 &
+	holder=$!
+	await 30 store_has k up
+	mstore set --ttl 1h t 1
+	mstore set plain 1
+	await 30 bucket_has b plain 1
+	await 30 is_quiet
+	expect_balance
+	expect_metrics sent_total=1 skipped_total=2
+	kill -KILL "$holder"
+	await 30 store_lacks k
+	mstore del t
+	await 30 is_quiet
+	expect_equal b
+	[[ $(kv rev b) == 1 ]]
+	end_bridge
+}
+
+# The kernel lets nobody else overwrite it.
+test_an_owner_keeps_its_key()
+{
+	begin
+	start_ready_bridge --both b:
+	mstore hold k mine -- sleep 600 &
+	await 30 bucket_has b k mine
+	put b k theirs
+	await 30 bucket_has b k mine
+	store_has k mine
+	expect_equal b
+	log_has '*: k: conflict: the value here wins over revision 2 of bucket b: theirs'
+	[[ $(kv rev b) == 3 ]]
+	end_bridge
+}
+
+test_a_value_that_is_too_large_is_refused()
+{
+	printf 'max_payload: 4096\n' >"$work/small.conf"
+	server_options=(-c "$work/small.conf")
+	begin
+	start_ready_bridge --both b:
+	mstore set k small
+	head -c 5000 /dev/zero | tr '\0' x | mstore set --file - k
+	await 30 log_has '*: k: not carried: 5000 bytes are above max_payload of the server, 4096'
+	await 30 is_quiet
+	expect_balance
+	expect_metrics too_large_total=1
+	bucket_has b k small
+	mstore set k again
+	await 30 bucket_has b k again
+	expect_equal b
+	end_bridge
+}
+
+test_a_value_that_the_store_refuses_is_counted()
+{
+	begin
+	start_ready_bridge --both b:
+	head -c 70000 /dev/zero | tr '\0' x >"$work/large"
+	put b k "$(<"$work/large")"
+	await 30 log_has '*: k: revision 1 of bucket b is not taken: Message too long'
+	put b k small
+	await 30 store_has k small
+	expect_equal b
+	expect_metrics unfit_total=1 applied_total=1
+	end_bridge
+}
+
+test_any_bytes_are_carried()
+{
+	local key=$'a b\xff..\n\001*>' value=$'\xff\n v\t'
+
+	begin
+	start_ready_bridge --both b:
+	printf %s "$value" | mstore set --file - "$key"
+	mstore set empty ''
+	await 30 is_quiet
+	kv ls b | grep -aq '^1 a=20b=FF.=2E=0A=01=2A=3E '
+	mstore del "$key"
+	put b a=20b=FF.=2E=0A=01=2A=3E back
+	await 30 store_has "$key" back
+	bucket_has b empty ''
+	# No key has these names.
+	put b a=41 1
+	await 30 log_has '*: bucket: b: a=41 is the name of no key'
+	await 30 is_quiet
+	expect_balance
+	end_bridge
+}
+
+# The bridge was not there as both sides changed.
+test_the_first_comparison()
+{
+	begin
+	mstore set same 1
+	mstore set differs here
+	mstore set here 1
+	mstore set old 1
+	put b same 1
+	put b differs there
+	put b there 1
+	put b old 1
+	kv del b old
+	put b gone 1
+	kv del b gone
+	mstore set gone newer
+	start_ready_bridge --both b:
+	expect_equal b
+	store_has differs there
+	store_has there 1
+	bucket_has b here 1
+	store_lacks old
+	bucket_has b gone newer
+	log_has '*: differs: conflict: revision 2 of bucket b wins over the value here: here'
+	[[ $(kv rev b) == 9 ]]
 	end_bridge
 }
 

@@ -15,6 +15,12 @@ kv()
 	"$BUILD/selftests/nats_kv" "$url" "$@"
 }
 
+# Stores a value in the bucket $1 under the name $2.
+put()
+{
+	kv put "$@" >/dev/null
+}
+
 # await SECONDS COMMAND...
 await()
 {
@@ -48,6 +54,26 @@ stop_server()
 	wait "$server" 2>/dev/null || :
 }
 
+# Bridges go by a network that can be held, and cut, also once it has carried $cut_after
+# bytes; see nats/proxy.py. Sets $proxy to its process.
+bridge_url=$url
+cut_after=
+start_proxy()
+{
+	: >"$work/proxy"
+	# shellcheck disable=SC2086 # a word or none
+	python3 nats/proxy.py 4223 4222 $cut_after >"$work/proxy" 2>&1 &
+	# shellcheck disable=SC2034
+	proxy=$!
+	bridge_url=nats://127.0.0.1:4223
+	await 30 proxy_said ready
+}
+
+proxy_said()
+{
+	grep -q "^$1" "$work/proxy"
+}
+
 # start_bridge OPTION...: starts a bridge, sets $bridge to its process, $log to the file of
 # its messages and $socket to its metrics.
 start_bridge()
@@ -58,7 +84,9 @@ start_bridge()
 	last_command="mstore-nats $*"
 	out=/dev/null
 	err=$log
-	${BRIDGE_UNDER-} mstore-nats --server "$url" --metrics "$socket" --status 0 "$@" \
+	: >"$log"
+	# shellcheck disable=SC2086 # words
+	${bridge_under-} mstore-nats --server ${bridge_url//,/ --server } --metrics "$socket" --status 0 "$@" \
 		>"$log" 2>&1 &
 	bridge=$!
 }
@@ -147,7 +175,7 @@ expect_metrics()
 # What the store and the bucket $1 have below the prefix $2, for keys and values of plain text
 list_store()
 {
-	mstore sub --snapshot --prefix --timeout 0 "$1" | sort
+	mstore sub --follow --prefix --timeout 0 "$1" | sort
 }
 
 list_bucket()

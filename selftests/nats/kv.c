@@ -11,6 +11,7 @@
  *   history		the same, with all that was ever stored
  *   rev		prints the last revision
  *   leader		prints the name of the server that leads it
+ *   limit BYTES		lets it have so many
  *   load PREFIX COUNT	stores as many keys, many at once
  *   bench COUNT	stores one after the other, prints how many a second
  *   lag COUNT		reads values that are times, CLOCK_REALTIME in ns; prints how late
@@ -136,6 +137,15 @@ static void leader(const char *bucket)
 	jsStreamInfo_Destroy(info);
 }
 
+static void limit(const char *bucket, const char *bytes)
+{
+	jsStreamInfo *info = stream_info(bucket);
+
+	info->Config->MaxBytes = atoll(bytes);
+	check(js_UpdateStream(NULL, js, info->Config, NULL, NULL), bucket);
+	jsStreamInfo_Destroy(info);
+}
+
 static void load(const char *bucket, const char *prefix, int count)
 {
 	char subject[512], value[32];
@@ -230,6 +240,8 @@ static int run(const char *command, const char *bucket, char **operands)
 		revision(bucket);
 	else if (!strcmp(command, "leader"))
 		leader(bucket);
+	else if (!strcmp(command, "limit"))
+		limit(bucket, operands[0]);
 	else if (!strcmp(command, "load"))
 		load(bucket, operands[0], atoi(operands[1]));
 	else if (!strcmp(command, "bench"))
@@ -239,6 +251,17 @@ static int run(const char *command, const char *bucket, char **operands)
 	else if (strcmp(command, "create"))
 		errx(2, "%s: no such command", command);
 	return 0;
+}
+
+/* URLs with commas between them */
+static natsStatus set_servers(natsOptions *options, char *urls)
+{
+	const char *list[8];
+	int count = 0;
+
+	for (char *url = strtok(urls, ","); url && count < 8; url = strtok(NULL, ","))
+		list[count++] = url;
+	return natsOptions_SetServers(options, list, count);
 }
 
 int main(int argc, char **argv)
@@ -251,7 +274,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "metrics"))
 		return metrics(argv[3]);
 	check(natsOptions_Create(&options), "options");
-	check(natsOptions_SetURL(options, argv[1]), argv[1]);
+	check(set_servers(options, argv[1]), argv[1]);
 	check(natsOptions_SetSendAsap(options, true), "options");
 	check(natsConnection_Connect(&connection, options), argv[1]);
 	check(natsConnection_JetStream(&js, connection, NULL), "JetStream");

@@ -1,0 +1,269 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The bridge to NATS: servers that go, networks that are cut, losses.
+#
+# needs: python3 (python3)
+set -e
+. ./nats_helpers.sh
+
+many=3000
+((${FULL:-0} == 0)) || many=100000
+
+test_the_server_is_gone_for_a_while()
+{
+	start_server
+	kv create f
+	# On disk, since this server comes back
+	start_ready_bridge --both b: --create
+	mstore set a 1
+	mstore set b 1
+	await 30 is_quiet
+	stop_server
+	await 30 log_has 'mstore-nats: connection ended: *'
+	mstore set a 2
+	mstore set a 3
+	mstore del b
+	mstore set c 1
+	start_server
+	await 60 bucket_has b a 3
+	await 60 is_quiet
+	expect_equal b
+	bucket_lacks b b
+	bucket_has b c 1
+	# Two were sent before, three after that.
+	[[ $(kv rev b) == 5 ]]
+	expect_metrics sessions_total=2 conflicts_total=0
+	end_bridge
+}
+
+# Both sides change while neither hears of the other.
+test_the_network_is_cut()
+{
+	start_server
+	kv create b
+	start_proxy
+	start_ready_bridge --both b:
+	mstore set both 0
+	mstore set here 0
+	mstore set there 0
+	mstore set gone 0
+	await 30 is_quiet
+	kill -STOP "$proxy"
+	mstore set both here
+	mstore set here 1
+	mstore set new 1
+	put b both there
+	put b there 1
+	put b other 1
+	kv del b gone
+	# Nothing is answered any more, until the connection is given up.
+	await 60 log_has 'mstore-nats: connection ended: *'
+	kill -CONT "$proxy"
+	kill -HUP "$proxy"
+	await 90 has sessions_total 2
+	await 60 is_quiet
+	expect_equal b
+	store_has both there
+	store_has there 1
+	bucket_has b here 1
+	store_lacks gone
+	expect_metrics conflicts_total=1
+	log_has '*: both: conflict: *the value here: here'
+	end_bridge
+}
+
+# The answer is lost: the change got there, and is not sent again.
+test_the_answer_is_lost()
+{
+	start_server
+	kv create b
+	start_proxy
+	start_ready_bridge --both b:
+	mstore set k 0
+	await 30 is_quiet
+	kill -USR1 "$proxy"
+	mstore set k 1
+	await 30 bucket_has b k 1
+	mstore set k 2
+	kill -HUP "$proxy"
+	kill -USR2 "$proxy"
+	await 60 bucket_has b k 2
+	await 60 is_quiet
+	expect_equal b
+	expect_metrics conflicts_total=0 sent_total=3 taken_total=3
+	[[ $(kv rev b) == 3 ]]
+	end_bridge
+}
+
+# The change did not get there, and is sent again.
+test_the_change_is_lost()
+{
+	start_server
+	kv create b
+	start_proxy
+	start_ready_bridge --both b:
+	mstore set k 0
+	await 30 is_quiet
+	kill -STOP "$proxy"
+	mstore set k 1
+	sleep 0.3
+	# What it has not read goes with it.
+	kill -KILL "$proxy"
+	wait "$proxy" 2>/dev/null || :
+	bucket_has b k 0
+	start_proxy
+	await 60 bucket_has b k 1
+	await 60 is_quiet
+	expect_equal b
+	expect_metrics conflicts_total=0
+	[[ $(kv rev b) == 2 ]]
+	end_bridge
+}
+
+# Values of both sides while the bucket tells all that it has
+test_cut_in_the_middle_of_the_snapshot()
+{
+	start_server
+	kv create b
+	kv load b k/ "$many"
+	cut_after=30000
+	start_proxy
+	start_bridge --both b:
+	await 60 proxy_said cut
+	mstore set k/5 here 2>/dev/null
+	mstore set new 1
+	await 120 has sessions_total 2
+	await 120 is_quiet
+	expect_equal b
+	[[ $(mstore ls | wc -l) == $((many + 1)) ]]
+	# k/5 had come already, or not: then the bucket's value stays.
+	[[ $(kv rev b) == $((many + 1)) || $(kv rev b) == $((many + 2)) ]]
+	end_bridge
+}
+
+# The bucket is made anew, or loses keys without a marker: what is here fills it.
+test_a_bucket_that_lost_all()
+{
+	start_server
+	kv create b
+	start_ready_bridge --both b:
+	mstore set k 1
+	await 30 is_quiet
+	stop_server
+	rm -rf "$work/js"
+	start_server
+	kv create b
+	await 60 bucket_has b k 1
+	await 60 is_quiet
+	expect_equal b
+	end_bridge
+}
+
+# The follower loses events: it is stopped while more keys change than its queue holds.
+test_losses_here_are_mended()
+{
+	local i
+
+	start_server
+	kv create b
+	start_ready_bridge --both b:
+	for ((i = 0; i < 3000; i++)); do
+		echo "set a$i $i"
+	done | mstore batch >/dev/null
+	await 60 is_quiet
+	kill -STOP "$bridge"
+	for ((i = 0; i < 3000; i += 2)); do
+		echo "del a$i"
+	done | mstore batch >/dev/null
+	for ((i = 1; i < 3000; i += 2)); do
+		echo "set a$i x$i"
+	done | mstore batch >/dev/null
+	kill -CONT "$bridge"
+	await 60 has events_lost_total 1
+	await 60 is_quiet
+	expect_equal b
+	end_bridge
+}
+
+# A server refuses what it has no room for; once there is room it is sent.
+test_a_server_without_room()
+{
+	start_server
+	kv create b
+	start_ready_bridge --both b:
+	mstore set k 1
+	await 30 is_quiet
+	"$BUILD/selftests/nats_kv" "$url" limit b 300
+	head -c 1000 /dev/zero | tr '\0' x | mstore set --file - large
+	await 30 log_has '*: large: not carried: bucket b: *'
+	expect_metrics failed_total=1
+	await 30 is_quiet
+	expect_balance
+	"$BUILD/selftests/nats_kv" "$url" limit b 1000000
+	# All is compared again a minute later, or when the connection is a new one.
+	end_bridge
+	start_ready_bridge --both b:
+	expect_equal b
+	end_bridge
+}
+
+start_cluster()
+{
+	local i
+
+	pids=()
+	for i in 1 2 3; do
+		start_member "$i"
+	done
+	for i in 1 2 3; do
+		await 60 port_answers "422$i"
+	done
+}
+
+start_member()
+{
+	"$NATS_SERVER" -a 127.0.0.1 -p "422$1" -js -sd "$work/js$1" -n "n$1" \
+		--cluster_name c --cluster "nats://127.0.0.1:622$1" \
+		--routes nats://127.0.0.1:6221,nats://127.0.0.1:6222,nats://127.0.0.1:6223 \
+		>>"$work/server$1.log" 2>&1 &
+	pids[$1]=$!
+}
+
+make_bucket()
+{
+	kv create b 3 2>/dev/null
+}
+
+test_another_leader()
+{
+	local leader i
+
+	start_cluster
+	url=nats://127.0.0.1:4221,nats://127.0.0.1:4222,nats://127.0.0.1:4223
+	bridge_url=$url
+	await 60 make_bucket
+	start_ready_bridge --both b:
+	mstore set k 0
+	put b there 0
+	await 60 is_quiet
+	for i in 1 2; do
+		leader=$(kv leader b)
+		leader=${leader#n}
+		kill -KILL "${pids[leader]}"
+		wait "${pids[leader]}" 2>/dev/null || :
+		mstore set k "$i"
+		await 90 bucket_has b k "$i"
+		await 60 put b there "$i"
+		await 90 store_has there "$i"
+		start_member "$leader"
+		await 60 port_answers "422$leader"
+	done
+	await 60 is_quiet
+	expect_equal b
+	expect_metrics conflicts_total=0
+	[[ $(kv history b | awk '$2 == "k"' | wc -l) == 3 ]]
+	end_bridge
+	kill -KILL "${pids[@]}"
+}
+
+run_tests
