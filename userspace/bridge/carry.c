@@ -219,6 +219,12 @@ static bool is_covered(const struct entry *entry, const struct change *change, b
 	       (entry->known && change->version <= entry->version);
 }
 
+/* Whether the server that answered is behind what the watch has told. */
+static bool is_stale(const struct entry *entry, kvEntry *told)
+{
+	return told ? kvEntry_Revision(told) < entry->rev : entry->there;
+}
+
 /* Has the store take what the bucket has now. */
 static void revert(struct entry *entry)
 {
@@ -232,8 +238,10 @@ static void revert(struct entry *entry)
 		return;
 	key_to_name(name, entry_key(entry));
 	status = session_read(&told, bucket, name);
-	if (status != NATS_OK && status != NATS_NOT_FOUND)
+	if ((status != NATS_OK && status != NATS_NOT_FOUND) || is_stale(entry, told)) {
+		kvEntry_Destroy(told);
 		return carry_compare_later();
+	}
 	entry->known = false;
 	entry->rev = 0;
 	if (told)

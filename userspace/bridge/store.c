@@ -53,7 +53,7 @@ static void read_limits(void)
 		return;
 	free(buffer);
 	buffer_size = info.max_value;
-	buffer = malloc(buffer_size);
+	buffer = calloc(1, buffer_size);
 	if (!buffer)
 		die(STATUS_COULD_NOT, "memory", "no room for a value of %zu bytes", buffer_size);
 }
