@@ -406,6 +406,14 @@ static void batch_check_op(struct batch *batch, uint32_t i)
 	}
 }
 
+/* A wrong number reaches operations behind the last one: what earlier batches left is cleared. */
+static void batch_clear_rest(struct lane *lane, uint32_t nr)
+{
+	struct metastore_op *ops = (void *)(lane->memory + OPS_AT);
+
+	memset(&ops[nr], 0, (OPS - nr) * sizeof(*ops));
+}
+
 /* Returns what the command does; -EAGAIN when its result is not to be trusted */
 static int batch_run(struct lane *lane, struct batch *batch, uint32_t slot, uint32_t turn,
 		     uint32_t mem)
@@ -416,6 +424,8 @@ static int batch_run(struct lane *lane, struct batch *batch, uint32_t slot, uint
 	uint32_t nr = batch->head.nr, i;
 	int ret;
 
+	if (hostile_of(mem, AT_KEY))
+		batch_clear_rest(lane, nr);
 	batch->head.ops = ops;
 	batch->head.op_size = lane_length(mem, AT_PREVIOUS, sizeof(struct metastore_op));
 	batch->head.nr = lane_length(mem, AT_KEY, nr);
