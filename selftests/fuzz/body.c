@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The process that runs one program: its lanes, and somebody who watches them */
-#include <sched.h>
+/*
+ * A process that runs programs one after the other: their lanes, and somebody who watches
+ * them. Most of what a program needs is there from the one before: threads, memory, empty
+ * stores. Making it anew would take several times as long as what programs do.
+ */
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -15,11 +20,30 @@ int roots[STORES];
 int sockets[2];
 __thread struct lane *this_lane;
 
-#define TICK_US		2000
+#define TICK_NS		2000000
 #define LONG_NS		4000000ULL	/* what waits that long is interrupted */
 #define HUNG_NS		(30000000000ULL * slowness)
 
 static struct program *running;
+
+/* A word that somebody waits for, in memory that processes may share */
+
+static void word_add(uint32_t *word)
+{
+	__atomic_add_fetch(word, 1, __ATOMIC_ACQ_REL);
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Waits while the word is @value, for a moment */
+static void word_wait(uint32_t *word, uint32_t value)
+{
+	struct timespec moment = { .tv_nsec = TICK_NS };
+
+	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+		syscall(SYS_futex, word, FUTEX_WAIT, value, &moment, NULL, 0);
+}
+
+/* Lanes */
 
 static void step_run(struct lane *lane, const struct step *step)
 {
@@ -56,24 +80,46 @@ static void lane_steps(struct lane *lane)
 	}
 }
 
-static void *lane_main(void *arg)
+static void lane_run(struct lane *lane)
 {
-	struct lane *lane = arg;
-
 	this_lane = lane;
 	lane->pid = getpid();
 	lane->tid = gettid();
-	if (!lane_init(lane))
-		finding("no memory for a lane");
-	__atomic_store_n(&lane->ready, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&shared->go, __ATOMIC_ACQUIRE))
-		sched_yield();
 	coverage_begin_lane(lane->number);
 	lane_steps(lane);
 	coverage_end_lane(lane->number);
 	lane_exit(lane);
 	__atomic_store_n(&lane->done, 1, __ATOMIC_RELEASE);
+	word_add(&shared->nr_done);
+}
+
+/* How many programs the thread of a lane was told to run */
+static uint32_t told[LANES];
+
+static void *lane_thread(void *arg)
+{
+	struct lane *lane = arg;
+	uint32_t *word = &told[lane - shared->lanes], programs;
+
+	for (programs = 0;; programs++) {
+		while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == programs)
+			syscall(SYS_futex, word, FUTEX_WAIT, programs, NULL, NULL, 0);
+		lane_run(lane);
+	}
 	return NULL;
+}
+
+static void lane_process(struct lane *lane)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!lane_map(lane->number))
+		finding("no memory for a lane");
+	lane_init(lane);
+	word_add(&shared->nr_ready);
+	while (!__atomic_load_n(&shared->go, __ATOMIC_ACQUIRE))
+		word_wait(&shared->go, 0);
+	lane_run(lane);
+	_exit(0);
 }
 
 static void on_signal(int number)
@@ -104,26 +150,41 @@ static int make_store(const struct program *program, int store)
 	return ioctl(roots[STORE_DEFAULT], METASTORE_IOC_CREATE, &create);
 }
 
-/* How many private stores may be made is bounded; what is gone gives its room back late. */
+static bool stores_fit(const struct program *program)
+{
+	static uint32_t buckets, queue_len, max_keys;
+	bool fit = roots[STORE_ANY] >= 0 && buckets == program->buckets &&
+		   queue_len == program->queue_len && max_keys == program->max_keys;
+
+	buckets = program->buckets;
+	queue_len = program->queue_len;
+	max_keys = program->max_keys;
+	return fit;
+}
+
+/* Those of the program before are empty: check_program() saw to it. */
 static bool prepare_stores(const struct program *program)
 {
-	struct metastore_open open_arg = { .open_flags = O_RDWR | O_NONBLOCK | O_CLOEXEC };
-	int i, fd;
+	int i;
 
-	roots[STORE_DEFAULT] = open(DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (roots[STORE_DEFAULT] < 0)
-		return false;
+	if (stores_fit(program))
+		return true;
 	for (i = STORE_ANY; i <= STORE_GROUPS; i++) {
+		close(roots[i]);
 		roots[i] = make_store(program, i);
 		if (roots[i] < 0) {
 			finding("CREATE: %s", strerrorname_np(errno));
 			return false;
 		}
 	}
-	for (i = 0; i < SLOTS; i++) {
-		pthread_mutex_init(&slots[i].lock, NULL);
-		slots[i].file = -1;
-	}
+	return true;
+}
+
+static bool prepare_slots(void)
+{
+	struct metastore_open open_arg = { .open_flags = O_RDWR | O_NONBLOCK | O_CLOEXEC };
+	int i, fd;
+
 	for (i = 0; i < STORE_OTHER; i++) {
 		fd = ioctl(roots[i], METASTORE_IOC_OPEN, &open_arg);
 		if (fd < 0) {
@@ -135,34 +196,69 @@ static bool prepare_stores(const struct program *program)
 	return !socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets);
 }
 
-static void start_lanes(struct program *program, uint64_t seed)
+static bool is_forked(const struct lane *lane)
 {
-	pthread_t thread;
-	uint32_t i;
+	return running->forked & (1U << lane->number);
+}
+
+/* Returns how many processes there are */
+static uint32_t start_processes(void)
+{
+	struct lane *lane;
+	uint32_t nr = 0;
 	pid_t pid;
 
-	for (i = 0; i < program->lanes; i++) {
-		struct lane *lane = &shared->lanes[i];
-
-		lane->number = i;
-		lane->program = program;
-		lane->random = seed + i;
-		if (!(program->forked & (1U << i)))
+	for (lane = shared->lanes; lane < shared->lanes + running->lanes; lane++) {
+		if (!is_forked(lane))
 			continue;
 		/* The lane is in memory of both. */
 		pid = fork();
-		if (pid) {
-			lane->pid = pid;
-			continue;
-		}
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		lane_main(lane);
-		_exit(0);
+		if (!pid)
+			lane_process(lane);
+		if (pid < 0)
+			finding("no process: %s", strerrorname_np(errno));
+		lane->pid = pid;
+		nr++;
 	}
-	for (i = 0; i < program->lanes; i++)
-		if (!(program->forked & (1U << i)) &&
-		    pthread_create(&thread, NULL, lane_main, &shared->lanes[i]))
+	return nr;
+}
+
+static void start_threads(void)
+{
+	static bool there[LANES];
+	struct lane *lane;
+	pthread_t thread;
+
+	for (lane = shared->lanes; lane < shared->lanes + running->lanes; lane++) {
+		int i = lane->number;
+
+		if (is_forked(lane))
+			continue;
+		if (!there[i] && pthread_create(&thread, NULL, lane_thread, lane))
 			finding("no thread");
+		there[i] = true;
+		word_add(&told[i]);
+	}
+}
+
+static void start_lanes(struct program *program, uint64_t seed)
+{
+	uint32_t i, ready, processes;
+
+	for (i = 0; i < program->lanes; i++) {
+		shared->lanes[i].number = i;
+		shared->lanes[i].program = program;
+		shared->lanes[i].random = seed + i;
+		if (!is_forked(&shared->lanes[i]))
+			lane_init(&shared->lanes[i]);
+	}
+	processes = start_processes();
+	while ((ready = __atomic_load_n(&shared->nr_ready, __ATOMIC_ACQUIRE)) != processes &&
+	       !world->stop)
+		word_wait(&shared->nr_ready, ready);
+	if (processes)
+		word_add(&shared->go);
+	start_threads();
 }
 
 static void end_hung(struct lane *lane)
@@ -184,7 +280,7 @@ static void end_hung(struct lane *lane)
 static bool watch_lane(struct lane *lane)
 {
 	uint64_t since = __atomic_load_n(&lane->since, __ATOMIC_ACQUIRE);
-	bool forked = running->forked & (1U << lane->number);
+	bool forked = is_forked(lane);
 
 	if (__atomic_load_n(&lane->done, __ATOMIC_ACQUIRE))
 		return true;
@@ -200,29 +296,19 @@ static bool watch_lane(struct lane *lane)
 	return false;
 }
 
-static bool lanes_ready(void)
-{
-	uint32_t i;
-
-	for (i = 0; i < running->lanes; i++)
-		if (!__atomic_load_n(&shared->lanes[i].ready, __ATOMIC_ACQUIRE))
-			return false;
-	return true;
-}
-
 static void watch(void)
 {
-	uint32_t i, ended;
+	uint32_t i, ended, done;
 
-	while (!lanes_ready() && !world->has_finding)
-		sched_yield();
-	__atomic_store_n(&shared->go, 1, __ATOMIC_RELEASE);
-	do {
-		usleep(TICK_US / 4);
+	for (;;) {
+		done = __atomic_load_n(&shared->nr_done, __ATOMIC_ACQUIRE);
 		ended = 0;
 		for (i = 0; i < running->lanes; i++)
 			ended += watch_lane(&shared->lanes[i]);
-	} while (ended != running->lanes && !world->has_finding);
+		if (ended == running->lanes || world->stop)
+			break;
+		word_wait(&shared->nr_done, done);
+	}
 }
 
 /* Waits for those that lanes forked, and for what they kept open */
@@ -233,22 +319,39 @@ static void await_children(void)
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0 && now_ns() < end)
 		if (!pid)
-			usleep(TICK_US / 4);
+			usleep(TICK_NS / 4000);
 	if (!pid)
 		finding("a process does not end");
 }
 
-void body_run(struct program *program, uint64_t seed)
+bool body_begin(void)
+{
+	int i;
+
+	prepare_signals();
+	for (i = 0; i < SLOTS; i++) {
+		pthread_mutex_init(&slots[i].lock, NULL);
+		slots[i].file = -1;
+	}
+	roots[STORE_ANY] = -1;
+	roots[STORE_GROUPS] = -1;
+	roots[STORE_DEFAULT] = open(DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	for (i = 0; i < LANES; i++)
+		if (!lane_map(i))
+			return false;
+	return roots[STORE_DEFAULT] >= 0;
+}
+
+bool body_run(struct program *program, uint64_t seed)
 {
 	running = program;
-	prepare_signals();
-	if (prepare_stores(program)) {
-		start_lanes(program, seed);
-		watch();
-		if (!world->has_finding)
-			await_children();
-		if (!world->has_finding)
-			check_program();
-	}
-	_exit(0);
+	if (!prepare_stores(program) || !prepare_slots())
+		return false;
+	start_lanes(program, seed);
+	watch();
+	if (!world->stop)
+		await_children();
+	if (!world->stop)
+		check_program();
+	return !world->stop;
 }

@@ -186,7 +186,7 @@ const struct call calls[] = {
 	  { { "after", &after } } },
 	{ "pin", 3, false, call_pin,
 	  { { "number", &flag } } },
-	{ "fork", 2, false, call_fork,
+	{ "fork", 1, false, call_fork,
 	  { { "how", &flag }, { "after", &after } } },
 };
 

@@ -11,6 +11,8 @@ void finding(const char *format, ...)
 
 	if (__atomic_exchange_n(&world->has_finding, 1, __ATOMIC_ACQ_REL))
 		return;
+	if (shared)
+		shared->found = 1;
 	va_start(args, format);
 	vsnprintf(world->finding, sizeof(world->finding), format, args);
 	va_end(args);

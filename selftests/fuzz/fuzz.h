@@ -11,7 +11,7 @@
  *   world.c     calls around the module: descriptors, memory, signals, CPUs
  *   check.c     what must hold of values, versions and events
  *   rest.c      what must hold of a store at rest, and of what a program leaves
- *   body.c      runs one program
+ *   body.c      runs programs, one after the other
  *   coverage.c  what of the module ran
  *   main.c      chooses programs, keeps those that reach something new, reports
  *
@@ -32,11 +32,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/metastore.h>
 
 #define DEVICE		"/dev/metastore"
+#define NO_PROGRAM	"nothing"	/* name of a process that ends at once */
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define ALL_EVENTS	(METASTORE_EVENT_PUBLISHED | METASTORE_EVENT_SET | \
 			 METASTORE_EVENT_DELETED)
@@ -114,7 +116,6 @@ extern const struct domain domain_mem;
 struct world {
 	char finding[1024];		/* the first one; empty: none */
 	uint32_t has_finding;
-	uint32_t written;		/* its program is */
 	uint32_t stop;
 	uint64_t seen[KEYS];		/* newest version known of a key of the default store */
 	uint64_t operations;
@@ -162,7 +163,7 @@ struct change {
 struct lane {
 	int number;
 	pid_t pid, tid;
-	uint32_t ready, done;
+	uint32_t done;
 	uint32_t step;
 	uint64_t since;			/* when the step began, ns; 0: none runs */
 	uint64_t operations;
@@ -172,6 +173,9 @@ struct lane {
 	/* The rest is of the lane alone. */
 	uint32_t fail;			/* which thing that can fail in the next step shall */
 	bool worked;			/* the step did something */
+	bool pinned;
+	bool has_timer;
+	timer_t timer;
 	char *memory;
 	struct seen *seen;		/* newest events */
 	int epoll, fault;
@@ -188,9 +192,16 @@ struct shared {
 	uint32_t overran;		/* changes were left out */
 	uint32_t stamp;
 	uint32_t cookie;
-	uint32_t go;
+	uint32_t nr_ready, go;		/* processes of lanes start at the same time */
+	uint32_t nr_done;
 	uint32_t nr_changes;
 	struct change changes[CHANGES];
+
+	/* The rest is not of one program. */
+	struct program program;
+	uint64_t began;			/* when it did, ns */
+	uint32_t nr_programs;
+	uint32_t found;			/* the first finding is of this program */
 };
 
 extern struct shared *shared;
@@ -222,7 +233,10 @@ enum hostile {
 
 enum { AT_STRUCT = 0, AT_KEY = 16, AT_VALUE = 32, AT_PREVIOUS = 48 };
 
-bool lane_init(struct lane *lane);
+/* Once in a process: memory, which the lane of that number uses again and again */
+bool lane_map(int lane);
+/* Before a program; the lane is all zeroes. */
+void lane_init(struct lane *lane);
 void lane_exit(struct lane *lane);
 /* How the pointer @which is to be, of the argument mem of a call */
 enum hostile hostile_of(uint32_t mem, uint32_t which);
@@ -283,8 +297,9 @@ struct seen {
 	uint64_t version;
 };
 
-/* body.c: runs a program in a process of its own. */
-void body_run(struct program *program, uint64_t seed);
+/* body.c: runs programs, in a process of its own; both return whether it can go on. */
+bool body_begin(void);
+bool body_run(struct program *program, uint64_t seed);
 
 /* coverage.c */
 bool coverage_init(void);		/* before workers start */
@@ -300,6 +315,8 @@ void fail_only_in_module(void);
 void fail_begin(struct lane *lane);
 void fail_end(struct lane *lane);
 void cpus_on(void);
+void timer_end(struct lane *lane);
+void unpin(struct lane *lane);
 int slot_put(uint32_t slot, int fd, int file);
 int file_new(int store);
 void ring_close(struct lane *lane);

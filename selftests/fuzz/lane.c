@@ -3,7 +3,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "fuzz.h"
 
@@ -22,17 +21,40 @@ uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-bool lane_init(struct lane *lane)
+static char *memories[LANES];
+static bool flipped[LANES];		/* pages that change are not as they were */
+static struct seen seen[LANES][ORDER_ENTRIES];
+
+/* A process that is forked has none of it: else each fork() would be followed by faults. */
+bool lane_map(int lane)
 {
-	lane->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	lane->seen = calloc(ORDER_ENTRIES, sizeof(*lane->seen));
+	char *at = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+
+	memories[lane] = at;
+	return at != MAP_FAILED && !mprotect(at + EDGE_PAGE + PAGE, PAGE, PROT_NONE) &&
+	       !mprotect(at + GUARD_PAGE, PAGE, PROT_NONE) &&
+	       !mprotect(at + RO_PAGE, PAGE, PROT_READ) &&
+	       !madvise(at, MEMORY_SIZE, MADV_DONTFORK);
+}
+
+/* In one step, or somebody else's memory might be there. */
+static void map_anew(char *at, size_t size)
+{
+	mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	madvise(at, size, MADV_DONTFORK);
+}
+
+void lane_init(struct lane *lane)
+{
+	lane->memory = memories[lane->number];
+	lane->seen = seen[lane->number];
 	lane->epoll = -1;
 	lane->fault = -1;
-	return lane->memory != MAP_FAILED && lane->seen &&
-	       !mprotect(lane->memory + EDGE_PAGE + PAGE, PAGE, PROT_NONE) &&
-	       !mprotect(lane->memory + GUARD_PAGE, PAGE, PROT_NONE) &&
-	       !mprotect(lane->memory + RO_PAGE, PAGE, PROT_READ);
+	memset(lane->seen, 0, sizeof(seen[0]));
+	if (flipped[lane->number])
+		map_anew(lane->memory + FLIP_PAGE, FLIP_PAGES * PAGE);
+	flipped[lane->number] = false;
 }
 
 void lane_exit(struct lane *lane)
@@ -43,6 +65,8 @@ void lane_exit(struct lane *lane)
 		close(lane->epoll);
 	if (lane->fault >= 0)
 		close(lane->fault);
+	timer_end(lane);
+	unpin(lane);
 }
 
 /* Takes a page of a lane away from calls under way, or gives it back */
@@ -64,10 +88,9 @@ static void lane_flip(struct lane *lane, uint32_t page, uint32_t kind)
 		madvise(at, PAGE, MADV_DONTNEED);
 		break;
 	default:
-		/* In one step, or somebody else's memory might be there. */
-		mmap(at, PAGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		map_anew(at, PAGE);
 	}
+	flipped[lane->number] = true;
 }
 
 void call_protect(struct lane *lane, const uint32_t *arg)

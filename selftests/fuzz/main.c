@@ -8,6 +8,7 @@
  * must hold of an idle module is checked, and it is loaded anew if METASTORE_KO names it.
  * Status 1: a finding, which is in DIRECTORY/finding.
  */
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,13 +17,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "fuzz.h"
 
 #define ROUND_S		10		/* until the module is loaded anew */
 #define KEPT		4		/* programs of a worker that are on record */
-#define BODY_S		120		/* that a program may take, at most */
+#define PROGRAM_S	120		/* that a program may take, at most */
+#define PROGRAMS	64		/* that run in one process */
 
 struct world *world;
 struct shared *shared;
@@ -118,13 +119,14 @@ static void write_program(const char *path, const struct program *program)
 	close(fd);
 }
 
-static void record(int worker, uint64_t number, const struct program *program)
+static void record(int worker)
 {
 	char path[256];
 
 	if (options.directory)
-		write_program(path_of(path, "last-%d-%u", worker, (uint32_t)(number % KEPT)),
-			      program);
+		write_program(path_of(path, "last-%d-%u", worker, shared->nr_programs % KEPT),
+			      &shared->program);
+	shared->nr_programs++;
 }
 
 static void write_finding(const struct program *program)
@@ -170,21 +172,28 @@ static void count(const struct program *program)
 	__atomic_add_fetch(&world->unsure, shared->unsure, __ATOMIC_RELAXED);
 }
 
+static bool is_hung(void)
+{
+	uint64_t began = __atomic_load_n(&shared->began, __ATOMIC_RELAXED);
+
+	return now_ns() > began + PROGRAM_S * 1000000000ULL * slowness;
+}
+
+/* After a finding it gets a moment to end by itself. */
 static void await_body(pid_t pid)
 {
-	uint64_t end = now_ns() + BODY_S * 1000000000ULL * slowness;
+	struct pollfd pollfd = { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
 	int status = 0;
 
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		if (now_ns() > end || world->has_finding) {
-			finding("a program does not end");
-			kill(pid, SIGKILL);
-			waitpid(pid, &status, 0);
-			return;
-		}
-		usleep(300);
+	while (poll(&pollfd, 1, 1000) <= 0 && !world->stop && !is_hung())
+		;
+	if (poll(&pollfd, 1, 1000) <= 0) {
+		finding("a program does not end");
+		kill(pid, SIGKILL);
 	}
-	if (!WIFEXITED(status))
+	close(pollfd.fd);
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
 		finding("the fuzzer itself ended by signal %d", WTERMSIG(status));
 }
 
@@ -194,30 +203,46 @@ static bool is_over(void)
 	       (options.operations && world->operations >= options.operations);
 }
 
+static void run_programs(int worker, uint64_t seed, uint64_t round_end)
+{
+	struct program *program = &shared->program;
+	uint64_t state = seed;
+	bool goes_on = body_begin();
+	uint32_t i;
+
+	if (!goes_on)
+		finding("no device or no memory: %s", strerrorname_np(errno));
+	for (i = 0; goes_on && i < PROGRAMS && !is_over() && now_ns() < round_end; i++) {
+		choose(program, &state);
+		record(worker);
+		clear_shared();
+		__atomic_store_n(&shared->began, now_ns(), __ATOMIC_RELAXED);
+		goes_on = body_run(program, random_next(&state));
+		count(program);
+		if (coverage_collect() && !options.only_given)
+			corpus_add(program);
+	}
+	_exit(0);
+}
+
 static void worker_main(int number, uint64_t seed, uint64_t round_end)
 {
-	static struct program program;
-	uint64_t state = seed, n;
+	uint64_t state = seed, body_seed;
 	pid_t pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	coverage_begin_worker();
-	for (n = 0; !is_over() && now_ns() < round_end; n++) {
-		choose(&program, &state);
-		record(number, n, &program);
-		clear_shared();
+	while (!is_over() && now_ns() < round_end) {
+		body_seed = random_next(&state);
+		shared->began = now_ns();
 		pid = fork();
 		if (!pid)
-			body_run(&program, random_next(&state));
+			run_programs(number, body_seed, round_end);
 		await_body(pid);
-		count(&program);
-		if (coverage_collect() && !options.only_given)
-			corpus_add(&program);
-		if (world->has_finding &&
-		    !__atomic_exchange_n(&world->written, 1, __ATOMIC_RELAXED))
-			write_finding(&program);
+		if (shared->found)
+			write_finding(&shared->program);
 	}
 	_exit(0);
 }
@@ -355,6 +380,8 @@ int main(int argc, char **argv)
 {
 	uint64_t start = now_ns(), number = 0;
 
+	if (!strcmp(argv[0], NO_PROGRAM))
+		return 0;
 	world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		     -1, 0);
 	if (world == MAP_FAILED || !parse_options(argc, argv)) {

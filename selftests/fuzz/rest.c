@@ -269,7 +269,8 @@ void check_program(void)
 		file = slots[i].file;
 		if (file >= 0 && is_at_rest(shared->files[file].store))
 			check_file(&lane, slot_fd(i), file);
-		slot_put(i, -1, -1);
+		if (file >= 0)
+			slot_put(i, -1, -1);
 	}
 	close(sockets[0]);
 	close(sockets[1]);

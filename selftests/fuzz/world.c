@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "fuzz.h"
 
@@ -195,7 +194,9 @@ void call_nonblock(struct lane *lane, const uint32_t *arg)
 	lane->worked = !fcntl(slot_fd(arg[0]), F_SETFL, flags);
 }
 
-/* A process that inherits all descriptors, and keeps them for a moment or executes a program */
+/* A process that inherits all descriptors, and keeps them for a moment or executes a program,
+ * which is this one, so that nothing must be linked and loaded; see main()
+ */
 void call_fork(struct lane *lane, const uint32_t *arg)
 {
 	pid_t pid = fork();
@@ -206,21 +207,29 @@ void call_fork(struct lane *lane, const uint32_t *arg)
 	}
 	usleep(arg[1] % 10000);
 	if (arg[0])
-		execl("/bin/true", "true", NULL);
+		execl("/proc/self/exe", NO_PROGRAM, NULL);
 	_exit(0);
 }
 
 /* A signal in so many µs, which is in the middle of something */
-static void signal_later(int number, uint32_t us)
+static void signal_later(struct lane *lane, int number, uint32_t us)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = number };
 	struct itimerspec when = { .it_value.tv_nsec = us % 100000 * 1000 };
-	timer_t timer;
 
+	timer_end(lane);
 	event._sigev_un._tid = gettid();
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer))
+	if (timer_create(CLOCK_MONOTONIC, &event, &lane->timer))
 		return;
-	timer_settime(timer, 0, &when, NULL);
+	lane->has_timer = true;
+	timer_settime(lane->timer, 0, &when, NULL);
+}
+
+void timer_end(struct lane *lane)
+{
+	if (lane->has_timer)
+		timer_delete(lane->timer);
+	lane->has_timer = false;
 }
 
 /* SIGUSR1 lets calls go on, SIGUSR2 does not. */
@@ -230,7 +239,7 @@ void call_signal(struct lane *lane, const uint32_t *arg)
 
 	lane->worked = true;
 	if (arg[1])
-		signal_later(arg[0] % 2 ? SIGUSR1 : SIGUSR2, arg[1]);
+		signal_later(lane, arg[0] % 2 ? SIGUSR1 : SIGUSR2, arg[1]);
 	else if (!other->done && other->tid)
 		syscall(SYS_tgkill, other->pid, other->tid, arg[0] % 2 ? SIGUSR1 : SIGUSR2);
 }
@@ -243,7 +252,7 @@ void call_kill(struct lane *lane, const uint32_t *arg)
 
 	if (arg[1] && forked & (1U << lane->number)) {
 		lane_unsure();
-		signal_later(SIGKILL, arg[1]);
+		signal_later(lane, SIGKILL, arg[1]);
 	} else if (!arg[1] && forked & (1U << other->number) && other->pid) {
 		lane_unsure();
 		kill(other->pid, SIGKILL);
@@ -288,6 +297,16 @@ void call_pin(struct lane *lane, const uint32_t *arg)
 	CPU_ZERO(&cpus);
 	CPU_SET(arg[0] % 2, &cpus);
 	lane->worked = !sched_setaffinity(0, sizeof(cpus), &cpus);
+	lane->pinned |= lane->worked;
+}
+
+void unpin(struct lane *lane)
+{
+	cpu_set_t cpus;
+
+	memset(&cpus, 0xff, sizeof(cpus));
+	if (lane->pinned)
+		sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
 /* Failures on demand: of what the module asks for, without a word in the log */
