@@ -20,7 +20,7 @@ int roots[STORES];
 int sockets[2];
 __thread struct lane *this_lane;
 
-#define TICK_NS		2000000
+#define TICK_NS		4000000
 #define LONG_NS		4000000ULL	/* what waits that long is interrupted */
 #define HUNG_NS		(30000000000ULL * slowness)
 

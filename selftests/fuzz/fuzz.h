@@ -143,7 +143,7 @@ enum { STORE_DEFAULT, STORE_ANY, STORE_GROUPS, STORE_OTHER, STORES };
 #define SLOTS		16
 #define FIRST_FD	100		/* slot 0 is this descriptor, and so on */
 #define FILES		128
-#define CHANGES		8192
+#define CHANGES		32768
 
 /* One open file, whatever descriptors there are of it */
 struct open_file {

@@ -20,7 +20,7 @@
 
 #include "fuzz.h"
 
-#define ROUND_S		10		/* until the module is loaded anew */
+#define ROUND_S		30		/* until the module is loaded anew */
 #define KEPT		4		/* programs of a worker that are on record */
 #define PROGRAM_S	120		/* that a program may take, at most */
 #define PROGRAMS	64		/* that run in one process */

@@ -194,12 +194,14 @@ void call_nonblock(struct lane *lane, const uint32_t *arg)
 	lane->worked = !fcntl(slot_fd(arg[0]), F_SETFL, flags);
 }
 
-/* A process that inherits all descriptors, and keeps them for a moment or executes a program,
- * which is this one, so that nothing must be linked and loaded; see main()
+/*
+ * A process that inherits all descriptors, and keeps them for a moment or executes a program:
+ * this one, so that nothing must be linked and loaded (see main()), and by vfork(), so that
+ * no memory is copied.
  */
 void call_fork(struct lane *lane, const uint32_t *arg)
 {
-	pid_t pid = fork();
+	pid_t pid = arg[0] ? vfork() : fork();
 
 	if (pid)  {
 		lane->worked = pid > 0;
