@@ -5,6 +5,8 @@
 
 #include "fuzz.h"
 
+#define MOST_PENDING	UINT32_MAX	/* a queue is far shorter */
+
 void finding(const char *format, ...)
 {
 	va_list args;
@@ -219,6 +221,23 @@ static bool cookie_is_ours(uint64_t cookie)
 	       cookie >> 40 <= shared->cookie;
 }
 
+/* Returns NULL for a cookie that is not ours, or one too many */
+static struct told *told_of(uint64_t cookie)
+{
+	return cookie_is_ours(cookie) && cookie >> 40 < COOKIES ? &shared->told[cookie >> 40] :
+								 NULL;
+}
+
+static void tell(uint64_t cookie, uint32_t received, uint64_t lost)
+{
+	struct told *told = told_of(cookie);
+
+	if (!told)
+		return;
+	__atomic_add_fetch(&told->received, received, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&told->lost, lost, __ATOMIC_RELAXED);
+}
+
 static bool cookie_matches(uint64_t cookie, const char *name, uint32_t len)
 {
 	char own[METASTORE_KEY_MAX];
@@ -307,12 +326,15 @@ void check_events(struct lane *lane, int file, const char *buffer, size_t len, u
 		case METASTORE_EVENT_FLUSHED:
 			if (!event.count)
 				finding("a record of type %#x counts none", event.type);
+			if (event.type == METASTORE_EVENT_LOST)
+				tell(event.cookie, 0, event.count);
 			continue;
 		case METASTORE_EVENT_PUBLISHED:
 		case METASTORE_EVENT_SET:
 		case METASTORE_EVENT_DELETED:
 		case METASTORE_EVENT_SNAPSHOT:
 			(*received)++;
+			tell(event.cookie, 1, 0);
 			break;
 		case METASTORE_EVENT_SNAPSHOT_END:
 			break;
@@ -323,12 +345,20 @@ void check_events(struct lane *lane, int file, const char *buffer, size_t len, u
 	}
 }
 
-/* Books: what matched is all accounted for */
+/*
+ * Books. What matched is all accounted for, and once all is read nothing is pending, each
+ * subscription was told of as many events as it has delivered and of as many losses as it has.
+ */
+
+/*
+ * The pending events of a subscription are what the other counters leave: the sum always
+ * matches, but a wrong counter shows in a number that no queue can hold.
+ */
 static void check_books(const char *what, uint64_t matched, const uint64_t parts[5])
 {
 	uint64_t sum = parts[0] + parts[1] + parts[2] + parts[3] + parts[4];
 
-	if (sum != matched)
+	if (sum != matched || parts[4] > MOST_PENDING)
 		finding("%s: %llu matched, sum %llu of (%llu %llu %llu %llu %llu)", what,
 			(unsigned long long)matched, (unsigned long long)sum,
 			(unsigned long long)parts[0], (unsigned long long)parts[1],
@@ -357,20 +387,65 @@ void check_subscription(const struct metastore_subscription_info *info)
 	check_books("SUBSCRIPTION", info->matched, parts);
 }
 
-void check_fdinfo(int fd)
+/* The books of a subscription, as a line of fdinfo has them */
+struct books {
+	unsigned long long cookie, matched;
+	uint64_t parts[5];
+};
+
+static bool books_parse(struct books *books, const char *line)
 {
-	unsigned long long matched, delivered, conflated, lost, pending, discarded;
+	unsigned long long p[5];
+	size_t i;
+
+	if (sscanf(line, "subscription: %llu %*s %*s %llu %llu %llu %llu %llu %llu",
+		   &books->cookie, &books->matched, &p[0], &p[1], &p[2], &p[4], &p[3]) != 7)
+		return false;
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		books->parts[i] = p[i];
+	return true;
+}
+
+static void check_books_read(const struct books *books)
+{
+	const struct told *told = told_of(books->cookie);
+
+	if (books->parts[4])
+		finding("all is read, and of cookie %#llx %llu events are pending, %llu lost",
+			books->cookie, (unsigned long long)books->parts[4],
+			(unsigned long long)books->parts[2]);
+	if (told && !shared->unsure &&
+	    (books->parts[0] != told->received || books->parts[2] != told->lost))
+		finding("cookie %#llx: %llu delivered, %llu lost, but read %u and %u",
+			books->cookie, (unsigned long long)books->parts[0],
+			(unsigned long long)books->parts[2], told->received, told->lost);
+}
+
+static void check_fdinfo_any(int fd, bool read)
+{
 	char path[64], line[2048];
+	struct books books;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "subscription: %*s %*s %*s %llu %llu %llu %llu %llu %llu",
-			   &matched, &delivered, &conflated, &lost, &pending, &discarded) == 6 &&
-		    matched != delivered + conflated + lost + pending + discarded)
-			finding("fdinfo: the books of a subscription do not balance: %s", line);
+		if (!books_parse(&books, line))
+			continue;
+		check_books("fdinfo", books.matched, books.parts);
+		if (read)
+			check_books_read(&books);
 	}
 	if (f)
 		fclose(f);
+}
+
+void check_fdinfo(int fd)
+{
+	check_fdinfo_any(fd, false);
+}
+
+void check_fdinfo_read(int fd)
+{
+	check_fdinfo_any(fd, true);
 }

@@ -12,6 +12,7 @@
  *   check.c     what must hold of values, versions and events
  *   rest.c      what must hold of a store at rest, and of what a program leaves
  *   body.c      runs programs, one after the other
+ *   memory.c    what is left of the memory that programs made the module ask for
  *   coverage.c  what of the module ran
  *   main.c      chooses programs, keeps those that reach something new, reports
  *
@@ -160,6 +161,14 @@ struct change {
 	uint64_t previous;		/* version that it replaced; 0: none */
 };
 
+/* What readers were told about a subscription */
+#define COOKIES		4096
+
+struct told {
+	uint32_t received;		/* events */
+	uint32_t lost;			/* events, by records of losses */
+};
+
 struct lane {
 	int number;
 	pid_t pid, tid;
@@ -195,7 +204,9 @@ struct shared {
 	uint32_t nr_ready, go;		/* processes of lanes start at the same time */
 	uint32_t nr_done;
 	uint32_t nr_changes;
+	/* Cleared as far as they were in use */
 	struct change changes[CHANGES];
+	struct told told[COOKIES];	/* by the number of the subscription's cookie */
 
 	/* The rest is not of one program. */
 	struct program program;
@@ -279,6 +290,8 @@ void check_events(struct lane *lane, int file, const char *buffer, size_t len,
 void check_queue(const struct metastore_queue_info *info, const char *what);
 void check_subscription(const struct metastore_subscription_info *info);
 void check_fdinfo(int fd);
+/* The same of an open file of which all was read, in a store that nobody changes */
+void check_fdinfo_read(int fd);
 
 /* rest.c */
 
@@ -300,6 +313,11 @@ struct seen {
 /* body.c: runs programs, in a process of its own; both return whether it can go on. */
 bool body_begin(void);
 bool body_run(struct program *program, uint64_t seed);
+
+/* memory.c */
+void memory_init(void);
+void memory_join(void);			/* a process, and those that it forks */
+void memory_check(void);		/* the module is gone, or was */
 
 /* coverage.c */
 bool coverage_init(void);		/* before workers start */

@@ -149,9 +149,11 @@ static void write_finding(const struct program *program)
 static void clear_shared(void)
 {
 	uint32_t nr = shared->nr_changes < CHANGES ? shared->nr_changes : CHANGES;
+	uint32_t cookies = shared->cookie < COOKIES ? shared->cookie + 1 : COOKIES;
 
 	memset(shared, 0, offsetof(struct shared, changes));
 	memset(shared->changes, 0, nr * sizeof(shared->changes[0]));
+	memset(shared->told, 0, cookies * sizeof(shared->told[0]));
 }
 
 static void count(const struct program *program)
@@ -231,6 +233,7 @@ static void worker_main(int number, uint64_t seed, uint64_t round_end)
 	pid_t pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	memory_join();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	coverage_begin_worker();
@@ -298,6 +301,7 @@ static void one_round(uint64_t number)
 		return;
 	check_rest();
 	reload();
+	memory_check();
 }
 
 /* Output */
@@ -392,6 +396,7 @@ int main(int argc, char **argv)
 		mkdir(options.directory, 0755);
 	signal(SIGPIPE, SIG_IGN);
 	coverage_init();
+	memory_init();
 	end_ns = start + options.seconds * 1000000000ULL;
 	do {
 		one_round(number++);
