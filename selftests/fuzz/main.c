@@ -243,7 +243,10 @@ static void worker_main(int number, uint64_t seed, uint64_t round_end)
 		pid = fork();
 		if (!pid)
 			run_programs(number, body_seed, round_end);
-		await_body(pid);
+		if (pid < 0)
+			finding("no process: %s", strerrorname_np(errno));
+		else
+			await_body(pid);
 		if (shared->found)
 			write_finding(&shared->program);
 	}

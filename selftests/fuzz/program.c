@@ -81,7 +81,7 @@ static void program_pick_frame(struct program *program, uint64_t *state)
 
 	program->lanes = 1 + random_below(state, LANES);
 	program->forked = random_below(state, 3) ? 0 : random_below(state, 1 << LANES);
-	program->repeat = 1U << random_below(state, 7);
+	program->repeat = 1U << random_below(state, 6);
 	program->buckets = 1U << random_below(state, 4);
 	program->queue_len = lens[random_below(state, ARRAY_SIZE(lens))];
 	program->max_keys = random_below(state, 4) ? 1000 : 8;
