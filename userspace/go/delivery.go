@@ -66,7 +66,11 @@ func (d *delivery) update(change func()) {
 
 // order: what a goroutine did before it published happened before the value is sent, and so
 // before it is received. The way of the value through the kernel does not tell Go that.
-func (d *delivery) order() { d.update(func() {}) }
+// It returns the losses until then.
+func (d *delivery) order() (losses int) {
+	d.update(func() { losses = d.losses })
+	return losses
+}
 
 // send sends a value, and waits for room unless d is ending. It reports whether to go on.
 func (d *delivery) send(value string) (sent bool) {
@@ -120,11 +124,12 @@ func (d *delivery) end() {
 	<-d.ended
 }
 
-// await waits until a value was sent, or waits for room in the channel.
-func (d *delivery) await(version uint64) {
+// await waits until a value was sent, or waits for room in the channel. It may have been lost
+// if values were, since order returned those losses.
+func (d *delivery) await(version uint64, losses int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for losses := d.losses; d.seen < version && d.losses == losses && !d.blocked && !d.over; {
+	for d.seen < version && d.losses == losses && !d.blocked && !d.over {
 		d.cond.Wait()
 	}
 }

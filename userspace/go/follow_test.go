@@ -5,6 +5,7 @@ package metastore
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -132,6 +133,42 @@ func TestFollowTwoPrefixesOfWhichOneLoses(t *testing.T) {
 	}
 	same(t, "b/kept", copied["b/kept"], "1")
 	expectCopy(t, copied, state(t, c, ""))
+}
+
+// An atomic batch comes after the kernel said that nothing waits of one prefix, and before it
+// said how much does of the other.
+func TestInStepIsNotToldWithinABatch(t *testing.T) {
+	c, ctx := newStore(t, Limits{})
+	f, err := c.NewFollower(ctx, EachChange())
+	check(t, err)
+	defer f.Close()
+	check(t, f.Add(ctx, "a/", Prefix()))
+	check(t, f.Add(ctx, "b/", Prefix()))
+	for len(f.sub.rest) > 0 || !f.isSteady() {
+		_, _, err := f.step(ctx)
+		check(t, err)
+	}
+	f.settling, f.behind = true, 1
+	for _, topic := range f.topics {
+		if topic.key == "b/" {
+			topic.behind = math.MaxUint64
+		}
+	}
+	keys := []string{"a/1", "b/1", "a/2"}
+	var b Batch
+	for _, key := range keys {
+		b.Set(key, []byte("1"))
+	}
+	_, err = c.RunAtomic(ctx, &b)
+	check(t, err)
+	for i, key := range keys {
+		change, err := f.Next(ctx)
+		check(t, err)
+		if change.Type != ChangeValue || change.Key != key {
+			t.Fatalf("after %d changes of a batch: %+v", i, change)
+		}
+	}
+	same(t, "in step", apply(t, f, ctx, map[string]string{}), true)
 }
 
 func TestFollowAfterAFlush(t *testing.T) {

@@ -125,13 +125,14 @@ func (s *Store) Publish(key, value string) {
 	b := s.use()
 	// Those that subscribed before: they get the event.
 	deliveries := b.of(key)
-	for _, d := range deliveries {
-		d.order()
+	losses := make([]int, len(deliveries))
+	for i, d := range deliveries {
+		losses[i] = d.order()
 	}
 	version, _, err := b.conn.Publish(background, key, []byte(value))
 	must(err)
-	for _, d := range deliveries {
-		d.await(version)
+	for i, d := range deliveries {
+		d.await(version, losses[i])
 	}
 }
 

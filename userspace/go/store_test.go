@@ -277,6 +277,78 @@ func TestUnsubscribeSendsWhatOthersPublished(t *testing.T) {
 	same(t, "values", len(c), values)
 }
 
+// smallStore returns a store whose queues hold little.
+func smallStore(t *testing.T, limits Limits) *Store {
+	t.Helper()
+	conn, err := OpenPrivate(background, limits)
+	check(t, err)
+	s := new(Store)
+	s.set(newBackend(conn), allBuckets)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// The goroutine waits in Go's poller when values come, some of which are lost, and when it is
+// to end: it sends those that are left.
+func TestUnsubscribeSendsWhatComesAtTheEnd(t *testing.T) {
+	const left = "2345"
+
+	// Nobody else looks into the poller before Unsubscribe waits for the end.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s := smallStore(t, Limits{QueueLen: len(left)})
+	for i := 0; i < 50; i++ {
+		c := make(chan string, 9)
+		s.Subscribe("k", c)
+		time.Sleep(time.Millisecond)
+		for n := 0; n < 6; n++ {
+			publish(t, s.Conn(), "k", fmt.Sprint(n))
+		}
+		s.Unsubscribe("k", c)
+		close(c)
+		all := ""
+		for value := range c {
+			if value == "" {
+				t.Fatal("a loss was sent as a value")
+			}
+			all += value
+		}
+		if !strings.HasSuffix(all, left) {
+			t.Fatalf("%q were sent, not all of %q", all, left)
+		}
+	}
+}
+
+// A value that is too long for the queue of a channel is lost: Publish does not wait for it,
+// however soon the loss is told.
+func TestPublishDoesNotWaitForALoss(t *testing.T) {
+	const losses = 200
+
+	s := smallStore(t, Limits{QueueBytes: 4096})
+	c := make(chan string, 1)
+	s.Subscribe("k", c)
+	done, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; i < losses; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Publish("k", strings.Repeat("x", 10000))
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience()):
+		close(stop)
+		t.Fatal("Publish waits for a value that was lost")
+	}
+	same(t, "lost values", int(s.Lost(c)), losses)
+	s.Publish("k", "short")
+	expectSent(t, c, "short")
+}
+
 func TestOneChannelSeveralTimes(t *testing.T) {
 	var s Store
 	s.Init()
