@@ -2,17 +2,30 @@
 # SPDX-License-Identifier: GPL-2.0
 # The tool: upgrade. lib_upgrade_test.c has what becomes of those who follow.
 #
-# module: buckets=50 queue_len=77 user_files=2000
+# module: buckets=50 queue_len=77 user_files=2000 max_value=100000 max_bytes=1000000
 set -e
 . ./cli_helpers.sh
 
 parameters=/sys/module/metastore/parameters
+
+# As above, for a test that loads the module itself
+load_module()
+{
+	insmod "$METASTORE_KO" buckets=50 queue_len=77 max_value=100000 max_bytes=1000000
+}
 
 # A copy of the module's file in which each $1 is $2, of the same length.
 forge()
 {
 	LC_ALL=C sed "s/$1/$2/g" "$METASTORE_KO" >"$work/forged.ko"
 	! cmp -s "$METASTORE_KO" "$work/forged.ko" || fail "no $1 in the module"
+}
+
+# A copy of the module's file in which a parameter has another's name, and the other has its.
+forge_swapped()
+{
+	LC_ALL=C sed "s/$1/${1^^}/g; s/$2/$1/g; s/${1^^}/$2/g" "$METASTORE_KO" >"$work/forged.ko"
+	! cmp -s "$METASTORE_KO" "$work/forged.ko" || fail "no $1, no $2 in the module"
 }
 
 version_of()
@@ -233,6 +246,73 @@ test_new_module_that_cannot_be_loaded()
 	expect_served
 }
 
+# 250,000 bytes of values, one of which is longer than a module takes by default
+set_much()
+{
+	local i
+
+	mstore set k v
+	mstore set --ttl 1h timed t
+	for ((i = 0; i < 32; i++)); do
+		mstore set "much/$i" "$(printf '%05000d' "$i")"
+	done
+	printf '%090000d' 7 | mstore set --file - much/long
+	version=$(version_of k)
+}
+
+expect_much()
+{
+	local now
+
+	expect_served
+	run mstore ls much/
+	expect_lines 33
+	[[ $(mstore get much/31) == "$(printf '%05000d' 31)" ]] || fail "much/31 is another"
+	[[ $(mstore get much/long) == "$(printf '%090000d' 7)" ]] || fail "much/long is another"
+	run mstore stat timed
+	expect_line 'ttl_ms: 3[56][0-9]{5}'
+	now=$(version_of k)
+	((now > version)) || fail "version $now after $version"
+	run cat $parameters/{max_value,max_bytes}
+	expect 0 $'100000\n1000000\n'
+	mstore flush much/
+}
+
+test_new_module_that_does_not_take_a_value()
+{
+	set_much
+	forge max_value max_other
+	run mstore upgrade --back "$METASTORE_KO" "$work/forged.ko"
+	expect 3 '' "mstore: line *: load: value of 90000 bytes: must be 0 to 65536 bytes*$work/forged.ko could not take its place*the old module is loaded again, with its values"
+	expect_much
+}
+
+# It is full when it has a part of them.
+test_new_module_whose_store_is_too_small()
+{
+	set_much
+	forge_swapped max_value max_bytes
+	run mstore upgrade --back "$METASTORE_KO" "$work/forged.ko"
+	expect 3 '' "*mstore: load: stopped after [1-9]* keys were stored*$work/forged.ko could not take its place*the old module is loaded again, with its values"
+	expect_much
+}
+
+test_new_module_whose_store_is_too_small_and_no_way_back()
+{
+	local dump
+
+	set_much
+	forge_swapped max_value max_bytes
+	run mstore upgrade --no-back "$work/forged.ko"
+	expect 3 '' "*$work/forged.ko could not take its place*the values are in /run/mstore-upgrade-*: load a module, then mstore load </run/*"
+	[[ ! -e /dev/metastore ]] || fail "a module with a part of the values serves"
+	dump=$(compgen -G '/run/mstore-upgrade-*')
+	load_module
+	mstore load <"$dump"
+	rm "$dump"
+	expect_much
+}
+
 test_neither_module_can_be_loaded()
 {
 	local dump
@@ -243,7 +323,7 @@ test_neither_module_can_be_loaded()
 	expect 3 '' "*the values are in /run/mstore-upgrade-*: load a module, then mstore load </run/*"
 	dump=$(compgen -G '/run/mstore-upgrade-*')
 	[[ $(stat -c %a "$dump") == 600 ]] || fail "others can read the dump"
-	insmod "$METASTORE_KO" buckets=50 queue_len=77
+	load_module
 	mstore load <"$dump"
 	rm "$dump"
 	expect_served
