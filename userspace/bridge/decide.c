@@ -219,7 +219,9 @@ void decide(struct entry *entry, const struct remote *remote)
 		case ENOTTY:
 			return;
 		default:
-			carry_compare_later();
+			/* Room may come; a value that is too long stays so. */
+			if (errno != EMSGSIZE)
+				carry_compare_later();
 			return keep(entry, &local, remote, strerror(errno));
 		}
 	}
