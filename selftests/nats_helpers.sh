@@ -21,10 +21,10 @@ put()
 	kv put "$@" >/dev/null
 }
 
-# await SECONDS COMMAND...
+# await SECONDS COMMAND...: ten times as long with FULL=1
 await()
 {
-	local end=$((SECONDS + $1 * slowness))
+	local end=$((SECONDS + $1 * slowness * (${FULL:-0} ? 10 : 1)))
 
 	until "${@:2}"; do
 		((SECONDS < end)) || fail "in vain for $1 s: ${*:2}" || return
