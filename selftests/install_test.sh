@@ -58,6 +58,8 @@ wrote_all() {
 			usr/share/fish/vendor_completions.d/mstore.fish \
 			usr/lib/udev/rules.d/60-metastore.rules \
 			usr/lib/{sysusers.d,modules-load.d}/metastore.conf \
+			usr/sbin/mstore-nats usr/share/man/man8/mstore-nats.8 \
+			usr/lib/systemd/system/mstore-nats@.service \
 			lib/modules/"$release"/updates/metastore.ko; do
 		[ -e "$root/$file" ] || { said="no $file"; return 1; }
 	done
