@@ -3,14 +3,11 @@
 # The bridge to NATS: two stores, each with a bridge, and one server between them. FULL=1: as
 # many keys as are meant to be.
 # shellcheck disable=SC2016 # what the other side is to expand
-#
-# needs: jq (jq)
 set -e
 . ./nats_helpers.sh
 
 keys=200
 ((${FULL:-0} == 0)) || keys=100000
-(($(mstore info --json | jq .max_keys) >= 2 * keys)) || keys=1000
 
 # The other side is a private store, which this file runs in once more; it tells by files.
 # side COMMAND: what the other side is to do.
