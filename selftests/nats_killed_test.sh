@@ -148,6 +148,7 @@ test_nothing_leaks_and_nothing_is_wrong_by_valgrind()
 	local i
 
 	type -P valgrind >/dev/null || skip 'no valgrind'
+	((slowness == 1)) || skip 'valgrind on a slow kernel takes minutes, and tells the same'
 	start_server
 	kv create b
 	start_proxy
