@@ -438,8 +438,11 @@ static const char *handle_answer(struct notice *notice)
 	entry = table_find((struct bytes){ key, key_of_name(key, name) });
 	if (!entry || !entry->flight)
 		return NULL;
-	if (notice->type == CHANGE_REFUSED && is_no_answer(notice))
+	if (notice->type == CHANGE_REFUSED && is_no_answer(notice)) {
+		flights_slow_down();
 		return notice->text;
+	}
+	flights_speed_up();
 	if (notice->type == CHANGE_STORED) {
 		enter_stored(entry, notice->rev);
 	} else if (is_conflict(notice)) {

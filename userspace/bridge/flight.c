@@ -1,11 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Changes on their way to a bucket: a pool of them. */
+/*
+ * Changes on their way to a bucket: a pool of them. A server that did not answer in time gets
+ * fewer at once, and then slowly more.
+ */
 #include "flight.h"
 #include "table.h"
 
 static struct flight flights[FLIGHTS_MAX];
 static int unused[FLIGHTS_MAX];
 static int unused_count = -1;
+
+#define LEAST	8
+
+static int limit = FLIGHTS_MAX;
+static int answers;
+
+/* The server did not answer in time. */
+void flights_slow_down(void)
+{
+	limit = limit / 4 > LEAST ? limit / 4 : LEAST;
+	answers = 0;
+}
+
+/* It did: one more for each round of answers. */
+void flights_speed_up(void)
+{
+	if (limit == FLIGHTS_MAX || ++answers < limit)
+		return;
+	limit++;
+	answers = 0;
+}
 
 static void fill_pool(void)
 {
@@ -15,7 +39,7 @@ static void fill_pool(void)
 
 bool flight_has_room(void)
 {
-	return unused_count;
+	return unused_count < 0 || FLIGHTS_MAX - unused_count < limit;
 }
 
 /* Only while flight_has_room() */

@@ -7,7 +7,7 @@
 
 #include "tool.h"
 
-/** FLIGHTS_MAX - so many changes are on their way at once */
+/** FLIGHTS_MAX - so many changes are on their way at once, to a server that keeps up */
 #define FLIGHTS_MAX	512
 
 /**
@@ -31,6 +31,8 @@ struct flight {
 struct flight *flight_begin(struct entry *entry);
 void flight_end(struct flight *flight);
 bool flight_has_room(void);
+void flights_slow_down(void);
+void flights_speed_up(void);
 void flights_each(void (*visit)(struct flight *flight));
 
 #endif
