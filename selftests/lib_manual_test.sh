@@ -187,7 +187,7 @@ read_pages()
 {
 	local page i
 
-	for page in "$manual"/*.[2-8]; do
+	for page in "$manual"/*.[2-7]; do
 		page=${page##*/}
 		read_examples "$page"
 		for i in "${!examples[@]}"; do
