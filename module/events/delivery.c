@@ -77,9 +77,8 @@ static enum metastore_pushed delivery_push_checked(const struct metastore_delive
 	if (notice->reserved)
 		reservation = metastore_reservations_find(notice->reserved, sub);
 	if (reservation && !reservation->used)
-		return metastore_queue_push_reserved(reservation, notice->key, &notice->record,
-						     delivery->garbage);
-	return metastore_queue_push_checked(sub, notice->key, &notice->record, delivery->garbage);
+		return metastore_queue_push_reserved(reservation, notice, delivery->garbage);
+	return metastore_queue_push_checked(sub, notice, delivery->garbage);
 }
 
 /*
@@ -138,7 +137,6 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 	struct list_head *head = &delivery->walk.topic->subs, *at = delivery->walk.next;
 	u32 size = metastore_value_size(notice->record.value), met = nr;
 	struct metastore_garbage *garbage = delivery->garbage;
-	const struct metastore_key *key = notice->key;
 	struct metastore_subscription *sub;
 	struct delivery_tally tally = {};
 	enum metastore_pushed pushed;
@@ -148,7 +146,7 @@ static __always_inline u32 delivery_run_topic(struct metastore_delivery *deliver
 		sub = list_entry(at, struct metastore_subscription, in_topic);
 		if (likely(metastore_notice_is_wanted(notice, sub))) {
 			pushed = checked ? delivery_push_checked(delivery, sub) :
-				 metastore_queue_push(sub, key, &notice->record, size, garbage);
+				 metastore_queue_push(sub, notice, size, garbage);
 			if (likely(pushed == METASTORE_PUSH_TAKEN))
 				continue;
 			if (pushed == METASTORE_PUSH_AGAIN)

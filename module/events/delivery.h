@@ -7,6 +7,7 @@
 #include <linux/types.h>
 
 #include "store/bucket.h"
+#include "events/notice.h"
 #include "events/queue.h"
 #include "events/subscription.h"
 #include "events/turn.h"
@@ -23,23 +24,6 @@
 
 struct metastore_reservations;
 struct metastore_group;
-
-/**
- * struct metastore_notice - event for the subscribers of a key
- * @key:	the key
- * @record:	the event, without subscription
- * @mask:	METASTORE_EVENT_*; a subscriber must have asked for one of these
- * @former:	number of the open file that the value was stolen from. Its subscriptions get
- *		the event whatever their masks are. 0: none
- * @reserved:	room reserved for the event, or NULL
- */
-struct metastore_notice {
-	const struct metastore_key *key;
-	struct metastore_record record;
-	u32 mask;
-	u64 former;
-	struct metastore_reservations *reserved;
-};
 
 /**
  * struct metastore_delivery - delivery of an event that is under way

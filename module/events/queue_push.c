@@ -343,13 +343,12 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 
 /* Slow path for an event that belongs to no group and has no reservation. */
 static noinline enum metastore_pushed queue_push_alone(struct metastore_subscription *sub,
-						       const struct metastore_key *key,
-						       const struct metastore_record *event,
+						       const struct metastore_notice *notice,
 						       u32 size, struct metastore_garbage *garbage)
 {
 	const struct queue_push push = {
-		.key = key,
-		.event = event,
+		.key = notice->key,
+		.event = &notice->record,
 		.size = size,
 		.max_drops = METASTORE_DROPS_AT_ONCE,
 		.garbage = garbage,
@@ -362,8 +361,7 @@ static noinline enum metastore_pushed queue_push_alone(struct metastore_subscrip
 /**
  * metastore_queue_push_any() - Enqueue an event for any subscription
  * @sub:	the subscription
- * @key:	key of the event
- * @event:	the event; its subscription is ignored
+ * @notice:	the event
  * @size:	metastore_value_size() of its value
  * @garbage:	takes values of events that are dropped
  *
@@ -373,14 +371,13 @@ static noinline enum metastore_pushed queue_push_alone(struct metastore_subscrip
  * snapshot has not passed the key yet.
  */
 enum metastore_pushed metastore_queue_push_any(struct metastore_subscription *sub,
-					       const struct metastore_key *key,
-					       const struct metastore_record *event, u32 size,
+					       const struct metastore_notice *notice, u32 size,
 					       struct metastore_garbage *garbage)
 {
 	lockdep_assert_held(&sub->queue->lock);
-	if (queue_push_for_oldest(sub->queue, sub, event, size, garbage))
+	if (queue_push_for_oldest(sub->queue, sub, &notice->record, size, garbage))
 		return METASTORE_PUSH_TAKEN;
-	return queue_push_alone(sub, key, event, size, garbage);
+	return queue_push_alone(sub, notice, size, garbage);
 }
 
 /**
@@ -403,26 +400,25 @@ void metastore_queue_lose(struct metastore_subscription *sub)
 /**
  * metastore_queue_push_checked() - Enqueue an event, or a copy of it
  * @sub:	the subscription, whose queue another memory cgroup may pay for
- * @key:	key of the event
- * @event:	the event; its subscription is ignored
+ * @notice:	the event
  * @garbage:	takes values of events that are dropped
  *
  * Context: Caller holds the bucket's lock; takes the queue's.
  * Return: As metastore_queue_push_any().
  */
 enum metastore_pushed metastore_queue_push_checked(struct metastore_subscription *sub,
-						   const struct metastore_key *key,
-						   const struct metastore_record *event,
+						   const struct metastore_notice *notice,
 						   struct metastore_garbage *garbage)
 {
-	u32 size = metastore_value_size(event->value);
+	const struct metastore_value *value = notice->record.value;
+	u32 size = metastore_value_size(value);
 	struct metastore_queue *queue = sub->queue;
 	enum metastore_pushed pushed;
 
-	if (event->value->node.group == READ_ONCE(queue->cgroup.group))
-		return metastore_queue_push(sub, key, event, size, garbage);
+	if (value->node.group == READ_ONCE(queue->cgroup.group))
+		return metastore_queue_push(sub, notice, size, garbage);
 	spin_lock(&queue->lock);
-	pushed = queue_push_alone(sub, key, event, size, garbage);
+	pushed = queue_push_alone(sub, notice, size, garbage);
 	queue_wake(queue);
 	spin_unlock(&queue->lock);
 	return pushed;

@@ -6,6 +6,7 @@
 #ifndef METASTORE_QUEUE_PUSH_H
 #define METASTORE_QUEUE_PUSH_H
 
+#include "events/notice.h"
 #include "events/queue_priv.h"
 
 /**
@@ -48,8 +49,7 @@ queue_append(struct metastore_queue *queue, struct metastore_subscription *sub,
 }
 
 enum metastore_pushed metastore_queue_push_checked(struct metastore_subscription *sub,
-						   const struct metastore_key *key,
-						   const struct metastore_record *event,
+						   const struct metastore_notice *notice,
 						   struct metastore_garbage *garbage);
 void metastore_queue_lose(struct metastore_subscription *sub);
 
@@ -64,19 +64,16 @@ int metastore_queue_reserve(struct metastore_reservation *reservation,
 			    const struct metastore_value *value);
 void metastore_queue_unreserve(struct metastore_reservation *reservation);
 enum metastore_pushed metastore_queue_push_any(struct metastore_subscription *sub,
-					       const struct metastore_key *key,
-					       const struct metastore_record *event, u32 size,
+					       const struct metastore_notice *notice, u32 size,
 					       struct metastore_garbage *garbage);
 enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation *reservation,
-						    const struct metastore_key *key,
-						    const struct metastore_record *event,
+						    const struct metastore_notice *notice,
 						    struct metastore_garbage *garbage);
 
 /**
  * metastore_queue_push() - Enqueue an event
  * @sub:	the subscription
- * @key:	key of the event
- * @event:	the event; its subscription is ignored
+ * @notice:	the event
  * @size:	metastore_value_size() of its value
  * @garbage:	takes values of events that are dropped
  *
@@ -84,22 +81,21 @@ enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation
  * Return: As metastore_queue_push_any().
  */
 static __always_inline enum metastore_pushed
-metastore_queue_push(struct metastore_subscription *sub, const struct metastore_key *key,
-		     const struct metastore_record *event, u32 size,
-		     struct metastore_garbage *garbage)
+metastore_queue_push(struct metastore_subscription *sub, const struct metastore_notice *notice,
+		     u32 size, struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = sub->queue;
 	enum metastore_pushed pushed = METASTORE_PUSH_TAKEN;
 	u32 charge;
 
-	lockdep_assert_held(&key->bucket->lock);
+	lockdep_assert_held(&notice->key->bucket->lock);
 	spin_lock(&queue->lock);
 	charge = queue_charge(queue, size);
 	if (likely(sub->plain && queue_has_place(queue, charge))) {
 		sub->books.matched++;
-		queue_append(queue, sub, event, charge);
+		queue_append(queue, sub, &notice->record, charge);
 	} else {
-		pushed = metastore_queue_push_any(sub, key, event, size, garbage);
+		pushed = metastore_queue_push_any(sub, notice, size, garbage);
 	}
 	queue_wake(queue);
 	spin_unlock(&queue->lock);

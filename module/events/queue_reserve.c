@@ -106,8 +106,7 @@ void metastore_queue_unreserve(struct metastore_reservation *reservation)
 /**
  * metastore_queue_push_reserved() - Enqueue an event that has a reservation
  * @reservation: the reservation, which is used up
- * @key:	key of the event
- * @event:	the event; its subscription is ignored
+ * @notice:	the event
  * @garbage:	takes values of events that are dropped
  *
  * Context: Caller holds the bucket's lock, and what keeps the queue once the reservation is
@@ -116,15 +115,14 @@ void metastore_queue_unreserve(struct metastore_reservation *reservation)
  * lossless.
  */
 enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation *reservation,
-						    const struct metastore_key *key,
-						    const struct metastore_record *event,
+						    const struct metastore_notice *notice,
 						    struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = reservation->sub->queue;
 	const struct queue_push push = {
-		.key = key,
-		.event = event,
-		.size = metastore_value_size(event->value),
+		.key = notice->key,
+		.event = &notice->record,
+		.size = metastore_value_size(notice->record.value),
 		.max_drops = METASTORE_DROPS_AT_ONCE,
 		.reserved = true,
 		.copy = reservation->copy,
@@ -132,7 +130,7 @@ enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation
 	};
 	enum metastore_pushed pushed;
 
-	lockdep_assert_held(&key->bucket->lock);
+	lockdep_assert_held(&notice->key->bucket->lock);
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, reservation);
 	pushed = metastore_queue_push_one(queue, reservation->sub, &push);
