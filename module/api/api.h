@@ -18,6 +18,7 @@ struct kiocb;
 struct metastore_file;
 struct metastore_queue;
 struct metastore_store;
+struct vm_area_struct;
 
 /** union metastore_args - arguments of any command */
 union metastore_args {
@@ -73,6 +74,8 @@ int metastore_device_register(struct metastore_store *store);
 void metastore_device_unregister(void);
 int metastore_device_open_fd(struct metastore_store *store, u32 flags,
 			     const struct metastore_file *from);
+
+int metastore_mmap(struct file *filp, struct vm_area_struct *area);
 
 ssize_t metastore_read_iter(struct kiocb *iocb, struct iov_iter *to);
 size_t metastore_read_size(struct metastore_queue *queue);

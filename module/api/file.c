@@ -100,6 +100,7 @@ static void fdinfo_show_queue(struct seq_file *m, struct metastore_file *file)
 {
 	struct metastore_queue_info info;
 
+	metastore_queue_take_in(&file->queue);
 	metastore_queue_tell(&file->queue, &info);
 	fdinfo_show_number(m, "events", info.len);
 	fdinfo_show_number(m, "bytes", info.bytes);
@@ -199,6 +200,7 @@ static const struct file_operations metastore_fops = {
 	.poll = metastore_poll,
 	.unlocked_ioctl = metastore_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = metastore_mmap,
 	.show_fdinfo = metastore_fdinfo_show,
 };
 

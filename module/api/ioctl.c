@@ -27,7 +27,7 @@
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
 	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH | \
 	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS | METASTORE_FEATURE_RESYNC | \
-	 METASTORE_FEATURE_USERS)
+	 METASTORE_FEATURE_USERS | METASTORE_FEATURE_MAP_RING)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 80);
@@ -68,6 +68,8 @@ static_assert(sizeof(struct metastore_open) == 8);
 static_assert(sizeof(struct metastore_owner_end) == 8);
 static_assert(sizeof(struct metastore_event) == 48);
 static_assert(offsetof(struct metastore_event, value_len) == 32);
+static_assert(sizeof(struct metastore_ring_producer) == 32);
+static_assert(sizeof(struct metastore_ring_consumer) == 8);
 
 static int ioctl_get(struct metastore_call *call)
 {

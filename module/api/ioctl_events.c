@@ -116,6 +116,7 @@ int metastore_ioctl_subscription(struct metastore_call *call)
 
 	if (args->flags & ~METASTORE_SUBSCRIBE_PREFIX || args->reserved)
 		return -EINVAL;
+	metastore_queue_take_in(&call->file->queue);
 	err = ioctl_copy_topic(call->file, &buffer, args->key, args->key_len, args->flags) ?:
 	      metastore_subscription_tell(&call->file->subs, &buffer.key, args);
 	if (err)
@@ -163,6 +164,7 @@ int metastore_ioctl_queue(struct metastore_call *call)
 		return err;
 	if (lossless)
 		metastore_subscriptions_need_room(&call->file->subs);
+	metastore_queue_take_in(&call->file->queue);
 	metastore_queue_tell(&call->file->queue, args);
 	args->subscriptions = READ_ONCE(call->file->subs.nr);
 	return metastore_ioctl_respond(call, queue_info, policy, discarded);

@@ -11,6 +11,7 @@
 #include <linux/hrtimer.h>
 #include <linux/poll.h>
 #include <linux/list_lru.h>
+#include <linux/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/version.h>
@@ -109,6 +110,25 @@ static inline void metastore_shrinker_free(struct shrinker *shrinker)
 	kfree(shrinker);
 #else
 	shrinker_free(shrinker);
+#endif
+}
+
+/* 6.3 gave areas of memory functions that change their flags. */
+static inline void metastore_vm_flags_set(struct vm_area_struct *area, unsigned long flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	area->vm_flags |= flags;
+#else
+	vm_flags_set(area, flags);
+#endif
+}
+
+static inline void metastore_vm_flags_clear(struct vm_area_struct *area, unsigned long flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	area->vm_flags &= ~flags;
+#else
+	vm_flags_clear(area, flags);
 #endif
 }
 

@@ -120,6 +120,7 @@ static int queue_reserve_one_latest(struct metastore_queue *queue)
 							 METASTORE_DROPS_AT_ONCE, &garbage);
 		if (room == METASTORE_PUSH_TAKEN)
 			queue_reserve_latest(queue, queue->place_bytes);
+		queue_sync(queue, QUEUE_SHOW_PUSHED);
 		spin_unlock(&queue->lock);
 		metastore_garbage_free(&garbage);
 		cond_resched();
@@ -229,7 +230,7 @@ void metastore_queue_attach(struct metastore_subscription *sub)
 		return;
 	spin_lock(&queue->lock);
 	list_add_tail(&sub->in_snapshots, &queue->snapshots);
-	queue_wake(queue);
+	queue_announce(queue);
 	spin_unlock(&queue->lock);
 }
 
@@ -261,6 +262,7 @@ void metastore_queue_detach(struct metastore_subscription *sub, bool flushed,
 		queue->flush_at_latest = queue->nr_latest;
 		queue_wake(queue);
 	}
+	queue_sync(queue, QUEUE_SHOW_PUSHED);
 	spin_unlock(&queue->lock);
 }
 

@@ -18,11 +18,13 @@
 
 struct metastore_reservation;
 struct metastore_limits;
+struct metastore_mapped_ring;
 struct metastore_queue;
 struct metastore_room;
 struct metastore_subscriptions;
 struct metastore_topic;
 struct metastore_user;
+struct vm_area_struct;
 
 /**
  * struct metastore_books - counters that account for every matched event
@@ -128,6 +130,7 @@ struct metastore_subscription {
  * @hung_up:	whether the module was ever retired. Written and read without @lock.
  * @ring:	events that wait, except those in @latest. Allocated with the first
  *		subscription, since not every open file has one.
+ * @map:	the mapped ring, or NULL. Set only by mmap() and munmap()
  * @cgroup:	memory cgroup that pays for what waits, that of the first subscriber. Immutable
  *		after that.
  * @user:	user that is charged for the queue and its subscriptions. Immutable.
@@ -141,7 +144,7 @@ struct metastore_subscription {
  * @min_charge:	least charge of a waiting event against @max_bytes, so that no event
  *		displaces very many
  * @fast_bytes:	limit of @bytes on the fast path: up to it, an event needs only a place
- *		in the ring. 0 if @lossless.
+ *		in the ring. 0 if @lossless or with a @map.
  * @bytes:	charges of events that wait in the ring, plus true sizes of events in
  *		flight
  * @in_flight:	true size of the events in flight, in bytes
@@ -175,6 +178,7 @@ struct metastore_queue {
 	struct work_struct crowd_work;
 	bool hung_up;
 	struct metastore_ring ring;
+	struct metastore_mapped_ring *map;
 	struct metastore_cgroup cgroup;
 	u32 shared;
 	struct metastore_user *user;
@@ -301,6 +305,7 @@ void metastore_queue_resync(struct metastore_subscription *sub,
 			    struct metastore_cursor *cursor,
 			    struct metastore_garbage *garbage);
 void metastore_queue_trim(struct metastore_queue *queue);
+void metastore_queue_take_in(struct metastore_queue *queue);
 u32 metastore_queue_tell_books(struct metastore_subscription *sub,
 			       struct metastore_books *books);
 
@@ -343,6 +348,7 @@ void metastore_queue_hang_up(struct metastore_queue *queue);
 wait_queue_head_t *metastore_queue_pollers(struct metastore_queue *queue);
 bool metastore_queue_may_have_record(struct metastore_queue *queue);
 void metastore_queue_pass_on(struct metastore_queue *queue);
+int metastore_queue_mmap(struct metastore_queue *queue, struct vm_area_struct *area);
 void metastore_queue_tell(struct metastore_queue *queue,
 			  struct metastore_queue_info *info);
 

@@ -40,6 +40,8 @@ void metastore_queue_discard(struct metastore_queue *queue, struct metastore_sub
 			     struct metastore_garbage *garbage)
 {
 	lockdep_assert_held(&queue->lock);
+	if (unlikely(queue->map))
+		metastore_queue_map_withdraw(queue);
 	sub->stale_until = queue->ring.head + queue->ring.len;
 	queue->stale_until = sub->stale_until;
 	if (sub->latest.value)
@@ -78,13 +80,21 @@ void metastore_queue_resync(struct metastore_subscription *sub,
 	queue_sub_note_plain(sub);
 	if (list_empty(&sub->in_snapshots))
 		list_add_tail(&sub->in_snapshots, &queue->snapshots);
-	queue_wake(queue);
+	queue_announce(queue);
 	spin_unlock(&queue->lock);
 }
 
+/* Check whether the oldest event of the ring is discarded, or passed by its program. */
+static bool queue_oldest_is_over(const struct metastore_queue *queue)
+{
+	return queue_oldest_is_stale(queue) || (queue->map && queue_oldest_is_passed(queue));
+}
+
 /**
- * metastore_queue_trim_locked() - Remove discarded events until the oldest is none
+ * metastore_queue_trim_locked() - Remove events that are over until the oldest is not
  * @queue:	the queue
+ *
+ * Those that were discarded, and those that a program has passed in its mapped ring.
  *
  * Context: Process context, may sleep. Caller holds the queue's lock and no other, which
  * is released and taken again after each TRIM_AT_ONCE events.
@@ -96,10 +106,15 @@ void metastore_queue_trim_locked(struct metastore_queue *queue)
 	u32 i;
 
 	lockdep_assert_held(&queue->lock);
-	while (queue_oldest_is_stale(queue)) {
-		for (i = 0; i < TRIM_AT_ONCE && queue_oldest_is_stale(queue); i++)
+	for (;;) {
+		if (unlikely(queue->map))
+			metastore_mapped_ring_look(queue->map);
+		if (!queue_oldest_is_over(queue))
+			break;
+		for (i = 0; i < TRIM_AT_ONCE && queue_oldest_is_over(queue); i++)
 			metastore_queue_drop_oldest(queue, &garbage);
 		queue_room_came(queue);
+		queue_sync(queue, QUEUE_SHOW_AT_ONCE);
 		spin_unlock(&queue->lock);
 		metastore_garbage_free(&garbage);
 		cond_resched();
@@ -108,7 +123,7 @@ void metastore_queue_trim_locked(struct metastore_queue *queue)
 }
 
 /**
- * metastore_queue_trim() - Remove discarded events until the oldest is none
+ * metastore_queue_trim() - Remove events that are over until the oldest is not
  * @queue:	the queue
  *
  * Context: Process context, may sleep; takes the queue's lock.
@@ -118,4 +133,16 @@ void metastore_queue_trim(struct metastore_queue *queue)
 	spin_lock(&queue->lock);
 	metastore_queue_trim_locked(queue);
 	spin_unlock(&queue->lock);
+}
+
+/**
+ * metastore_queue_take_in() - Count what a program has read in its mapped ring
+ * @queue:	the queue
+ *
+ * Context: Process context, may sleep; takes the queue's lock.
+ */
+void metastore_queue_take_in(struct metastore_queue *queue)
+{
+	if (READ_ONCE(queue->map))
+		metastore_queue_trim(queue);
 }

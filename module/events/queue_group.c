@@ -116,6 +116,7 @@ void metastore_queue_push_end(struct metastore_push_group *group)
 	__releases(&group->queue->lock)
 {
 	lockdep_assert_held(&group->queue->lock);
+	queue_sync(group->queue, group->nr + QUEUE_SHOW_PUSHED);
 	queue_wake(group->queue);
 	spin_unlock(&group->queue->lock);
 }

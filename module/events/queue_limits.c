@@ -192,6 +192,8 @@ static int queue_reconfigure(struct metastore_queue *queue, struct metastore_rin
 	lockdep_assert_held(&queue->lock);
 	if (queue->latest_bytes > max_bytes / 2)
 		return -ENOBUFS;
+	if (queue->map)
+		return -EBUSY;
 	if (queue->ring.len > METASTORE_QUEUE_MOVE_MAX)
 		return -EBUSY;
 	bytes = queue_bytes_with(queue, charge);

@@ -2,7 +2,7 @@
 /*
  * Internals of the event queue, shared by queue.c (subscriptions), queue_limits.c,
  * queue_pollers.c, queue_push.c (enqueue), queue_reserve.c, queue_group.c, queue_take.c
- * (dequeue) and queue_discard.c.
+ * (dequeue), queue_discard.c and queue_map.c.
  */
 #ifndef METASTORE_QUEUE_PRIV_H
 #define METASTORE_QUEUE_PRIV_H
@@ -13,6 +13,7 @@
 
 #include "base/trace.h"
 #include "store/store.h"
+#include "events/mapped_ring.h"
 #include "events/queue.h"
 
 /* Check whether the event waits in the subscription itself, not in the ring. */
@@ -48,6 +49,30 @@ static inline void queue_wake(struct metastore_queue *queue)
 		wake_up_interruptible_poll(&queue->readers, EPOLLIN | EPOLLRDNORM);
 }
 
+/*
+ * Events that are shown in a mapped ring under one hold of the queue's lock: with a push, which
+ * also holds the bucket's, one more than it adds; else.
+ */
+#define QUEUE_SHOW_PUSHED	2
+#define QUEUE_SHOW_AT_ONCE	64
+
+void metastore_queue_map_sync(struct metastore_queue *queue, u32 max);
+
+/* Show a program that has mapped the ring what is new. */
+static inline void queue_sync(struct metastore_queue *queue, u32 max)
+{
+	lockdep_assert_held(&queue->lock);
+	if (unlikely(queue->map))
+		metastore_queue_map_sync(queue, max);
+}
+
+/* Tell the reader of a record. */
+static inline void queue_announce(struct metastore_queue *queue)
+{
+	queue_sync(queue, QUEUE_SHOW_PUSHED);
+	queue_wake(queue);
+}
+
 /* Let a worker wake the publishers that wait for room. */
 static inline void queue_room_came(struct metastore_queue *queue)
 {
@@ -77,6 +102,13 @@ static inline void queue_count_lost(struct metastore_subscription *sub)
 	queue_count_untold(sub, 1);
 	if (trace_metastore_loss_enabled())
 		metastore_queue_trace_loss(sub);
+}
+
+static inline void queue_count_delivered(struct metastore_subscription *sub)
+{
+	lockdep_assert_held(&sub->queue->lock);
+	sub->books.delivered++;
+	sub->queue->books.delivered++;
 }
 
 static inline void queue_count_conflated(struct metastore_subscription *sub)
@@ -134,14 +166,18 @@ static inline bool queue_has_room(const struct metastore_queue *queue, u32 charg
 
 /*
  * Update @fast_bytes after a change of its inputs. A lossless queue has no fast path,
- * since room in its ring may be reserved.
+ * since room in its ring may be reserved. Nor has one that is mapped.
  */
 static inline void queue_note_fast_bytes(struct metastore_queue *queue)
 {
 	u64 taken = (u64)queue->latest_bytes + queue->reserved_bytes;
+	u64 left = taken > queue->max_bytes ? 0 : queue->max_bytes - taken;
 
-	queue->fast_bytes = queue->lossless || taken > queue->max_bytes ?
-			    0 : queue->max_bytes - taken;
+	queue->fast_bytes = queue->lossless || queue->map ? 0 : left;
+	if (!queue->map)
+		return;
+	queue->map->fast_bytes = left;
+	queue->map->fast_len = queue->ring.max_len - queue->reserved_len;
 }
 
 static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes)
@@ -161,6 +197,9 @@ static inline void queue_note_length(struct metastore_queue *queue)
 	queue->high_len = max(queue->high_len, queue->ring.len + queue->nr_latest);
 }
 
+void metastore_queue_map_removed(struct metastore_queue *queue);
+bool metastore_queue_map_claim(struct metastore_queue *queue, bool drop);
+
 /* Remove the oldest event of the ring. The caller gets the reference to its value. */
 static inline void queue_remove_oldest(struct metastore_queue *queue)
 {
@@ -172,6 +211,15 @@ static inline void queue_remove_oldest(struct metastore_queue *queue)
 	metastore_ring_remove_oldest(&queue->ring);
 	if (queue->flush_at)
 		queue->flush_at--;
+	if (unlikely(queue->map))
+		metastore_queue_map_removed(queue);
+}
+
+/* Check whether the program has passed the oldest event of the ring, as of the last look. */
+static inline bool queue_oldest_is_passed(const struct metastore_queue *queue)
+{
+	lockdep_assert_held(&queue->lock);
+	return queue->ring.len && queue->ring.head < queue->map->passed;
 }
 
 void metastore_queue_trim_locked(struct metastore_queue *queue);
@@ -193,14 +241,14 @@ static inline bool queue_oldest_is_stale(const struct metastore_queue *queue)
 }
 
 /*
- * Lock the queue for a reader, who must not look at the ring before its discarded events
- * are gone. May sleep.
+ * Lock the queue for a reader, who must not look at the ring before its events that are
+ * discarded or passed are gone. May sleep.
  */
 static inline void queue_lock_trimmed(struct metastore_queue *queue)
 	__acquires(&queue->lock)
 {
 	spin_lock(&queue->lock);
-	if (queue_may_be_stale(queue))
+	if (queue_may_be_stale(queue) || unlikely(queue->map))
 		metastore_queue_trim_locked(queue);
 }
 
@@ -217,6 +265,10 @@ metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 void metastore_queue_discard(struct metastore_queue *queue, struct metastore_subscription *sub,
 			     struct metastore_garbage *garbage);
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
+void metastore_queue_map_refresh(struct metastore_queue *queue,
+				 struct metastore_garbage *garbage);
+void metastore_queue_map_withdraw(struct metastore_queue *queue);
+bool metastore_queue_map_wants_room(struct metastore_queue *queue);
 void metastore_queue_init_crowd(struct metastore_queue *queue);
 void metastore_queue_release_crowd(struct metastore_queue *queue);
 void metastore_queue_drain(struct metastore_queue *queue);

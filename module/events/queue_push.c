@@ -24,15 +24,22 @@ void metastore_queue_trace_loss(const struct metastore_subscription *sub)
 	trace_metastore_loss(sub);
 }
 
-/* Drop the oldest event of the ring. It counts as lost, unless it was discarded before. */
+/*
+ * Drop the oldest event of the ring. It counts as lost, unless a program has passed it in its
+ * mapped ring, or it was discarded before.
+ */
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage)
 {
 	struct metastore_record record = *metastore_ring_at(&queue->ring, 0);
 	bool stale = queue_oldest_is_stale(queue);
+	bool passed = queue->map && !metastore_queue_map_claim(queue, !stale);
 
 	lockdep_assert_held(&queue->lock);
 	queue_remove_oldest(queue);
-	if (unlikely(stale)) {
+	if (passed) {
+		queue_count_delivered(record.sub);
+		metastore_queue_free_if_done(record.sub);
+	} else if (unlikely(stale)) {
 		queue_count_discarded(record.sub);
 		metastore_queue_free_if_done(record.sub);
 	} else {
@@ -294,6 +301,8 @@ enum metastore_pushed metastore_queue_push_one(struct metastore_queue *queue,
 	enum metastore_pushed pushed;
 
 	lockdep_assert_held(&queue->lock);
+	if (unlikely(queue->map))
+		metastore_queue_map_refresh(queue, push->garbage);
 	if (!sub->plain && !queue_hears(sub, push->key))
 		return METASTORE_PUSH_REFUSED;
 	pushed = sub->flags & METASTORE_SUBSCRIBE_LATEST ?
@@ -342,9 +351,9 @@ static bool queue_push_for_oldest(struct metastore_queue *queue,
 }
 
 /* Slow path for an event that belongs to no group and has no reservation. */
-static noinline enum metastore_pushed queue_push_alone(struct metastore_subscription *sub,
-						       const struct metastore_notice *notice,
-						       u32 size, struct metastore_garbage *garbage)
+enum metastore_pushed metastore_queue_push_alone(struct metastore_subscription *sub,
+						 const struct metastore_notice *notice, u32 size,
+						 struct metastore_garbage *garbage)
 {
 	const struct queue_push push = {
 		.key = notice->key,
@@ -377,7 +386,7 @@ enum metastore_pushed metastore_queue_push_any(struct metastore_subscription *su
 	lockdep_assert_held(&sub->queue->lock);
 	if (queue_push_for_oldest(sub->queue, sub, &notice->record, size, garbage))
 		return METASTORE_PUSH_TAKEN;
-	return queue_push_alone(sub, notice, size, garbage);
+	return metastore_queue_push_alone(sub, notice, size, garbage);
 }
 
 /**
@@ -392,7 +401,7 @@ void metastore_queue_lose(struct metastore_subscription *sub)
 	if (!sub->cancelled) {
 		sub->books.matched++;
 		queue_count_lost(sub);
-		queue_wake(sub->queue);
+		queue_announce(sub->queue);
 	}
 	spin_unlock(&sub->queue->lock);
 }
@@ -418,8 +427,8 @@ enum metastore_pushed metastore_queue_push_checked(struct metastore_subscription
 	if (value->node.group == READ_ONCE(queue->cgroup.group))
 		return metastore_queue_push(sub, notice, size, garbage);
 	spin_lock(&queue->lock);
-	pushed = queue_push_alone(sub, notice, size, garbage);
-	queue_wake(queue);
+	pushed = metastore_queue_push_alone(sub, notice, size, garbage);
+	queue_announce(queue);
 	spin_unlock(&queue->lock);
 	return pushed;
 }

@@ -61,7 +61,8 @@ static inline u32 metastore_queue_tries(const struct metastore_queue *queue)
 
 int metastore_queue_reserve(struct metastore_reservation *reservation,
 			    struct metastore_subscription *sub,
-			    const struct metastore_value *value);
+			    const struct metastore_value *value,
+			    struct metastore_garbage *garbage);
 void metastore_queue_unreserve(struct metastore_reservation *reservation);
 enum metastore_pushed metastore_queue_push_any(struct metastore_subscription *sub,
 					       const struct metastore_notice *notice, u32 size,
@@ -69,6 +70,13 @@ enum metastore_pushed metastore_queue_push_any(struct metastore_subscription *su
 enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation *reservation,
 						    const struct metastore_notice *notice,
 						    struct metastore_garbage *garbage);
+
+enum metastore_pushed metastore_queue_push_alone(struct metastore_subscription *sub,
+						 const struct metastore_notice *notice, u32 size,
+						 struct metastore_garbage *garbage);
+enum metastore_pushed metastore_queue_map_push(struct metastore_subscription *sub,
+					       const struct metastore_notice *notice, u32 size,
+					       struct metastore_garbage *garbage);
 
 /**
  * metastore_queue_push() - Enqueue an event
@@ -94,6 +102,8 @@ metastore_queue_push(struct metastore_subscription *sub, const struct metastore_
 	if (likely(sub->plain && queue_has_place(queue, charge))) {
 		sub->books.matched++;
 		queue_append(queue, sub, &notice->record, charge);
+	} else if (unlikely(queue->map)) {
+		pushed = metastore_queue_map_push(sub, notice, size, garbage);
 	} else {
 		pushed = metastore_queue_push_any(sub, notice, size, garbage);
 	}

@@ -40,6 +40,7 @@ static int queue_reserve_copy(struct metastore_queue *queue,
  *		metastore_queue_unreserve()
  * @sub:	the subscription
  * @value:	value of the event
+ * @garbage:	takes values of events that a program has read in its mapped ring
  *
  * Context: Caller is at @sub in a walk; takes the queue's lock.
  * Return: 0; -ENOBUFS if there is no room, and the store's waiting publishers are woken when
@@ -47,7 +48,8 @@ static int queue_reserve_copy(struct metastore_queue *queue,
  */
 int metastore_queue_reserve(struct metastore_reservation *reservation,
 			    struct metastore_subscription *sub,
-			    const struct metastore_value *value)
+			    const struct metastore_value *value,
+			    struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = sub->queue;
 	u32 bytes;
@@ -60,10 +62,17 @@ int metastore_queue_reserve(struct metastore_reservation *reservation,
 	if (sub->cancelled || !queue->lossless || queue_sub_has_place(sub) ||
 	    bytes > queue->max_bytes - queue->latest_bytes)
 		goto unlock;
+	if (queue->map)
+		metastore_queue_map_refresh(queue, garbage);
 	if (metastore_queue_make_room(queue, 1, bytes, 0, NULL) != METASTORE_PUSH_TAKEN) {
 		queue->room_wanted = true;
 		err = -ENOBUFS;
-		goto unlock;
+		if (!queue->map || !metastore_queue_map_wants_room(queue))
+			goto unlock;
+		metastore_queue_map_refresh(queue, garbage);
+		if (metastore_queue_make_room(queue, 1, bytes, 0, NULL) != METASTORE_PUSH_TAKEN)
+			goto unlock;
+		err = 0;
 	}
 	err = queue_reserve_copy(queue, reservation, value);
 	if (err)
@@ -76,6 +85,7 @@ int metastore_queue_reserve(struct metastore_reservation *reservation,
 	reservation->used = false;
 	sub->held++;
 unlock:
+	queue_sync(queue, QUEUE_SHOW_PUSHED);
 	spin_unlock(&queue->lock);
 	return err;
 }
@@ -139,7 +149,7 @@ enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation
 	metastore_queue_free_if_done(reservation->sub);
 	/* The event may have taken less room than reserved, or none. */
 	queue_room_came(queue);
-	queue_wake(queue);
+	queue_announce(queue);
 	spin_unlock(&queue->lock);
 	return pushed;
 }

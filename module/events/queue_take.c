@@ -167,13 +167,13 @@ static bool queue_is_taken_here(enum queue_next next)
 	return next != NEXT_NONE && next != NEXT_SNAPSHOT;
 }
 
-/* Check that only the ring has records, and none of them is discarded. */
+/* Check that only the ring has records, none of them discarded, and it is not mapped. */
 static bool queue_is_ring_alone(const struct metastore_queue *queue)
 {
 	lockdep_assert_held(&queue->lock);
 	return list_empty(&queue->lossy) && !queue->flushed &&
 	       list_empty(&queue->snapshots) && !queue->nr_latest &&
-	       !queue_may_be_stale(queue);
+	       !queue_may_be_stale(queue) && !queue->map;
 }
 
 /*
@@ -229,6 +229,8 @@ static int queue_take_in_turn(struct metastore_queue *queue, struct metastore_re
 			return nr ?: -EMSGSIZE;
 		if (nr && metastore_queue_overdraws(queue, &records[nr]))
 			break;
+		if (next == NEXT_RING && queue->map && !metastore_queue_map_claim(queue, false))
+			break;
 		room -= size;
 		queue_consume_next(queue, next, &records[nr++]);
 	}
@@ -257,6 +259,7 @@ int metastore_queue_take(struct metastore_queue *queue,
 	if (nr > 0) {
 		queue->snapshot_turn = !(records[nr - 1].flags & METASTORE_EVENT_F_MORE);
 		queue_room_came(queue);
+		queue_sync(queue, QUEUE_SHOW_AT_ONCE);
 	}
 	spin_unlock(&queue->lock);
 	return nr;
@@ -496,6 +499,7 @@ bool metastore_queue_finish(struct metastore_queue *queue,
 	spin_lock(&queue->lock);
 	queue_finish_records(queue, records, nr, delivered, &garbage);
 	queue_room_came(queue);
+	queue_sync(queue, QUEUE_SHOW_AT_ONCE);
 	more = queue->ring.len || queue_next_of(queue) != NEXT_NONE;
 	spin_unlock(&queue->lock);
 	metastore_garbage_free(&garbage);

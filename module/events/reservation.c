@@ -136,7 +136,7 @@ int metastore_reservations_add(struct metastore_reservations *reserved,
 		block ? &block->items[block->nr] : &reserved->first[reserved->nr_first];
 	int err;
 
-	err = metastore_queue_reserve(reservation, sub, value);
+	err = metastore_queue_reserve(reservation, sub, value, &reserved->garbage);
 	if (err || !reservation->charge)
 		return err;
 	if (reservation->copy)

@@ -24,6 +24,7 @@ struct metastore_reservation_block;
  * @epoch:	the bucket's epoch before the search for queues
  * @prefix_epoch: that of the store's prefixes
  * @copied:	bytes copied, for the caller to reset
+ * @garbage:	values for the caller to free, once it holds no lock
  * @claimed:	whether no further queue is waited for
  */
 struct metastore_reservations {
@@ -35,6 +36,7 @@ struct metastore_reservations {
 	u64 epoch;
 	u64 prefix_epoch;
 	u32 copied;
+	struct metastore_garbage garbage;
 	bool claimed;
 };
 

@@ -323,9 +323,13 @@ inline void metastore_change_tell(const struct metastore_change *change,
 /* Deliver the event of a committed change. May release and retake the bucket's lock. */
 static void change_deliver(struct metastore_change *change, struct metastore_value *old)
 {
+	struct metastore_image image __uninitialized;
 	struct metastore_notice notice __uninitialized;
 
 	metastore_change_tell(change, old, &notice);
+	image.uses = 0;
+	image.size = 0;
+	notice.image = &image;
 	change->queues = metastore_deliver(&notice, change->garbage);
 }
 

@@ -82,6 +82,7 @@ static int publish_wait_reserve(const struct metastore_change *change)
 		if (err != -EAGAIN)
 			break;
 		spin_unlock(&key->bucket->lock);
+		metastore_garbage_free(&reserved->garbage);
 		cond_resched();
 		/* Without memory the walk must still release its place. */
 		err = metastore_reservations_prepare(reserved);
@@ -93,6 +94,7 @@ static int publish_wait_reserve(const struct metastore_change *change)
 		}
 	}
 	spin_unlock(&key->bucket->lock);
+	metastore_garbage_free(&reserved->garbage);
 	return err;
 }
 

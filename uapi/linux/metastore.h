@@ -13,6 +13,7 @@
  * - SET, PUBLISH, DELETE, TOUCH, FLUSH and CREATE need one open for writing, with
  *   METASTORE_F_PREVIOUS for reading as well.
  * - BUCKET, INFO, USER and OPEN need neither.
+ * - mmap() at METASTORE_MAP_RING needs one open for both.
  * - BATCH needs what each of its operations needs.
  *
  * Rules for every command:
@@ -732,6 +733,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_DETAILS	0x0200	/* METASTORE_LIST_VALUES, _GET_INFO */
 #define METASTORE_FEATURE_RESYNC	0x0400	/* METASTORE_SUBSCRIBE_RESYNC, _DISCARD */
 #define METASTORE_FEATURE_USERS		0x0800	/* USER, limits of each user */
+#define METASTORE_FEATURE_MAP_RING	0x1000	/* METASTORE_MAP_RING */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -1171,6 +1173,107 @@ struct metastore_event {
 	__u32 uid;
 };
 
+/** METASTORE_MAP_RING - offset for mmap() of an open file's ring of events */
+#define METASTORE_MAP_RING	0
+
+/** METASTORE_RING_MAX - most bytes of records that a mapped ring can have */
+#define METASTORE_RING_MAX	0x4000000U
+
+/* Bits of @attention */
+#define METASTORE_RING_READ	0x0001	/* records wait that only read() gives */
+#define METASTORE_RING_ROOM	0x0002	/* a publisher waits for room in the queue */
+
+/* Bits of @flags */
+#define METASTORE_RING_LOSSLESS	0x0001	/* no record is taken back to drop it */
+
+/**
+ * struct metastore_ring_consumer - page that the program writes
+ * @tail:	where the next record begins that no reader has claimed
+ *
+ * The program moves @tail forward by compare-and-swap. So does the kernel, when it takes a
+ * record back: to drop it, or to return it from read(). The side that moves @tail past a record
+ * has got that record.
+ */
+struct metastore_ring_consumer {
+	__aligned_u64 tail;
+};
+
+/**
+ * struct metastore_ring_producer - page that only the kernel writes
+ * @head:	where the next record will begin
+ * @refused:	number of tails that were refused
+ * @size:	bytes of records that the ring holds, a power of two
+ * @attention:	METASTORE_RING_READ, METASTORE_RING_ROOM
+ * @flags:	METASTORE_RING_LOSSLESS. Does not change
+ * @reserved:	0
+ *
+ * The mapped ring of an open file gives most events without a system call. mmap() maps it in
+ * two parts, both MAP_SHARED, and in this order. P is the size of a page:
+ *
+ * - PROT_READ, P + 2 * size bytes, at METASTORE_MAP_RING + P: this page, and the records,
+ *   mapped twice in a row, so that each is in one piece. Size is a power of two from P to
+ *   METASTORE_RING_MAX.
+ * - PROT_READ | PROT_WRITE, P bytes, at METASTORE_MAP_RING: struct metastore_ring_consumer
+ *
+ * @head and the tail count bytes from 0 on. The record at a tail begins at byte tail % size
+ * of the records; it is a struct metastore_event, as read() returns it. To read one:
+ *
+ * 1. Load the tail with acquire, @head with acquire, then @attention.
+ * 2. With METASTORE_RING_READ, call read(). It returns all records in order: those that come
+ *    before the ring's, those of the ring, and those behind. A program that only wants to
+ *    learn of losses gives it a small buffer.
+ * 3. If the tail is @head, the ring is empty. poll() tells when there are more.
+ * 4. Copy the record. Its length is bad if it is below the size of the structure, above
+ *    @head - tail, or no multiple of 8: the kernel has taken the record back; go to 1.
+ * 5. Compare and swap the tail for the tail plus the length, with release. If that
+ *    fails, the copy may be garbage, and the record went elsewhere; go to 1.
+ *
+ * Step 5 may claim several records at once. If it fails, those that begin at the new tail
+ * or later are still there. In a lossless queue only read(), SUBSCRIBE with
+ * METASTORE_SUBSCRIBE_RESYNC and UNSUBSCRIBE with METASTORE_SUBSCRIBE_DISCARD take records
+ * back. A program that calls none of them meanwhile may use a record in
+ * place and move the tail afterwards. With METASTORE_RING_LOSSLESS the swap is sequentially
+ * consistent, and if @attention, loaded after it, has METASTORE_RING_ROOM, poll() with a
+ * timeout of 0 wakes the publisher.
+ *
+ * The ring has only events whose key and value take no more than some 460 bytes, without
+ * METASTORE_EVENT_F_OWNER, and not those of METASTORE_SUBSCRIBE_LATEST or of snapshots. Once an
+ * event does not go there, or has no room there, those behind it do not either until
+ * read() has returned it. Limits and policy of the queue stay as they are: the ring shows the
+ * queue's oldest events, and what the program passed by its tail was delivered. The books take
+ * that in with the next event, read(), poll(), FIONREAD, QUEUE and SUBSCRIPTION.
+ *
+ * The kernel refuses a tail that goes backwards, is beyond @head or within a
+ * record, and counts it in @refused. The program then gets what read() gives, until it corrects
+ * the tail or an event is dropped, which sets the tail right. Several threads may use
+ * the ring, and so may the child of a fork(). The ring ends with its last mapping;
+ * records that were not claimed remain in the queue. While it is there, QUEUE cannot
+ * change the queue: EBUSY. Its bytes, 2 * P and 16 for each event of the queue's
+ * capacity count against user_queue_bytes.
+ *
+ * Return (of mmap()): the address. Errors:
+ *
+ * - EINVAL: the offset, the length or the size is wrong, or MAP_SHARED is missing
+ * - EACCES: the descriptor is not open for reading and writing, or the first part is to be
+ *   written
+ * - EPERM: it is to be executed
+ * - EBUSY: the part is mapped already, or the queue is being resized
+ * - ENXIO: the second part without the first
+ * - EDQUOT: the file's user has user_queue_bytes
+ * - ENOMEM: no memory, or the caller's memory cgroup is full
+ * - EOPNOTSUPP: a 32-bit program, or a task outside the initial user or PID namespace. read()
+ *   translates uids and processes for those
+ * - ENODEV: the module is retired, or too old for mmap()
+ */
+struct metastore_ring_producer {
+	__aligned_u64 head;
+	__aligned_u64 refused;
+	__u32 size;
+	__u32 attention;
+	__u32 flags;
+	__u32 reserved;
+};
+
 /* End of an owner */
 #define METASTORE_END_CLOSED	0	/* it closed the file, or the cause is unknown */
 #define METASTORE_END_EXITED	1	/* it exited */
@@ -1248,7 +1351,7 @@ struct metastore_owner_end {
  *   CAP_SYS_RESOURCE
  * - EBUSY: more than METASTORE_QUEUE_MOVE_MAX events wait, which would all be moved
  *   under a lock; or the queue stays or becomes lossless, and holds more events than
- *   it would have room for
+ *   it would have room for; or the queue has a mapped ring
  * - ENOBUFS: @max_bytes is less than twice what METASTORE_SUBSCRIBE_LATEST reserved
  * - EDQUOT: the file has or had subscriptions, and its queue would exceed
  *   user_queue_bytes of the file's user

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The mapped ring of a queue, see mapped_ring.c for its protocol.
+ *
+ * The mapped ring shows the queue's oldest events, from the ring's head on to
+ * &metastore_mapped_ring.next. An event that it cannot have stays in the queue alone, and so do
+ * those behind it. read() returns both kinds in order, and attention tells the program to call
+ * it. Pushes take in the program's tail now and then, so that what it passed leaves the queue; all
+ * who look at the queue, or tell its books, take it in first.
+ *
+ * A queue that is mapped does not have the fast path of others, which so need not look for a map.
+ */
+#include <linux/compat.h>
+#include <linux/cred.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+
+#include "base/compat.h"
+#include "store/user.h"
+#include "events/mapped_ring.h"
+#include "events/queue_push.h"
+
+/* Passed events that a push removes: more than it adds, so that they go. */
+#define REFRESH_AT_ONCE	4
+
+/* Parts of the ring, by page of the offset */
+#define PART_CONSUMER	0
+#define PART_RECORDS	1
+
+/* Tell the program of what only read() returns, and of publishers that wait for room. */
+static void queue_map_attend(struct metastore_queue *queue)
+{
+	struct metastore_mapped_ring *map = queue->map;
+	u32 attention = 0;
+
+	lockdep_assert_held(&queue->lock);
+	if (!list_empty(&queue->lossy) || queue->flushed || queue->nr_latest ||
+	    !list_empty(&queue->snapshots) || map->next != queue->ring.head + queue->ring.len)
+		attention |= METASTORE_RING_READ;
+	if (queue->room_wanted)
+		attention |= METASTORE_RING_ROOM;
+	metastore_mapped_ring_attend(map, attention);
+}
+
+/*
+ * Check whether an event may be shown. A conflating subscription's may be replaced while it
+ * waits; a discarded one is only removed once it is the oldest.
+ */
+static bool queue_map_may_show(const struct metastore_queue *queue,
+			       const struct metastore_record *record)
+{
+	return !queue_flags_are_indexed(record->sub->flags) &&
+	       queue->map->next >= record->sub->stale_until;
+}
+
+/* What an event that waits is charged. */
+static u32 queue_charge_of(const struct metastore_queue *queue,
+			   const struct metastore_record *record)
+{
+	return queue_charge(queue, metastore_value_size(record->value));
+}
+
+/**
+ * metastore_queue_map_sync() - Show the program the present state of its queue
+ * @queue:	the queue, which is mapped
+ * @max:	most events to show. What is left will be with later calls
+ *
+ * Context: Caller holds the queue's lock, and has changed what waits.
+ */
+void metastore_queue_map_sync(struct metastore_queue *queue, u32 max)
+{
+	struct metastore_mapped_ring *map = queue->map;
+	const struct metastore_record *record;
+
+	lockdep_assert_held(&queue->lock);
+	metastore_mapped_ring_look(map);
+	while (max-- && map->next != queue->ring.head + queue->ring.len) {
+		record = &queue->ring.records[(u32)map->next & queue->ring.mask];
+		if (!queue_map_may_show(queue, record) ||
+		    !metastore_mapped_ring_write(map, record, queue_charge_of(queue, record)))
+			break;
+	}
+	queue_map_attend(queue);
+	metastore_mapped_ring_publish(map);
+}
+
+/**
+ * metastore_queue_map_refresh() - Remove some of the events that the program has passed
+ * @queue:	the queue, which is mapped
+ * @garbage:	takes their values
+ *
+ * Context: Caller holds the queue's lock.
+ */
+void metastore_queue_map_refresh(struct metastore_queue *queue, struct metastore_garbage *garbage)
+{
+	u32 left = REFRESH_AT_ONCE;
+
+	lockdep_assert_held(&queue->lock);
+	metastore_mapped_ring_look(queue->map);
+	if (!queue_oldest_is_passed(queue))
+		return;
+	do {
+		metastore_queue_drop_oldest(queue, garbage);
+	} while (--left && queue_oldest_is_passed(queue));
+	queue_room_came(queue);
+}
+
+/*
+ * The fast path lets that many events wait before it looks how far the program is, and then
+ * removes as many. Once for several costs less than for each.
+ */
+#define DELIVER_AT_ONCE	8
+
+/* Remove some events that the program has passed. */
+static noinline void queue_map_deliver(struct metastore_queue *queue,
+				       struct metastore_garbage *garbage)
+{
+	struct metastore_mapped_ring *map = queue->map;
+	struct metastore_ring *ring = &queue->ring;
+	u32 nr, i;
+
+	lockdep_assert_held(&queue->lock);
+	metastore_mapped_ring_look(map);
+	nr = min_t(u64, map->passed - ring->head, DELIVER_AT_ONCE);
+	queue_note_length(queue);
+	queue->bytes -= metastore_mapped_ring_charged(map, ring->head + nr) -
+			metastore_mapped_ring_charged(map, ring->head);
+	for (i = 0; i < nr; i++) {
+		const struct metastore_record *record = metastore_ring_at(ring, i);
+		struct metastore_subscription *sub = record->sub;
+
+		sub->books.delivered++;
+		metastore_value_put_later(record->value, garbage);
+		if (unlikely(ring->index))
+			metastore_ring_forget(ring, record);
+		if (unlikely(sub->cancelled))
+			metastore_queue_free_if_done(sub);
+	}
+	ring->head += nr;
+	ring->len -= nr;
+	queue->books.delivered += nr;
+	queue->flush_at -= min(queue->flush_at, nr);
+}
+
+/*
+ * Write an event that was appended. The image only pays if there are several rings: the first
+ * one gets the event without.
+ */
+static __always_inline bool queue_map_write(struct metastore_mapped_ring *map,
+					    struct metastore_image *image,
+					    const struct metastore_record *record, u64 cookie,
+					    u32 charge)
+{
+	if (likely(image->size))
+		return metastore_mapped_ring_put(map, image, cookie, charge);
+	if (image->uses++)
+		metastore_image_build(image, record);
+	return metastore_mapped_ring_write(map, record, charge);
+}
+
+/* The fast path of a plain subscription, if nothing waits that only read() returns. */
+static __always_inline bool queue_map_push_fast(struct metastore_queue *queue,
+						struct metastore_subscription *sub,
+						const struct metastore_notice *notice, u32 size,
+						struct metastore_garbage *garbage)
+{
+	struct metastore_mapped_ring *map = queue->map;
+	u32 charge = queue_charge(queue, size);
+	const struct metastore_record *record;
+
+	lockdep_assert_held(&queue->lock);
+	if (queue->ring.len >= DELIVER_AT_ONCE)
+		queue_map_deliver(queue, garbage);
+	if (!sub->plain || map->attention || queue->ring.len >= map->fast_len ||
+	    queue->bytes + charge > map->fast_bytes)
+		return false;
+	sub->books.matched++;
+	record = queue_append(queue, sub, &notice->record, charge);
+	if (likely(queue_map_write(map, notice->image, record, sub->cookie, charge)))
+		metastore_mapped_ring_publish(map);
+	else
+		metastore_queue_map_sync(queue, QUEUE_SHOW_PUSHED);
+	return true;
+}
+
+/**
+ * metastore_queue_map_push() - Enqueue an event in a queue that is mapped
+ * @sub:	the subscription
+ * @notice:	the event
+ * @size:	metastore_value_size() of its value
+ * @garbage:	takes values of events that are dropped, or that the program has passed
+ *
+ * Context: Caller holds the queue's lock.
+ * Return: As metastore_queue_push_any().
+ */
+enum metastore_pushed metastore_queue_map_push(struct metastore_subscription *sub,
+					       const struct metastore_notice *notice, u32 size,
+					       struct metastore_garbage *garbage)
+{
+	enum metastore_pushed pushed;
+
+	if (likely(queue_map_push_fast(sub->queue, sub, notice, size, garbage)))
+		return METASTORE_PUSH_TAKEN;
+	pushed = metastore_queue_push_alone(sub, notice, size, garbage);
+	metastore_queue_map_sync(sub->queue, QUEUE_SHOW_PUSHED);
+	return pushed;
+}
+
+/**
+ * metastore_queue_map_claim() - Take the oldest event from the program
+ * @queue:	the queue, which is mapped and has an event in its ring
+ * @drop:	whether it is going to be lost
+ *
+ * Context: Caller holds the queue's lock.
+ * Return: false if the program has passed it, so that it was delivered.
+ */
+bool metastore_queue_map_claim(struct metastore_queue *queue, bool drop)
+{
+	struct metastore_mapped_ring *map = queue->map;
+
+	lockdep_assert_held(&queue->lock);
+	if (queue->ring.head < map->passed)
+		return false;
+	if (queue->ring.head >= map->next)
+		return true;
+	/* First, so that a program that finds it gone sees that read() returns LOST. */
+	if (drop)
+		metastore_mapped_ring_attend(map, map->attention | METASTORE_RING_READ);
+	return metastore_mapped_ring_take_back(map);
+}
+
+/**
+ * metastore_queue_map_removed() - Note that the oldest event has left the queue's ring
+ * @queue:	the queue, which is mapped
+ *
+ * Context: Caller holds the queue's lock.
+ */
+void metastore_queue_map_removed(struct metastore_queue *queue)
+{
+	struct metastore_mapped_ring *map = queue->map;
+
+	lockdep_assert_held(&queue->lock);
+	map->passed = max(map->passed, queue->ring.head);
+	map->next = max(map->next, queue->ring.head);
+}
+
+/**
+ * metastore_queue_map_withdraw() - Take all events from the program
+ * @queue:	the queue, which is mapped
+ *
+ * Context: Caller holds the queue's lock, and calls metastore_queue_map_sync().
+ */
+void metastore_queue_map_withdraw(struct metastore_queue *queue)
+{
+	lockdep_assert_held(&queue->lock);
+	metastore_mapped_ring_look(queue->map);
+	metastore_mapped_ring_withdraw(queue->map);
+}
+
+/**
+ * metastore_queue_map_wants_room() - Let the program tell when it has made room
+ * @queue:	the queue, which is mapped. A publisher is going to wait for room in it
+ *
+ * Context: Caller holds the queue's lock.
+ * Return: true if the program has made room meanwhile.
+ */
+bool metastore_queue_map_wants_room(struct metastore_queue *queue)
+{
+	lockdep_assert_held(&queue->lock);
+	queue_map_attend(queue);
+	/* Pairs with the program's swap of the tail, before it loads the attention. */
+	smp_mb();
+	metastore_mapped_ring_look(queue->map);
+	return queue_oldest_is_passed(queue);
+}
+
+/* Areas of memory */
+
+static u32 *queue_map_areas(struct metastore_mapped_ring *map, const struct vm_area_struct *area)
+{
+	return area->vm_pgoff == PART_CONSUMER ? &map->consumer_areas : &map->areas;
+}
+
+/* A further area of a part: a child gets one, mremap() moves one, munmap() splits one. */
+static void queue_map_open(struct vm_area_struct *area)
+{
+	struct metastore_queue *queue = area->vm_private_data;
+
+	spin_lock(&queue->lock);
+	++*queue_map_areas(queue->map, area);
+	spin_unlock(&queue->lock);
+}
+
+/* End the ring with its last area. Each area holds a reference to the open file. */
+static void queue_map_close(struct vm_area_struct *area)
+{
+	struct metastore_queue *queue = area->vm_private_data;
+	struct metastore_mapped_ring *map, *over = NULL;
+
+	spin_lock(&queue->lock);
+	/* Before it ends, while no other area can begin it anew. */
+	metastore_queue_trim_locked(queue);
+	map = queue->map;
+	--*queue_map_areas(map, area);
+	if (!map->areas && !map->consumer_areas) {
+		over = map;
+		queue->map = NULL;
+		queue_note_fast_bytes(queue);
+	}
+	spin_unlock(&queue->lock);
+	if (!over)
+		return;
+	metastore_user_uncharge(queue->user, METASTORE_USER_QUEUE_BYTES, over->user_bytes);
+	metastore_mapped_ring_free(over);
+}
+
+static const struct vm_operations_struct queue_map_area_ops = {
+	.open = queue_map_open,
+	.close = queue_map_close,
+};
+
+static void queue_map_begin_area(struct metastore_queue *queue, struct vm_area_struct *area)
+{
+	area->vm_ops = &queue_map_area_ops;
+	area->vm_private_data = queue;
+}
+
+/* Make a ring for a queue that has none. Returns 0, -EBUSY, -EDQUOT or -ENOMEM. */
+static int queue_map_create(struct metastore_queue *queue, u32 size)
+{
+	struct metastore_mapped_ring *map;
+	u32 places;
+	u64 charge;
+	int err;
+
+	err = metastore_queue_prepare(queue, 0);
+	if (err)
+		return err;
+	places = READ_ONCE(queue->ring.mask) + 1;
+	charge = 2 * PAGE_SIZE + size + (u64)places * sizeof(*map->ends);
+	err = metastore_user_charge(queue->user, METASTORE_USER_QUEUE_BYTES, charge);
+	if (err)
+		return err;
+	map = metastore_mapped_ring_create(size, places);
+	err = map ? 0 : -ENOMEM;
+	spin_lock(&queue->lock);
+	if (!err && (queue->map || queue->ring.mask != places - 1))
+		err = -EBUSY;
+	if (!err) {
+		map->user_bytes = charge;
+		map->areas = 1;
+		map->passed = queue->ring.head;
+		map->next = queue->ring.head;
+		map->producer->flags = queue->lossless ? METASTORE_RING_LOSSLESS : 0;
+		queue->map = map;
+		queue_note_fast_bytes(queue);
+		metastore_queue_map_sync(queue, QUEUE_SHOW_AT_ONCE);
+	}
+	spin_unlock(&queue->lock);
+	if (!err)
+		return 0;
+	metastore_user_uncharge(queue->user, METASTORE_USER_QUEUE_BYTES, charge);
+	if (map)
+		metastore_mapped_ring_free(map);
+	return err;
+}
+
+/* Map the producer's page and the records, of which there must be none. */
+static int queue_map_records(struct metastore_queue *queue, struct vm_area_struct *area)
+{
+	unsigned long len = area->vm_end - area->vm_start, size = (len - PAGE_SIZE) / 2;
+	int err;
+
+	if (len <= PAGE_SIZE || size < PAGE_SIZE || size > METASTORE_RING_MAX ||
+	    !is_power_of_2(size) || len != PAGE_SIZE + 2 * size)
+		return -EINVAL;
+	if (area->vm_flags & VM_WRITE)
+		return -EACCES;
+	metastore_vm_flags_clear(area, VM_MAYWRITE);
+	err = queue_map_create(queue, size);
+	if (err)
+		return err;
+	queue_map_begin_area(queue, area);
+	err = metastore_mapped_ring_insert(queue->map, area, false);
+	if (err) {
+		area->vm_ops = NULL;
+		queue_map_close(area);
+	}
+	return err;
+}
+
+/* Map the consumer's page of a ring that is there. */
+static int queue_map_consumer(struct metastore_queue *queue, struct vm_area_struct *area)
+{
+	int err = 0;
+
+	if (area->vm_end - area->vm_start != PAGE_SIZE)
+		return -EINVAL;
+	spin_lock(&queue->lock);
+	if (!queue->map)
+		err = -ENXIO;
+	else if (queue->map->consumer_areas)
+		err = -EBUSY;
+	else
+		queue->map->consumer_areas = 1;
+	spin_unlock(&queue->lock);
+	if (err)
+		return err;
+	queue_map_begin_area(queue, area);
+	err = metastore_mapped_ring_insert(queue->map, area, true);
+	if (err) {
+		area->vm_ops = NULL;
+		queue_map_close(area);
+	}
+	return err;
+}
+
+/**
+ * metastore_queue_mmap() - Map a part of a queue's ring
+ * @queue:	queue of an open file that may be read and written
+ * @area:	the area of memory
+ *
+ * Context: Process context, may sleep. Called by mmap().
+ * Return: 0, or an error of mmap() in uapi/linux/metastore.h.
+ */
+int metastore_queue_mmap(struct metastore_queue *queue, struct vm_area_struct *area)
+{
+	/* A private page would be the program's alone. */
+	if (area->vm_pgoff > PART_RECORDS || !(area->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (area->vm_flags & VM_EXEC)
+		return -EPERM;
+	/* Uids and processes are numbered as in the initial namespaces. */
+	if (in_compat_syscall() || current_user_ns() != &init_user_ns ||
+	    !metastore_in_init_pid_ns())
+		return -EOPNOTSUPP;
+	metastore_vm_flags_clear(area, VM_MAYEXEC);
+	metastore_vm_flags_set(area, VM_DONTEXPAND | VM_DONTDUMP);
+	return area->vm_pgoff == PART_CONSUMER ? queue_map_consumer(queue, area) :
+						 queue_map_records(queue, area);
+}
