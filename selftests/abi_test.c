@@ -631,4 +631,16 @@ TEST_F(abi, pointer_is_64_bits)
 	EXPECT_STREQ("ENOENT", ms_str(self->fd, "abi.key"));
 }
 
+/* A 32-bit program has no ring, which holds words of 64 bits that it cannot load at once */
+TEST_F(abi, map)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	void *at;
+
+	errno = 0;
+	at = mmap(NULL, 3 * page, PROT_READ, MAP_SHARED, self->fd, METASTORE_MAP_RING + page);
+	EXPECT_EQ(sizeof(void *) == 4, at == MAP_FAILED);
+	EXPECT_EQ(sizeof(void *) == 4 ? EOPNOTSUPP : 0, errno);
+}
+
 TEST_HARNESS_MAIN
