@@ -781,6 +781,7 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  * @MSTORE_FEATURE_DETAILS: mstore_get_info() and mstore_list_values_new()
  * @MSTORE_FEATURE_RESYNC: mstore_resync(), MSTORE_SUBSCRIBE_DISCARD, mstore_follow_new()
  * @MSTORE_FEATURE_USERS: mstore_user_info(); each user has limits, see there
+ * @MSTORE_FEATURE_MAP_RING: mstore_map_events()
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -795,6 +796,7 @@ enum mstore_features {
 	MSTORE_FEATURE_DETAILS		= 1 << 9,
 	MSTORE_FEATURE_RESYNC		= 1 << 10,
 	MSTORE_FEATURE_USERS		= 1 << 11,
+	MSTORE_FEATURE_MAP_RING		= 1 << 12,
 };
 
 /**
@@ -1643,7 +1645,7 @@ struct mstore_queue_options {
  * - EPERM: a limit is above MSTORE_QUEUE_FACTOR times the store's, without
  *   CAP_SYS_RESOURCE
  * - EBUSY: more than 1,024 events wait; or the queue is or becomes lossless, and holds
- *   more events than it would have room for
+ *   more events than it would have room for; or mstore_map_events() was called
  * - ENOBUFS: @max_bytes is less than twice what MSTORE_SUBSCRIBE_LATEST reserved
  * - EDQUOT: the queue would exceed user_queue_bytes (struct mstore_user_info)
  */
@@ -1751,6 +1753,34 @@ void mstore_event_buffer_free(struct mstore_event_buffer *buffer);
  * - EINTR: a signal handler ran
  */
 int mstore_wait(struct mstore *store, int timeout_ms);
+
+/**
+ * mstore_map_events() - read events without a system call from now on
+ * @store:	store that was opened with MSTORE_RDWR
+ * @size:	bytes of events that need no system call, at most 64 MiB. They are rounded up to
+ *		a power of two; 0: 256 KiB
+ *
+ * mstore_read_events() then takes events from memory that it shares with the module. It asks
+ * the module for what is not there: for LOST, snapshots, events of keys and values above some
+ * 460 bytes, of MSTORE_SUBSCRIBE_LATEST and of owners that went, and if there is nothing, to
+ * wait or to fail with EAGAIN. All comes in the same order, and the same once. The limits of
+ * the queue stay as they are, so mstore_queue_set() must come first: afterwards it fails with
+ * EBUSY. mstore_renew() maps anew. After fork() both processes have the ring.
+ *
+ * Without it all works, too: a program that gets EOPNOTSUPP or ENODEV goes on.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - EINVAL: @size is too large
+ * - EACCES: the store was not opened with MSTORE_RDWR
+ * - EBUSY: the store has a ring, or another process mapped that of the same open file
+ * - EDQUOT: the user has user_queue_bytes: the ring counts there
+ * - ENOMEM: out of memory
+ * - EOPNOTSUPP: not for 32-bit programs, and not in a user or PID namespace other than the
+ *   initial one
+ * - ENODEV: also the module lacks MSTORE_FEATURE_MAP_RING
+ */
+int mstore_map_events(struct mstore *store, size_t size);
 
 /**
  * mstore_read_events() - read as many events as wait and fit

@@ -133,6 +133,13 @@ int mstore_read_events(struct mstore *store,
 	int events;
 
 	buffer->used = 0;
+	if (store->ring.producer) {
+		events = mstore_ring_read(&store->ring, store->fd, buffer->bytes, buffer->capacity,
+					  &buffer->used);
+		if (events)
+			return events;
+		buffer->used = 0;
+	}
 	while ((len = read(store->fd, buffer->bytes, buffer->capacity)) < 0) {
 		if (errno != EMSGSIZE || grow(store, buffer))
 			return -1;

@@ -14,6 +14,8 @@
 #include <metastore.h>
 #pragma GCC visibility pop
 
+#include "ring.h"
+
 /* Numbers that go to the kernel and come from it as they are. */
 #define ASSERT_SAME(name) \
 	static_assert(MSTORE_##name == METASTORE_##name, #name)
@@ -24,12 +26,14 @@
  * @mode:	flags of open(2)
  * @path:	path of the device; NULL: the store cannot be opened by a path
  * @queue:	what mstore_queue_set() set
+ * @ring:	what mstore_map_events() mapped
  */
 struct mstore {
 	int fd;
 	int mode;
 	char *path;
 	struct mstore_queue_options queue;
+	struct mstore_ring ring;
 };
 
 int mstore_queue_set_fd(int fd, const struct mstore_queue_options *options);

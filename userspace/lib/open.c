@@ -144,6 +144,7 @@ void mstore_close(struct mstore *store)
 {
 	if (!store)
 		return;
+	mstore_ring_unmap(&store->ring);
 	close(store->fd);
 	free(store->path);
 	free(store);

@@ -42,6 +42,7 @@ int mstore_next_delay(int delay)
 /* Puts a timer in the place of the device, which is closed by that. Returns 0, or -1. */
 int mstore_leave_device(struct mstore *store, int timer)
 {
+	mstore_ring_unmap(&store->ring);
 	return dup3(timer, store->fd, O_CLOEXEC) < 0 ? -1 : 0;
 }
 
@@ -60,6 +61,9 @@ int mstore_return_to_device(struct mstore *store)
 		return -1;
 	}
 	close(fd);
+	/* Without it read() gives the same. */
+	if (store->ring.size)
+		mstore_ring_map(&store->ring, store->fd, store->ring.size);
 	return 0;
 }
 
