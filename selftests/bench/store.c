@@ -149,6 +149,7 @@ void metastore_rows(void)
 	publish_rows();
 	bystander_rows();
 	read_rows();
+	ring_rows();
 	snapshot_rows();
 	private_rows();
 	key_rows();

@@ -72,6 +72,7 @@ void flood_rows(void);
 void publish_rows(void);
 void bystander_rows(void);
 void read_rows(void);
+void ring_rows(void);
 void snapshot_rows(void);
 
 static inline uint64_t address(const void *p)
