@@ -54,6 +54,10 @@ static const struct domain queue_flags = DOMAIN(BITS_OF, METASTORE_QUEUE_SET_LEN
 	METASTORE_QUEUE_SET_BYTES, METASTORE_QUEUE_SET_POLICY, 0);
 static const struct domain queue_len = DOMAIN(ONE_OF, 1, 2, 3, 16, 64, 100, 4096, 5000, 0);
 static const struct domain queue_bytes = DOMAIN(ONE_OF, 4096, 8192, 70000, 1000000, 16000000, 0);
+static const struct domain map_pages = DOMAIN(ONE_OF, 1, 1, 2, 4, 16, 256, 0, 3);
+static const struct domain map_parts = DOMAIN(ONE_OF, 3, 3, 3, 3, 1, 2);
+static const struct domain tails = DOMAIN(ONE_OF, 0, 0, 0, 1, 2, 3, 4);
+static const struct domain distance = DOMAIN(ONE_OF, 8, 56, 64, 128, 1, 4096, 65536, ~0U);
 static const struct domain size = DOMAIN(ONE_OF, 65536, 65536, 131072, 4096, 1000, 200, 100, 57,
 	56, 8, 0);
 static const struct domain flag = DOMAIN(ONE_OF, 0, 1);
@@ -171,6 +175,14 @@ const struct call calls[] = {
 	  { { "timeout", &wait_ms } } },
 	{ "fdinfo", 3, false, call_fdinfo,
 	  { { "slot", &slot } } },
+	{ "map", 10, false, call_map,
+	  { { "slot", &slot }, { "pages", &map_pages }, { "parts", &map_parts } } },
+	{ "tail", 20, false, call_tail,
+	  { { "where", &tails }, { "distance", &distance } } },
+	{ "remap", 2, false, call_remap,
+	  { { "how", &small } } },
+	{ "unmap", 4, false, call_unmap,
+	  { } },
 	/* Changes of memory and tasks around the calls */
 	{ "protect", 16, true, call_protect,
 	  { { "lane", &lane }, { "page", &small }, { "kind", &kind } } },

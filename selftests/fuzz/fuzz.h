@@ -8,6 +8,7 @@
  *   lane.c      a lane, its memory, hostile pointers; one command of the module
  *   keys.c      calls that change and look up keys
  *   events.c    calls of a subscriber
+ *   map.c       calls of a subscriber that has mapped its ring
  *   world.c     calls around the module: descriptors, memory, signals, CPUs
  *   check.c     what must hold of values, versions and events
  *   rest.c      what must hold of a store at rest, and of what a program leaves
@@ -189,6 +190,7 @@ struct lane {
 	struct seen *seen;		/* newest events */
 	int epoll, fault;
 	struct ring *ring;
+	struct map *map;
 	struct program *program;
 };
 
@@ -338,6 +340,7 @@ void unpin(struct lane *lane);
 int slot_put(uint32_t slot, int fd, int file);
 int file_new(int store);
 void ring_close(struct lane *lane);
+void map_close(struct lane *lane);
 
 #define CALL(name) void call_##name(struct lane *lane, const uint32_t *arg)
 CALL(open); CALL(reopen); CALL(create); CALL(dup); CALL(close); CALL(send); CALL(receive);
@@ -348,6 +351,6 @@ CALL(flush); CALL(info); CALL(bucket); CALL(subscribers); CALL(batch); CALL(grou
 CALL(group_look); CALL(raw);
 CALL(subscribe); CALL(unsubscribe); CALL(queue); CALL(subscription); CALL(read); CALL(readv);
 CALL(poll); CALL(epoll_add); CALL(epoll_wait); CALL(fionread); CALL(uring_read);
-CALL(uring_reap); CALL(fdinfo);
+CALL(uring_reap); CALL(fdinfo); CALL(map); CALL(tail); CALL(remap); CALL(unmap);
 
 #endif /* FUZZ_H */

@@ -61,6 +61,8 @@ void lane_exit(struct lane *lane)
 {
 	if (lane->ring)
 		ring_close(lane);
+	if (lane->map)
+		map_close(lane);
 	if (lane->epoll >= 0)
 		close(lane->epoll);
 	if (lane->fault >= 0)
