@@ -106,7 +106,7 @@ static u32 group_give_part(struct metastore_group *group, struct metastore_subsc
 	metastore_queue_push_end(&pushed);
 	if (!more)
 		group_give_turn_over(given);
-	return looked + pushed.nr + pushed.drops +
+	return looked + pushed.nr + pushed.drops + pushed.passed +
 	       pushed.copied / (METASTORE_COPY_MAX / METASTORE_CHUNK);
 }
 

@@ -269,6 +269,7 @@ static inline bool metastore_push_was_taken(enum metastore_pushed pushed)
  * @garbage:	takes values of events that are dropped
  * @nr:		number of events that the queue took
  * @drops:	number of events that it dropped for them
+ * @passed:	number of events that it removed, since its program had read them
  * @copied:	bytes of events that it copied
  * @more:	whether the ring took an event of the group already
  * @latest:	whether conflating subscriptions have their turn
@@ -279,6 +280,7 @@ struct metastore_push_group {
 	struct metastore_garbage *garbage;
 	u32 nr;
 	u32 drops;
+	u32 passed;
 	u32 copied;
 	bool more;
 	bool latest;

@@ -78,14 +78,17 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 		.garbage = group->garbage,
 	};
 	struct metastore_ring *ring = &group->queue->ring;
-	u64 head = ring->head;
+	u64 head = ring->head, delivered = group->queue->books.delivered;
 	enum metastore_pushed pushed;
 
 	lockdep_assert_held(&group->queue->lock);
 	/* First: in place of a copied value its reference goes. */
 	metastore_value_get(event->value);
 	pushed = metastore_queue_push_one(group->queue, sub, &push);
-	group->drops += ring->head - head;
+	/* What a program has passed in its mapped ring was not dropped. */
+	delivered = group->queue->books.delivered - delivered;
+	group->passed += delivered;
+	group->drops += ring->head - head - delivered;
 	if (pushed == METASTORE_PUSH_COPIED)
 		group->copied += push.size + METASTORE_COPY_COST;
 	if (pushed == METASTORE_PUSH_AGAIN) {

@@ -48,10 +48,32 @@ void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore
 	metastore_value_put_later(record.value, garbage);
 }
 
+/* Make room in a lossless queue, which drops only what its program has passed. */
+static enum metastore_pushed queue_make_lossless_room(struct metastore_queue *queue, u32 max_len,
+						      u32 charge, u32 max_drops,
+						      struct metastore_garbage *garbage)
+{
+	u32 drops = 0;
+
+	lockdep_assert_held(&queue->lock);
+	if (queue->map)
+		metastore_mapped_ring_look(queue->map);
+	while (queue->ring.len + queue->reserved_len > max_len ||
+	       !queue_has_room(queue, charge, 0)) {
+		if (!queue->map || !queue_oldest_is_passed(queue))
+			return METASTORE_PUSH_REFUSED;
+		if (drops++ == max_drops)
+			return METASTORE_PUSH_AGAIN;
+		metastore_queue_drop_oldest(queue, garbage);
+		queue_room_came(queue);
+	}
+	return METASTORE_PUSH_TAKEN;
+}
+
 /*
  * Make room in the ring for @events more events and @charge more bytes. Drop the oldest
- * events for it, @max_drops at most, but none of a lossless queue. Return TAKEN if there is
- * room, REFUSED if there can be none, or AGAIN.
+ * events for it, @max_drops at most; of a lossless queue, only those that were passed. Return
+ * TAKEN if there is room, REFUSED if there can be none, or AGAIN.
  */
 enum metastore_pushed
 metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
@@ -61,9 +83,7 @@ metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 
 	lockdep_assert_held(&queue->lock);
 	if (queue->lossless)
-		return queue->ring.len + queue->reserved_len <= max_len &&
-		       queue_has_room(queue, charge, 0) ?
-		       METASTORE_PUSH_TAKEN : METASTORE_PUSH_REFUSED;
+		return queue_make_lossless_room(queue, max_len, charge, max_drops, garbage);
 	/* Events in flight cannot be dropped. */
 	if (!queue_has_room(queue, charge, queue->bytes - queue->in_flight))
 		return METASTORE_PUSH_REFUSED;
@@ -233,7 +253,7 @@ static enum metastore_pushed queue_push_over(struct metastore_queue *queue,
 
 	lockdep_assert_held(&queue->lock);
 	while (!push->reserved && !queue_has_room(queue, more, less)) {
-		if (queue->lossless ||
+		if (queue->lossless ? !queue->map || !queue_oldest_is_passed(queue) :
 		    !queue_has_room(queue, more, queue->bytes - queue->in_flight))
 			return queue_refuse(sub);
 		if (drops++ == push->max_drops)

@@ -33,6 +33,31 @@ static int queue_reserve_copy(struct metastore_queue *queue,
 	return reservation->copy ? 0 : -EXFULL;
 }
 
+/* Make room for an event, or have the publisher woken when there may be some. */
+static int queue_reserve_room(struct metastore_queue *queue, u32 bytes,
+			      struct metastore_garbage *garbage)
+{
+	enum metastore_pushed room;
+
+	lockdep_assert_held(&queue->lock);
+	if (queue->map)
+		metastore_queue_map_refresh(queue, garbage);
+	room = metastore_queue_make_room(queue, 1, bytes, METASTORE_DROPS_AT_ONCE, garbage);
+	if (room == METASTORE_PUSH_REFUSED) {
+		queue->room_wanted = true;
+		if (queue->map && metastore_queue_map_wants_room(queue))
+			room = metastore_queue_make_room(queue, 1, bytes, METASTORE_DROPS_AT_ONCE,
+							 garbage);
+	}
+	if (room == METASTORE_PUSH_TAKEN)
+		return 0;
+	/* More events are passed than may be dropped at once: try soon again. */
+	queue->room_wanted = true;
+	if (room == METASTORE_PUSH_AGAIN)
+		queue_room_came(queue);
+	return -ENOBUFS;
+}
+
 /**
  * metastore_queue_reserve() - Reserve room for an event if the queue is lossless
  * @reservation: set to the reservation. Its charge is 0 if none is needed, or if the event
@@ -62,18 +87,9 @@ int metastore_queue_reserve(struct metastore_reservation *reservation,
 	if (sub->cancelled || !queue->lossless || queue_sub_has_place(sub) ||
 	    bytes > queue->max_bytes - queue->latest_bytes)
 		goto unlock;
-	if (queue->map)
-		metastore_queue_map_refresh(queue, garbage);
-	if (metastore_queue_make_room(queue, 1, bytes, 0, NULL) != METASTORE_PUSH_TAKEN) {
-		queue->room_wanted = true;
-		err = -ENOBUFS;
-		if (!queue->map || !metastore_queue_map_wants_room(queue))
-			goto unlock;
-		metastore_queue_map_refresh(queue, garbage);
-		if (metastore_queue_make_room(queue, 1, bytes, 0, NULL) != METASTORE_PUSH_TAKEN)
-			goto unlock;
-		err = 0;
-	}
+	err = queue_reserve_room(queue, bytes, garbage);
+	if (err)
+		goto unlock;
 	err = queue_reserve_copy(queue, reservation, value);
 	if (err)
 		goto unlock;
