@@ -326,13 +326,15 @@ static __always_inline void mapped_ring_fill(struct metastore_event *event,
  */
 void metastore_image_build(struct metastore_image *image, const struct metastore_record *record)
 {
+	struct metastore_event *event = (struct metastore_event *)image->words;
 	u32 len = mapped_ring_payload(record);
 
 	if (!mapped_ring_may_have(record))
 		return;
 	image->size = mapped_ring_size(len);
 	image->copied = ALIGN(image->size, METASTORE_IMAGE_BLOCK * sizeof(u64));
-	mapped_ring_fill((struct metastore_event *)image->words, record, len);
+	mapped_ring_fill(event, record, len);
+	event->cookie = 0;
 	memset((u8 *)image->words + image->size, 0, image->copied - image->size);
 }
 
