@@ -142,6 +142,8 @@ static noinline void queue_map_deliver(struct metastore_queue *queue,
 	ring->len -= nr;
 	queue->books.delivered += nr;
 	queue->flush_at -= min(queue->flush_at, nr);
+	if (nr)
+		queue_room_came(queue);
 }
 
 /*
