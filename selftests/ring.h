@@ -99,7 +99,7 @@ static inline __u64 ring_head(const struct ring *ring)
 
 static inline __u32 ring_attention(const struct ring *ring)
 {
-	return __atomic_load_n(&ring->producer->attention, __ATOMIC_RELAXED);
+	return __atomic_load_n(&ring->producer->attention, __ATOMIC_SEQ_CST);
 }
 
 static inline const struct metastore_event *ring_at(const struct ring *ring, __u64 tail)

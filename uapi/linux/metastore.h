@@ -1233,8 +1233,8 @@ struct metastore_ring_consumer {
  * METASTORE_SUBSCRIBE_RESYNC and UNSUBSCRIBE with METASTORE_SUBSCRIBE_DISCARD take records
  * back. A program that calls none of them meanwhile may use a record in
  * place and move the tail afterwards. With METASTORE_RING_LOSSLESS the swap is sequentially
- * consistent, and if @attention, loaded after it, has METASTORE_RING_ROOM, poll() with a
- * timeout of 0 wakes the publisher.
+ * consistent, and so is a load of @attention behind it; an acquire is not enough. If that has
+ * METASTORE_RING_ROOM, poll() with a timeout of 0 wakes the publisher.
  *
  * The ring has only events whose key and value take no more than some 460 bytes, without
  * METASTORE_EVENT_F_OWNER, and not those of METASTORE_SUBSCRIBE_LATEST or of snapshots. Once an

@@ -143,7 +143,8 @@ int mstore_ring_read(const struct mstore_ring *ring, int fd, char *bytes, size_t
 		memcpy(bytes, ring->records + (tail & (ring->size - 1)), *len);
 		if (__atomic_compare_exchange_n(&ring->consumer->tail, &tail, tail + *len, false,
 						__ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
-			if (__atomic_load_n(&ring->producer->attention, __ATOMIC_RELAXED) &
+			/* Not ahead of the swap: a publisher sees the tail, or this sees it. */
+			if (__atomic_load_n(&ring->producer->attention, __ATOMIC_SEQ_CST) &
 			    METASTORE_RING_ROOM)
 				tell_of_room(fd);
 			return records;
