@@ -29,12 +29,6 @@
 #include "events/mapped_ring.h"
 #include "events/queue.h"
 
-/*
- * How often other threads of the program may claim records while all are withdrawn. After that
- * they get some of them twice.
- */
-#define WITHDRAW_TRIES	3
-
 /* Pages of a mapping: those of the records twice. */
 static u32 mapped_ring_nr_pages(u32 size)
 {
@@ -242,14 +236,14 @@ bool metastore_mapped_ring_take_back(struct metastore_mapped_ring *map)
  */
 void metastore_mapped_ring_withdraw(struct metastore_mapped_ring *map)
 {
-	int tries = WITHDRAW_TRIES;
+	u64 was;
 
-	while (map->passed != map->next && !mapped_ring_swap(map, map->head)) {
-		if (tries--)
-			continue;
-		xchg(&map->consumer->tail, map->head);
+	if (map->passed != map->next) {
+		/* A full barrier. What the program claimed until now is its own. */
+		was = xchg(&map->consumer->tail, map->head);
+		if (was != map->tail)
+			metastore_mapped_ring_accept(map, was);
 		mapped_ring_move(map, map->head);
-		break;
 	}
 	map->charged = metastore_mapped_ring_charged(map, map->passed);
 	map->next = map->passed;
