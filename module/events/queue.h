@@ -251,7 +251,7 @@ struct metastore_queue {
 /** enum metastore_pushed - what became of an event */
 enum metastore_pushed {
 	METASTORE_PUSH_TAKEN,	/* the queue took it, and one of the caller's references */
-	METASTORE_PUSH_INDEXED,	/* the same, and an index was searched, which takes time */
+	METASTORE_PUSH_INDEXED,	/* the same, and it took time: that of the search of an index */
 	METASTORE_PUSH_COPIED,	/* the same, and it was copied, which takes time */
 	METASTORE_PUSH_REFUSED,	/* the queue did not take it */
 	METASTORE_PUSH_AGAIN,	/* METASTORE_DROPS_AT_ONCE were dropped: push it again */

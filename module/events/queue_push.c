@@ -330,7 +330,9 @@ enum metastore_pushed metastore_queue_push_one(struct metastore_queue *queue,
 		 queue_push_in_ring(queue, sub, push, &record);
 	if (pushed != METASTORE_PUSH_AGAIN)
 		sub->books.matched++;
-	return pushed;
+	/* It removes and shows several events. A delivery makes fewer of these at once. */
+	return unlikely(queue->map) && pushed == METASTORE_PUSH_TAKEN ?
+	       METASTORE_PUSH_INDEXED : pushed;
 }
 
 /*
