@@ -32,6 +32,7 @@ void metastore_queue_push_begin(struct metastore_push_group *group,
 		.garbage = garbage,
 		.latest = latest,
 	};
+	group->passed = queue_refresh(queue, GROUP_DROPS, garbage);
 }
 
 /**
@@ -119,7 +120,8 @@ void metastore_queue_push_end(struct metastore_push_group *group)
 	__releases(&group->queue->lock)
 {
 	lockdep_assert_held(&group->queue->lock);
-	queue_sync(group->queue, group->nr + QUEUE_SHOW_PUSHED);
+	/* Of those beyond, the attention tells. */
+	queue_sync(group->queue, QUEUE_SHOW_AT_ONCE);
 	queue_wake(group->queue);
 	spin_unlock(&group->queue->lock);
 }

@@ -22,9 +22,6 @@
 #include "events/mapped_ring.h"
 #include "events/queue_push.h"
 
-/* Passed events that a push removes: more than it adds, so that they go. */
-#define REFRESH_AT_ONCE	4
-
 /* Parts of the ring, by page of the offset */
 #define PART_CONSUMER	0
 #define PART_RECORDS	1
@@ -89,22 +86,24 @@ void metastore_queue_map_sync(struct metastore_queue *queue, u32 max)
 /**
  * metastore_queue_map_refresh() - Remove some of the events that the program has passed
  * @queue:	the queue, which is mapped
+ * @max:	most events to remove
  * @garbage:	takes their values
  *
  * Context: Caller holds the queue's lock.
+ * Return: Their number.
  */
-void metastore_queue_map_refresh(struct metastore_queue *queue, struct metastore_garbage *garbage)
+u32 metastore_queue_map_refresh(struct metastore_queue *queue, u32 max,
+				struct metastore_garbage *garbage)
 {
-	u32 left = REFRESH_AT_ONCE;
+	u32 nr = 0;
 
 	lockdep_assert_held(&queue->lock);
 	metastore_mapped_ring_look(queue->map);
-	if (!queue_oldest_is_passed(queue))
-		return;
-	do {
+	for (; nr < max && queue_oldest_is_passed(queue); nr++)
 		metastore_queue_drop_oldest(queue, garbage);
-	} while (--left && queue_oldest_is_passed(queue));
-	queue_room_came(queue);
+	if (nr)
+		queue_room_came(queue);
+	return nr;
 }
 
 /*

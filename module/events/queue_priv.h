@@ -50,13 +50,19 @@ static inline void queue_wake(struct metastore_queue *queue)
 }
 
 /*
- * Events that are shown in a mapped ring under one hold of the queue's lock: with a push, which
- * also holds the bucket's, one more than it adds; else.
+ * Events that are shown in a mapped ring under one hold of the queue's lock, at most. By a push,
+ * one more than it adds, so that those that had no room go. By a group, or without the bucket's
+ * lock.
  */
 #define QUEUE_SHOW_PUSHED	2
 #define QUEUE_SHOW_AT_ONCE	64
 
+/* Passed events that a push removes: more than it adds, so that they go. */
+#define QUEUE_REFRESH_PUSHED	4
+
 void metastore_queue_map_sync(struct metastore_queue *queue, u32 max);
+u32 metastore_queue_map_refresh(struct metastore_queue *queue, u32 max,
+				struct metastore_garbage *garbage);
 
 /* Show a program that has mapped the ring what is new. */
 static inline void queue_sync(struct metastore_queue *queue, u32 max)
@@ -64,6 +70,14 @@ static inline void queue_sync(struct metastore_queue *queue, u32 max)
 	lockdep_assert_held(&queue->lock);
 	if (unlikely(queue->map))
 		metastore_queue_map_sync(queue, max);
+}
+
+/* Remove some of the events that such a program has passed, and return their number. */
+static inline u32 queue_refresh(struct metastore_queue *queue, u32 max,
+				struct metastore_garbage *garbage)
+{
+	lockdep_assert_held(&queue->lock);
+	return unlikely(queue->map) ? metastore_queue_map_refresh(queue, max, garbage) : 0;
 }
 
 /* Tell the reader of a record. */
@@ -265,8 +279,6 @@ metastore_queue_make_room(struct metastore_queue *queue, u32 events, u32 charge,
 void metastore_queue_discard(struct metastore_queue *queue, struct metastore_subscription *sub,
 			     struct metastore_garbage *garbage);
 void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore_garbage *garbage);
-void metastore_queue_map_refresh(struct metastore_queue *queue,
-				 struct metastore_garbage *garbage);
 void metastore_queue_map_withdraw(struct metastore_queue *queue);
 bool metastore_queue_map_wants_room(struct metastore_queue *queue);
 void metastore_queue_init_crowd(struct metastore_queue *queue);

@@ -321,8 +321,6 @@ enum metastore_pushed metastore_queue_push_one(struct metastore_queue *queue,
 	enum metastore_pushed pushed;
 
 	lockdep_assert_held(&queue->lock);
-	if (unlikely(queue->map))
-		metastore_queue_map_refresh(queue, push->garbage);
 	if (!sub->plain && !queue_hears(sub, push->key))
 		return METASTORE_PUSH_REFUSED;
 	pushed = sub->flags & METASTORE_SUBSCRIBE_LATEST ?
@@ -386,6 +384,7 @@ enum metastore_pushed metastore_queue_push_alone(struct metastore_subscription *
 	};
 
 	lockdep_assert_held(&sub->queue->lock);
+	queue_refresh(sub->queue, QUEUE_REFRESH_PUSHED, garbage);
 	return metastore_queue_push_one(sub->queue, sub, &push);
 }
 

@@ -40,8 +40,7 @@ static int queue_reserve_room(struct metastore_queue *queue, u32 bytes,
 	enum metastore_pushed room;
 
 	lockdep_assert_held(&queue->lock);
-	if (queue->map)
-		metastore_queue_map_refresh(queue, garbage);
+	queue_refresh(queue, QUEUE_REFRESH_PUSHED, garbage);
 	room = metastore_queue_make_room(queue, 1, bytes, METASTORE_DROPS_AT_ONCE, garbage);
 	if (room == METASTORE_PUSH_REFUSED) {
 		queue->room_wanted = true;
@@ -159,6 +158,7 @@ enum metastore_pushed metastore_queue_push_reserved(struct metastore_reservation
 	lockdep_assert_held(&notice->key->bucket->lock);
 	spin_lock(&queue->lock);
 	queue_unreserve(queue, reservation);
+	queue_refresh(queue, QUEUE_REFRESH_PUSHED, garbage);
 	pushed = metastore_queue_push_one(queue, reservation->sub, &push);
 	if (push.copy && pushed != METASTORE_PUSH_COPIED)
 		metastore_value_put_later(push.copy, garbage);
