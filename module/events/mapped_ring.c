@@ -12,8 +12,8 @@
  * returns it from read(). So the books are exact, whoever is faster. These pair:
  *
  * - head: released after the record is written, acquired before it is read
- * - tail: the program releases it after it has read a record. Acquired, or swapped, before
- *   another record is written in that place
+ * - tail: the program releases it after it has read a record. Acquired by a look, by a swap, or
+ *   behind one that failed, before another record is written in that place
  * - attention: set before a record is taken back by a swap of the tail, or shown by the release
  *   of the head. Loaded after the acquire of both
  * - room: METASTORE_RING_ROOM is set, a full barrier, the tail is looked at. The program
@@ -197,13 +197,15 @@ void metastore_mapped_ring_accept(struct metastore_mapped_ring *map, u64 tail)
 
 /*
  * Move the program's tail to @end, unless it moved the tail first. A tail that is not valid is
- * overwritten. Return whether the kernel moved it. The swap is a full barrier.
+ * overwritten. Return whether the kernel moved it. A swap is a full barrier, but orders nothing
+ * if it fails.
  */
 static bool mapped_ring_swap(struct metastore_mapped_ring *map, u64 end)
 {
 	u64 was = cmpxchg(&map->consumer->tail, map->tail, end), passed = map->passed;
 
 	if (was != map->tail) {
+		smp_acquire__after_ctrl_dep();
 		metastore_mapped_ring_accept(map, was);
 		if (map->passed != passed)
 			return false;
