@@ -279,9 +279,9 @@ bool metastore_queue_map_wants_room(struct metastore_queue *queue)
 
 /* Areas of memory */
 
-static u32 *queue_map_areas(struct metastore_mapped_ring *map, const struct vm_area_struct *area)
+static u32 *queue_map_areas(struct metastore_mapped_ring *map, unsigned long part)
 {
-	return area->vm_pgoff == PART_CONSUMER ? &map->consumer_areas : &map->areas;
+	return part == PART_CONSUMER ? &map->consumer_areas : &map->areas;
 }
 
 /* A further area of a part: a child gets one, mremap() moves one, munmap() splits one. */
@@ -290,21 +290,20 @@ static void queue_map_open(struct vm_area_struct *area)
 	struct metastore_queue *queue = area->vm_private_data;
 
 	spin_lock(&queue->lock);
-	++*queue_map_areas(queue->map, area);
+	++*queue_map_areas(queue->map, area->vm_pgoff);
 	spin_unlock(&queue->lock);
 }
 
-/* End the ring with its last area. Each area holds a reference to the open file. */
-static void queue_map_close(struct vm_area_struct *area)
+/* One area of a part less. The ring ends with its last one. */
+static void queue_map_put_area(struct metastore_queue *queue, unsigned long part)
 {
-	struct metastore_queue *queue = area->vm_private_data;
 	struct metastore_mapped_ring *map, *over = NULL;
 
 	spin_lock(&queue->lock);
 	/* Before it ends, while no other area can begin it anew. */
 	metastore_queue_trim_locked(queue);
 	map = queue->map;
-	--*queue_map_areas(map, area);
+	--*queue_map_areas(map, part);
 	if (!map->areas && !map->consumer_areas) {
 		over = map;
 		queue->map = NULL;
@@ -317,15 +316,30 @@ static void queue_map_close(struct vm_area_struct *area)
 	metastore_mapped_ring_free(over);
 }
 
+/* Each area holds a reference to the open file. */
+static void queue_map_close(struct vm_area_struct *area)
+{
+	queue_map_put_area(area->vm_private_data, area->vm_pgoff);
+}
+
 static const struct vm_operations_struct queue_map_area_ops = {
 	.open = queue_map_open,
 	.close = queue_map_close,
 };
 
-static void queue_map_begin_area(struct metastore_queue *queue, struct vm_area_struct *area)
+/* Begin an area, which the ring has counted. */
+static int queue_map_begin_area(struct metastore_queue *queue, struct vm_area_struct *area)
 {
+	int err = metastore_mapped_ring_insert(queue->map, area, area->vm_pgoff == PART_CONSUMER);
+
+	if (err) {
+		queue_map_put_area(queue, area->vm_pgoff);
+		return err;
+	}
+	/* Last: an area that fails is not closed by these. */
 	area->vm_ops = &queue_map_area_ops;
 	area->vm_private_data = queue;
+	return 0;
 }
 
 /* Make a ring for a queue that has none. Returns 0, -EBUSY, -EDQUOT or -ENOMEM. */
@@ -372,7 +386,6 @@ static int queue_map_create(struct metastore_queue *queue, u32 size)
 static int queue_map_records(struct metastore_queue *queue, struct vm_area_struct *area)
 {
 	unsigned long len = area->vm_end - area->vm_start, size = (len - PAGE_SIZE) / 2;
-	int err;
 
 	if (len <= PAGE_SIZE || size < PAGE_SIZE || size > METASTORE_RING_MAX ||
 	    !is_power_of_2(size) || len != PAGE_SIZE + 2 * size)
@@ -380,16 +393,7 @@ static int queue_map_records(struct metastore_queue *queue, struct vm_area_struc
 	if (area->vm_flags & VM_WRITE)
 		return -EACCES;
 	metastore_vm_flags_clear(area, VM_MAYWRITE);
-	err = queue_map_create(queue, size);
-	if (err)
-		return err;
-	queue_map_begin_area(queue, area);
-	err = metastore_mapped_ring_insert(queue->map, area, false);
-	if (err) {
-		area->vm_ops = NULL;
-		queue_map_close(area);
-	}
-	return err;
+	return queue_map_create(queue, size) ?: queue_map_begin_area(queue, area);
 }
 
 /* Map the consumer's page of a ring that is there. */
@@ -407,15 +411,7 @@ static int queue_map_consumer(struct metastore_queue *queue, struct vm_area_stru
 	else
 		queue->map->consumer_areas = 1;
 	spin_unlock(&queue->lock);
-	if (err)
-		return err;
-	queue_map_begin_area(queue, area);
-	err = metastore_mapped_ring_insert(queue->map, area, true);
-	if (err) {
-		area->vm_ops = NULL;
-		queue_map_close(area);
-	}
-	return err;
+	return err ?: queue_map_begin_area(queue, area);
 }
 
 /**
