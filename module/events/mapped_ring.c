@@ -29,6 +29,12 @@
 #include "events/mapped_ring.h"
 #include "events/queue.h"
 
+static_assert(sizeof(struct metastore_ring_producer) == 32);
+static_assert(offsetof(struct metastore_ring_producer, refused) == 8);
+static_assert(offsetof(struct metastore_ring_producer, size) == 16);
+static_assert(offsetof(struct metastore_ring_producer, attention) == 20);
+static_assert(offsetof(struct metastore_ring_producer, flags) == 24);
+
 /* Pages of a mapping: those of the records twice. */
 static u32 mapped_ring_nr_pages(u32 size)
 {
@@ -60,6 +66,20 @@ static struct page **mapped_ring_alloc_pages(u32 size)
 	}
 	memcpy(pages + 2 + once, pages + 2, once * sizeof(*pages));
 	return pages;
+}
+
+/**
+ * metastore_mapped_ring_bytes() - Tell the memory that a ring takes
+ * @size:	as metastore_mapped_ring_create()
+ * @places:	likewise
+ *
+ * Return: Its bytes.
+ */
+u64 metastore_mapped_ring_bytes(u32 size, u32 places)
+{
+	return 2 * PAGE_SIZE + size +
+	       (u64)mapped_ring_nr_pages(size) * sizeof(struct page *) +
+	       (u64)places * sizeof(struct metastore_mapped_end);
 }
 
 /**

@@ -68,6 +68,7 @@ struct metastore_mapped_ring {
 	u32 consumer_areas;
 };
 
+u64 metastore_mapped_ring_bytes(u32 size, u32 places);
 struct metastore_mapped_ring *metastore_mapped_ring_create(u32 size, u32 places);
 void metastore_mapped_ring_free(struct metastore_mapped_ring *map);
 int metastore_mapped_ring_insert(const struct metastore_mapped_ring *map,

@@ -306,7 +306,7 @@ static void queue_map_put_area(struct metastore_queue *queue, unsigned long part
 	--*queue_map_areas(map, part);
 	if (!map->areas && !map->consumer_areas) {
 		over = map;
-		queue->map = NULL;
+		WRITE_ONCE(queue->map, NULL);
 		queue_note_fast_bytes(queue);
 	}
 	spin_unlock(&queue->lock);
@@ -350,11 +350,14 @@ static int queue_map_create(struct metastore_queue *queue, u32 size)
 	u64 charge;
 	int err;
 
+	/* Before anything is allocated. Looked at again below. */
+	if (READ_ONCE(queue->map))
+		return -EBUSY;
 	err = metastore_queue_prepare(queue, 0);
 	if (err)
 		return err;
 	places = READ_ONCE(queue->ring.mask) + 1;
-	charge = 2 * PAGE_SIZE + size + (u64)places * sizeof(*map->ends);
+	charge = metastore_mapped_ring_bytes(size, places);
 	err = metastore_user_charge(queue->user, METASTORE_USER_QUEUE_BYTES, charge);
 	if (err)
 		return err;
@@ -369,7 +372,7 @@ static int queue_map_create(struct metastore_queue *queue, u32 size)
 		map->passed = queue->ring.head;
 		map->next = queue->ring.head;
 		map->producer->flags = queue->lossless ? METASTORE_RING_LOSSLESS : 0;
-		queue->map = map;
+		WRITE_ONCE(queue->map, map);
 		queue_note_fast_bytes(queue);
 		metastore_queue_map_sync(queue, QUEUE_SHOW_AT_ONCE);
 	}

@@ -1228,6 +1228,9 @@ struct metastore_ring_consumer {
  * 5. Compare and swap the tail for the tail plus the length, with release. If that
  *    fails, the copy may be garbage, and the record went elsewhere; go to 1.
  *
+ * A bit of @flags or @attention that the program does not know means that it must use read()
+ * instead of the ring: for good, or until @attention has lost that bit.
+ *
  * Step 5 may claim several records at once. If it fails, those that begin at the new tail
  * or later are still there. In a lossless queue only read(), SUBSCRIBE with
  * METASTORE_SUBSCRIBE_RESYNC and UNSUBSCRIBE with METASTORE_SUBSCRIBE_DISCARD take records
@@ -1248,8 +1251,9 @@ struct metastore_ring_consumer {
  * the tail or an event is dropped, which sets the tail right. Several threads may use
  * the ring, and so may the child of a fork(). The ring ends with its last mapping;
  * records that were not claimed remain in the queue. While it is there, QUEUE cannot
- * change the queue: EBUSY. Its bytes, 2 * P and 16 for each event of the queue's
- * capacity count against user_queue_bytes.
+ * change the queue: EBUSY. Its bytes, 2 * P, a pointer for each page of the mapping, and 16 for
+ * each event of the queue's capacity, rounded up to a power of two, count against
+ * user_queue_bytes.
  *
  * Return (of mmap()): the address. Errors:
  *
@@ -1262,7 +1266,8 @@ struct metastore_ring_consumer {
  * - EDQUOT: the file's user has user_queue_bytes
  * - ENOMEM: no memory, or the caller's memory cgroup is full
  * - EOPNOTSUPP: a 32-bit program, or a task outside the initial user or PID namespace. read()
- *   translates uids and processes for those
+ *   translates uids and processes for those. Only the task that maps is looked at: one that
+ *   inherits the mapping, or changes its namespaces, sees the numbers of the initial ones
  * - ENODEV: the module is retired, or too old for mmap()
  */
 struct metastore_ring_producer {
