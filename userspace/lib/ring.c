@@ -39,6 +39,15 @@ static size_t round_up(size_t size)
 	return rounded;
 }
 
+void mstore_ring_unmap(struct mstore_ring *ring)
+{
+	if (!ring->producer)
+		return;
+	munmap((void *)ring->producer, records_length(ring->size));
+	munmap(ring->consumer, page_size());
+	ring->producer = NULL;
+}
+
 int mstore_ring_map(struct mstore_ring *ring, int fd, size_t size)
 {
 	off_t page = (off_t)page_size();
@@ -63,16 +72,13 @@ int mstore_ring_map(struct mstore_ring *ring, int fd, size_t size)
 		.records = (const char *)records + page,
 		.size = size,
 	};
+	/* A ring of another kind, which a later module may have. */
+	if (ring->producer->flags & ~METASTORE_RING_LOSSLESS) {
+		mstore_ring_unmap(ring);
+		errno = EOPNOTSUPP;
+		return -1;
+	}
 	return 0;
-}
-
-void mstore_ring_unmap(struct mstore_ring *ring)
-{
-	if (!ring->producer)
-		return;
-	munmap((void *)ring->producer, records_length(ring->size));
-	munmap(ring->consumer, page_size());
-	ring->producer = NULL;
 }
 
 int mstore_map_events(struct mstore *store, size_t size)
@@ -131,8 +137,9 @@ int mstore_ring_read(const struct mstore_ring *ring, int fd, char *bytes, size_t
 
 	do {
 		head = __atomic_load_n(&ring->producer->head, __ATOMIC_ACQUIRE);
+		/* METASTORE_RING_READ, or a bit that came later. */
 		if (tail == head || __atomic_load_n(&ring->producer->attention, __ATOMIC_RELAXED) &
-				    METASTORE_RING_READ)
+				    ~METASTORE_RING_ROOM)
 			return 0;
 		/* Of another ring than the kernel's: a tail that this program spoiled. */
 		if (head - tail > ring->size)
