@@ -10,6 +10,10 @@
  *
  * A queue that is mapped does not have the fast path of others, which so need not look for a map.
  */
+#ifdef CONFIG_ARM64
+#include <asm/cpufeature.h>
+#endif
+#include <linux/cacheinfo.h>
 #include <linux/compat.h>
 #include <linux/cred.h>
 #include <linux/log2.h>
@@ -417,6 +421,24 @@ static int queue_map_consumer(struct metastore_queue *queue, struct vm_area_stru
 	return err ?: queue_map_begin_area(queue, area);
 }
 
+/*
+ * Check whether kernel and program can share words. Not where the program could hold up the
+ * kernel's compare-and-swap, a loop on old arm64, by writing the tail; nor where a page that is
+ * mapped twice may be cached twice.
+ */
+static bool queue_map_is_possible(void)
+{
+#ifdef CONFIG_ARM64
+	if (!IS_ENABLED(CONFIG_ARM64_LSE_ATOMICS) || !cpus_have_cap(ARM64_HAS_LSE_ATOMICS))
+		return false;
+#endif
+#ifdef cpu_dcache_is_aliasing
+	if (cpu_dcache_is_aliasing())
+		return false;
+#endif
+	return true;
+}
+
 /**
  * metastore_queue_mmap() - Map a part of a queue's ring
  * @queue:	queue of an open file that may be read and written
@@ -433,8 +455,8 @@ int metastore_queue_mmap(struct metastore_queue *queue, struct vm_area_struct *a
 	if (area->vm_flags & VM_EXEC)
 		return -EPERM;
 	/* Uids and processes are numbered as in the initial namespaces. */
-	if (in_compat_syscall() || current_user_ns() != &init_user_ns ||
-	    !metastore_in_init_pid_ns())
+	if (!queue_map_is_possible() || in_compat_syscall() ||
+	    current_user_ns() != &init_user_ns || !metastore_in_init_pid_ns())
 		return -EOPNOTSUPP;
 	metastore_vm_flags_clear(area, VM_MAYEXEC);
 	metastore_vm_flags_set(area, VM_DONTEXPAND | VM_DONTDUMP);

@@ -1267,7 +1267,8 @@ struct metastore_ring_consumer {
  * - ENOMEM: no memory, or the caller's memory cgroup is full
  * - EOPNOTSUPP: a 32-bit program, or a task outside the initial user or PID namespace. read()
  *   translates uids and processes for those. Only the task that maps is looked at: one that
- *   inherits the mapping, or changes its namespaces, sees the numbers of the initial ones
+ *   inherits the mapping, or changes its namespaces, sees the numbers of the initial ones. Also:
+ *   a machine whose caches alias, or an arm64 one without LSE atomics
  * - ENODEV: the module is retired, or too old for mmap()
  */
 struct metastore_ring_producer {

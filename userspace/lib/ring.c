@@ -14,6 +14,13 @@
 
 #define DEFAULT_SIZE	((size_t)256 * 1024)
 
+/* The module gives 32-bit programs none: they may not have atomic words of 64 bits. */
+#ifdef __LP64__
+#define HAVE_RING	1
+#else
+#define HAVE_RING	0
+#endif
+
 /* How often to lose records to the kernel before read() is asked, which loses none. */
 #define TRIES		4
 
@@ -87,6 +94,10 @@ int mstore_map_events(struct mstore *store, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
+	if (!HAVE_RING) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
 	/* Not over one that is there: other threads may read it. */
 	if (store->ring.producer) {
 		errno = EBUSY;
@@ -94,6 +105,8 @@ int mstore_map_events(struct mstore *store, size_t size)
 	}
 	return mstore_ring_map(&store->ring, store->fd, round_up(size ? size : DEFAULT_SIZE));
 }
+
+#if HAVE_RING
 
 /*
  * Counts the records from @tail on that fit into @capacity bytes, and sets @len to their length.
@@ -159,3 +172,18 @@ int mstore_ring_read(const struct mstore_ring *ring, int fd, char *bytes, size_t
 	} while (--tries);
 	return 0;
 }
+
+#else
+
+int mstore_ring_read(const struct mstore_ring *ring, int fd, char *bytes, size_t capacity,
+		     size_t *len)
+{
+	(void)ring;
+	(void)fd;
+	(void)bytes;
+	(void)capacity;
+	(void)len;
+	return 0;
+}
+
+#endif
