@@ -769,4 +769,134 @@ TEST_F(mapped, lossless)
 	EXPECT_QUEUE(106, 105, 1, 0, 0);
 }
 
+/* The room of all that was read counts, not only that of the oldest few */
+TEST_F(mapped, lossless_bytes)
+{
+	struct metastore_set set = {
+		.flags = METASTORE_F_WAIT, .timeout = ms_limit(20000),
+	};
+	int waiter = ms_open(O_RDWR), round, i;
+	static char large[32768];
+	struct ms_books books = {};
+
+	memset(large, 'x', sizeof(large) - 1);
+	ring_unmap(&self->ring);
+	ASSERT_EQ(0, ms_queue_set_len(self->fd, 255));
+	ASSERT_EQ(0, ms_queue_set_bytes(self->fd, 256 * 1024));
+	ASSERT_EQ(0, ms_queue_set_policy(self->fd, METASTORE_QUEUE_LOSSLESS));
+	ASSERT_EQ(0, ring_map(&self->ring, self->fd, SIZE));
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < 250; i++)
+			ASSERT_EQ(1, ms_publish(self->writer, "key", "value", NULL));
+		EXPECT_EQ(0, ring_attention(&self->ring));
+		EXPECT_TRUE(ring_claim(&self->ring, ring_tail(&self->ring),
+				       ring_head(&self->ring)));
+		if (round) {
+			EXPECT_EQ(0, ms_store_with(waiter, METASTORE_IOC_PUBLISH, "key", large,
+						   &set));
+		} else {
+			EXPECT_EQ(1, ms_publish(self->writer, "key", large, NULL));
+		}
+		EXPECT_READ();
+		ASSERT_EQ(0, ms_drain(&self->r, &books));
+		EXPECT_EMPTY();
+	}
+	EXPECT_EQ(1, set.queues);
+	EXPECT_EQ(2, books.received);
+	EXPECT_QUEUE(502, 502, 0, 0, 0);
+	close(waiter);
+}
+
+/* The push of another publisher takes the tail in, ahead of the poll() for the one that waits */
+TEST_F(mapped, room_by_push)
+{
+	struct metastore_set set = {
+		.flags = METASTORE_F_WAIT, .timeout = ms_limit(20000),
+	};
+	int waiter = ms_open(O_RDWR), i, status = -1;
+	pid_t pid;
+
+	ring_unmap(&self->ring);
+	ASSERT_EQ(0, ms_queue_set_len(self->fd, 8));
+	ASSERT_EQ(0, ms_queue_set_policy(self->fd, METASTORE_QUEUE_LOSSLESS));
+	ASSERT_EQ(0, ring_map(&self->ring, self->fd, SIZE));
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(1, ms_publish(self->writer, "key", "value", NULL));
+	pid = fork();
+	if (!pid)
+		_exit(ms_store_with(waiter, METASTORE_IOC_PUBLISH, "key", "wait!", &set) ||
+		      set.queues != 1);
+	for (i = 0; i < 20000 && !(ring_attention(&self->ring) & METASTORE_RING_ROOM); i++)
+		usleep(1000);
+	EXPECT_EQ(METASTORE_RING_ROOM, ring_attention(&self->ring));
+	/* So that it sleeps */
+	usleep(100000);
+	EXPECT_TRUE(ring_claim(&self->ring, ring_tail(&self->ring), ring_head(&self->ring)));
+	ASSERT_EQ(1, ms_publish(self->writer, "key", "other", NULL));
+	ms_poll(self->fd, 0);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_QUEUE(10, 8, 0, 0, 2);
+	close(waiter);
+}
+
+#define COOKIE_SECOND	0x7fff12345678ULL
+#define COOKIE_THIRD	0x7fffdeadbeefULL
+
+/* What a program saw where its next record's cookie will be */
+struct peek {
+	__u32 stop;
+	__u32 foreign;
+};
+
+static void peek_cookies(const struct ring *ring, struct peek *peek)
+{
+	const __u64 *cookie;
+	__u64 now;
+	int i;
+
+	while (!__atomic_load_n(&peek->stop, __ATOMIC_RELAXED)) {
+		cookie = (const __u64 *)&ring_at(ring, ring_head(ring))->cookie;
+		for (i = 0; i < 2000; i++) {
+			now = __atomic_load_n(cookie, __ATOMIC_RELAXED);
+			if (now == COOKIE_SECOND || now == COOKIE_THIRD)
+				peek->foreign = 1;
+		}
+	}
+}
+
+/* A program never sees the cookie of another one, not even ahead of the head */
+TEST_F(mapped, cookie)
+{
+	struct ring second = {}, third = {};
+	int fd2 = ms_open(O_RDWR | O_NONBLOCK), fd3 = ms_open(O_RDWR | O_NONBLOCK), i, status;
+	struct peek *peek = ms_shared(sizeof(*peek));
+	const int times = ms_times(20000);
+	pid_t pid;
+
+	ASSERT_EQ(0, ms_subscribe(fd2, "key", EVENTS_ALL, COOKIE_SECOND));
+	ASSERT_EQ(0, ms_subscribe(fd3, "key", EVENTS_ALL, COOKIE_THIRD));
+	ASSERT_EQ(0, ring_map(&second, fd2, SIZE));
+	ASSERT_EQ(0, ring_map(&third, fd3, SIZE));
+	pid = fork();
+	if (!pid) {
+		peek_cookies(&self->ring, peek);
+		_exit(0);
+	}
+	for (i = 0; i < times && !__atomic_load_n(&peek->foreign, __ATOMIC_RELAXED); i++) {
+		ASSERT_EQ(3, ms_publish(self->writer, "key", "value", NULL));
+		ring_claim(&self->ring, ring_tail(&self->ring), ring_head(&self->ring));
+		ring_claim(&second, ring_tail(&second), ring_head(&second));
+		ring_claim(&third, ring_tail(&third), ring_head(&third));
+	}
+	__atomic_store_n(&peek->stop, 1, __ATOMIC_RELAXED);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, peek->foreign);
+	ring_unmap(&second);
+	ring_unmap(&third);
+	close(fd2);
+	close(fd3);
+}
+
 TEST_HARNESS_MAIN

@@ -33,6 +33,7 @@ struct shared {
 	__u64 gaps;		/* numbers that did not come */
 	bool alone;		/* the reader: LOST comes ahead of what is behind a gap */
 	__u32 stop;		/* the reader ends once all is read */
+	__u64 published[PUBLISHERS];
 };
 
 FIXTURE(stress)
@@ -266,6 +267,7 @@ TEST_F(stress, shared)
 TEST_F(stress, killed)
 {
 	const int kills = KILLS;
+	__u64 published = 0;
 	int i;
 
 	for (i = 0; i < PUBLISHERS; i++) {
@@ -274,6 +276,7 @@ TEST_F(stress, killed)
 
 			for (number = 0; !crew_done(); number += 100)
 				publish_some(self->fd, i, number, 100);
+			self->shared->published[i] = number;
 			_exit(0);
 		}
 	}
@@ -300,6 +303,10 @@ TEST_F(stress, killed)
 	EXPECT_TRUE(crew_join(0, PUBLISHERS));
 	ASSERT_STREQ("", crew.board->error);
 	EXPECT_BALANCE();
+	for (i = 0; i < PUBLISHERS; i++)
+		published += self->shared->published[i];
+	EXPECT_EQ(published, self->q.matched);
+	EXPECT_EQ(self->q.pending, self->q.len);
 	/* Killed ahead of its count: of the record it claimed, or all that read() gave it */
 	EXPECT_LE(self->shared->got, self->q.delivered);
 	EXPECT_GE(self->shared->got + READ_MAX / sizeof(struct metastore_event) * kills,
