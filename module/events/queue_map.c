@@ -105,8 +105,6 @@ u32 metastore_queue_map_refresh(struct metastore_queue *queue, u32 max,
 	metastore_mapped_ring_look(queue->map);
 	for (; nr < max && queue_oldest_is_passed(queue); nr++)
 		metastore_queue_drop_oldest(queue, garbage);
-	if (nr)
-		queue_room_came(queue);
 	return nr;
 }
 

@@ -38,6 +38,7 @@ void metastore_queue_drop_oldest(struct metastore_queue *queue, struct metastore
 	queue_remove_oldest(queue);
 	if (passed) {
 		queue_count_delivered(record.sub);
+		queue_room_came(queue);
 		metastore_queue_free_if_done(record.sub);
 	} else if (unlikely(stale)) {
 		queue_count_discarded(record.sub);
@@ -65,7 +66,6 @@ static enum metastore_pushed queue_make_lossless_room(struct metastore_queue *qu
 		if (drops++ == max_drops)
 			return METASTORE_PUSH_AGAIN;
 		metastore_queue_drop_oldest(queue, garbage);
-		queue_room_came(queue);
 	}
 	return METASTORE_PUSH_TAKEN;
 }
