@@ -214,6 +214,47 @@ TEST_F(stress, exact)
 	       self->shared->got - self->shared->by_ring, self->shared->lost);
 }
 
+/*
+ * A queue of two, always full, and a reader that does nothing but claim: the kernel drops the very
+ * record that is being claimed. Only one of them may get it.
+ */
+TEST_F(stress, contended)
+{
+	const __u64 events = 5 * EVENTS;
+	__u64 i;
+
+	ASSERT_EQ(0, ms_queue_set_len(self->reader, 2));
+	if (crew_child()) {
+		for (i = 0; i < events; i++)
+			CHECK(ms_publishn(self->fd, "key", 3, "value", 5, NULL) == 1);
+		_exit(0);
+	}
+	if (crew_child()) {
+		struct ring ring = {};
+		__u64 tail, head;
+		size_t len;
+
+		CHECK(!ring_map(&ring, self->reader, ring_page()));
+		while (!crew_done()) {
+			tail = ring_tail(&ring);
+			head = ring_head(&ring);
+			len = tail == head ? 0 : ring_len(&ring, tail, head);
+			if (len && ring_claim(&ring, tail, tail + len))
+				self->shared->got++;
+		}
+		CHECK(!ring.producer->refused);
+		_exit(0);
+	}
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 1));
+	crew_finish();
+	EXPECT_TRUE(crew_join(1, 2));
+	ASSERT_STREQ("", crew.board->error);
+	EXPECT_BALANCE();
+	EXPECT_EQ(self->shared->got, self->q.delivered);
+	EXPECT_LT(0, self->q.lost);
+}
+
 /* Two readers of one ring, and one by read(): each event goes to one of them */
 TEST_F(stress, shared)
 {
