@@ -27,7 +27,8 @@
 	 METASTORE_FEATURE_TTL | METASTORE_FEATURE_BATCH | METASTORE_FEATURE_PRIVATE | \
 	 METASTORE_FEATURE_DELIVERY | METASTORE_FEATURE_WAIT | METASTORE_FEATURE_TOUCH | \
 	 METASTORE_FEATURE_PREVIOUS | METASTORE_FEATURE_DETAILS | METASTORE_FEATURE_RESYNC | \
-	 METASTORE_FEATURE_USERS | METASTORE_FEATURE_MAP_RING)
+	 METASTORE_FEATURE_USERS | METASTORE_FEATURE_MAP_RING | \
+	 METASTORE_FEATURE_MAP_STORE)
 
 /* The ABI is the same for every compiler and kernel, also for 32-bit programs. */
 static_assert(sizeof(struct metastore_set) == 80);
@@ -354,7 +355,7 @@ static int ioctl_create(struct metastore_call *call)
 	struct metastore_store *store;
 	int ret;
 
-	if (args->flags || ioctl_check_open_flags(args->open_flags))
+	if (args->flags & ~METASTORE_CREATE_MAPPED || ioctl_check_open_flags(args->open_flags))
 		return -EINVAL;
 	limits = (struct metastore_limits) {
 		.buckets = args->buckets ?: min_t(u32, METASTORE_PRIVATE_BUCKETS, like->buckets),
@@ -363,6 +364,7 @@ static int ioctl_create(struct metastore_call *call)
 		.queue_bytes = args->queue_bytes ?: like->queue_bytes,
 		.max_keys = args->max_keys ?: like->max_keys,
 		.max_bytes = args->max_bytes ?: like->max_bytes,
+		.mapped = args->flags & METASTORE_CREATE_MAPPED,
 	};
 	if (ioctl_is_wider(&limits, like) && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;

@@ -43,6 +43,10 @@ static unsigned long private_bytes;
 module_param(private_bytes, ulong, 0444);
 MODULE_PARM_DESC(private_bytes, "Bytes that all private stores together may take, at least 1 (0, the default: an eighth of the RAM)");
 
+static bool mapped;
+module_param(mapped, bool, 0444);
+MODULE_PARM_DESC(mapped, "Let programs map the store's small values, which takes up to max_bytes more (default no)");
+
 static unsigned int queue_len = 1024;
 module_param(queue_len, uint, 0444);
 MODULE_PARM_DESC(queue_len, "Events that an open file's queue holds, 1 to 1048576 (default 1024)");
@@ -79,6 +83,7 @@ static int __init metastore_init(void)
 		.queue_bytes = queue_bytes,
 		.max_keys = max_keys,
 		.max_bytes = max_bytes,
+		.mapped = mapped,
 	};
 	if (max_value + METASTORE_KEY_MAX + METASTORE_VALUE_OVERHEAD > queue_bytes)
 		pr_warn("metastore: subscribers cannot get the longest values: max_value is above queue_bytes\n");

@@ -9,6 +9,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/hrtimer.h>
+#include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/list_lru.h>
 #include <linux/mm.h>

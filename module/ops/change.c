@@ -15,6 +15,7 @@
 
 #include "base/trace.h"
 #include "store/bucket.h"
+#include "store/mirror.h"
 #include "events/delivery.h"
 #include "events/prefix.h"
 #include "events/reservation.h"
@@ -34,6 +35,8 @@ inline int metastore_change_prepare(const struct metastore_change *change)
 {
 	if (!change->value)
 		return 0;
+	if (unlikely(change->key->bucket->shard))
+		metastore_mirror_prepare(change->key->bucket->shard);
 	return metastore_table_prepare(&change->key->bucket->values);
 }
 
@@ -238,6 +241,49 @@ static noinline void change_note_former(struct metastore_change *change,
 	change->former = container_of(owner, struct metastore_file, owner)->subs.id;
 }
 
+static __always_inline void change_update_table(const struct metastore_change *change,
+						struct metastore_value *old)
+{
+	struct metastore_table *values = &change->key->bucket->values;
+	struct metastore_value *value = change->value;
+
+	if (!old)
+		metastore_table_insert(values, &value->node, change->preload);
+	else if (value && change->link)
+		metastore_table_replace_at(change->link, &value->node);
+	else if (value)
+		metastore_table_replace(values, &old->node, &value->node);
+	else
+		metastore_table_remove(values, &old->node, change->link);
+}
+
+static noinline void change_update_moved(const struct metastore_change *change,
+					 struct metastore_value *old)
+{
+	struct metastore_shard *shard = change->key->bucket->shard;
+	struct metastore_mirror_change mirror __uninitialized;
+
+	metastore_mirror_begin(shard, change->key->hash, change->value, old, &mirror);
+	change_update_table(change, old);
+	metastore_mirror_end(shard, &mirror);
+}
+
+/* Out of line, so that stores that are not mapped pay nothing. */
+static noinline void change_update_mapped(const struct metastore_change *change,
+					  struct metastore_value *old)
+{
+	struct metastore_map_entry *entry = NULL;
+
+	if (old && change->value)
+		entry = metastore_mirror_replace(change->key->bucket->shard, change->value, old);
+	if (unlikely(!entry)) {
+		change_update_moved(change, old);
+		return;
+	}
+	change_update_table(change, old);
+	metastore_mirror_replaced(entry, change->version);
+}
+
 /* See metastore_change_commit(). */
 static __always_inline void change_commit(struct metastore_change *change,
 					  struct metastore_value *old)
@@ -261,14 +307,10 @@ static __always_inline void change_commit(struct metastore_change *change,
 		metastore_lifetime_begin(value, change->flags & METASTORE_F_KEEP_TTL ? old : NULL,
 					 &bucket->store->expiry);
 	}
-	if (!old)
-		metastore_table_insert(&bucket->values, &value->node, change->preload);
-	else if (value && change->link)
-		metastore_table_replace_at(change->link, &value->node);
-	else if (value)
-		metastore_table_replace(&bucket->values, &old->node, &value->node);
+	if (unlikely(bucket->shard))
+		change_update_mapped(change, old);
 	else
-		metastore_table_remove(&bucket->values, &old->node, change->link);
+		change_update_table(change, old);
 	if (trace_metastore_change_enabled())
 		change_trace(change, old);
 }

@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
+#include "store/mirror.h"
 #include "store/store.h"
 #include "events/queue.h"
 #include "ops/retire.h"
@@ -83,13 +84,17 @@ void metastore_retire(void)
 	 * and a spinlock's section is one of RCU's, also on PREEMPT_RT.
 	 */
 	synchronize_rcu();
+	metastore_mirrors_retire(true);
 	retire_wake_all();
 }
 
 /**
  * metastore_unretire() - Let the module serve everybody again
+ *
+ * Context: Process context, may sleep. One caller at a time.
  */
 void metastore_unretire(void)
 {
 	WRITE_ONCE(metastore_retired, false);
+	metastore_mirrors_retire(false);
 }

@@ -10,11 +10,12 @@
 #include "base/table.h"
 #include "store/value.h"
 
+struct metastore_shard;
 struct metastore_store;
 
 /**
  * struct metastore_bucket - one shard of a store
- * @lock:	serializes writers, and protects all members but @store
+ * @lock:	serializes writers, and protects all members but @store and @shard
  * @store:	the bucket's store. Immutable.
  * @version:	version of the last change
  * @published:	number of changes that were made by PUBLISH
@@ -26,6 +27,7 @@ struct metastore_store;
  *		of these keys
  * @turns:	&struct metastore_turn of deliveries under way and of writers that wait
  * @tickets:	number of turns of writers so far
+ * @shard:	its keys in the store's mirror; NULL: programs cannot map the store. Immutable.
  */
 struct metastore_bucket {
 	spinlock_t lock;	/* see above */
@@ -39,6 +41,7 @@ struct metastore_bucket {
 	u64 epoch;
 	struct rb_root turns;
 	u64 tickets;
+	struct metastore_shard *shard;
 } ____cacheline_aligned_in_smp;
 
 void metastore_bucket_init(struct metastore_bucket *bucket,

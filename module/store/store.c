@@ -16,6 +16,7 @@
 #include "base/counter.h"
 #include "base/types.h"
 #include "store/bucket.h"
+#include "store/mirror.h"
 #include "store/share.h"
 #include "store/store.h"
 #include "store/user.h"
@@ -217,14 +218,20 @@ struct metastore_store *metastore_store_create(const struct metastore_limits *li
 	err = store_create_buckets(store);
 	if (err)
 		goto uncharge;
+	err = limits->mapped ? metastore_mirror_create(store) : 0;
+	if (err)
+		goto free_buckets;
 	/* Last: from here on others see the store. */
 	err = xa_err(xa_store(&stores, store->id, store, METASTORE_GFP));
 	if (err)
-		goto free_buckets;
+		goto destroy_mirror;
+	metastore_mirror_start(store->mirror);
 	if (!private)
 		default_store = store;
 	return store;
 
+destroy_mirror:
+	metastore_mirror_destroy(store->mirror);
 free_buckets:
 	store_charge_private(store, -store_bytes_of_buckets(store));
 	kvfree(store->buckets);
@@ -345,6 +352,7 @@ void metastore_store_put(struct metastore_store *store)
 	store_charge_private(store, -atomic64_read(&store->bytes));
 	for (i = 0; i < store->limits.buckets; i++)
 		metastore_bucket_destroy(&store->buckets[i]);
+	metastore_mirror_destroy(store->mirror);
 	metastore_table_destroy(&store->prefixes.topics);
 	kfree(store->prefixes.lengths);
 	store_charge_private(store, -store_bytes_of_buckets(store));
@@ -403,6 +411,22 @@ void metastore_store_tell_shares(const struct metastore_user *user,
 	private->limit = min_t(u64, private->limit,
 			       metastore_payer_limit(METASTORE_POOL_PRIVATE, user->payer,
 						     store_left_private()));
+}
+
+/**
+ * metastore_store_charge_mirror() - Charge memory of a store's mirror
+ * @store:	the store
+ * @bytes:	number of bytes; negative: given back
+ *
+ * Only a private store is charged, as for its values. The mirror of the default store has
+ * a limit of its own, max_bytes.
+ *
+ * Context: Any that does not hold users_lock.
+ * Return: 0, or -ENOSPC or -EDQUOT if a limit refuses it.
+ */
+int metastore_store_charge_mirror(const struct metastore_store *store, s64 bytes)
+{
+	return store_charge_private(store, bytes);
 }
 
 /* See metastore_store_charge(). */

@@ -21,6 +21,7 @@
 
 struct metastore_file;
 struct metastore_group;
+struct metastore_mirror;
 struct metastore_user;
 struct metastore_value;
 
@@ -66,6 +67,7 @@ struct metastore_value;
  * @queue_bytes: greatest number of bytes of their values
  * @max_keys:	greatest number of keys in the store
  * @max_bytes:	greatest number of bytes of their values
+ * @mapped:	whether programs can map its small values
  */
 struct metastore_limits {
 	u32 buckets;
@@ -74,6 +76,7 @@ struct metastore_limits {
 	u32 queue_bytes;
 	u64 max_keys;
 	u64 max_bytes;
+	bool mapped;
 };
 
 /**
@@ -164,6 +167,7 @@ struct metastore_txns {
  * @keys:	number of keys
  * @bytes:	metastore_value_size() of all their values
  * @buckets:	array of @limits.buckets buckets
+ * @mirror:	what programs map, or NULL. Immutable.
  * @prefixes:	subscriptions to prefixes
  * @room:	wait state of publishers blocked on full lossless queues
  * @expiry:	values that expire
@@ -179,6 +183,7 @@ struct metastore_store {
 	atomic64_t keys;
 	atomic64_t bytes;
 	struct metastore_bucket *buckets;
+	struct metastore_mirror *mirror;
 	struct metastore_prefixes prefixes;
 	struct metastore_room room;
 	struct metastore_expiry expiry;
@@ -227,6 +232,7 @@ u32 metastore_store_bucket_index(struct metastore_store *store,
 				 const struct metastore_key *key);
 void metastore_store_tell_shares(const struct metastore_user *user,
 				 struct metastore_user_info *info);
+int metastore_store_charge_mirror(const struct metastore_store *store, s64 bytes);
 int metastore_store_charge_any(struct metastore_store *store, int keys, s64 bytes);
 int metastore_store_range(struct metastore_store *store, u32 bucket,
 			  struct metastore_range *range);

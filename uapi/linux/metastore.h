@@ -734,6 +734,7 @@ struct metastore_list {
 #define METASTORE_FEATURE_RESYNC	0x0400	/* METASTORE_SUBSCRIBE_RESYNC, _DISCARD */
 #define METASTORE_FEATURE_USERS		0x0800	/* USER, limits of each user */
 #define METASTORE_FEATURE_MAP_RING	0x1000	/* METASTORE_MAP_RING */
+#define METASTORE_FEATURE_MAP_STORE	0x2000	/* METASTORE_MAP_STORE */
 
 /**
  * struct metastore_info - arguments of INFO
@@ -1013,9 +1014,22 @@ struct metastore_batch {
  */
 #define METASTORE_PRIVATE_BUCKETS	8
 
+#define METASTORE_CREATE_MAPPED	0x0001	/* programs can map its small values */
+
+/**
+ * METASTORE_MAP_STORE - offset from which mmap() maps the small values of a store
+ *
+ * Only of one that was created with METASTORE_CREATE_MAPPED, or of the device's if the module
+ * was loaded with mapped=1: else EOPNOTSUPP. linux/metastore_map.h tells how they are read.
+ * Errors of mmap() are EACCES if the descriptor is not open for reading or the mapping is
+ * to be writable or executable, EINVAL if it is private, or begins elsewhere, or is longer than
+ * that header says, and ENODEV if the module is retired.
+ */
+#define METASTORE_MAP_STORE	0x100000000ULL
+
 /**
  * struct metastore_create - arguments of CREATE
- * @flags:	none yet, must be 0
+ * @flags:	METASTORE_CREATE_MAPPED
  * @open_flags:	as in struct metastore_open
  * @buckets:	number of buckets; 0: METASTORE_PRIVATE_BUCKETS, or as in the
  *		descriptor's store if that has fewer
@@ -1024,6 +1038,11 @@ struct metastore_batch {
  * @queue_bytes: capacity of an open file's queue in bytes
  * @max_keys:	most keys of the store
  * @max_bytes:	most bytes of the store
+ *
+ * With METASTORE_CREATE_MAPPED the store keeps its small values, to some 460 bytes, a second
+ * time, where programs map them, see METASTORE_MAP_STORE. They take at most @max_bytes more, and
+ * count against private_bytes and user_store_bytes by 65,536. A change costs a little more.
+ * If there is no memory for that, only reading becomes slower.
  *
  * Create an empty private store and return a descriptor on it. The store is
  * destroyed with its last descriptor, wherever that is. Each limit must be in the

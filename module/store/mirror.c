@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The mirror of a mapped store: small values, where programs read them without a system call.
+ *
+ * uapi/linux/metastore_map.h has the layout and the reader. Each key of the store has an entry,
+ * one whose value is not mirrored too (it is large, or has an owner or an end), so that a
+ * miss is certain. A key has none if there was no memory for it, or if its slot's chain is full.
+ * Its slot then says so, and a reader that misses there asks the kernel.
+ *
+ * A shard is the keys of one bucket, and changes under the bucket's lock. A change of the
+ * table is made between metastore_mirror_begin() and metastore_mirror_end():
+ *
+ * - The value takes the place of one of the same size: the entry's version is busy.
+ * - Else the slot's seq is odd, and the versions of the old and the new entry are busy.
+ *
+ * So until the table has changed a reader gets the old value, then none, and the new one
+ * once all others see it. Linear hashing adds slots as in base/table.c, but at half the load,
+ * and never gives one up.
+ */
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/err.h>
+#include <linux/lockdep.h>
+#include <linux/log2.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "base/types.h"
+#include "store/bucket.h"
+#include "store/mirror.h"
+#include "store/store.h"
+#include "store/value.h"
+
+/* A larger one, of more than 8 MiB, would be too much for one writer to allocate. */
+#define MAX_SEGMENTS	18
+
+/* Slots that one new key adds at most: more than one, to catch up after a failure. */
+#define STEPS_AT_ONCE	4
+
+static_assert(offsetof(struct metastore_map_entry, key) % 8 == 0);
+static_assert(METASTORE_MAP_LARGEST >= METASTORE_INLINE_MAX);
+static_assert(sizeof(struct metastore_map_shard) == 256);
+static_assert(sizeof(struct metastore_map_header) <= sizeof(struct metastore_map_shard));
+static_assert(sizeof(struct metastore_map_entry) == 24);
+static_assert(offsetof(struct metastore_map_entry, key) == 24);
+
+/* Whether the readers of all mirrors are to ask the kernel */
+static bool mirrors_retired;
+
+static u32 mirror_segment_of(u32 index)
+{
+	return __fls(index >> 3 | 1);
+}
+
+/* Return the first slot of a segment, but the first, which all others are as long as. */
+static u32 mirror_segment_begin(u32 segment)
+{
+	return METASTORE_MAP_SLOTS / 2 << segment;
+}
+
+static __always_inline struct metastore_map_slot *
+mirror_slot(const struct metastore_shard *shard, u32 index)
+{
+	u32 base = shard->map->segments[mirror_segment_of(index)];
+
+	return (struct metastore_map_slot *)metastore_mirror_at(shard->mirror, base + index / 2) +
+	       index % 2;
+}
+
+static u32 mirror_nr_slots(const struct metastore_shard *shard)
+{
+	return READ_ONCE(shard->map->geometry);
+}
+
+static __always_inline struct metastore_map_slot *
+mirror_slot_of(const struct metastore_shard *shard, u32 hash)
+{
+	u64 geometry = shard->map->geometry;
+	u32 index = hash & (u32)(geometry >> 32);
+
+	if (unlikely(index >= (u32)geometry))
+		index &= (u32)(geometry >> 33);
+	return mirror_slot(shard, index);
+}
+
+static struct metastore_map_entry *mirror_entry(const struct metastore_shard *shard, u32 grain)
+{
+	return metastore_mirror_at(shard->mirror, grain);
+}
+
+static u32 mirror_value_offset(u32 key_len)
+{
+	return ALIGN(sizeof(struct metastore_map_entry) + key_len, 8);
+}
+
+static bool mirror_has(const struct metastore_value *value)
+{
+	return !metastore_value_is_tied(value) && metastore_value_is_piece(value);
+}
+
+/* Return what an entry of a value holds. */
+static u64 mirror_meta(const struct metastore_value *value)
+{
+	return METASTORE_MAP_META(value->node.hash, value->node.key_len,
+				  mirror_has(value) ? value->len : METASTORE_MAP_ABSENT);
+}
+
+static u32 mirror_meta_key_len(u64 meta)
+{
+	return meta >> 32 & 0xff;
+}
+
+/* Return how many bytes of a value an entry has. */
+static u32 mirror_meta_len(u64 meta)
+{
+	u32 len = meta >> 48;
+
+	return len == METASTORE_MAP_ABSENT ? 0 : len;
+}
+
+/* Return the class of an entry. */
+static unsigned int mirror_class_of(u64 meta)
+{
+	return (mirror_value_offset(mirror_meta_key_len(meta)) + mirror_meta_len(meta) - 1) /
+	       METASTORE_MAP_CLASS;
+}
+
+/* Find the entry of a value, which its version tells. Returns its grain, or 0. */
+static __always_inline u32 mirror_find(const struct metastore_shard *shard,
+				       const struct metastore_map_slot *slot, u64 version)
+{
+	const struct metastore_map_entry *entry;
+	u32 grain;
+
+	for (grain = slot->first; grain; grain = entry->next) {
+		entry = mirror_entry(shard, grain);
+		if (entry->version == version)
+			break;
+	}
+	return grain;
+}
+
+static bool mirror_is_full(const struct metastore_shard *shard,
+			   const struct metastore_map_slot *slot)
+{
+	unsigned int nr = 0;
+	u32 grain;
+
+	for (grain = slot->first; grain; grain = mirror_entry(shard, grain)->next)
+		nr++;
+	return nr >= METASTORE_MAP_CHAIN;
+}
+
+/* Make an entry's version busy, before any of its bytes change. */
+static void mirror_entry_begin(struct metastore_map_entry *entry)
+{
+	WRITE_ONCE(entry->version, entry->version | METASTORE_MAP_BUSY);
+	/* Pairs with the fence in metastore_map_take(). */
+	smp_wmb();
+}
+
+static void mirror_slot_begin(struct metastore_map_slot *slot)
+{
+	WRITE_ONCE(slot->seq, slot->seq | METASTORE_MAP_ODD);
+	/* Pairs with the fence in metastore_map_next(). */
+	smp_wmb();
+}
+
+/* @more is METASTORE_MAP_MORE or 0. */
+static void mirror_slot_end(struct metastore_map_slot *slot, u32 more)
+{
+	u32 count = slot->seq & ~(METASTORE_MAP_ODD | METASTORE_MAP_MORE);
+
+	/* Pairs with the first load of the count in metastore_map_begin(). */
+	smp_store_release(&slot->seq, (count + METASTORE_MAP_STEP) | more);
+}
+
+/* Most values are short, and begin in an entry at a multiple of 8. */
+static __always_inline void mirror_copy(void *to, const u8 *from, u32 len)
+{
+	const struct metastore_word *words = (const struct metastore_word *)from;
+	u64 *at = to;
+
+	for (; len >= 64; len -= 64, at += 8, words += 8) {
+		/* The compiler would count otherwise, which takes longer. */
+		OPTIMIZER_HIDE_VAR(len);
+		at[0] = words[0].value;
+		at[1] = words[1].value;
+		at[2] = words[2].value;
+		at[3] = words[3].value;
+		at[4] = words[4].value;
+		at[5] = words[5].value;
+		at[6] = words[6].value;
+		at[7] = words[7].value;
+	}
+	for (; len >= 8; len -= 8)
+		*at++ = (words++)->value;
+	if (len)
+		memcpy(at, words, len);
+}
+
+/* Write the value of an entry, which is busy, and clear what is left of a longer one. */
+static void mirror_entry_write(struct metastore_map_entry *entry,
+			       const struct metastore_value *value)
+{
+	u8 *at = (u8 *)entry + mirror_value_offset(value->node.key_len);
+	u32 len = mirror_meta_len(mirror_meta(value)), before = mirror_meta_len(entry->meta);
+
+	mirror_copy(at, value->node.key + value->node.key_len, len);
+	if (before > len)
+		memset(at + len, 0, before - len);
+	WRITE_ONCE(entry->meta, mirror_meta(value));
+}
+
+/* Make an entry for a key whose slot is odd. Returns its grain, or 0 without memory. */
+static u32 mirror_entry_create(struct metastore_shard *shard, const struct metastore_value *value)
+{
+	unsigned int class = mirror_class_of(mirror_meta(value));
+	u32 grain = metastore_mirror_take_entry(shard->mirror, class);
+	struct metastore_map_entry *entry;
+
+	if (!grain)
+		return 0;
+	entry = mirror_entry(shard, grain);
+	mirror_entry_begin(entry);
+	entry->own = class;
+	mirror_copy(entry->key, value->node.key, value->node.key_len);
+	mirror_entry_write(entry, value);
+	return grain;
+}
+
+/* Clear an entry, which is busy and in no chain, and free it. */
+static void mirror_entry_free(struct metastore_shard *shard, u32 grain)
+{
+	struct metastore_map_entry *entry = mirror_entry(shard, grain);
+	unsigned int class = entry->own;
+	u64 meta = entry->meta;
+
+	memset(&entry->meta, 0, mirror_value_offset(mirror_meta_key_len(meta)) +
+				mirror_meta_len(meta) - offsetof(struct metastore_map_entry, meta));
+	metastore_mirror_replaced(entry, 0);
+	metastore_mirror_put_entry(shard->mirror, grain, class);
+}
+
+/**
+ * metastore_mirror_replace() - Begin to mirror what most changes are, before the table changes
+ * @shard:	shard of the key's bucket
+ * @value:	value that is stored
+ * @old:	value that it replaces
+ *
+ * That is a value of the same length. metastore_mirror_replaced() completes it.
+ *
+ * Context: Caller holds the bucket's lock, until then.
+ * Return: the entry, or NULL if metastore_mirror_begin() is to do it.
+ */
+struct metastore_map_entry *metastore_mirror_replace(const struct metastore_shard *shard,
+						     const struct metastore_value *value,
+						     const struct metastore_value *old)
+{
+	u32 hash = value->node.hash, key_len = value->node.key_len;
+	u32 grain = mirror_find(shard, mirror_slot_of(shard, hash), old->version);
+	struct metastore_map_entry *entry;
+
+	if (unlikely(!grain || metastore_value_is_tied(value)))
+		return NULL;
+	entry = mirror_entry(shard, grain);
+	/* It is one piece, since one of that length is mirrored. */
+	if (unlikely(entry->meta >> 48 != value->len))
+		return NULL;
+	mirror_entry_begin(entry);
+	mirror_copy((u8 *)entry + mirror_value_offset(key_len), value->node.key + key_len,
+		    value->len);
+	return entry;
+}
+
+/* Check whether a value can be written to an entry: it is of its class, or needs no room. */
+static bool mirror_fits(const struct metastore_map_entry *entry,
+			const struct metastore_value *value)
+{
+	return !mirror_has(value) || mirror_class_of(mirror_meta(value)) == entry->own;
+}
+
+/**
+ * metastore_mirror_begin() - Begin to mirror a change, before the table changes
+ * @shard:	shard of the key's bucket
+ * @hash:	hash of the key
+ * @value:	value that is stored, with its version; NULL: the value is removed
+ * @old:	present value, or NULL
+ * @change:	set, for metastore_mirror_end()
+ *
+ * Context: Caller holds the bucket's lock, until then.
+ */
+void metastore_mirror_begin(struct metastore_shard *shard, u32 hash,
+			    const struct metastore_value *value,
+			    const struct metastore_value *old,
+			    struct metastore_mirror_change *change)
+{
+	struct metastore_map_slot *slot = mirror_slot_of(shard, hash);
+	u32 grain = old ? mirror_find(shard, slot, old->version) : 0;
+	struct metastore_map_entry *entry = grain ? mirror_entry(shard, grain) : NULL;
+
+	*change = (struct metastore_mirror_change) {
+		.old = grain,
+		.value = value,
+		.had = old,
+	};
+	if (entry && value && mirror_fits(entry, value)) {
+		mirror_entry_begin(entry);
+		mirror_entry_write(entry, value);
+		return;
+	}
+	change->slot = slot;
+	mirror_slot_begin(slot);
+	if (entry)
+		mirror_entry_begin(entry);
+	if (value && (entry || !mirror_is_full(shard, slot)))
+		change->new = mirror_entry_create(shard, value);
+}
+
+/* Remove an entry from the chain of a slot that is odd. Returns the rest of the chain. */
+static u32 mirror_unlink(const struct metastore_shard *shard, u32 first, u32 grain)
+{
+	struct metastore_map_entry *entry = mirror_entry(shard, grain), *at;
+
+	if (first == grain)
+		return entry->next;
+	for (at = mirror_entry(shard, first); at->next != grain; )
+		at = mirror_entry(shard, at->next);
+	WRITE_ONCE(at->next, entry->next);
+	return first;
+}
+
+/*
+ * Take the next slot into use: move what belongs there out of its parent's chain. The parent
+ * is odd meanwhile, and the number of slots changes before that ends.
+ */
+static void mirror_split(struct metastore_shard *shard, u32 index)
+{
+	u32 mask = roundup_pow_of_two(index + 1) - 1, grain, next, stay = 0, move = 0;
+	struct metastore_map_slot *slot = mirror_slot(shard, index);
+	struct metastore_map_slot *parent = mirror_slot(shard, index & (mask >> 1));
+	struct metastore_map_entry *entry;
+	u32 more = parent->seq & METASTORE_MAP_MORE;
+
+	mirror_slot_begin(parent);
+	for (grain = parent->first; grain; grain = next) {
+		u32 *list;
+
+		entry = mirror_entry(shard, grain);
+		next = entry->next;
+		list = ((u32)entry->meta & mask) == index ? &move : &stay;
+		WRITE_ONCE(entry->next, *list);
+		*list = grain;
+	}
+	WRITE_ONCE(slot->first, move);
+	WRITE_ONCE(slot->seq, more);
+	WRITE_ONCE(parent->first, stay);
+	/* Pairs with the load in metastore_map_begin(): the slot is there. */
+	smp_store_release(&shard->map->geometry, (u64)mask << 32 | (index + 1));
+	mirror_slot_end(parent, more);
+}
+
+/* Check whether the next segment is to be allocated. Without the bucket's lock it is a hint. */
+static bool mirror_lacks_segment(const struct metastore_shard *shard)
+{
+	u32 nr = mirror_nr_slots(shard), segment = mirror_segment_of(nr);
+
+	return segment >= READ_ONCE(shard->nr_segments) && segment < MAX_SEGMENTS &&
+	       READ_ONCE(shard->nr_entries) >= nr / 2;
+}
+
+/* Add slots for the entries, and note what is to be allocated for the next. */
+static void mirror_grow(struct metastore_shard *shard)
+{
+	u32 nr = mirror_nr_slots(shard), end = nr + STEPS_AT_ONCE;
+
+	for (; nr < end && shard->nr_entries > nr / 2; nr++) {
+		/* Pairs with smp_store_release() in mirror_add_segment(). */
+		if (mirror_segment_of(nr) >= smp_load_acquire(&shard->nr_segments))
+			break;
+		mirror_split(shard, nr);
+	}
+	if (unlikely(mirror_lacks_segment(shard) || READ_ONCE(shard->mirror->hungry)))
+		WRITE_ONCE(shard->hungry, true);
+}
+
+/**
+ * metastore_mirror_end() - Complete a change, after the table has changed
+ * @shard:	shard of the key's bucket
+ * @change:	the change, after metastore_mirror_begin()
+ *
+ * Context: Caller holds the bucket's lock.
+ */
+void metastore_mirror_end(struct metastore_shard *shard,
+			  const struct metastore_mirror_change *change)
+{
+	struct metastore_map_slot *slot = change->slot;
+	u32 first, more;
+
+	if (!slot) {
+		metastore_mirror_replaced(mirror_entry(shard, change->old),
+					  change->value->version);
+		return;
+	}
+	first = slot->first;
+	more = slot->seq & METASTORE_MAP_MORE;
+	if (change->old)
+		first = mirror_unlink(shard, first, change->old);
+	if (change->new) {
+		WRITE_ONCE(mirror_entry(shard, change->new)->next, first);
+		first = change->new;
+	}
+	shard->nr_missing -= change->had && !change->old;
+	shard->nr_missing += change->value && !change->new;
+	if (change->value && !change->new)
+		more = METASTORE_MAP_MORE;
+	else if (!shard->nr_missing)
+		more = 0;
+	WRITE_ONCE(slot->first, first);
+	WRITE_ONCE(shard->nr_entries, shard->nr_entries + !!change->new - !!change->old);
+	mirror_slot_end(slot, more);
+	if (change->new)
+		metastore_mirror_replaced(mirror_entry(shard, change->new),
+					  change->value->version);
+	if (change->old)
+		mirror_entry_free(shard, change->old);
+	if (change->new)
+		mirror_grow(shard);
+}
+
+/* A reader adds the numbers of slots, so a segment is told less those before it. */
+static void mirror_add_segment(struct metastore_shard *shard)
+{
+	u32 segment, begin, at;
+
+	if (test_and_set_bit_lock(0, &shard->growing))
+		return;
+	if (mirror_lacks_segment(shard)) {
+		segment = shard->nr_segments;
+		begin = mirror_segment_begin(segment);
+		at = metastore_mirror_take_slots(shard->mirror,
+						 begin * sizeof(struct metastore_map_slot));
+		/* What lies too low for that is given up. */
+		if (at >= begin / 2) {
+			WRITE_ONCE(shard->map->segments[segment], at - begin / 2);
+			/* Pairs with smp_load_acquire() in mirror_grow(). */
+			smp_store_release(&shard->nr_segments, segment + 1);
+		}
+	}
+	clear_bit_unlock(0, &shard->growing);
+}
+
+/**
+ * metastore_mirror_feed() - Allocate what the next keys may need
+ * @shard:	shard that is hungry
+ *
+ * Context: Process context, may sleep.
+ */
+void metastore_mirror_feed(struct metastore_shard *shard)
+{
+	WRITE_ONCE(shard->hungry, false);
+	if (READ_ONCE(shard->mirror->hungry))
+		metastore_mirror_refill(shard->mirror);
+	if (mirror_lacks_segment(shard))
+		mirror_add_segment(shard);
+}
+
+static void mirror_init_shard(struct metastore_mirror *mirror, u32 index)
+{
+	u32 grain = (index + 1) * (sizeof(struct metastore_map_shard) / METASTORE_MAP_GRAIN);
+	struct metastore_shard *shard = &mirror->shards[index];
+
+	shard->mirror = mirror;
+	shard->nr_segments = 1;
+	shard->map = metastore_mirror_at(mirror, grain);
+	shard->map->segments[0] = grain + offsetof(struct metastore_map_shard, slots) /
+					  METASTORE_MAP_GRAIN;
+	shard->map->geometry = (u64)(METASTORE_MAP_SLOTS - 1) << 32 | METASTORE_MAP_SLOTS;
+	mirror->store->buckets[index].shard = shard;
+}
+
+static void mirror_init_header(struct metastore_mirror *mirror)
+{
+	struct metastore_map_header *header = mirror->header;
+
+	*header = (struct metastore_map_header) {
+		.magic = METASTORE_MAP_MAGIC,
+		.layout = METASTORE_MAP_LAYOUT,
+		.seed = mirror->store->seed,
+		.buckets = mirror->store->limits.buckets,
+		.shards = sizeof(struct metastore_map_shard) / METASTORE_MAP_GRAIN,
+		.size = mirror->header->size,
+		.limit = (u64)mirror->max_chunks * METASTORE_MIRROR_CHUNK,
+	};
+}
+
+/**
+ * metastore_mirror_create() - Create the mirror of an empty store
+ * @store:	the store, with its buckets, which nobody uses yet; its @mirror is set
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM, or an error of metastore_store_charge_mirror().
+ */
+int metastore_mirror_create(struct metastore_store *store)
+{
+	u32 buckets = store->limits.buckets, i;
+	struct metastore_mirror *mirror;
+	int err = -ENOMEM;
+
+	mirror = kzalloc(sizeof(*mirror), METASTORE_GFP);
+	if (!mirror)
+		return err;
+	mirror->store = store;
+	mirror->shards = kvcalloc(buckets, sizeof(*mirror->shards), METASTORE_GFP);
+	if (!mirror->shards)
+		goto free;
+	err = metastore_mirror_allocate(mirror, (buckets + 1) * sizeof(struct metastore_map_shard));
+	if (err)
+		goto free;
+	mirror_init_header(mirror);
+	for (i = 0; i < buckets; i++)
+		mirror_init_shard(mirror, i);
+	store->mirror = mirror;
+	return 0;
+
+free:
+	kvfree(mirror->shards);
+	kfree(mirror);
+	return err;
+}
+
+/**
+ * metastore_mirror_destroy() - Free a mirror
+ * @mirror:	the mirror, which nobody uses or maps; or NULL
+ *
+ * Context: Process context, may sleep.
+ */
+void metastore_mirror_destroy(struct metastore_mirror *mirror)
+{
+	if (!mirror)
+		return;
+	metastore_mirror_free(mirror);
+	kvfree(mirror->shards);
+	kfree(mirror);
+}
+
+/**
+ * metastore_mirror_start() - Let a mirror follow metastore_mirrors_retire()
+ * @mirror:	mirror of a store that metastore_store_get_next() finds, or NULL
+ */
+void metastore_mirror_start(struct metastore_mirror *mirror)
+{
+	/* Either sees the other, see metastore_mirrors_retire(). */
+	smp_mb();
+	if (mirror)
+		metastore_mirror_set_retired(mirror, READ_ONCE(mirrors_retired));
+}
+
+/**
+ * metastore_mirrors_retire() - Let readers of all mirrors ask the kernel, or no longer
+ * @retire:	which
+ *
+ * Context: Process context, may sleep. One caller at a time.
+ */
+void metastore_mirrors_retire(bool retire)
+{
+	struct metastore_store *store;
+	u64 id = 0;
+
+	WRITE_ONCE(mirrors_retired, retire);
+	/* Pairs with smp_mb() in metastore_mirror_start(). */
+	smp_mb();
+	while ((store = metastore_store_get_next(id))) {
+		id = store->id;
+		if (store->mirror)
+			metastore_mirror_set_retired(store->mirror, retire);
+		metastore_store_put(store);
+	}
+}
