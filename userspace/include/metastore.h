@@ -95,12 +95,14 @@ struct mstore;
  * @MSTORE_WRITE:	set, publish, delete, flush and create
  * @MSTORE_RDWR:	both
  * @MSTORE_NONBLOCK:	mstore_read_events() fails with EAGAIN instead of waiting
+ * @MSTORE_MAPPED:	of mstore_create() alone: mstore_map() works with the new store
  */
 enum mstore_open_flags {
 	MSTORE_READ	= 1,
 	MSTORE_WRITE	= 2,
 	MSTORE_RDWR	= 3,
 	MSTORE_NONBLOCK	= 4,
+	MSTORE_MAPPED	= 8,
 };
 
 /**
@@ -186,7 +188,7 @@ struct mstore_limits {
  * mstore_create() - make a private store
  * @from:	any open store, opened with MSTORE_WRITE
  * @limits:	limits of the new store; NULL: zeros, those of @from
- * @flags:	as for mstore_open()
+ * @flags:	as for mstore_open(), optionally with MSTORE_MAPPED
  *
  * The new store is empty and has no name. Only descriptors reach it: the one of the
  * returned store, copies passed on by fork() and sockets, and those that
@@ -195,7 +197,8 @@ struct mstore_limits {
  * Return: the store, to be closed with mstore_close(); or NULL with errno:
  *
  * - EINVAL: also @flags as in mstore_open(), or a limit out of the range of the
- *   module parameter of the same name
+ *   module parameter of the same name, or MSTORE_MAPPED and a module that lacks
+ *   MSTORE_FEATURE_MAP_STORE
  * - EPERM: a limit other than @buckets is above that of @from, without
  *   CAP_SYS_RESOURCE
  * - ENOSPC: private stores already take private_bytes (struct mstore_info)
@@ -224,6 +227,34 @@ struct mstore *mstore_create(struct mstore *from,
  * - EMFILE, ENFILE: too many descriptors
  */
 struct mstore *mstore_reopen(struct mstore *store, int flags);
+
+/**
+ * mstore_map() - get small values without a system call from now on
+ * @store:	store
+ *
+ * mstore_get() and mstore_get_alloc() then read values to some 460 bytes from memory that the
+ * module shares, read-only, and ask the module for all else: longer values, and those of keys
+ * with an owner or a time to live. Their results are the same, but for a bad pointer, which
+ * gives SIGSEGV instead of EFAULT. Only a store whose maker wanted it has that memory: a
+ * private one that was created with MSTORE_MAPPED, or that of the device if the module was
+ * loaded with mapped=1. It takes address space, as much as the store may have values, and one
+ * more open file, so that a child that inherits it does not keep what @store owns.
+ * mstore_renew() maps anew. A second call does nothing. <linux/metastore_map.h> is for those
+ * that do the same without this library.
+ *
+ * Without it all works, too: a program that fails here goes on.
+ *
+ * Return: 0, or -1 with errno:
+ *
+ * - EOPNOTSUPP: the store cannot be mapped, or has a layout that this library does not know,
+ *   or the program has 32 bits
+ * - EACCES: the store was not opened with MSTORE_READ
+ * - EDQUOT: the user has user_files open files
+ * - EMFILE, ENFILE: too many descriptors
+ * - ENOMEM: also not enough address space
+ * - ENODEV: also the module lacks MSTORE_FEATURE_MAP_STORE
+ */
+int mstore_map(struct mstore *store);
 
 /**
  * mstore_renew() - open a store again after ENODEV
@@ -782,6 +813,7 @@ int mstore_bucket(struct mstore *store, const void *key, size_t key_len,
  * @MSTORE_FEATURE_RESYNC: mstore_resync(), MSTORE_SUBSCRIBE_DISCARD, mstore_follow_new()
  * @MSTORE_FEATURE_USERS: mstore_user_info(); each user has limits, see there
  * @MSTORE_FEATURE_MAP_RING: mstore_map_events()
+ * @MSTORE_FEATURE_MAP_STORE: mstore_map(), MSTORE_MAPPED
  */
 enum mstore_features {
 	MSTORE_FEATURE_CONDITIONS	= 1 << 0,
@@ -797,6 +829,7 @@ enum mstore_features {
 	MSTORE_FEATURE_RESYNC		= 1 << 10,
 	MSTORE_FEATURE_USERS		= 1 << 11,
 	MSTORE_FEATURE_MAP_RING		= 1 << 12,
+	MSTORE_FEATURE_MAP_STORE	= 1 << 13,
 };
 
 /**

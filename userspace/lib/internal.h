@@ -20,11 +20,14 @@
 #define ASSERT_SAME(name) \
 	static_assert(MSTORE_##name == METASTORE_##name, #name)
 
+struct mstore_mapping;
+
 /**
  * struct mstore - open store
  * @fd:		its descriptor, whose number stays the same
  * @mode:	flags of open(2)
  * @path:	path of the device; NULL: the store cannot be opened by a path
+ * @mapping:	what mstore_map() mapped, or NULL
  * @queue:	what mstore_queue_set() set
  * @ring:	what mstore_map_events() mapped
  */
@@ -32,6 +35,7 @@ struct mstore {
 	int fd;
 	int mode;
 	char *path;
+	struct mstore_mapping *mapping;
 	struct mstore_queue_options queue;
 	struct mstore_ring ring;
 };

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "internal.h"
+#include "map.h"
 
 /* Enough for most values, so that mstore_get_alloc() asks only once. */
 #define FIRST_CAPACITY	512
@@ -91,8 +92,24 @@ int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
 			   value_len, options, version);
 }
 
-int mstore_get(struct mstore *store, const void *key, size_t key_len,
-	       void *buffer, size_t *size, uint64_t *version)
+/* Returns METASTORE_MAP_FOUND, _MISS, _SHORT or _ASK. */
+static int get_mapped(const struct mstore_mapping *mapping, const void *key, size_t key_len,
+		      void *buffer, size_t *size, uint64_t *version)
+{
+	struct metastore_map_found found;
+	int ret = metastore_map_get(&mapping->map, key, length(key, key_len), buffer,
+				    capacity(*size), &found);
+
+	if (ret == METASTORE_MAP_FOUND || ret == METASTORE_MAP_SHORT) {
+		*size = found.value_len;
+		if (version)
+			*version = found.version;
+	}
+	return ret;
+}
+
+static int get_by_ioctl(struct mstore *store, const void *key, size_t key_len,
+			void *buffer, size_t *size, uint64_t *version)
 {
 	struct metastore_get get = {
 		.key = address(key),
@@ -108,6 +125,25 @@ int mstore_get(struct mstore *store, const void *key, size_t key_len,
 	if (version)
 		*version = get.version;
 	return ret;
+}
+
+int mstore_get(struct mstore *store, const void *key, size_t key_len,
+	       void *buffer, size_t *size, uint64_t *version)
+{
+	const struct mstore_mapping *mapping = __atomic_load_n(&store->mapping, __ATOMIC_ACQUIRE);
+
+	if (mapping)
+		switch (get_mapped(mapping, key, key_len, buffer, size, version)) {
+		case METASTORE_MAP_FOUND:
+			return 0;
+		case METASTORE_MAP_MISS:
+			errno = ENOENT;
+			return -1;
+		case METASTORE_MAP_SHORT:
+			errno = ERANGE;
+			return -1;
+		}
+	return get_by_ioctl(store, key, key_len, buffer, size, version);
 }
 
 int mstore_get_info(struct mstore *store, const void *key, size_t key_len,

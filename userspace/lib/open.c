@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "map.h"
 
 static const char *default_path(void)
 {
@@ -105,8 +106,11 @@ struct mstore *mstore_reopen(struct mstore *store, int flags)
 struct mstore *mstore_create(struct mstore *from,
 			     const struct mstore_limits *limits, int flags)
 {
-	int mode = open_flags(flags);
-	struct metastore_create arg = { .open_flags = (uint32_t)mode };
+	int mode = open_flags(flags & ~MSTORE_MAPPED);
+	struct metastore_create arg = {
+		.flags = flags & MSTORE_MAPPED ? METASTORE_CREATE_MAPPED : 0,
+		.open_flags = (uint32_t)mode,
+	};
 
 	if (mode < 0)
 		return NULL;
@@ -145,6 +149,7 @@ void mstore_close(struct mstore *store)
 	if (!store)
 		return;
 	mstore_ring_unmap(&store->ring);
+	mstore_mapping_free(store);
 	close(store->fd);
 	free(store->path);
 	free(store);

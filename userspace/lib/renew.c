@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "map.h"
 #include "renew.h"
 
 /* How long to wait between two tries, in ms: the first time, and at most. */
@@ -43,7 +44,10 @@ int mstore_next_delay(int delay)
 int mstore_leave_device(struct mstore *store, int timer)
 {
 	mstore_ring_unmap(&store->ring);
-	return dup3(timer, store->fd, O_CLOEXEC) < 0 ? -1 : 0;
+	if (dup3(timer, store->fd, O_CLOEXEC) < 0)
+		return -1;
+	mstore_mapping_leave(store);
+	return 0;
 }
 
 /* Opens the device after mstore_leave_device(). Returns 0, or -1 and nothing has changed. */
@@ -64,6 +68,7 @@ int mstore_return_to_device(struct mstore *store)
 	/* Without it read() gives the same. */
 	if (store->ring.size)
 		mstore_ring_map(&store->ring, store->fd, store->ring.size);
+	mstore_mapping_return(store);
 	return 0;
 }
 
