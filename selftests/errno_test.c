@@ -244,6 +244,8 @@ FIXTURE_VARIANT_ADD(command, create) {
 	.command = METASTORE_IOC_CREATE,
 	.needs = POLLOUT,
 	KEYLESS(create),
+	.known_flags = METASTORE_CREATE_MAPPED,
+	.known_flags = METASTORE_CREATE_MAPPED,
 };
 
 FIXTURE_VARIANT_ADD(command, open) {

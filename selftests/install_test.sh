@@ -51,7 +51,7 @@ wrote_all() {
 
 	[ "$status" = 0 ] || return
 	for file in usr/bin/mstore usr/lib/libmetastore.{a,so,so.0} usr/lib/pkgconfig/metastore.pc \
-			usr/include/{metastore.h,linux/metastore.h} \
+			usr/include/{metastore.h,linux/metastore.h,linux/metastore_map.h} \
 			usr/share/man/man{1/mstore.1,3/mstore_open.3,3/mstore_close.3,4/metastore.4} \
 			usr/share/bash-completion/completions/mstore \
 			usr/share/zsh/site-functions/_mstore \

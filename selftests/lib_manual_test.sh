@@ -288,6 +288,14 @@ test_list()
 	expect_line net/b
 }
 
+# The store of the device is not mapped here, so the program goes on without.
+test_map()
+{
+	mstore set limit 42
+	run_fragments mstore_map_3_1
+	expect 0 $'42\n' 'fragments: reading by system calls: Operation not supported'
+}
+
 test_lock()
 {
 	print_page='mstore ls printer' run_fragments mstore_lock_3_1
