@@ -344,4 +344,5 @@ void metastore_keys_rows(void)
 		add_both(&miss, name);
 		miss.peers = "get-miss-keys-1k";
 	}
+	mapped_keys_rows();
 }

@@ -155,6 +155,7 @@ void metastore_rows(void)
 	key_rows();
 	batch_rows();
 	flood_rows();
+	mapped_rows();
 }
 
 /* What the kernel has allocated for itself, with what it could not make use of. */

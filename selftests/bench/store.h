@@ -67,6 +67,8 @@ void run_publish(const struct row *row, unsigned int n);
 void one_key_rows(void);
 void key_rows(void);
 void private_rows(void);
+void mapped_rows(void);
+void mapped_keys_rows(void);
 void batch_rows(void);
 void flood_rows(void);
 void publish_rows(void);
