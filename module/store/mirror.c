@@ -264,8 +264,8 @@ struct metastore_map_entry *metastore_mirror_replace(const struct metastore_shar
 	if (unlikely(!grain || metastore_value_is_tied(value)))
 		return NULL;
 	entry = mirror_entry(shard, grain);
-	/* It is one piece, since one of that length is mirrored. */
-	if (unlikely(entry->meta >> 48 != value->len))
+	/* The length of what is not mirrored is METASTORE_MAP_ABSENT, which a long value can have. */
+	if (unlikely(entry->meta >> 48 != value->len || !metastore_value_is_piece(value)))
 		return NULL;
 	mirror_entry_begin(entry);
 	mirror_copy((u8 *)entry + mirror_value_offset(key_len), value->node.key + key_len,
