@@ -245,7 +245,6 @@ FIXTURE_VARIANT_ADD(command, create) {
 	.needs = POLLOUT,
 	KEYLESS(create),
 	.known_flags = METASTORE_CREATE_MAPPED,
-	.known_flags = METASTORE_CREATE_MAPPED,
 };
 
 FIXTURE_VARIANT_ADD(command, open) {
