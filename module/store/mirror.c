@@ -216,7 +216,7 @@ static void mirror_entry_write(struct metastore_map_entry *entry,
 static u32 mirror_entry_create(struct metastore_shard *shard, const struct metastore_value *value)
 {
 	unsigned int class = mirror_class_of(mirror_meta(value));
-	u32 grain = metastore_mirror_take_entry(shard->mirror, class);
+	u32 grain = metastore_mirror_take_entry(shard->mirror, &class);
 	struct metastore_map_entry *entry;
 
 	if (!grain)
@@ -553,7 +553,7 @@ void metastore_mirror_start(struct metastore_mirror *mirror)
 	/* Either sees the other, see metastore_mirrors_retire(). */
 	smp_mb();
 	if (mirror)
-		metastore_mirror_set_retired(mirror, READ_ONCE(mirrors_retired));
+		metastore_mirror_set_retired(mirror, &mirrors_retired);
 }
 
 /**
@@ -573,7 +573,7 @@ void metastore_mirrors_retire(bool retire)
 	while ((store = metastore_store_get_next(id))) {
 		id = store->id;
 		if (store->mirror)
-			metastore_mirror_set_retired(store->mirror, retire);
+			metastore_mirror_set_retired(store->mirror, &mirrors_retired);
 		metastore_store_put(store);
 	}
 }

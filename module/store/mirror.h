@@ -82,8 +82,7 @@ struct metastore_shard {
  * @entries:	memory for entries of any size
  * @spare:	grain of a chunk for @entries, or 0
  * @classes:	memory for entries of one size
- * @refilling:	bit 0: a writer allocates @spare. Not protected.
- * @retry:	when to allocate again after a failure, in jiffies. Not protected.
+ * @retry:	when to allocate again after a limit refused it, in jiffies. Not protected.
  *
  * Memory becomes a segment, or entries of one size, and stays that as long as the store
  * exists. So a reader that follows an outdated offset still finds a slot or an entry.
@@ -102,7 +101,6 @@ struct metastore_mirror {
 	struct metastore_mirror_area entries;
 	u32 spare;
 	struct metastore_mirror_class classes[METASTORE_MIRROR_CLASSES];
-	unsigned long refilling;
 	unsigned long retry;
 };
 
@@ -173,12 +171,12 @@ static inline void metastore_mirror_prepare(struct metastore_shard *shard)
 }
 
 /* mirror_memory.c */
-void metastore_mirror_set_retired(struct metastore_mirror *mirror, bool retired);
+void metastore_mirror_set_retired(struct metastore_mirror *mirror, const bool *retired);
 int metastore_mirror_allocate(struct metastore_mirror *mirror, u32 fixed);
 void metastore_mirror_free(struct metastore_mirror *mirror);
 void metastore_mirror_refill(struct metastore_mirror *mirror);
 u32 metastore_mirror_take_slots(struct metastore_mirror *mirror, u32 bytes);
-u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int class);
+u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *class);
 void metastore_mirror_put_entry(struct metastore_mirror *mirror, u32 grain, unsigned int class);
 int metastore_mirror_mmap(struct metastore_mirror *mirror, struct vm_area_struct *vma);
 

@@ -30,18 +30,21 @@ static_assert(METASTORE_MIRROR_CHUNK >= PAGE_SIZE);
 /* Most bytes that a mirror can have: offsets have 32 bits. */
 #define MAX_CHUNKS	(U32_MAX / METASTORE_CHUNK_GRAINS)
 
-/* How long to go without memory after a failure, since each try may reclaim some. */
+/* How long to go without memory after a limit of the store's refused it */
 #define RETRY_DELAY	(HZ / 10)
 
 /* Readers look at so many bytes of each entry, which are there. */
 #define END_GRAINS	(METASTORE_MAP_LARGEST / METASTORE_MAP_GRAIN)
 
 #define GFP_AHEAD	(GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN)
-#define GFP_LOCKED	(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
 
 static void memory_free_chunk(void *chunk)
 {
-	__free_pages(virt_to_page(chunk), CHUNK_ORDER);
+	struct page *page = virt_to_page(chunk);
+	int i;
+
+	for (i = 0; i < 1 << CHUNK_ORDER; i++)
+		__free_page(page + i);
 }
 
 static void memory_free_pages(struct list_head *pages)
@@ -49,43 +52,48 @@ static void memory_free_pages(struct list_head *pages)
 	struct page *page, *next;
 
 	list_for_each_entry_safe(page, next, pages, lru)
-		__free_pages(page, CHUNK_ORDER);
+		memory_free_chunk(page_address(page));
 }
 
-/* Allocate chunks that have no numbers yet. Returns 0 or -ENOMEM. */
+/*
+ * Allocate chunks that have no numbers yet. Who holds one of their pages, by a pipe such as
+ * vmsplice() fills, does not hold the others. Returns 0 or -ENOMEM.
+ */
 static int memory_get_pages(struct list_head *pages, u32 nr, gfp_t gfp)
 {
 	struct page *page;
 
 	while (nr--) {
-		page = alloc_pages(gfp | __GFP_ZERO | __GFP_COMP, CHUNK_ORDER);
+		page = alloc_pages(gfp | __GFP_ZERO, CHUNK_ORDER);
 		if (!page) {
 			memory_free_pages(pages);
 			return -ENOMEM;
 		}
+		split_page(page, CHUNK_ORDER);
 		list_add(&page->lru, pages);
-		if (gfpflags_allow_blocking(gfp))
-			cond_resched();
+		cond_resched();
 	}
 	return 0;
 }
 
+/* Released, so that a program that sees the size finds all chunks below it. */
 static void memory_tell_size(struct metastore_mirror *mirror)
 {
+	u64 size = (u64)mirror->nr_chunks * METASTORE_MIRROR_CHUNK;
+
 	if (mirror->header)
-		WRITE_ONCE(mirror->header->size,
-			   mirror->retired ? 0 : (u64)mirror->nr_chunks * METASTORE_MIRROR_CHUNK);
+		smp_store_release(&mirror->header->size, mirror->retired ? 0 : size);
 }
 
 /**
  * metastore_mirror_set_retired() - Let readers ask the kernel, or no longer
  * @mirror:	the mirror
- * @retired:	which
+ * @retired:	which; another caller may have changed it meanwhile
  */
-void metastore_mirror_set_retired(struct metastore_mirror *mirror, bool retired)
+void metastore_mirror_set_retired(struct metastore_mirror *mirror, const bool *retired)
 {
 	spin_lock(&mirror->lock);
-	mirror->retired = retired;
+	mirror->retired = READ_ONCE(*retired);
 	memory_tell_size(mirror);
 	spin_unlock(&mirror->lock);
 }
@@ -93,50 +101,51 @@ void metastore_mirror_set_retired(struct metastore_mirror *mirror, bool retired)
 /* Give chunks adjacent numbers. Returns the first one's grain, or 0 if there are too many. */
 static u32 memory_number(struct metastore_mirror *mirror, struct list_head *pages, u32 nr)
 {
+	u32 first = mirror->nr_chunks * METASTORE_CHUNK_GRAINS;
 	struct page *page, *next;
-	u32 first = 0;
 
-	spin_lock(&mirror->lock);
-	if (nr <= mirror->max_chunks - mirror->nr_chunks) {
-		first = mirror->nr_chunks * METASTORE_CHUNK_GRAINS;
-		list_for_each_entry_safe(page, next, pages, lru) {
-			list_del_init(&page->lru);
-			/* Pairs with smp_load_acquire() in mirror_fault(). */
-			smp_store_release(&mirror->chunks[mirror->nr_chunks++],
-					  page_address(page));
-		}
-		memory_tell_size(mirror);
+	lockdep_assert_held(&mirror->lock);
+	if (nr > mirror->max_chunks - mirror->nr_chunks)
+		return 0;
+	list_for_each_entry_safe(page, next, pages, lru) {
+		list_del_init(&page->lru);
+		/* Pairs with smp_load_acquire() in mirror_fault(). */
+		smp_store_release(&mirror->chunks[mirror->nr_chunks++], page_address(page));
 	}
-	spin_unlock(&mirror->lock);
+	memory_tell_size(mirror);
 	return first;
 }
 
 /*
- * Add adjacent chunks. Returns the first one's grain, or 0: without memory, or if a limit
- * refuses it.
+ * Allocate chunks, for memory_number(). What fails for want of memory is the caller's failure
+ * alone: its cgroup may be full. Returns 0, or -ENOMEM or an error of a limit.
  */
-static u32 memory_add(struct metastore_mirror *mirror, u32 nr, gfp_t gfp)
+static int memory_get(struct metastore_mirror *mirror, struct list_head *pages, u32 nr)
 {
 	s64 bytes = (s64)nr * METASTORE_MIRROR_CHUNK;
-	LIST_HEAD(pages);
-	u32 first;
+	int err;
 
 	if (time_before(jiffies, READ_ONCE(mirror->retry)) ||
 	    nr > mirror->max_chunks - READ_ONCE(mirror->nr_chunks))
-		return 0;
-	if (metastore_store_charge_mirror(mirror->store, bytes))
-		goto fail;
-	if (memory_get_pages(&pages, nr, gfp))
-		goto uncharge;
-	first = memory_number(mirror, &pages, nr);
-	if (first)
-		return first;
-	memory_free_pages(&pages);
-uncharge:
-	metastore_store_charge_mirror(mirror->store, -bytes);
-fail:
-	WRITE_ONCE(mirror->retry, jiffies + RETRY_DELAY);
-	return 0;
+		return -ENOSPC;
+	err = metastore_store_charge_mirror(mirror->store, bytes);
+	if (err) {
+		WRITE_ONCE(mirror->retry, jiffies + RETRY_DELAY);
+		return err;
+	}
+	err = memory_get_pages(pages, nr, GFP_AHEAD);
+	if (err)
+		metastore_store_charge_mirror(mirror->store, -bytes);
+	return err;
+}
+
+/* Undo memory_get(), unless the chunks got numbers. */
+static void memory_unget(struct metastore_mirror *mirror, struct list_head *pages, u32 nr)
+{
+	if (list_empty(pages))
+		return;
+	memory_free_pages(pages);
+	metastore_store_charge_mirror(mirror->store, -(s64)nr * METASTORE_MIRROR_CHUNK);
 }
 
 static u32 memory_take(struct metastore_mirror_area *area, u32 grains)
@@ -184,7 +193,9 @@ int metastore_mirror_allocate(struct metastore_mirror *mirror, u32 fixed)
 		metastore_store_charge_mirror(mirror->store, -bytes);
 		return -ENOMEM;
 	}
+	spin_lock(&mirror->lock);
 	memory_number(mirror, &pages, nr);
+	spin_unlock(&mirror->lock);
 	/* An area is within one chunk. */
 	at = max_t(u32, fixed / METASTORE_MAP_GRAIN, (nr - 1) * METASTORE_CHUNK_GRAINS);
 	memory_set_area(&mirror->entries, at, nr * METASTORE_CHUNK_GRAINS - END_GRAINS - at);
@@ -213,33 +224,63 @@ void metastore_mirror_free(struct metastore_mirror *mirror)
 	kvfree(mirror->chunks);
 }
 
-/* Take a further chunk for entries. Another writer's is given up, if there is one. */
-static void memory_set_spare(struct metastore_mirror *mirror, u32 chunk)
-{
-	lockdep_assert_held(&mirror->lock);
-	mirror->spare = chunk;
-	WRITE_ONCE(mirror->hungry, false);
-}
-
 /**
  * metastore_mirror_refill() - Allocate memory for entries ahead
  * @mirror:	the mirror, which is hungry
+ *
+ * Several writers may do so. One that is slow keeps no other waiting.
  *
  * Context: Process context, may sleep.
  */
 void metastore_mirror_refill(struct metastore_mirror *mirror)
 {
-	u32 chunk;
+	LIST_HEAD(pages);
 
-	if (test_and_set_bit_lock(0, &mirror->refilling))
+	if (memory_get(mirror, &pages, 1))
 		return;
-	chunk = READ_ONCE(mirror->hungry) ? memory_add(mirror, 1, GFP_AHEAD) : 0;
-	if (chunk) {
-		spin_lock(&mirror->lock);
-		memory_set_spare(mirror, chunk);
-		spin_unlock(&mirror->lock);
+	spin_lock(&mirror->lock);
+	if (!mirror->spare) {
+		mirror->spare = memory_number(mirror, &pages, 1);
+		WRITE_ONCE(mirror->hungry, false);
 	}
-	clear_bit_unlock(0, &mirror->refilling);
+	spin_unlock(&mirror->lock);
+	memory_unget(mirror, &pages, 1);
+}
+
+static u32 memory_take_small_slots(struct metastore_mirror *mirror, u32 grains)
+{
+	u32 at = memory_take(&mirror->slots, grains);
+
+	lockdep_assert_held(&mirror->lock);
+	/* Small stores share one chunk. */
+	if (!at && grains < PIECE_GRAINS)
+		at = memory_take(&mirror->entries, grains);
+	return at;
+}
+
+/* Take slots from memory that several segments share. */
+static u32 memory_share_slots(struct metastore_mirror *mirror, u32 grains)
+{
+	LIST_HEAD(pages);
+	u32 at;
+
+	spin_lock(&mirror->lock);
+	at = memory_take_small_slots(mirror, grains);
+	spin_unlock(&mirror->lock);
+	if (at || memory_get(mirror, &pages, 1))
+		return at;
+	spin_lock(&mirror->lock);
+	/* Another writer may have added some meanwhile. */
+	at = memory_take_small_slots(mirror, grains);
+	if (!at) {
+		at = memory_number(mirror, &pages, 1);
+		if (at)
+			memory_set_area(&mirror->slots, at + grains,
+					METASTORE_CHUNK_GRAINS - grains);
+	}
+	spin_unlock(&mirror->lock);
+	memory_unget(mirror, &pages, 1);
+	return at;
 }
 
 /**
@@ -252,25 +293,17 @@ void metastore_mirror_refill(struct metastore_mirror *mirror)
  */
 u32 metastore_mirror_take_slots(struct metastore_mirror *mirror, u32 bytes)
 {
-	u32 grains = bytes / METASTORE_MAP_GRAIN, at;
+	u32 nr = bytes / METASTORE_MIRROR_CHUNK, at;
+	LIST_HEAD(pages);
 
-	if (bytes >= METASTORE_MIRROR_CHUNK)
-		return memory_add(mirror, bytes / METASTORE_MIRROR_CHUNK, GFP_AHEAD);
-	spin_lock(&mirror->lock);
-	at = memory_take(&mirror->slots, grains);
-	/* Small stores share one chunk. */
-	if (!at && bytes < SZ_4K)
-		at = memory_take(&mirror->entries, grains);
-	spin_unlock(&mirror->lock);
-	if (at)
-		return at;
-	at = memory_add(mirror, 1, GFP_AHEAD);
-	if (!at)
+	if (!nr)
+		return memory_share_slots(mirror, bytes / METASTORE_MAP_GRAIN);
+	if (memory_get(mirror, &pages, nr))
 		return 0;
-	/* What another writer added meanwhile is given up, if it added any. */
 	spin_lock(&mirror->lock);
-	memory_set_area(&mirror->slots, at + grains, METASTORE_CHUNK_GRAINS - grains);
+	at = memory_number(mirror, &pages, nr);
 	spin_unlock(&mirror->lock);
+	memory_unget(mirror, &pages, nr);
 	return at;
 }
 
@@ -285,7 +318,8 @@ static bool memory_fill_class(struct metastore_mirror *mirror, struct metastore_
 		mirror->spare = 0;
 		piece = memory_take(&mirror->entries, PIECE_GRAINS);
 	}
-	if (!mirror->spare && mirror->entries.end - mirror->entries.at < METASTORE_CHUNK_GRAINS / 4)
+	if (!mirror->spare && mirror->nr_chunks < mirror->max_chunks &&
+	    mirror->entries.end - mirror->entries.at < METASTORE_CHUNK_GRAINS / 4)
 		WRITE_ONCE(mirror->hungry, true);
 	if (piece)
 		memory_set_area(&class->fresh, piece, PIECE_GRAINS);
@@ -312,28 +346,26 @@ static u32 memory_take_entry(struct metastore_mirror *mirror, unsigned int index
 }
 
 /**
- * metastore_mirror_take_entry() - Allocate an entry
+ * metastore_mirror_take_entry() - Take a free entry
  * @mirror:	the mirror
- * @class:	its size in METASTORE_MAP_CLASS, less one
+ * @class:	its size in METASTORE_MAP_CLASS, less one, at least; set to what it is
  *
- * Context: Caller holds the bucket's lock.
+ * Memory that once became entries of one size stays that. Where there is none for others, a
+ * larger entry serves as well.
+ *
+ * Context: Caller holds the bucket's lock. Allocates nothing, see metastore_mirror_refill().
  * Return: its first grain, or 0. It is zeroed but for @own.
  */
-u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int class)
+u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *class)
 {
-	u32 at, chunk;
+	unsigned int i;
+	u32 at = 0;
 
 	spin_lock(&mirror->lock);
-	at = memory_take_entry(mirror, class);
-	spin_unlock(&mirror->lock);
-	if (likely(at))
-		return at;
-	chunk = memory_add(mirror, 1, GFP_LOCKED);
-	if (!chunk)
-		return 0;
-	spin_lock(&mirror->lock);
-	memory_set_spare(mirror, chunk);
-	at = memory_take_entry(mirror, class);
+	for (i = *class; i < METASTORE_MIRROR_CLASSES && !at; i++) {
+		at = memory_take_entry(mirror, i);
+		*class = i;
+	}
 	spin_unlock(&mirror->lock);
 	return at;
 }
