@@ -2,8 +2,8 @@
 /*
  * Memory of a mirror: chunks, what is made of them, and how programs map them.
  *
- * Writers allocate ahead, before they lock a bucket. Under that lock they only try, so a
- * change never fails for want of memory here: its key then has no entry.
+ * Writers allocate ahead, before they lock a bucket, and not under that lock. A change never
+ * fails for want of memory here: its key then has no entry.
  */
 #include <linux/jiffies.h>
 #include <linux/list.h>
@@ -164,6 +164,13 @@ static void memory_set_area(struct metastore_mirror_area *area, u32 at, u32 grai
 	area->end = at + grains;
 }
 
+/* Bytes of a mirror besides its chunks */
+static s64 memory_overhead(const struct metastore_mirror *mirror)
+{
+	return (s64)mirror->max_chunks * sizeof(*mirror->chunks) +
+	       (s64)mirror->store->limits.buckets * sizeof(*mirror->shards);
+}
+
 /**
  * metastore_mirror_allocate() - Allocate the first chunks of a mirror
  * @mirror:	the mirror, zeroed but for its store; not published
@@ -183,7 +190,7 @@ int metastore_mirror_allocate(struct metastore_mirror *mirror, u32 fixed)
 	spin_lock_init(&mirror->lock);
 	mirror->retry = jiffies;
 	mirror->max_chunks = nr + min_t(u64, max, MAX_CHUNKS - nr);
-	bytes = (s64)nr * METASTORE_MIRROR_CHUNK + mirror->max_chunks * sizeof(*mirror->chunks);
+	bytes = (s64)nr * METASTORE_MIRROR_CHUNK + memory_overhead(mirror);
 	err = metastore_store_charge_mirror(mirror->store, bytes);
 	if (err)
 		return err;
@@ -219,8 +226,8 @@ void metastore_mirror_free(struct metastore_mirror *mirror)
 		cond_resched();
 	}
 	metastore_store_charge_mirror(mirror->store,
-				      -(s64)(mirror->nr_chunks * (u64)METASTORE_MIRROR_CHUNK +
-					     mirror->max_chunks * sizeof(*mirror->chunks)));
+				      -(s64)mirror->nr_chunks * METASTORE_MIRROR_CHUNK -
+				      memory_overhead(mirror));
 	kvfree(mirror->chunks);
 }
 

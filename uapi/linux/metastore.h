@@ -1040,9 +1040,10 @@ struct metastore_batch {
  * @max_bytes:	most bytes of the store
  *
  * With METASTORE_CREATE_MAPPED the store keeps its small values, to some 460 bytes, a second
- * time, where programs map them, see METASTORE_MAP_STORE. They take at most @max_bytes more, and
- * count against private_bytes and user_store_bytes by 65,536. A change costs a little more.
- * If there is no memory for that, only reading becomes slower.
+ * time, where programs map them, see METASTORE_MAP_STORE. They take at most @max_bytes more, which
+ * counts against private_bytes and user_store_bytes: 65,536 bytes at first (more if there are
+ * many buckets), as many each time that these are used up, and 8 for each 65,536 of @max_bytes.
+ * A change costs a little more. If there is no memory for that, only reading becomes slower.
  *
  * Create an empty private store and return a descriptor on it. The store is
  * destroyed with its last descriptor, wherever that is. Each limit must be in the
