@@ -424,7 +424,8 @@ void metastore_mirror_end(struct metastore_shard *shard,
 					  change->value->version);
 	if (change->old)
 		mirror_entry_free(shard, change->old);
-	if (change->new)
+	/* Also if there was no memory for an entry: the next writer allocates some. */
+	if (change->value)
 		mirror_grow(shard);
 }
 
