@@ -712,10 +712,14 @@ TEST_F(mirror, is_not_taken_for_another_layout)
 		entry->next = 0;
 		entry->meta = METASTORE_MAP_META(metastore_map_hash("key", 3, map.seed), 3, 0);
 		memcpy(entry->key, "key", 3);
-		EXPECT_STREQ("", mirror_str(&map, "key"));
+		/* Free, or not yet in use */
+		EXPECT_STREQ("EAGAIN", mirror_str(&map, "key"));
 		entry->version = METASTORE_MAP_BUSY;
 		EXPECT_STREQ("EAGAIN", mirror_str(&map, "key"));
+		entry->version = METASTORE_MAP_BUSY | 1;
+		EXPECT_STREQ("EAGAIN", mirror_str(&map, "key"));
 		entry->version = 1;
+		EXPECT_STREQ("", mirror_str(&map, "key"));
 		for (i = 0; i < 16; i++)
 			shard->slots[i].seq = 1;
 		EXPECT_STREQ("", mirror_str(&map, "key"));

@@ -27,8 +27,9 @@
  * there. What the kernel does, with the reader's counterpart:
  *
  * - It makes the version busy, then writes the entry, then stores the new version. The
- *   reader loads the version, then the rest, then version and meta again. The hash tells the
- *   bucket, and a version never repeats in one bucket.
+ *   reader loads meta, the version, key and value, meta again, and at last the version again.
+ *   It tries again if the version is busy or 0, or if either of the two has changed. The hash
+ *   in meta tells the bucket, and a version never repeats in one bucket.
  * - It makes a slot's seq odd, then changes the chain, then stores an even one. The reader
  *   loads the geometry, seq, the geometry again, walks the chain, and if it finds nothing
  *   loads seq again. So it knows that its slot was not split.
@@ -325,17 +326,21 @@ static __always_inline __u64 metastore_map_size(const struct metastore_map *map)
 
 /*
  * Read the value of an entry that had @meta, with the key's hash and length: FOUND, SHORT,
- * ASK, AGAIN, or OTHER. It still has if meta and version are the same at the end.
+ * ASK, AGAIN, or OTHER. While the version is the same nothing changes, so meta is loaded again
+ * before the version is: behind it, it could be that of a later value.
  */
 static __always_inline int
 metastore_map_take(const struct metastore_map_entry *entry, __u64 meta, const void *key,
 		   __u32 key_len, void *buffer, __u32 room, struct metastore_map_found *found)
 {
-	/* First, since the rest may be of another key soon. */
+	/* Pairs with metastore_mirror_replaced(). */
 	__u64 version = METASTORE_MAP_LOAD_FIRST(entry->version);
 	__u32 start = (__u32)(sizeof(*entry) + key_len + 7) & ~7U;
 	__u32 len = (__u32)(meta >> 48);
 
+	/* METASTORE_MAP_BUSY, or free */
+	if (__builtin_expect((__s64)version <= 0, 0))
+		return METASTORE_MAP_AGAIN;
 	if (metastore_map_differs(entry->key, key, key_len))
 		return METASTORE_MAP_OTHER;
 	/* Also METASTORE_MAP_ABSENT */
@@ -345,10 +350,9 @@ metastore_map_take(const struct metastore_map_entry *entry, __u64 meta, const vo
 		metastore_map_copy(buffer, (const char *)entry + start, len);
 	/* Pairs with smp_wmb() in mirror_entry_begin(). */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	/* A busy version does not come back without that bit. */
-	version &= ~METASTORE_MAP_BUSY;
-	if (METASTORE_MAP_LOAD_FIRST(entry->version) != version ||
-	    METASTORE_MAP_LOAD(entry->meta) != meta)
+	/* What the caller asks the kernel later is not older. */
+	if (METASTORE_MAP_LOAD_FIRST(entry->meta) != meta ||
+	    METASTORE_MAP_LOAD_FIRST(entry->version) != version)
 		return METASTORE_MAP_AGAIN;
 	found->version = version;
 	found->value_len = len;
