@@ -238,9 +238,9 @@ struct mstore *mstore_reopen(struct mstore *store, int flags);
  * gives SIGSEGV instead of EFAULT. Only a store whose maker wanted it has that memory: a
  * private one that was created with MSTORE_MAPPED, or that of the device if the module was
  * loaded with mapped=1. It takes address space, as much as the store may have values, and one
- * more open file, so that a child that inherits it does not keep what @store owns.
- * mstore_renew() maps anew. A second call does nothing. <linux/metastore_map.h> is for those
- * that do the same without this library.
+ * more open file but no descriptor, so that a child that inherits it does not keep what @store
+ * owns. mstore_renew() maps anew. A second call does nothing. <linux/metastore_map.h> is for
+ * those that do the same without this library.
  *
  * Without it all works, too: a program that fails here goes on.
  *
@@ -249,6 +249,7 @@ struct mstore *mstore_reopen(struct mstore *store, int flags);
  * - EOPNOTSUPP: the store cannot be mapped, or has a layout that this library does not know,
  *   or the program has 32 bits
  * - EACCES: the store was not opened with MSTORE_READ
+ * - EAGAIN: all future memory is locked, see mlockall(2), and RLIMIT_MEMLOCK is too low
  * - EDQUOT: the user has user_files open files
  * - EMFILE, ENFILE: too many descriptors
  * - ENOMEM: also not enough address space

@@ -2,8 +2,8 @@
 /*
  * Mapped stores: mstore_get() reads small values from memory that the module shares.
  *
- * The mapping has an open file of its own. It would keep that of the store, and with it the
- * keys that it owns, for as long as a child has the mapping.
+ * The mapping keeps the open file that it was made of. That is one of its own: the store's, and
+ * with it the keys that the store owns, would stay for as long as a child has the mapping.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static int map_all(struct mstore_mapping *mapping, int fd)
 		return -1;
 	}
 	mapping->length = limit;
-	mapping->fd = fd;
+	mapping->shared = true;
 	return 0;
 }
 
@@ -63,16 +63,18 @@ static struct mstore_mapping *new_mapping(int store_fd)
 {
 	struct metastore_open arg = { .open_flags = O_RDONLY | O_CLOEXEC };
 	struct mstore_mapping *mapping = calloc(1, sizeof(*mapping));
-	int fd, error;
+	int fd, ret = -1, error;
 
 	if (!mapping)
 		return NULL;
 	fd = ioctl(store_fd, METASTORE_IOC_OPEN, &arg);
-	if (fd >= 0 && !map_all(mapping, fd))
-		return mapping;
+	if (fd >= 0)
+		ret = map_all(mapping, fd);
 	error = errno;
 	if (fd >= 0)
 		close(fd);
+	if (!ret)
+		return mapping;
 	free(mapping);
 	errno = error;
 	return NULL;
@@ -81,8 +83,6 @@ static struct mstore_mapping *new_mapping(int store_fd)
 static void free_mapping(struct mstore_mapping *mapping)
 {
 	munmap((void *)mapping->map.base, mapping->length);
-	if (mapping->fd >= 0)
-		close(mapping->fd);
 	free(mapping);
 }
 
@@ -101,7 +101,7 @@ int mstore_map(struct mstore *store)
 	struct mstore_mapping *former = __atomic_load_n(&store->mapping, __ATOMIC_ACQUIRE);
 	struct mstore_mapping *mapping;
 
-	if (former && __atomic_load_n(&former->fd, __ATOMIC_ACQUIRE) >= 0)
+	if (former && __atomic_load_n(&former->shared, __ATOMIC_ACQUIRE))
 		return 0;
 	mapping = new_mapping(store->fd);
 	if (!mapping)
@@ -111,19 +111,21 @@ int mstore_map(struct mstore *store)
 }
 
 /*
- * Lets the module go. Other threads may be reading: they find empty memory in the place of
- * the mapping, and ask the kernel.
+ * Lets the module go. No other thread should read now. One that does finds empty memory in the
+ * place of the mapping, and asks the kernel, as it would without a mapping.
  */
 void mstore_mapping_leave(struct mstore *store)
 {
 	struct mstore_mapping *mapping = __atomic_load_n(&store->mapping, __ATOMIC_ACQUIRE);
-	int fd = mapping ? __atomic_exchange_n(&mapping->fd, -1, __ATOMIC_ACQ_REL) : -1;
 
-	if (fd < 0)
+	if (!mapping || !__atomic_exchange_n(&mapping->shared, false, __ATOMIC_ACQ_REL))
 		return;
-	mmap((void *)mapping->map.base, mapping->length, PROT_READ,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	close(fd);
+	if (mmap((void *)mapping->map.base, mapping->length, PROT_READ,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+		return;
+	/* As if memory is locked and there is no more: the store goes on without a mapping. */
+	__atomic_store_n(&store->mapping, mapping->former, __ATOMIC_RELEASE);
+	free_mapping(mapping);
 }
 
 /* Maps what the next module has, if the store was mapped. Without that all works, too. */

@@ -3,6 +3,7 @@
 #ifndef MSTORE_MAP_H
 #define MSTORE_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <linux/metastore_map.h>
 
@@ -12,13 +13,13 @@ struct mstore;
  * struct mstore_mapping - mapping of a store's small values
  * @map:	the mapping
  * @length:	its length in bytes
- * @fd:		descriptor that it was made of; -1: it was closed
- * @former:	mapping of the module before, in which a thread may still read, or NULL
+ * @shared:	whether it is the module's memory; false: mstore_mapping_leave() has emptied it
+ * @former:	mapping before that, or NULL. Kept, since a thread may have it still
  */
 struct mstore_mapping {
 	struct metastore_map map;
 	size_t length;
-	int fd;
+	bool shared;
 	struct mstore_mapping *former;
 };
 
