@@ -505,6 +505,9 @@ static inline int metastore_map_get(const struct metastore_map *map, const void 
 	__u32 hash;
 	int ret;
 
+	/* Few of these can load a version at once. */
+	if (sizeof(void *) < 8)
+		return METASTORE_MAP_ASK;
 	/* The kernel tells what is wrong with the length. */
 	if (key_len - 1 >= 255)
 		return METASTORE_MAP_ASK;
@@ -539,6 +542,8 @@ static inline int metastore_map_get_at(const struct metastore_map *map, __u32 ha
 	__u64 meta;
 	int ret;
 
+	if (sizeof(void *) < 8)
+		return METASTORE_MAP_ASK;
 	/* Where an entry is there is one as long as the store exists. */
 	if (found->entry && metastore_map_size(map)) {
 		meta = METASTORE_MAP_LOAD_FIRST(found->entry->meta);

@@ -18,7 +18,7 @@
 /* Maps the first @length bytes. Returns MAP_FAILED with errno. */
 static void *map_bytes(int fd, size_t length)
 {
-	return mmap(NULL, length, PROT_READ, MAP_SHARED, fd, METASTORE_MAP_STORE);
+	return mmap(NULL, length, PROT_READ, MAP_SHARED, fd, (off_t)METASTORE_MAP_STORE);
 }
 
 /* Returns how many bytes there can be, or 0 with errno. */
@@ -101,6 +101,11 @@ int mstore_map(struct mstore *store)
 	struct mstore_mapping *former = __atomic_load_n(&store->mapping, __ATOMIC_ACQUIRE);
 	struct mstore_mapping *mapping;
 
+	/* <linux/metastore_map.h> would ask the kernel for each value. */
+	if (sizeof(void *) < 8) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
 	if (former && __atomic_load_n(&former->shared, __ATOMIC_ACQUIRE))
 		return 0;
 	mapping = new_mapping(store->fd);
