@@ -487,7 +487,8 @@ metastore_map_persist(const struct metastore_map *map, __u32 hash, const void *k
  * @map:	the mapping
  * @key:	the key
  * @key_len:	its length in bytes
- * @buffer:	room for the value, which is clobbered whatever is returned
+ * @buffer:	room for the value, which is clobbered whatever is returned. It does not overlap
+ *		@key, which is read again after that
  * @room:	size of @buffer in bytes
  * @found:	set, if the key is found
  *

@@ -235,9 +235,11 @@ struct mstore *mstore_reopen(struct mstore *store, int flags);
  * mstore_get() and mstore_get_alloc() then read values to some 460 bytes from memory that the
  * module shares, read-only, and ask the module for all else: longer values, and those of keys
  * with an owner or a time to live. Their results are the same, but for a bad pointer, which
- * gives SIGSEGV instead of EFAULT. Only a store whose maker wanted it has that memory: a
- * private one that was created with MSTORE_MAPPED, or that of the device if the module was
- * loaded with mapped=1. It takes address space, as much as the store may have values, and one
+ * gives SIGSEGV instead of EFAULT, and for the content of a buffer after a failure, which is
+ * undefined. Only a store whose maker wanted it has that memory: a private one that was
+ * created with MSTORE_MAPPED, or that of the device if the module was loaded with mapped=1.
+ *
+ * It takes address space, as much as the store may have values, and one
  * more open file but no descriptor, so that a child that inherits it does not keep what @store
  * owns. mstore_renew() maps anew. A second call does nothing. <linux/metastore_map.h> is for
  * those that do the same without this library.
@@ -493,6 +495,8 @@ int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
  * - ENOENT: no such key
  * - ERANGE: the value is longer than @buffer, to which nothing was written. @size is
  *   the length needed and @version the version of that value
+ *
+ * Once mstore_map() has succeeded, the content of @buffer is undefined after any failure.
  */
 int mstore_get(struct mstore *store, const void *key, size_t key_len,
 	       void *buffer, size_t *size, uint64_t *version);

@@ -92,14 +92,25 @@ int mstore_publish_with(struct mstore *store, const void *key, size_t key_len,
 			   value_len, options, version);
 }
 
+/* The kernel copies the key first, the mapping's functions read it again behind the value. */
+static bool overlap(const void *key, uint32_t key_len, const void *buffer, uint32_t size)
+{
+	uintptr_t distance = (uintptr_t)key - (uintptr_t)buffer;
+
+	return distance < size || -distance < key_len;
+}
+
 /* Returns METASTORE_MAP_FOUND, _MISS, _SHORT or _ASK. */
 static int get_mapped(const struct mstore_mapping *mapping, const void *key, size_t key_len,
 		      void *buffer, size_t *size, uint64_t *version)
 {
+	uint32_t len = length(key, key_len), room = capacity(*size);
 	struct metastore_map_found found;
-	int ret = metastore_map_get(&mapping->map, key, length(key, key_len), buffer,
-				    capacity(*size), &found);
+	int ret;
 
+	if (overlap(key, len, buffer, room))
+		return METASTORE_MAP_ASK;
+	ret = metastore_map_get(&mapping->map, key, len, buffer, room, &found);
 	if (ret == METASTORE_MAP_FOUND || ret == METASTORE_MAP_SHORT) {
 		*size = found.value_len;
 		if (version)
