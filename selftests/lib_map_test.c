@@ -89,6 +89,45 @@ TEST_F(map, get_is_the_same)
 	mstore_close(plain);
 }
 
+static int refuse(void *arg)
+{
+	(void)arg;
+	return -EBUSY;
+}
+
+/* Whether the mapping alone answers: the kernel would refuse. Leaves errno. */
+static int get_without_kernel(struct mstore *store, const void *key, void *buf, size_t size)
+{
+	int ret;
+
+	fake_kernel = refuse;
+	ret = mstore_get(store, key, 3, buf, &size, NULL);
+	fake_kernel = NULL;
+	return ret;
+}
+
+/* A value may take the place of its key, which the mapping's functions would read again. */
+TEST_F(map, asks_if_key_and_buffer_overlap)
+{
+	char bytes[48], *key = bytes + 16;
+	size_t size = 8;
+	int at;
+
+	ASSERT_EQ(0, mstore_set(self->store, "key", 3, "value", 5, NULL));
+	for (at = 0; at <= 32; at++) {
+		memcpy(key, "key", 3);
+		if (at + 8 <= 16 || at >= 16 + 3) {
+			EXPECT_EQ(0, get_without_kernel(self->store, key, bytes + at, 8));
+			continue;
+		}
+		EXPECT_ERRNO(EBUSY, get_without_kernel(self->store, key, bytes + at, 8));
+		EXPECT_EQ(0, mstore_get(self->store, key, 3, bytes + at, &size, NULL));
+		EXPECT_EQ(5, size);
+		EXPECT_EQ(0, memcmp(bytes + at, "value", 5));
+		size = 8;
+	}
+}
+
 /* A process that may do nothing but read(), write() and exit() */
 TEST_F(map, takes_no_system_call)
 {
@@ -258,6 +297,72 @@ TEST_F(map, goes_on_after_an_upgrade)
 	EXPECT_EQ(0, count_mapped());
 	self->device = mstore_open(NULL, MSTORE_RDWR);
 	self->store = NULL;
+}
+
+static int load_module(const char *parameters)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rmmod metastore && insmod \"$METASTORE_KO\" %s",
+		 parameters);
+	return system(command);
+}
+
+static int retire(const char *value)
+{
+	FILE *file = fopen("/sys/module/metastore/parameters/retired", "we");
+	int ret = file && fputs(value, file) >= 0 ? 0 : -1;
+
+	return file && !fclose(file) ? ret : -1;
+}
+
+/* As retired modules, and those that are loaded in their place, let a mapped store go on */
+TEST_F(map, is_renewed)
+{
+	struct mstore *store;
+	size_t size = 8;
+	char buf[8];
+
+	mstore_close(self->store);
+	self->store = NULL;
+	mstore_close(self->device);
+	store = mstore_open(NULL, MSTORE_RDWR);
+	ASSERT_NE(NULL, store);
+	ASSERT_EQ(0, mstore_map(store));
+	ASSERT_EQ(0, mstore_set(store, "key", 3, "value", 5, NULL));
+	EXPECT_EQ(0, get_without_kernel(store, "key", buf, 8));
+	EXPECT_EQ(1, count_mapped());
+	/* It is the same module again. */
+	ASSERT_EQ(0, retire("1"));
+	EXPECT_ERRNO(ENODEV, mstore_get(store, "key", 3, buf, &size, NULL));
+	EXPECT_ERRNO(ETIMEDOUT, mstore_renew(store, 0));
+	EXPECT_EQ(0, count_mapped());
+	EXPECT_ERRNO(ENOTTY, mstore_get(store, "key", 3, buf, &size, NULL));
+	ASSERT_EQ(0, retire("0"));
+	ASSERT_EQ(0, mstore_renew(store, 0));
+	EXPECT_EQ(1, count_mapped());
+	EXPECT_EQ(0, get_without_kernel(store, "key", buf, 8));
+	EXPECT_EQ(0, memcmp(buf, "value", 5));
+	/* A new one that is not mapped, then one that is */
+	ASSERT_EQ(0, retire("1"));
+	EXPECT_ERRNO(ETIMEDOUT, mstore_renew(store, 0));
+	ASSERT_EQ(0, load_module(""));
+	ASSERT_EQ(0, mstore_renew(store, 10000));
+	EXPECT_EQ(0, count_mapped());
+	ASSERT_EQ(0, mstore_set(store, "key", 3, "other", 5, NULL));
+	EXPECT_ERRNO(EBUSY, get_without_kernel(store, "key", buf, 8));
+	EXPECT_EQ(0, mstore_get(store, "key", 3, buf, &size, NULL));
+	ASSERT_EQ(0, retire("1"));
+	EXPECT_ERRNO(ETIMEDOUT, mstore_renew(store, 0));
+	ASSERT_EQ(0, load_module("mapped=1"));
+	ASSERT_EQ(0, mstore_renew(store, 10000));
+	EXPECT_EQ(1, count_mapped());
+	ASSERT_EQ(0, mstore_set(store, "key", 3, "third", 5, NULL));
+	EXPECT_EQ(0, get_without_kernel(store, "key", buf, 8));
+	EXPECT_EQ(0, memcmp(buf, "third", 5));
+	mstore_close(store);
+	EXPECT_EQ(0, count_mapped());
+	self->device = mstore_open(NULL, MSTORE_RDWR);
 }
 
 static void *map_too(void *store)
