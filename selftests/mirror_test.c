@@ -12,6 +12,7 @@
 
 #define KIB	1024ULL
 #define MIB	(1024 * KIB)
+#define PAGE	((size_t)sysconf(_SC_PAGESIZE))
 
 /* Such that its entry is of another size than those of short ones */
 #define LONGER	"a value of some eighty bytes, so that its entry is of another class of sizes"
@@ -462,7 +463,7 @@ TEST_F(mirror, is_right_in_a_full_cgroup)
 /* The mapping */
 
 #define MAP(fd, prot, flags, offset) \
-	(mmap(NULL, 4096, prot, flags, fd, offset) == MAP_FAILED ? errno : 0)
+	(mmap(NULL, PAGE, prot, flags, fd, offset) == MAP_FAILED ? errno : 0)
 
 TEST_F(mirror, is_shared_and_read_only)
 {
@@ -480,11 +481,11 @@ TEST_F(mirror, is_shared_and_read_only)
 	EXPECT_EQ(EINVAL, MAP(self->fd, PROT_READ, MAP_PRIVATE, offset));
 	EXPECT_EQ(EINVAL, MAP(self->fd, PROT_READ | PROT_WRITE, MAP_PRIVATE, offset));
 	EXPECT_EQ(EINVAL, MAP(self->fd, PROT_READ, MAP_SHARED, offset + limit));
-	EXPECT_EQ(MAP_FAILED, mmap(NULL, limit + 4096, PROT_READ, MAP_SHARED, self->fd, offset));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, limit + PAGE, PROT_READ, MAP_SHARED, self->fd, offset));
 	EXPECT_EQ(0, MAP(self->fd, PROT_READ, MAP_SHARED, offset + limit - 65536));
-	EXPECT_EQ(-1, mprotect(base, 4096, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(-1, mprotect(base, PAGE, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(EACCES, errno);
-	EXPECT_EQ(-1, mprotect(base, 4096, PROT_READ | PROT_EXEC));
+	EXPECT_EQ(-1, mprotect(base, PAGE, PROT_READ | PROT_EXEC));
 	EXPECT_EQ(EOPNOTSUPP, MAP(self->device, PROT_READ, MAP_SHARED, offset));
 	close(write_only);
 	close(read_only);
@@ -533,7 +534,7 @@ TEST_F(mirror, ends_where_it_says)
 	char *base = (char *)self->map.base;
 	size_t size = mirror_header(&self->map)->size, at;
 
-	for (at = 0; at < size; at += 4096)
+	for (at = 0; at < size; at += PAGE)
 		ASSERT_EQ(0, ends_by(read_byte, base + at));
 	EXPECT_EQ(SIGBUS, ends_by(read_byte, base + size));
 	EXPECT_EQ(SIGSEGV, ends_by(write_byte, base));
@@ -545,7 +546,7 @@ TEST_F(mirror, can_be_moved_but_not_enlarged)
 	void *base = (void *)self->map.base, *moved;
 
 	ASSERT_EQ(0, ms_set(self->fd, "key", "value", NULL));
-	EXPECT_EQ(MAP_FAILED, mremap(base, limit, limit + 4096, MREMAP_MAYMOVE));
+	EXPECT_EQ(MAP_FAILED, mremap(base, limit, limit + PAGE, MREMAP_MAYMOVE));
 	EXPECT_STREQ("value", mirror_str(&self->map, "key"));
 	moved = mmap(NULL, limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, moved);
@@ -627,7 +628,7 @@ TEST_F(mirror, is_only_made_on_demand)
 	EXPECT_EQ(-EINVAL, ms_create(self->device, O_RDWR, args));
 	ASSERT_EQ(0, ms_info(self->fd, METASTORE_ANY_BUCKET, &info));
 	EXPECT_TRUE(info.features & METASTORE_FEATURE_MAP_STORE);
-	EXPECT_EQ(EINVAL, MAP(self->device, PROT_READ, MAP_SHARED, 4 * 4096));
+	EXPECT_EQ(EINVAL, MAP(self->device, PROT_READ, MAP_SHARED, 4 * PAGE));
 }
 
 /* Retirement */
