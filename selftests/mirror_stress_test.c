@@ -57,15 +57,21 @@ static bool stopped(void)
 	return __atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE);
 }
 
-/* The value tells all its bytes: a count, and behind that what follows from it and the key. */
-static __u32 value_len(__u64 count)
+/*
+ * Returns the length of a value. Every third key has but two lengths, between which it changes
+ * in its place: both are of one class of entries.
+ */
+static __u32 value_len(__u32 key, __u64 count)
 {
+	if (key % 3 == 0)
+		return count % 2 ? 50 : 70;
 	return 8 + count * 2654435761U % 433;
 }
 
+/* The value tells all its bytes: a count, and behind that what follows from it and the key. */
 static void make_value(unsigned char *value, __u32 key, __u64 count)
 {
-	__u32 i, len = value_len(count);
+	__u32 i, len = value_len(key, count);
 
 	memcpy(value, &count, 8);
 	for (i = 8; i < len; i++)
@@ -81,7 +87,7 @@ static __u64 check_value(const unsigned char *value, int len, __u32 key)
 	if (len < 8)
 		return 0;
 	memcpy(&count, value, 8);
-	if (!count || (int)value_len(count) != len)
+	if (!count || (int)value_len(key, count) != len)
 		return 0;
 	for (i = 8; i < len; i++)
 		if (value[i] != (unsigned char)(count * 31 + key * 7 + i))
@@ -189,7 +195,7 @@ static void write_hot(int fd, __u32 key, __u64 count)
 	int len = name_key(name, "hot", key), ret;
 
 	make_value(value, key, count);
-	ret = ms_setn(fd, name, len, value, value_len(count), NULL);
+	ret = ms_setn(fd, name, len, value, value_len(key, count), NULL);
 	CHECK(!ret, ret);
 }
 
@@ -205,7 +211,7 @@ static void write_ghost(int fd, __u32 key, __u64 count)
 		ret = ms_deleten(fd, name, len, NULL);
 	} else {
 		make_value(value, key, count);
-		ret = ms_setn(fd, name, len, value, value_len(count), NULL);
+		ret = ms_setn(fd, name, len, value, value_len(key, count), NULL);
 	}
 	CHECK(!ret, ret);
 	__atomic_store_n(&shared->ghosts[key], state + 2, __ATOMIC_SEQ_CST);
