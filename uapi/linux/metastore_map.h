@@ -391,15 +391,14 @@ static __always_inline int metastore_map_begin(const struct metastore_map *map, 
 	const struct metastore_map_shard *shard =
 		map->shards + ((__u64)hash * map->buckets >> 32);
 	__u64 size = metastore_map_size(map), geometry, at;
-	unsigned long segment;
-	__u32 index;
+	__u32 index, segment;
 
 	geometry = METASTORE_MAP_LOAD_FIRST(shard->geometry);
 	index = hash & (__u32)(geometry >> 32);
 	if (__builtin_expect(index >= (__u32)geometry, 0))
 		index &= (__u32)(geometry >> 33);
 	/* Up to one behind the last, which is in the shard too */
-	segment = (unsigned long)__builtin_clzl(index >> 3 | 1) ^ (sizeof(segment) * 8 - 1);
+	segment = 31U - (__u32)__builtin_clz(index >> 3 | 1);
 	at = (__u64)METASTORE_MAP_LOAD(shard->segments[segment]) * METASTORE_MAP_GRAIN +
 	     (__u64)index * sizeof(*walk->slot);
 	if (at >= size)
