@@ -308,14 +308,6 @@ static int load_module(const char *parameters)
 	return system(command);
 }
 
-static int retire(const char *value)
-{
-	FILE *file = fopen("/sys/module/metastore/parameters/retired", "we");
-	int ret = file && fputs(value, file) >= 0 ? 0 : -1;
-
-	return file && !fclose(file) ? ret : -1;
-}
-
 /* As retired modules, and those that are loaded in their place, let a mapped store go on */
 TEST_F(map, is_renewed)
 {

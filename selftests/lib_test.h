@@ -61,6 +61,15 @@ int ioctl(int fd, unsigned long command, ...)
 	return -1;
 }
 
+/* Retires the module, by "1", or not, by "0". Returns 0 or -1. */
+static inline int retire(const char *value)
+{
+	FILE *file = fopen("/sys/module/metastore/parameters/retired", "we");
+	int ret = file && fputs(value, file) >= 0 ? 0 : -1;
+
+	return file && !fclose(file) ? ret : -1;
+}
+
 FIXTURE(store) {
 	struct mstore *store;
 	struct mstore_event_buffer *buffer;

@@ -265,14 +265,6 @@ TEST_F_TIMEOUT(upgrade, under_load, 300)
 	       (unsigned long long)shared->renewals);
 }
 
-static int retire(const char *value)
-{
-	FILE *file = fopen("/sys/module/metastore/parameters/retired", "we");
-	int ret = file && fputs(value, file) >= 0 ? 0 : -1;
-
-	return file && !fclose(file) ? ret : -1;
-}
-
 TEST_F(upgrade, renew)
 {
 	struct mstore_queue_options options = { .which = MSTORE_QUEUE_SET_LEN, .max_len = 5 };

@@ -99,4 +99,14 @@ static inline bool mirror_agrees(int fd, const struct metastore_map *map, const 
 	return len < 0 || (version == kernels && !memcmp(ours, theirs, len));
 }
 
+/* Retires the module, by "1", or not, by "0". Returns 0 or a negative errno. */
+static inline int retire(const char *word)
+{
+	int fd = open("/sys/module/metastore/parameters/retired", O_WRONLY | O_CLOEXEC);
+	ssize_t ret = write(fd, word, 1);
+
+	close(fd);
+	return ret == 1 ? 0 : -errno;
+}
+
 #endif /* MIRROR_H */

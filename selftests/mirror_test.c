@@ -144,6 +144,46 @@ TEST_F(mirror, asks_for_large_owned_and_timed)
 	EXPECT_EQ(-ENOENT, mirror_get(&self->map, "key", buf, sizeof(buf), NULL));
 }
 
+/*
+ * The length that says that a value is not mirrored is also one that a value can have. In place
+ * of another that is not mirrored, it changes nothing but its entry, of one class.
+ */
+TEST_F(mirror, has_no_value_of_the_length_that_means_absent)
+{
+	static unsigned char value[METASTORE_MAP_ABSENT], buf[METASTORE_MAP_ABSENT + 1];
+	__u32 hash = metastore_map_hash("key", 3, self->map.seed), size, at, i, round;
+	struct metastore_map_found found = {};
+	unsigned char *before;
+
+	/* Neighbours of the entry */
+	for (i = 0; i < 64; i++) {
+		sprintf((char *)buf, "n%u", i);
+		ASSERT_EQ(0, ms_set(self->fd, i == 32 ? "key" : (char *)buf, "neighbour", NULL));
+	}
+	memset(value, 0xa5, sizeof(value));
+	size = mirror_header(&self->map)->size;
+	before = malloc(size);
+	ASSERT_NE(NULL, before);
+	for (round = 0; round < 2; round++) {
+		ASSERT_EQ(0, round ? ms_set_ttl(self->fd, "key", "timed", 60000, NULL) :
+				     ms_setn(self->fd, "key", 3, value, 1000, NULL));
+		EXPECT_EQ(METASTORE_MAP_ASK, metastore_map_get_at(&self->map, hash, "key", 3, buf,
+								  sizeof(buf), &found));
+		memcpy(before, self->map.base, size);
+		ASSERT_EQ(0, ms_setn(self->fd, "key", 3, value, sizeof(value), NULL));
+		ASSERT_EQ(sizeof(value), ms_getn(self->fd, "key", 3, buf, sizeof(buf), NULL));
+		EXPECT_EQ(0, memcmp(value, buf, sizeof(value)));
+		EXPECT_EQ(-EAGAIN, mirror_get(&self->map, "key", buf, sizeof(buf), NULL));
+		at = (const unsigned char *)found.entry - self->map.base;
+		EXPECT_EQ(0, memcmp(before, self->map.base, at));
+		at += METASTORE_MAP_CLASS;
+		EXPECT_EQ(0, memcmp(before + at, self->map.base + at, size - at));
+	}
+	ASSERT_EQ(0, ms_set(self->fd, "key", "small", NULL));
+	EXPECT_STREQ("small", mirror_str(&self->map, "key"));
+	free(before);
+}
+
 TEST_F(mirror, follows_batches)
 {
 	struct metastore_op ops[] = {
@@ -632,15 +672,6 @@ TEST_F(mirror, is_only_made_on_demand)
 }
 
 /* Retirement */
-
-static int retire(const char *word)
-{
-	int fd = open("/sys/module/metastore/parameters/retired", O_WRONLY | O_CLOEXEC);
-	ssize_t ret = write(fd, word, 1);
-
-	close(fd);
-	return ret == 1 ? 0 : -errno;
-}
 
 TEST_F(mirror, asks_a_retired_module)
 {
