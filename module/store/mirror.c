@@ -264,7 +264,7 @@ struct metastore_map_entry *metastore_mirror_replace(const struct metastore_shar
 	if (unlikely(!grain || metastore_value_is_tied(value)))
 		return NULL;
 	entry = mirror_entry(shard, grain);
-	/* The length of what is not mirrored is METASTORE_MAP_ABSENT, which a long value can have. */
+	/* Of what is not mirrored it is METASTORE_MAP_ABSENT, a length that values can have. */
 	if (unlikely(entry->meta >> 48 != value->len || !metastore_value_is_piece(value)))
 		return NULL;
 	mirror_entry_begin(entry);

@@ -76,13 +76,14 @@ static int memory_get_pages(struct list_head *pages, u32 nr, gfp_t gfp)
 	return 0;
 }
 
-/* Released, so that a program that sees the size finds all chunks below it. */
 static void memory_tell_size(struct metastore_mirror *mirror)
 {
 	u64 size = (u64)mirror->nr_chunks * METASTORE_MIRROR_CHUNK;
 
-	if (mirror->header)
-		smp_store_release(&mirror->header->size, mirror->retired ? 0 : size);
+	if (!mirror->header)
+		return;
+	/* A program that sees the size finds all chunks below it. */
+	smp_store_release(&mirror->header->size, mirror->retired ? 0 : size);
 }
 
 /**
