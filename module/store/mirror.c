@@ -236,8 +236,14 @@ static void mirror_entry_free(struct metastore_shard *shard, u32 grain)
 	unsigned int class = entry->own;
 	u64 meta = entry->meta;
 
-	memset(&entry->meta, 0, mirror_value_offset(mirror_meta_key_len(meta)) +
-				mirror_meta_len(meta) - offsetof(struct metastore_map_entry, meta));
+	WRITE_ONCE(entry->meta, 0);
+	/*
+	 * Pairs with the fence in metastore_map_take(). A key of another bucket may get the entry
+	 * and have the same version: then meta tells a reader that what it read is cleared.
+	 */
+	smp_wmb();
+	memset(&entry->next, 0, mirror_value_offset(mirror_meta_key_len(meta)) +
+				mirror_meta_len(meta) - offsetof(struct metastore_map_entry, next));
 	metastore_mirror_replaced(entry, 0);
 	metastore_mirror_put_entry(shard->mirror, grain, class);
 }
