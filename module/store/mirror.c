@@ -465,9 +465,12 @@ static void mirror_add_segment(struct metastore_shard *shard)
  */
 void metastore_mirror_feed(struct metastore_shard *shard)
 {
+	int i;
+
 	WRITE_ONCE(shard->hungry, false);
-	if (READ_ONCE(shard->mirror->hungry))
-		metastore_mirror_refill(shard->mirror);
+	for (i = 0; i < METASTORE_MIRROR_SPARES && READ_ONCE(shard->mirror->hungry); i++)
+		if (metastore_mirror_refill(shard->mirror))
+			break;
 	if (mirror_lacks_segment(shard))
 		mirror_add_segment(shard);
 }
@@ -478,6 +481,7 @@ static void mirror_init_shard(struct metastore_mirror *mirror, u32 index)
 	struct metastore_shard *shard = &mirror->shards[index];
 
 	shard->mirror = mirror;
+	shard->hungry = true;
 	shard->nr_segments = 1;
 	shard->map = metastore_mirror_at(mirror, grain);
 	shard->map->segments[0] = grain + offsetof(struct metastore_map_shard, slots) /

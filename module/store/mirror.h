@@ -23,6 +23,14 @@ struct vm_area_struct;
 #define METASTORE_MIRROR_CHUNK	SZ_64K
 #define METASTORE_CHUNK_GRAINS	(METASTORE_MIRROR_CHUNK / METASTORE_MAP_GRAIN)
 
+/**
+ * METASTORE_MIRROR_SPARES - chunks for entries that are allocated ahead
+ *
+ * An atomic batch takes up to METASTORE_ATOMIC_MAX entries of 512 bytes, of several sizes, with
+ * nothing allocated in between.
+ */
+#define METASTORE_MIRROR_SPARES	2
+
 /** METASTORE_MIRROR_CLASSES - sizes of entries, the largest for what is inline in a value */
 #define METASTORE_MIRROR_CLASSES	(METASTORE_MAP_LARGEST / METASTORE_MAP_CLASS)
 
@@ -77,10 +85,11 @@ struct metastore_shard {
  * @lock:	protects all members below
  * @nr_chunks:	number of @chunks
  * @retired:	whether readers are to ask the kernel
- * @hungry:	whether there is little memory for entries
+ * @hungry:	whether @spares are to be allocated
  * @slots:	memory for segments of slots
  * @entries:	memory for entries of any size
- * @spare:	grain of a chunk for @entries, or 0
+ * @spares:	grains of chunks for @entries
+ * @nr_spares:	how many there are
  * @classes:	memory for entries of one size
  * @retry:	when to allocate again after a limit refused it, in jiffies. Not protected.
  *
@@ -99,7 +108,8 @@ struct metastore_mirror {
 	bool hungry;
 	struct metastore_mirror_area slots;
 	struct metastore_mirror_area entries;
-	u32 spare;
+	u32 spares[METASTORE_MIRROR_SPARES];
+	u32 nr_spares;
 	struct metastore_mirror_class classes[METASTORE_MIRROR_CLASSES];
 	unsigned long retry;
 };
@@ -174,7 +184,7 @@ static inline void metastore_mirror_prepare(struct metastore_shard *shard)
 void metastore_mirror_set_retired(struct metastore_mirror *mirror, const bool *retired);
 int metastore_mirror_allocate(struct metastore_mirror *mirror, u32 fixed);
 void metastore_mirror_free(struct metastore_mirror *mirror);
-void metastore_mirror_refill(struct metastore_mirror *mirror);
+int metastore_mirror_refill(struct metastore_mirror *mirror);
 u32 metastore_mirror_take_slots(struct metastore_mirror *mirror, u32 bytes);
 u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *class);
 void metastore_mirror_put_entry(struct metastore_mirror *mirror, u32 grain, unsigned int class);

@@ -165,6 +165,15 @@ static void memory_set_area(struct metastore_mirror_area *area, u32 at, u32 grai
 	area->end = at + grains;
 }
 
+/* Note whether the writers are to allocate. */
+static void memory_note_hunger(struct metastore_mirror *mirror)
+{
+	bool full = mirror->nr_chunks == mirror->max_chunks;
+
+	lockdep_assert_held(&mirror->lock);
+	WRITE_ONCE(mirror->hungry, !full && mirror->nr_spares < METASTORE_MIRROR_SPARES);
+}
+
 /* Bytes of a mirror besides its chunks */
 static s64 memory_overhead(const struct metastore_mirror *mirror)
 {
@@ -203,6 +212,7 @@ int metastore_mirror_allocate(struct metastore_mirror *mirror, u32 fixed)
 	}
 	spin_lock(&mirror->lock);
 	memory_number(mirror, &pages, nr);
+	memory_note_hunger(mirror);
 	spin_unlock(&mirror->lock);
 	/* An area is within one chunk. */
 	at = max_t(u32, fixed / METASTORE_MAP_GRAIN, (nr - 1) * METASTORE_CHUNK_GRAINS);
@@ -239,20 +249,26 @@ void metastore_mirror_free(struct metastore_mirror *mirror)
  * Several writers may do so. One that is slow keeps no other waiting.
  *
  * Context: Process context, may sleep.
+ * Return: 0, or an error if there is none.
  */
-void metastore_mirror_refill(struct metastore_mirror *mirror)
+int metastore_mirror_refill(struct metastore_mirror *mirror)
 {
 	LIST_HEAD(pages);
+	int err = memory_get(mirror, &pages, 1);
+	u32 at;
 
-	if (memory_get(mirror, &pages, 1))
-		return;
+	if (err)
+		return err;
 	spin_lock(&mirror->lock);
-	if (!mirror->spare) {
-		mirror->spare = memory_number(mirror, &pages, 1);
-		WRITE_ONCE(mirror->hungry, false);
+	if (mirror->nr_spares < METASTORE_MIRROR_SPARES) {
+		at = memory_number(mirror, &pages, 1);
+		if (at)
+			mirror->spares[mirror->nr_spares++] = at;
 	}
+	memory_note_hunger(mirror);
 	spin_unlock(&mirror->lock);
 	memory_unget(mirror, &pages, 1);
+	return 0;
 }
 
 static u32 memory_take_small_slots(struct metastore_mirror *mirror, u32 grains)
@@ -320,15 +336,12 @@ static bool memory_fill_class(struct metastore_mirror *mirror, struct metastore_
 {
 	u32 piece = memory_take(&mirror->entries, PIECE_GRAINS);
 
-	if (!piece && mirror->spare) {
-		memory_set_area(&mirror->entries, mirror->spare,
+	if (!piece && mirror->nr_spares) {
+		memory_set_area(&mirror->entries, mirror->spares[--mirror->nr_spares],
 				METASTORE_CHUNK_GRAINS - END_GRAINS);
-		mirror->spare = 0;
 		piece = memory_take(&mirror->entries, PIECE_GRAINS);
 	}
-	if (!mirror->spare && mirror->nr_chunks < mirror->max_chunks &&
-	    mirror->entries.end - mirror->entries.at < METASTORE_CHUNK_GRAINS / 4)
-		WRITE_ONCE(mirror->hungry, true);
+	memory_note_hunger(mirror);
 	if (piece)
 		memory_set_area(&class->fresh, piece, PIECE_GRAINS);
 	return piece;
