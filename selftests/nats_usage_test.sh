@@ -120,6 +120,12 @@ test_a_login()
 	await 30 log_has 'mstore-nats: cannot connect: *[Aa]uth*'
 	end_bridge
 	echo secret >"$work/secret"
+	# No password goes to a server that was to use TLS, and does not.
+	bridge_url=tls://127.0.0.1:4222
+	start_bridge --both b: --user me --password-file "$work/secret"
+	await 30 log_has 'mstore-nats: cannot connect: *'
+	end_bridge
+	bridge_url=nats://127.0.0.1:4222
 	start_ready_bridge --both b: --user me --password-file "$work/secret"
 	mstore set k 1
 	await 30 bucket_has b k 1

@@ -141,11 +141,20 @@ static natsStatus set_login(natsOptions *options)
 	return NATS_OK;
 }
 
+/* libnats takes no notice of the scheme, but for the server's name. */
+static bool wants_tls(void)
+{
+	for (int i = 0; i < settings.server_count; i++)
+		if (!strncmp(settings.servers[i], "tls://", strlen("tls://")))
+			return true;
+	return settings.tls_ca || settings.tls_cert;
+}
+
 static natsStatus set_tls(natsOptions *options)
 {
 	natsStatus status = NATS_OK;
 
-	if (!settings.tls_ca && !settings.tls_cert)
+	if (!wants_tls())
 		return status;
 	status = natsOptions_SetSecure(options, true);
 	if (status == NATS_OK && settings.tls_ca)
