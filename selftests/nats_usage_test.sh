@@ -44,6 +44,8 @@ test_wrong_options()
 	refuses "mstore-nats: --in: 'c:a/': another mapping has this prefix; *" --out b:a/ --in c:a/
 	refuses "mstore-nats: --in: 'b:x*': the prefix is longer than any key, 255 bytes; *" \
 		--in "b:$(printf 'x%.0s' {1..256})"
+	refuses 'mstore-nats: --server: a login does not belong into a URL: *' \
+		--both b: --server nats://me:secret@127.0.0.1
 	refuses "mstore-nats: --owned: 'x': must be carry or skip; *" --both b: --owned x
 	refuses "mstore-nats: --ttl: '': must be carry or skip; *" --both b: --ttl ''
 	refuses "mstore-nats: --replicas: '6': must be a number from 1 to 5; *" --replicas 6

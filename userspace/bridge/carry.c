@@ -51,6 +51,12 @@ static void set_behind(struct entry *entry, bool behind)
 	behind_time = now_ns(CLOCK_MONOTONIC);
 }
 
+static void clear_behind(struct entry *entry, void *unused)
+{
+	(void)unused;
+	set_behind(entry, false);
+}
+
 /* Puts a dirty key at the end of its bucket's queue, unless its turn is to come. */
 void carry_enqueue(struct entry *entry)
 {
@@ -529,9 +535,12 @@ static void make_unsure(struct flight *flight)
 	flight->later = NULL;
 }
 
+/* What is behind is settled by the comparison that is to come. */
 void carry_session_ended(void)
 {
 	flights_each(make_unsure);
+	if (behind_count)
+		table_each(clear_behind, NULL);
 	for (int i = 0; i < maps.bucket_count; i++)
 		maps.buckets[i]->compared = false;
 }

@@ -9,7 +9,8 @@
  *   deletion in the bucket only wins over a value that was written here before it, and a key
  *   that the bucket has never had is sent;
  * - a value that an open file owns stays, and goes to the bucket; but if its owner in
- *   another store has set what is there, the sides differ until one of them sets it anew.
+ *   another store has set what is there, the sides differ until one of them sets it anew, or
+ *   the one here ends: then the store takes what is there.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -54,8 +55,9 @@ static bool yields(const struct entry *entry, const struct local *local,
 	case IN:
 		return true;
 	default:
+		/* Of two owners the one here has ended: what is there is the other's. */
 		if (!bucket_changed(entry, remote))
-			return !changed_here(entry, local);
+			return !changed_here(entry, local) || (entry->kept && !local->version);
 		if (!remote->rev)
 			return false;
 		if (!entry->known && !remote->there)

@@ -129,6 +129,9 @@ static void add_server(const char *url)
 
 	if (!servers)
 		die(STATUS_COULD_NOT, "memory", "no room for the options");
+	/* It would be in the list of processes, and libnats puts it into the log. */
+	if (strchr(url, '@'))
+		wrong("a login does not belong into a URL: see --user, --token-file and --creds");
 	settings.servers = servers;
 	servers[settings.server_count++] = checked(strdup(url));
 }
