@@ -18,7 +18,7 @@
  * Left out is that the other key has the version which the program's key has next, in the same
  * entry, all while one program copies one value: that it would not notice.
  */
-#include "order.h"
+#include "order.pml"
 
 #define WMB	1	/* behind the busy version: smp_wmb() */
 #define RELEASE	2	/* of the new version */

@@ -11,7 +11,7 @@
  * - A record that the program claims is whole.
  * - Each record goes to one of both: to the program, or to the kernel, which took it back.
  */
-#include "order.h"
+#include "order.pml"
 
 #define LOOK	1	/* the kernel's load of the tail acquires */
 #define SWAP	2	/* the kernel's swap of the tail is a full barrier */

@@ -11,7 +11,7 @@
  * The program's first load of the number of slots is ahead of its loads from the slot in any
  * case, since it tells the slot's address.
  */
-#include "order.h"
+#include "order.pml"
 
 #define WMB	1	/* behind the odd count: smp_wmb() */
 #define SLOTS	2	/* ahead of the new number of slots: smp_store_release() */
