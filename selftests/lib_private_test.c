@@ -88,7 +88,7 @@ TEST_F(store, create_refused)
 		{ .max_keys = 2147483649 },
 		{ .max_bytes = 4095 },
 	};
-	static const int bad_flags[] = { 0, MSTORE_NONBLOCK, MSTORE_READ | 8, -1 };
+	static const int bad_flags[] = { 0, MSTORE_NONBLOCK, MSTORE_READ | 16, -1 };
 	struct mstore *reader = mstore_open(DEVICE, MSTORE_READ);
 	struct mstore_limits limits;
 
@@ -106,6 +106,7 @@ TEST_F(store, create_refused)
 		EXPECT_NULL_ERRNO(EINVAL, mstore_create(self->store, NULL, bad_flags[i]));
 		EXPECT_NULL_ERRNO(EINVAL, mstore_reopen(self->store, bad_flags[i]));
 	}
+	EXPECT_NULL_ERRNO(EINVAL, mstore_reopen(self->store, MSTORE_READ | MSTORE_MAPPED));
 
 	ASSERT_NE(NULL, reader);
 	EXPECT_NULL_ERRNO(EBADF, mstore_create(reader, NULL, MSTORE_READ));

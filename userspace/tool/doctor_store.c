@@ -32,6 +32,7 @@ static const struct {
 	{ MSTORE_FEATURE_DETAILS, "values in lists" },
 	{ MSTORE_FEATURE_RESYNC, "resync" },
 	{ MSTORE_FEATURE_USERS, "limits of users" },
+	{ MSTORE_FEATURE_MAP_RING, "mapped rings" },
 	{ MSTORE_FEATURE_MAP_STORE, "mapped stores" },
 };
 
