@@ -422,7 +422,7 @@ test_persistence_goes_on()
 	expect 0 ''
 	[[ $(</run/metastore/device) == "$(stat -c '%i %W' /dev/metastore)" ]] ||
 		fail "metastore-persist.service would not save"
-	# What is in another device was not restored.
+	# Values of another device were not restored.
 	echo '1 2' >/run/metastore/device
 	run mstore upgrade "$METASTORE_KO"
 	expect 0 ''

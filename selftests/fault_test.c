@@ -76,7 +76,7 @@ struct range {
 	unsigned long start, end;
 };
 
-/* What code of @what calls shall fail, but not that of @spared; without a word in the log */
+/* Calls from the code of @what shall fail, but not from @spared; without a word in the log */
 static int fail_only_in(struct range what, struct range spared)
 {
 	static const char *const kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };

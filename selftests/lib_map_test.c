@@ -186,7 +186,7 @@ TEST_F(map, refusals)
 	mstore_close(write_only);
 }
 
-/* What the store owns goes when it is closed, although a child has the mapping. */
+/* Keys that the store owns go when it is closed, although a child has the mapping. */
 TEST_F(map, keeps_no_owned_keys)
 {
 	struct mstore *owner = mstore_reopen(self->store, MSTORE_RDWR);

@@ -114,7 +114,7 @@ TEST_F(ring, no_system_call)
 	EXPECT_EQ(1, mstore_wait(self->store, -1));
 }
 
-/* What the ring has not, in order */
+/* Events that the ring does not have, in order */
 TEST_F(ring, mixed)
 {
 	struct mstore_queue_info info;

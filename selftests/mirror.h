@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the tests of mapped stores share: a mapping, and a lookup in it. */
+/* Shared by the tests of mapped stores: a mapping, and a lookup in it. */
 #ifndef MIRROR_H
 #define MIRROR_H
 

@@ -41,7 +41,7 @@ TEST_F(device, has_what_is_stored)
 	EXPECT_STREQ("ENOENT", mirror_str(&self->map, "key"));
 }
 
-/* Who may read may map. */
+/* A descriptor that may be read may be mapped. */
 TEST_F(device, is_mapped_by_readers)
 {
 	int reader = ms_open(O_RDONLY), writer = ms_open(O_WRONLY);
@@ -56,7 +56,10 @@ TEST_F(device, is_mapped_by_readers)
 	close(writer);
 }
 
-/* Who saves the values may write. What it wrote is there when the module is in use again. */
+/*
+ * The process that saves the values may write. The value that it wrote is there when the module
+ * is in use again.
+ */
 TEST_F(device, asks_while_it_is_retired)
 {
 	struct metastore_map map;

@@ -100,7 +100,7 @@ static int name_key(char *name, const char *kind, __u32 key)
 	return sprintf(name, "%s-%u", kind, key);
 }
 
-/* What a reader knows of a hot key */
+/* State of a reader for a hot key */
 struct known {
 	char name[16];
 	int len;

@@ -339,7 +339,7 @@ TEST_F(mirror, reuses_entries)
 	EXPECT_EQ(1000, count_keys(self->fd, &self->map, 1000));
 }
 
-/* What was deleted or overwritten is in no page that a program could map. */
+/* A value that was deleted or overwritten is in no page that a program could map. */
 TEST_F(mirror, forgets)
 {
 	size_t size = mirror_header(&self->map)->size;
@@ -429,7 +429,7 @@ TEST_F(mirror, keeps_to_max_bytes)
 	}
 	EXPECT_LT(100, told);
 	EXPECT_GE(mirror_header(&map)->limit, mirror_header(&map)->size);
-	/* What is missing comes back as it is stored anew. */
+	/* Keys that are missing come back as they are stored anew. */
 	ASSERT_EQ(0, ms_reset(fd));
 	nr = write_keys(fd, 1000, "value");
 	EXPECT_EQ(1000, count_keys(fd, &map, nr));

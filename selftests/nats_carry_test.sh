@@ -140,7 +140,7 @@ test_a_deletion_that_came_unseen_is_not_undone()
 	end_bridge
 }
 
-# What came from the bucket while the answer to a change is under way
+# A change that comes from the bucket while the answer to another is under way
 test_a_change_there_behind_one_from_here()
 {
 	begin

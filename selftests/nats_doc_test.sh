@@ -54,7 +54,7 @@ test_as_a_service()
 	grep -vE '^(server|creds|tls-ca) ' "$work/conf" >/etc/mstore-nats/main.conf
 	run_text "$("$doc_example" docs/nats.md 'As a service' 2 'mstore-nats *')"
 	expect 0 $'both config:cfg/\nout presence:host/web1/\nin presence:host/\n'
-	# What systemd would start
+	# The command that systemd would start
 	program systemctl '[[ "$*" == "enable --now mstore-nats@main.service" ]] || exit 1
 		mkdir -p /run/mstore-nats/main
 		start=$(sed -n "s/^ExecStart=//p" '"$unit"' | sed "s/%i/main/g")

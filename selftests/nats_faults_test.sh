@@ -107,7 +107,7 @@ test_the_change_is_lost()
 	kill -STOP "$proxy"
 	mstore set k 1
 	sleep 0.3
-	# What it has not read goes with it.
+	# Changes that it has not read go with it.
 	kill -KILL "$proxy"
 	wait "$proxy" 2>/dev/null || :
 	bucket_has b k 0

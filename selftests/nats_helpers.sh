@@ -172,7 +172,7 @@ expect_metrics()
 	done
 }
 
-# What the store and the bucket $1 have below the prefix $2, for keys and values of plain text
+# Keys and values that the store and the bucket $1 have below the prefix $2, of plain text
 list_store()
 {
 	mstore sub --follow --prefix --timeout 0 "$1" | sort

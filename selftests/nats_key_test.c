@@ -135,7 +135,7 @@ TEST(random_keys_come_back)
 	}
 }
 
-/* What is taken for a key's name is that key's name. */
+/* A name that is taken for a key's is that key's name. */
 TEST(random_names_are_taken_or_refused)
 {
 	char name[64], key[MSTORE_KEY_MAX], again[KEY_NAME_SIZE];

@@ -74,7 +74,7 @@ test_killed_again_and_again()
 	end_bridge
 }
 
-# What waited for its answer is not sent again if it got there.
+# A change that waited for its answer is not sent again if it got there.
 test_killed_before_the_answer()
 {
 	start_server

@@ -90,7 +90,7 @@ expect_equal_sides()
 	with_side expect_balance
 }
 
-# What both sides sent is all that the bucket has ever got.
+# The changes that both sides sent are all that the bucket has ever got.
 expect_revisions()
 {
 	local sent rev

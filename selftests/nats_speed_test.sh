@@ -103,7 +103,7 @@ test_memory_stays()
 	expect_balance
 	echo "# $memory_keys keys: $before KiB, after two changes of each $after KiB"
 	((after < before + before / 10 + 4096)) || fail "$before KiB have become $after KiB"
-	# What it knows of a key, what the follower knows, and libnats
+	# The entry of a key in the bridge, that of the follower, and libnats
 	((after < 40000 + memory_keys / 2)) || fail "$after KiB for $memory_keys keys"
 	end_bridge
 }

@@ -155,7 +155,7 @@ TEST_F(retire, exempt_file_works)
 	EXPECT_STREQ("value", ms_str(fd, "key"));
 	EXPECT_EQ(0, ms_set(fd, "key", "stored", NULL));
 	EXPECT_EQ(0, ms_poll(fd, 0));
-	/* Who is given the descriptor may open the store once more. */
+	/* A process that is given the descriptor may open the store once more. */
 	again = ms_reopen(fd, O_RDWR);
 	ASSERT_LE(0, again);
 	EXPECT_STREQ("stored", ms_str(again, "key"));

@@ -324,7 +324,7 @@ TEST_F(mapped, overflow)
 	EXPECT_QUEUE(6, 4, 2, 0, 0);
 	EXPECT_EQ(0, self->ring.producer->refused);
 
-	/* What was passed makes room: nothing is lost */
+	/* Events that were passed make room: nothing is lost */
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(1, ms_publish(self->writer, "key", "value", &last));
 		ASSERT_EQ(1, ms_publish(self->writer, "key", "value", &last));
@@ -392,7 +392,7 @@ TEST_F(mapped, attention)
 	EXPECT_EQ(self->q.matched, self->q.delivered + self->q.conflated);
 }
 
-/* What was discarded is not in the ring any more */
+/* Discarded events are not in the ring any more */
 TEST_F(mapped, discard)
 {
 	struct metastore_unsubscribe arg = {
@@ -539,7 +539,7 @@ TEST_F(mapped, hostile)
 	close(fd);
 }
 
-/* What was claimed is delivered, the rest is there for the next one */
+/* Claimed events are delivered, the rest is there for the next one */
 TEST_F(mapped, map_anew)
 {
 	__u64 version;
@@ -843,7 +843,7 @@ TEST_F(mapped, room_by_push)
 #define COOKIE_SECOND	0x7fff12345678ULL
 #define COOKIE_THIRD	0x7fffdeadbeefULL
 
-/* What a program saw where its next record's cookie will be */
+/* The word that a program saw where its next record's cookie will be */
 struct peek {
 	__u32 stop;
 	__u32 foreign;

@@ -17,14 +17,14 @@
 /* Bytes that a read() asks for */
 #define READ_MAX	8192
 
-/* What a value says of itself; the bytes behind it are derived from it */
+/* Start of a value; the bytes behind it are derived from it */
 struct stamp {
 	__u64 number;
 	__u32 writer;
 	__u32 len;
 };
 
-/* What the processes of a test share */
+/* Memory that the processes of a test share */
 struct shared {
 	__u64 got;		/* events that the reader claimed, or read */
 	__u64 lost;		/* of which it was told */

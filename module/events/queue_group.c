@@ -86,7 +86,7 @@ bool metastore_queue_push_next(struct metastore_push_group *group,
 	/* First: in place of a copied value its reference goes. */
 	metastore_value_get(event->value);
 	pushed = metastore_queue_push_one(group->queue, sub, &push);
-	/* What a program has passed in its mapped ring was not dropped. */
+	/* Events that a program has passed in its mapped ring were not dropped. */
 	delivered = group->queue->books.delivered - delivered;
 	group->passed += delivered;
 	group->drops += ring->head - head - delivered;

@@ -56,7 +56,7 @@ static bool queue_map_may_show(const struct metastore_queue *queue,
 	       queue->map->next >= record->sub->stale_until;
 }
 
-/* What an event that waits is charged. */
+/* Bytes that an event which waits is charged. */
 static u32 queue_charge_of(const struct metastore_queue *queue,
 			   const struct metastore_record *record)
 {

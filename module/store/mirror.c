@@ -447,7 +447,7 @@ static void mirror_add_segment(struct metastore_shard *shard)
 		begin = mirror_segment_begin(segment);
 		at = metastore_mirror_take_slots(shard->mirror,
 						 begin * sizeof(struct metastore_map_slot));
-		/* What lies too low for that is given up. */
+		/* A segment that lies too low for that is given up. */
 		if (at >= begin / 2) {
 			WRITE_ONCE(shard->map->segments[segment], at - begin / 2);
 			/* Pairs with smp_load_acquire() in mirror_grow(). */

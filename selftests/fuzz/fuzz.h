@@ -162,7 +162,7 @@ struct change {
 	uint64_t previous;		/* version that it replaced; 0: none */
 };
 
-/* What readers were told about a subscription */
+/* Counts that readers were told about a subscription */
 #define COOKIES		4096
 
 struct told {

@@ -6,7 +6,7 @@
 
 #define PAGES_MAX	512
 
-/* What a lane has mapped of one ring */
+/* Parts of one ring that a lane has mapped */
 struct map {
 	struct metastore_ring_consumer *consumer;
 	struct metastore_ring_producer *producer;

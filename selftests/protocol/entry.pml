@@ -44,7 +44,7 @@
 /* The entry */
 byte version = 1, meta = TWO, first = 1, second = 1;
 
-/* What the kernel tells: the version of the value in the table, 0: there is none */
+/* Answer of the kernel: the version of the value in the table, 0: there is none */
 byte table = 1;
 
 #define W_BUSY		0

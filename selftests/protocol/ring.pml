@@ -32,7 +32,7 @@ bool taken;
 #define W_SECOND	2
 #define W_HEAD		3
 
-/* What the kernel is going to find: LOOK, SWAP or FAIL. If it does not, this is another search. */
+/* The case that the kernel is going to find: LOOK, SWAP or FAIL. Else this is another search. */
 proctype kernel(byte found)
 {
 	byte done = 0;

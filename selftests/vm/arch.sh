@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034 # used by those that source it
 #
-# What depends on the architecture of the kernel that is booted, which the end of KERNEL=
+# All that depends on the architecture of the kernel that is booted, which the end of KERNEL=
 # says as Debian does. To be sourced by lib.sh.
 
 NATIVE=amd64

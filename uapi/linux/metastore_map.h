@@ -106,7 +106,7 @@ struct metastore_map_shard {
 
 #define METASTORE_MAP_BUSY	0x8000000000000000ULL	/* in a version: it changes */
 
-/* What an entry holds: hash, length of the key, length of the value */
+/* Contents of @meta: hash, length of the key, length of the value */
 #define METASTORE_MAP_META(hash, key_len, value_len) \
 	((__u64)(hash) | (__u64)(key_len) << 32 | (__u64)(value_len) << 48)
 #define METASTORE_MAP_ABSENT	0xffff	/* as length of the value: it is not mirrored */
@@ -133,7 +133,7 @@ struct metastore_map_entry {
 
 #define METASTORE_MAP_TRIES	16
 
-/* What a lookup comes to */
+/* Results of a lookup */
 #define METASTORE_MAP_FOUND	0
 #define METASTORE_MAP_MISS	1	/* no such key */
 #define METASTORE_MAP_SHORT	2	/* the value is longer than the buffer */
@@ -350,7 +350,7 @@ metastore_map_take(const struct metastore_map_entry *entry, __u64 meta, const vo
 		metastore_map_copy(buffer, (const char *)entry + start, len);
 	/* Pairs with smp_wmb() in mirror_entry_begin(). */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	/* What the caller asks the kernel later is not older. */
+	/* An answer of the kernel that the caller gets later is not older. */
 	if (METASTORE_MAP_LOAD_FIRST(entry->meta) != meta ||
 	    METASTORE_MAP_LOAD_FIRST(entry->version) != version)
 		return METASTORE_MAP_AGAIN;

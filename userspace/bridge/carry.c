@@ -261,7 +261,7 @@ void carry_change(const struct change *change, bool deleted)
 {
 	struct entry *entry = deleted ? table_find(change->key) : table_get(change->key);
 
-	/* What is not known is found by the comparison, which is to come. */
+	/* A key that is not known is found by the comparison, which is to come. */
 	if (!entry || (!entry->known && !entry_map(entry)->bucket->compared))
 		return;
 	if (is_echo(entry, change, deleted)) {
@@ -535,7 +535,7 @@ static void make_unsure(struct flight *flight)
 	flight->later = NULL;
 }
 
-/* What is behind is settled by the comparison that is to come. */
+/* Keys that are behind are settled by the comparison that is to come. */
 void carry_session_ended(void)
 {
 	flights_each(make_unsure);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What threads of a session tell the main thread, in order. A session that is over is not
+ * Notices of the threads of a session to the main thread, in order. A session that is over is not
  * listened to. A thread that reads a bucket waits while much is left to take: so a large
  * bucket fills the server's buffers rather than memory here.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What threads of a session tell the main thread. */
+/* Notices of the threads of a session to the main thread. */
 #ifndef MSTORE_BRIDGE_HANDOVER_H
 #define MSTORE_BRIDGE_HANDOVER_H
 

@@ -25,7 +25,7 @@ static noreturn void metrics_failed(void)
 	die(STATUS_COULD_NOT, settings.metrics, "%s", strerror(errno));
 }
 
-/* What an earlier run left; nothing but a socket. */
+/* The socket that an earlier run left, and nothing else. */
 static void remove_old(void)
 {
 	struct stat st;

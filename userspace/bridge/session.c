@@ -102,7 +102,7 @@ static void on_closed(natsConnection *connection, void *number)
 		  why ? why : "");
 }
 
-/* What the library tells besides is seen by its effect. */
+/* Other errors of the library are seen by their effect. */
 static void on_error(natsConnection *connection, natsSubscription *subscription,
 		     natsStatus status, void *unused)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the command line and its files say. A line of a file is a long option without its
+ * Settings from the command line and its files. A line of a file is a long option without its
  * dashes, and its value.
  */
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the command line and its files say. */
+/* Settings from the command line and its files. */
 #ifndef MSTORE_BRIDGE_SETTINGS_H
 #define MSTORE_BRIDGE_SETTINGS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the bridge knows of each key: a hash table that doubles as it fills. */
+/* State of each key in the bridge: a hash table that doubles as it fills. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the bridge knows of each key. */
+/* State of each key in the bridge. */
 #ifndef MSTORE_BRIDGE_TABLE_H
 #define MSTORE_BRIDGE_TABLE_H
 

@@ -427,7 +427,7 @@ func (f *Follower) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// What was discarded behind events of other topics is never read.
+		// An event that was discarded behind events of other topics is never read.
 		if t.behind > info.Pending {
 			t.behind = info.Pending
 		}

@@ -70,7 +70,7 @@ func TestFollow(t *testing.T) {
 	defer cancel()
 	_, err = f.Next(short)
 	want(t, err, context.DeadlineExceeded)
-	// What is covered already is not followed twice.
+	// A key that is covered already is not followed twice.
 	check(t, f.Add(ctx, "net/a"))
 	check(t, f.Add(ctx, "other"))
 	check(t, f.Add(ctx, "", Prefix()))
@@ -96,7 +96,7 @@ func TestFollowAfterALoss(t *testing.T) {
 		}
 		_, err = c.Delete(ctx, "gone")
 		check(t, err)
-		// What did not change is not told again.
+		// A value that did not change is not told again.
 		copied["kept"] = "told"
 		for !apply(t, f, ctx, copied) {
 		}

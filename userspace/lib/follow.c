@@ -273,7 +273,7 @@ static int catch_up(struct mstore_follow *follow)
 	}
 	if (!mstore_topics_recover(follow) && !mstore_topics_settle(follow))
 		return 0;
-	/* What waits is read first; then read_more() leaves. */
+	/* Events that wait are read first; then read_more() leaves. */
 	return mstore_follow_has_gone(follow) ? 0 : -1;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the checks of mstore doctor look at: files alone, below METASTORE_DOCTOR_ROOT if that is
+ * Files that the checks of mstore doctor look at, below METASTORE_DOCTOR_ROOT if that is
  * set, as tests do.
  */
 #include <errno.h>
