@@ -138,22 +138,34 @@ static int get_by_ioctl(struct mstore *store, const void *key, size_t key_len,
 	return ret;
 }
 
-int mstore_get(struct mstore *store, const void *key, size_t key_len,
+/* Out of line, since it needs registers that a GET by ioctl() need not save. */
+static __attribute__((__noinline__)) int
+get_by_mapping(struct mstore *store, const void *key, size_t key_len,
 	       void *buffer, size_t *size, uint64_t *version)
 {
 	const struct mstore_mapping *mapping = __atomic_load_n(&store->mapping, __ATOMIC_ACQUIRE);
 
-	if (mapping)
-		switch (get_mapped(mapping, key, key_len, buffer, size, version)) {
-		case METASTORE_MAP_FOUND:
-			return 0;
-		case METASTORE_MAP_MISS:
-			errno = ENOENT;
-			return -1;
-		case METASTORE_MAP_SHORT:
-			errno = ERANGE;
-			return -1;
-		}
+	/* Another thread may have given it up meanwhile, see mstore_mapping_leave(). */
+	if (!mapping)
+		return get_by_ioctl(store, key, key_len, buffer, size, version);
+	switch (get_mapped(mapping, key, key_len, buffer, size, version)) {
+	case METASTORE_MAP_FOUND:
+		return 0;
+	case METASTORE_MAP_MISS:
+		errno = ENOENT;
+		return -1;
+	case METASTORE_MAP_SHORT:
+		errno = ERANGE;
+		return -1;
+	}
+	return get_by_ioctl(store, key, key_len, buffer, size, version);
+}
+
+int mstore_get(struct mstore *store, const void *key, size_t key_len,
+	       void *buffer, size_t *size, uint64_t *version)
+{
+	if (__atomic_load_n(&store->mapping, __ATOMIC_RELAXED))
+		return get_by_mapping(store, key, key_len, buffer, size, version);
 	return get_by_ioctl(store, key, key_len, buffer, size, version);
 }
 
