@@ -56,7 +56,7 @@ check() {
 }
 
 is_one_failure() {
-	grep -qx "FAILED  $work/$1_test.sh: 1 passed, 1 failed" "$work/judged"
+	grep -qx "FAILED  $work/$1_test.sh: 1 passed, 1 failed, [0-9]* s" "$work/judged"
 }
 
 is_named() {
@@ -68,7 +68,7 @@ has_ended() {
 }
 
 starts_clean() {
-	grep -qx "ok      $work/is_next_test.sh: 1 passed" "$work/judged" &&
+	grep -qx "ok      $work/is_next_test.sh: 1 passed, [0-9]* s" "$work/judged" &&
 	grep -qx '# refs 0' "$work/said"
 }
 
