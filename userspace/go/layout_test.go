@@ -79,6 +79,11 @@ func readLayout(t *testing.T, text string) map[string]map[string]extent {
 	return all
 }
 
+// isMapped tells structures of mapped memory, which this package does not use.
+func isMapped(name string) bool {
+	return strings.HasPrefix(name, "metastore_ring_")
+}
+
 // TestLayout compares the structures to those of the C header.
 func TestLayout(t *testing.T) {
 	name := os.Getenv("METASTORE_LAYOUT")
@@ -89,7 +94,7 @@ func TestLayout(t *testing.T) {
 	check(t, err)
 	header := readLayout(t, string(text))
 	for name := range header {
-		if strings.HasPrefix(name, "metastore_") && layouts[name] == nil {
+		if strings.HasPrefix(name, "metastore_") && !isMapped(name) && layouts[name] == nil {
 			t.Errorf("struct %s has no counterpart", name)
 		}
 	}
