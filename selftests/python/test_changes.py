@@ -2,10 +2,12 @@
 """The calls that change keys and tell about them: every option and errno."""
 
 import errno
+import gc
 import os
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from metastore import (
     ArgumentError,
     BusyError,
     ChangedError,
+    Error,
     Events,
     ExistsError,
     LimitError,
@@ -335,6 +338,32 @@ def test_private(store):
     refused(ArgumentError, errno.EINVAL, Store.private, queue_len=2**31)
     with pytest.raises(TypeError, match="no such limit: keys"):
         Store.private(keys=5)
+
+
+def is_mapped():
+    return "anon_inode:[metastore]" in Path("/proc/self/maps").read_text()
+
+
+def test_map(store):
+    refused(Error, errno.EOPNOTSUPP, store.map)
+    with Store.private(text=True, mapped=True) as private:
+        private["a"] = "1"
+        private["long"] = "x" * 1000
+        private.set("owned", "2", owned=True)
+        assert not is_mapped()
+        private.map()
+        assert is_mapped()
+        assert private["a"] == "1"
+        assert private["long"] == "x" * 1000
+        assert private["owned"] == "2"
+        private["a"] = "3"
+        assert private["a"] == "3"
+        del private["a"]
+        refused(AbsentError, errno.ENOENT, lambda: private["a"])
+        with private.reopen("w") as writer:
+            refused(AccessError, errno.EACCES, writer.map)
+    gc.collect()  # tracebacks of the errors refer to it
+    assert not is_mapped()
 
 
 def test_paths(tmp_path, store, monkeypatch):

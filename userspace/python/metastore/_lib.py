@@ -44,6 +44,7 @@ class Open(IntFlag):
     READ = 1
     WRITE = 2
     NONBLOCK = 4
+    MAPPED = 8
 
 
 class Write(IntFlag):
@@ -285,6 +286,7 @@ _PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "mstore_create": (_object, _object, POINTER(Limits), c_int),
     "mstore_reopen": (_object, _object, c_int),
     "mstore_renew": (c_int, _object, c_int),
+    "mstore_map": (c_int, _object),
     "mstore_set_with": (c_int, *_write),
     "mstore_publish_with": (c_int, *_write),
     "mstore_get": (c_int, _object, *_bytes, c_void_p, POINTER(c_size_t), POINTER(c_uint64)),

@@ -159,6 +159,7 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         *,
         text: Literal[False] = False,
         mode: str = "rw",
+        mapped: bool = False,
         **limits: int,
     ) -> "Store[bytes]": ...
 
@@ -170,6 +171,7 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         *,
         text: Literal[True],
         mode: str = "rw",
+        mapped: bool = False,
         **limits: int,
     ) -> "Store[str]": ...
 
@@ -180,13 +182,15 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         *,
         text: bool = False,
         mode: str = "rw",
+        mapped: bool = False,
         **limits: int,
     ) -> "Store[Any]":
         """Make an empty store without a name, which only descriptors reach.
 
         It ends with its last descriptor. @limits are ``buckets``, ``max_value``,
         ``queue_len``, ``queue_bytes``, ``max_keys`` and ``max_bytes``. One that is 0 or not
-        given is that of @source, an open store; None: the default store.
+        given is that of @source, an open store; None: the default store. With @mapped,
+        map() works with the new store, which takes more memory.
 
         Raises ArgumentError: a limit out of its range; AccessError: above that of @source, or
         a security module forbids it; LimitError: private stores or the user have too much.
@@ -195,7 +199,8 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         if unknown:
             raise TypeError(f"no such limit: {', '.join(sorted(unknown))}")
         origin = Store(mode="w") if source is None else source
-        pointer = call(lib.create, origin._held(), byref(_lib.Limits(**limits)), _access(mode))
+        flags = _access(mode) | (Open.MAPPED if mapped else 0)
+        pointer = call(lib.create, origin._held(), byref(_lib.Limits(**limits)), flags)
         return cls._of(Handle(pointer, lib.close), Codec(text))
 
     def reopen(self, mode: Optional[str] = None) -> "Store[AnyStr]":
@@ -216,6 +221,16 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         """
         milliseconds = -1 if timeout is None else max(0, round(timeout * 1000))
         call(lib.renew, self._held(), milliseconds)
+
+    def map(self) -> None:
+        """Get values up to some 460 bytes from memory that the module shares, from now on.
+
+        A get of a longer value, or of one with an owner or a time to live, asks the module as
+        before, with the same result. Raises AccessError without "r"; Error with EOPNOTSUPP if
+        whoever made the store did not want it mapped, with EAGAIN if RLIMIT_MEMLOCK is too low;
+        LimitError if the user has too many open files. A program that fails here goes on.
+        """
+        call(lib.map, self._held())
 
     def _reopened(self, mode: str, more: int = 0) -> Handle:
         return Handle(call(lib.reopen, self._held(), _access(mode) | more), lib.close)

@@ -96,6 +96,8 @@ class Features(IntFlag):
     DETAILS = 1 << 9
     RESYNC = 1 << 10
     USERS = 1 << 11
+    MAP_RING = 1 << 12
+    MAP_STORE = 1 << 13
 
 
 class Policy(IntEnum):
