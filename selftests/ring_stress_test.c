@@ -309,20 +309,21 @@ TEST_F(stress, killed)
 {
 	const int kills = KILLS;
 	__u64 published = 0;
-	int i;
+	int i, n;
 
-	for (i = 0; i < PUBLISHERS; i++) {
+	for (n = 0; n < PUBLISHERS; n++) {
 		if (crew_child()) {
 			__u64 number;
 
 			for (number = 0; !crew_done(); number += 100)
-				publish_some(self->fd, i, number, 100);
-			self->shared->published[i] = number;
+				publish_some(self->fd, n, number, 100);
+			self->shared->published[n] = number;
 			_exit(0);
 		}
 	}
 	crew_start();
-	for (i = 0; i < kills; i++) {
+	/* On a busy machine each may end before it got anything: the further ones have longer. */
+	for (i = 0; i < kills || !self->shared->got; i++) {
 		pid_t pid = ms_fork();
 		struct ring ring = {};
 
@@ -336,7 +337,7 @@ TEST_F(stress, killed)
 				ms_poll(self->reader, 1);
 			}
 		}
-		usleep(1000 * (1 + i % 10));
+		usleep(1000 * (1 + i % 10 + i / kills * 10));
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
@@ -344,15 +345,14 @@ TEST_F(stress, killed)
 	EXPECT_TRUE(crew_join(0, PUBLISHERS));
 	ASSERT_STREQ("", crew.board->error);
 	EXPECT_BALANCE();
-	for (i = 0; i < PUBLISHERS; i++)
-		published += self->shared->published[i];
+	for (n = 0; n < PUBLISHERS; n++)
+		published += self->shared->published[n];
 	EXPECT_EQ(published, self->q.matched);
 	EXPECT_EQ(self->q.pending, self->q.len);
 	/* Killed ahead of its count: of the record it claimed, or all that read() gave it */
 	EXPECT_LE(self->shared->got, self->q.delivered);
-	EXPECT_GE(self->shared->got + READ_MAX / sizeof(struct metastore_event) * kills,
+	EXPECT_GE(self->shared->got + READ_MAX / sizeof(struct metastore_event) * i,
 		  self->q.delivered);
-	EXPECT_LT(0, self->shared->got);
 }
 
 /* Tails at random, while others publish, and read the same file: the books hold */
