@@ -433,6 +433,9 @@ TEST_F(mirror, keeps_to_max_bytes)
 	ASSERT_EQ(0, ms_reset(fd));
 	nr = write_keys(fd, 1000, "value");
 	EXPECT_EQ(1000, count_keys(fd, &map, nr));
+	/* Where some were, a slot says so until it changes. */
+	ASSERT_EQ(0, ms_set(fd, "key-5000", "value", NULL));
+	ASSERT_EQ(0, ms_delete(fd, "key-5000", NULL));
 	EXPECT_STREQ("ENOENT", mirror_str(&map, "key-5000"));
 	mirror_unmap(&map);
 	close(fd);
