@@ -188,6 +188,24 @@ static void reader(int fd, const struct metastore_map *map, __u64 reads)
 	_exit(0);
 }
 
+/* One change, some times by an atomic batch, which fills and clears entries without a lock */
+static int change(int fd, __u32 op, const char *name, int len, const void *value, __u32 size)
+{
+	struct metastore_op args = {
+		.op = op,
+		.key = ms_ptr(name),
+		.key_len = len,
+		.value = ms_ptr(value),
+		.value_len = size,
+	};
+	__u32 failed;
+
+	if (!draw(3))
+		return ms_batch(fd, &args, 1, METASTORE_BATCH_ATOMIC, &failed);
+	return op == METASTORE_OP_SET ? ms_setn(fd, name, len, value, size, NULL) :
+					ms_deleten(fd, name, len, NULL);
+}
+
 static void write_hot(int fd, __u32 key, __u64 count)
 {
 	unsigned char value[512];
@@ -195,7 +213,7 @@ static void write_hot(int fd, __u32 key, __u64 count)
 	int len = name_key(name, "hot", key), ret;
 
 	make_value(value, key, count);
-	ret = ms_setn(fd, name, len, value, value_len(key, count), NULL);
+	ret = change(fd, METASTORE_OP_SET, name, len, value, value_len(key, count));
 	CHECK(!ret, ret);
 }
 
@@ -208,10 +226,10 @@ static void write_ghost(int fd, __u32 key, __u64 count)
 
 	__atomic_store_n(&shared->ghosts[key], state + 1, __ATOMIC_SEQ_CST);
 	if (state & GHOST_EXISTS) {
-		ret = ms_deleten(fd, name, len, NULL);
+		ret = change(fd, METASTORE_OP_DELETE, name, len, NULL, 0);
 	} else {
 		make_value(value, key, count);
-		ret = ms_setn(fd, name, len, value, value_len(key, count), NULL);
+		ret = change(fd, METASTORE_OP_SET, name, len, value, value_len(key, count));
 	}
 	CHECK(!ret, ret);
 	__atomic_store_n(&shared->ghosts[key], state + 2, __ATOMIC_SEQ_CST);

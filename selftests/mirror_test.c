@@ -228,6 +228,56 @@ TEST_F(mirror, has_all_of_a_large_batch)
 	}
 }
 
+/* Entries that are filled for a batch, and then not needed, are there for the next. */
+TEST_F(mirror, takes_nothing_for_refused_batches)
+{
+	static char value[400];
+	struct metastore_op ops[] = {
+		ms_op_set("a", ""), ms_op_set("b", ""), ms_op_set("c", ""), ms_op_delete("none"),
+	};
+	__u32 failed, round, i;
+	__u64 size;
+
+	for (i = 0; i < 3; i++) {
+		ops[i].value = ms_ptr(value);
+		ops[i].value_len = sizeof(value);
+	}
+	ASSERT_EQ(-ECANCELED, ms_batch(self->fd, ops, 4, METASTORE_BATCH_ATOMIC, &failed));
+	EXPECT_EQ(3, failed);
+	size = mirror_header(&self->map)->size;
+	for (round = 0; round < 1000; round++)
+		ASSERT_EQ(-ECANCELED, ms_batch(self->fd, ops, 4, METASTORE_BATCH_ATOMIC, &failed));
+	EXPECT_EQ(size, mirror_header(&self->map)->size);
+	EXPECT_STREQ("ENOENT", mirror_str(&self->map, "a"));
+}
+
+/* Slots are added after a batch, too: twice as many as there are keys. */
+TEST_F(mirror, grows_by_batches)
+{
+	int fd = create(self->device, (struct metastore_create) { .buckets = 1 });
+	struct metastore_op ops[METASTORE_ATOMIC_MAX];
+	char keys[METASTORE_ATOMIC_MAX][16];
+	__u32 failed, round, nr = 0, i;
+	struct metastore_map map;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, mirror_map(fd, &map));
+	for (round = 0; round < 32; round++) {
+		for (i = 0; i < METASTORE_ATOMIC_MAX; i++) {
+			sprintf(keys[i], "key-%u", nr++);
+			ops[i] = ms_op_set(keys[i], "value");
+		}
+		ASSERT_EQ(0, ms_batch(fd, ops, i, METASTORE_BATCH_ATOMIC, &failed));
+	}
+	for (i = 0; i < nr; i++) {
+		sprintf(keys[0], "key-%u", i);
+		ASSERT_TRUE(mirror_agrees(fd, &map, keys[0], strlen(keys[0])));
+	}
+	EXPECT_LE(2 * nr, (__u32)map.shards[0].geometry);
+	mirror_unmap(&map);
+	close(fd);
+}
+
 /* A program that has found a key reads it where it was, and finds it where it went. */
 TEST_F(mirror, is_read_where_it_was_found)
 {

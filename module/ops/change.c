@@ -241,18 +241,26 @@ static noinline void change_note_former(struct metastore_change *change,
 	change->former = container_of(owner, struct metastore_file, owner)->subs.id;
 }
 
+static __always_inline void change_replace_in_table(const struct metastore_change *change,
+						    struct metastore_value *old)
+{
+	struct metastore_node *node = &change->value->node;
+
+	if (change->link)
+		metastore_table_replace_at(change->link, node);
+	else
+		metastore_table_replace(&change->key->bucket->values, &old->node, node);
+}
+
 static __always_inline void change_update_table(const struct metastore_change *change,
 						struct metastore_value *old)
 {
 	struct metastore_table *values = &change->key->bucket->values;
-	struct metastore_value *value = change->value;
 
 	if (!old)
-		metastore_table_insert(values, &value->node, change->preload);
-	else if (value && change->link)
-		metastore_table_replace_at(change->link, &value->node);
-	else if (value)
-		metastore_table_replace(values, &old->node, &value->node);
+		metastore_table_insert(values, &change->value->node, change->preload);
+	else if (change->value)
+		change_replace_in_table(change, old);
 	else
 		metastore_table_remove(values, &old->node, change->link);
 }
@@ -263,7 +271,8 @@ static noinline void change_update_moved(const struct metastore_change *change,
 	struct metastore_shard *shard = change->key->bucket->shard;
 	struct metastore_mirror_change mirror __uninitialized;
 
-	metastore_mirror_begin(shard, change->key->hash, change->value, old, &mirror);
+	metastore_mirror_begin(shard, change->key->hash, change->value, old, change->stage,
+			       &mirror);
 	change_update_table(change, old);
 	metastore_mirror_end(shard, &mirror);
 }
@@ -280,7 +289,7 @@ static noinline void change_update_mapped(const struct metastore_change *change,
 		change_update_moved(change, old);
 		return;
 	}
-	change_update_table(change, old);
+	change_replace_in_table(change, old);
 	metastore_mirror_replaced(entry, change->version);
 }
 
@@ -529,6 +538,7 @@ int metastore_change_make(struct metastore_change *change)
 	if (err)
 		return err;
 	change->preload = NULL;
+	change->stage = NULL;
 	err = change_try(change);
 	if (unlikely(err == -ENOBUFS))
 		err = change_try_in_tree(change);

@@ -9,6 +9,7 @@
 
 struct metastore_reservations;
 struct metastore_file;
+struct metastore_mirror_stage;
 struct metastore_notice;
 struct metastore_preload;
 
@@ -28,6 +29,7 @@ struct metastore_preload;
  * @queues:	number of subscriptions that got the event enqueued
  * @reserved:	reservations for the event in lossless queues, or NULL
  * @preload:	preallocated memory for a new key that goes to a tree, or NULL
+ * @stage:	what is done in the mirror without the bucket's lock, or NULL
  * @garbage:	list of values to free once the bucket's lock is released
  * @previous:	METASTORE_F_PREVIOUS: value that was replaced or removed, or NULL. The
  *		caller owns the reference
@@ -49,6 +51,7 @@ struct metastore_change {
 	u32 queues;
 	struct metastore_reservations *reserved;
 	struct metastore_preload *preload;
+	struct metastore_mirror_stage *stage;
 	struct metastore_garbage *garbage;
 	struct metastore_value *previous;
 	u64 previous_version;

@@ -17,6 +17,8 @@
 
 #include "base/trace.h"
 #include "store/bucket.h"
+#include "store/mirror.h"
+#include "store/store.h"
 #include "events/delivery.h"
 #include "ops/batch.h"
 #include "ops/change.h"
@@ -35,6 +37,7 @@
  * @turn:	place among the writers of the key, if that was found busy
  * @old_end:	end of a TOUCH's value before it was renewed
  * @stored:	value that @change stored, or NULL; holds a reference
+ * @stage:	what @change does in the mirror without the buckets' locks
  */
 struct txn_op {
 	struct metastore_op op;
@@ -45,6 +48,7 @@ struct txn_op {
 	struct metastore_turn turn;
 	ktime_t old_end;
 	struct metastore_value *stored;
+	struct metastore_mirror_stage stage;
 };
 
 /**
@@ -116,7 +120,11 @@ static int txn_prepare_op(struct metastore_file *file, struct txn_op *top)
 					  top->op.key_len);
 	err = metastore_op_prepare(file, &top->op, &top->buffer, &top->change);
 	top->change.preload = &top->preload;
-	return err ?: metastore_change_prepare(&top->change);
+	top->change.stage = &top->stage;
+	err = err ?: metastore_change_prepare(&top->change);
+	if (!err && top->change.value && unlikely(file->store->mirror))
+		metastore_mirror_stage(&top->buffer.key, top->change.value, &top->stage);
+	return err;
 }
 
 /*
@@ -620,6 +628,16 @@ static void txn_free_preloads(struct txn *txn)
 		metastore_preload_free(&txn->ops[i].preload);
 }
 
+/* Do in the mirror what can be done without the buckets' locks. */
+static void txn_settle_mirror(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++)
+		if (top->buffer.key.bucket)
+			metastore_mirror_settle(top->buffer.key.bucket, &top->stage);
+}
+
 static void txn_free(struct metastore_group *group)
 {
 	kvfree(container_of(group, struct txn, group));
@@ -667,6 +685,8 @@ int metastore_txn_run(struct metastore_file *file, struct metastore_batch *batch
 	if (!txn)
 		return -ENOMEM;
 	err = txn_copy_ops(txn, batch) ?: txn_prepare(txn) ?: txn_run(txn);
+	if (unlikely(file->store->mirror))
+		txn_settle_mirror(txn);
 	if (err)
 		txn_cancel(txn);
 	else

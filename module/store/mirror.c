@@ -93,6 +93,11 @@ static u32 mirror_value_offset(u32 key_len)
 	return ALIGN(sizeof(struct metastore_map_entry) + key_len, 8);
 }
 
+static void *mirror_entry_value(struct metastore_map_entry *entry, u32 key_len)
+{
+	return (u8 *)entry + mirror_value_offset(key_len);
+}
+
 static bool mirror_has(const struct metastore_value *value)
 {
 	return !metastore_value_is_tied(value) && metastore_value_is_piece(value);
@@ -125,19 +130,25 @@ static unsigned int mirror_class_of(u64 meta)
 	       METASTORE_MAP_CLASS;
 }
 
-/* Find the entry of a value, which its version tells. Returns its grain, or 0. */
-static __always_inline u32 mirror_find(const struct metastore_shard *shard,
-				       const struct metastore_map_slot *slot, u64 version)
+/*
+ * Find the entry of a value, which its version tells, and the link to it. Returns the entry, or
+ * NULL with the link at the end of the chain.
+ */
+static __always_inline struct metastore_map_entry *
+mirror_find(const struct metastore_shard *shard, struct metastore_map_slot *slot, u64 version,
+	    u32 **link)
 {
-	const struct metastore_map_entry *entry;
+	struct metastore_map_entry *entry;
 	u32 grain;
 
-	for (grain = slot->first; grain; grain = entry->next) {
+	*link = &slot->first;
+	while ((grain = **link)) {
 		entry = mirror_entry(shard, grain);
 		if (entry->version == version)
-			break;
+			return entry;
+		*link = &entry->next;
 	}
-	return grain;
+	return NULL;
 }
 
 static bool mirror_is_full(const struct metastore_shard *shard,
@@ -199,23 +210,27 @@ static __always_inline void mirror_copy(void *to, const u8 *from, u32 len)
 		memcpy(at, words, len);
 }
 
-/* Write the value of an entry, which is busy, and clear what is left of a longer one. */
+/*
+ * Write the value of an entry, which is busy, and clear what is left of a longer one. @meta is
+ * the value's mirror_meta().
+ */
 static void mirror_entry_write(struct metastore_map_entry *entry,
-			       const struct metastore_value *value)
+			       const struct metastore_value *value, u64 meta)
 {
-	u8 *at = (u8 *)entry + mirror_value_offset(value->node.key_len);
-	u32 len = mirror_meta_len(mirror_meta(value)), before = mirror_meta_len(entry->meta);
+	u8 *at = mirror_entry_value(entry, value->node.key_len);
+	u32 len = mirror_meta_len(meta), before = mirror_meta_len(entry->meta);
 
 	mirror_copy(at, value->node.key + value->node.key_len, len);
 	if (before > len)
 		memset(at + len, 0, before - len);
-	WRITE_ONCE(entry->meta, mirror_meta(value));
+	WRITE_ONCE(entry->meta, meta);
 }
 
-/* Make an entry for a key whose slot is odd. Returns its grain, or 0 without memory. */
+/* Make an entry that is busy, and in no chain. Returns its grain, or 0 without memory. */
 static u32 mirror_entry_create(struct metastore_shard *shard, const struct metastore_value *value)
 {
-	unsigned int class = mirror_class_of(mirror_meta(value));
+	u64 meta = mirror_meta(value);
+	unsigned int class = mirror_class_of(meta);
 	u32 grain = metastore_mirror_take_entry(shard->mirror, &class);
 	struct metastore_map_entry *entry;
 
@@ -225,7 +240,7 @@ static u32 mirror_entry_create(struct metastore_shard *shard, const struct metas
 	mirror_entry_begin(entry);
 	entry->own = class;
 	mirror_copy(entry->key, value->node.key, value->node.key_len);
-	mirror_entry_write(entry, value);
+	mirror_entry_write(entry, value, meta);
 	return grain;
 }
 
@@ -263,19 +278,18 @@ struct metastore_map_entry *metastore_mirror_replace(const struct metastore_shar
 						     const struct metastore_value *value,
 						     const struct metastore_value *old)
 {
-	u32 hash = value->node.hash, key_len = value->node.key_len;
-	u32 grain = mirror_find(shard, mirror_slot_of(shard, hash), old->version);
 	struct metastore_map_entry *entry;
+	u32 *link;
 
-	if (unlikely(!grain || metastore_value_is_tied(value)))
+	if (unlikely(value->len != old->len || !mirror_has(value) ||
+		     metastore_value_is_tied(old)))
 		return NULL;
-	entry = mirror_entry(shard, grain);
-	/* Of what is not mirrored it is METASTORE_MAP_ABSENT, a length that values can have. */
-	if (unlikely(entry->meta >> 48 != value->len || !metastore_value_is_piece(value)))
+	entry = mirror_find(shard, mirror_slot_of(shard, value->node.hash), old->version, &link);
+	if (unlikely(!entry))
 		return NULL;
 	mirror_entry_begin(entry);
-	mirror_copy((u8 *)entry + mirror_value_offset(key_len), value->node.key + key_len,
-		    value->len);
+	mirror_copy(mirror_entry_value(entry, value->node.key_len),
+		    value->node.key + value->node.key_len, value->len);
 	return entry;
 }
 
@@ -286,12 +300,23 @@ static bool mirror_fits(const struct metastore_map_entry *entry,
 	return !mirror_has(value) || mirror_class_of(mirror_meta(value)) == entry->own;
 }
 
+/* Take the entry that was filled ahead. Returns its grain, or 0 if there is none. */
+static u32 mirror_stage_take(struct metastore_mirror_stage *stage)
+{
+	u32 grain = stage ? stage->new : 0;
+
+	if (grain)
+		stage->new = 0;
+	return grain;
+}
+
 /**
  * metastore_mirror_begin() - Begin to mirror a change, before the table changes
  * @shard:	shard of the key's bucket
  * @hash:	hash of the key
  * @value:	value that is stored, with its version; NULL: the value is removed
  * @old:	present value, or NULL
+ * @stage:	what is done without the lock, or NULL
  * @change:	set, for metastore_mirror_end()
  *
  * Context: Caller holds the bucket's lock, until then.
@@ -299,20 +324,25 @@ static bool mirror_fits(const struct metastore_map_entry *entry,
 void metastore_mirror_begin(struct metastore_shard *shard, u32 hash,
 			    const struct metastore_value *value,
 			    const struct metastore_value *old,
+			    struct metastore_mirror_stage *stage,
 			    struct metastore_mirror_change *change)
 {
 	struct metastore_map_slot *slot = mirror_slot_of(shard, hash);
-	u32 grain = old ? mirror_find(shard, slot, old->version) : 0;
-	struct metastore_map_entry *entry = grain ? mirror_entry(shard, grain) : NULL;
+	struct metastore_map_entry *entry = NULL;
+	u32 *link = &slot->first;
 
+	if (old)
+		entry = mirror_find(shard, slot, old->version, &link);
 	*change = (struct metastore_mirror_change) {
-		.old = grain,
+		.link = entry ? link : &slot->first,
+		.old = entry ? *link : 0,
 		.value = value,
 		.had = old,
+		.stage = stage,
 	};
 	if (entry && value && mirror_fits(entry, value)) {
 		mirror_entry_begin(entry);
-		mirror_entry_write(entry, value);
+		mirror_entry_write(entry, value, mirror_meta(value));
 		return;
 	}
 	change->slot = slot;
@@ -320,20 +350,8 @@ void metastore_mirror_begin(struct metastore_shard *shard, u32 hash,
 	if (entry)
 		mirror_entry_begin(entry);
 	if (value && (entry || !mirror_is_full(shard, slot)))
-		change->new = mirror_entry_create(shard, value);
-}
-
-/* Remove an entry from the chain of a slot that is odd. Returns the rest of the chain. */
-static u32 mirror_unlink(const struct metastore_shard *shard, u32 first, u32 grain)
-{
-	struct metastore_map_entry *entry = mirror_entry(shard, grain), *at;
-
-	if (first == grain)
-		return entry->next;
-	for (at = mirror_entry(shard, first); at->next != grain; )
-		at = mirror_entry(shard, at->next);
-	WRITE_ONCE(at->next, entry->next);
-	return first;
+		change->new = mirror_stage_take(stage) ?:
+			      mirror_entry_create(shard, value);
 }
 
 /*
@@ -366,6 +384,12 @@ static void mirror_split(struct metastore_shard *shard, u32 index)
 	mirror_slot_end(parent, more);
 }
 
+/* Check whether there are too few slots. Without the bucket's lock it is a hint. */
+static bool mirror_lacks_slots(const struct metastore_shard *shard, u32 nr)
+{
+	return READ_ONCE(shard->nr_entries) > nr / 2;
+}
+
 /* Check whether the next segment is to be allocated. Without the bucket's lock it is a hint. */
 static bool mirror_lacks_segment(const struct metastore_shard *shard)
 {
@@ -375,19 +399,40 @@ static bool mirror_lacks_segment(const struct metastore_shard *shard)
 	       READ_ONCE(shard->nr_entries) >= nr / 2;
 }
 
-/* Add slots for the entries, and note what is to be allocated for the next. */
+/* Note whether the next writer is to allocate something. */
+static void mirror_note_hunger(struct metastore_shard *shard)
+{
+	if (unlikely(mirror_lacks_segment(shard) || READ_ONCE(shard->mirror->hungry)))
+		WRITE_ONCE(shard->hungry, true);
+}
+
+/* Add slots for the entries. */
 static void mirror_grow(struct metastore_shard *shard)
 {
 	u32 nr = mirror_nr_slots(shard), end = nr + STEPS_AT_ONCE;
 
-	for (; nr < end && shard->nr_entries > nr / 2; nr++) {
+	for (; nr < end && mirror_lacks_slots(shard, nr); nr++) {
 		/* Pairs with smp_store_release() in mirror_add_segment(). */
 		if (mirror_segment_of(nr) >= smp_load_acquire(&shard->nr_segments))
 			break;
 		mirror_split(shard, nr);
 	}
-	if (unlikely(mirror_lacks_segment(shard) || READ_ONCE(shard->mirror->hungry)))
-		WRITE_ONCE(shard->hungry, true);
+	mirror_note_hunger(shard);
+}
+
+/* Free the entry of a value that went, and add slots. With a stage that is done later. */
+static void mirror_settle(struct metastore_shard *shard,
+			  const struct metastore_mirror_change *change)
+{
+	if (change->stage) {
+		change->stage->old = change->old;
+		return;
+	}
+	if (change->old)
+		mirror_entry_free(shard, change->old);
+	/* Also if there was no memory for an entry: the next writer allocates some. */
+	if (change->value)
+		mirror_grow(shard);
 }
 
 /**
@@ -401,38 +446,88 @@ void metastore_mirror_end(struct metastore_shard *shard,
 			  const struct metastore_mirror_change *change)
 {
 	struct metastore_map_slot *slot = change->slot;
-	u32 first, more;
+	u32 next, more;
 
 	if (!slot) {
 		metastore_mirror_replaced(mirror_entry(shard, change->old),
 					  change->value->version);
 		return;
 	}
-	first = slot->first;
 	more = slot->seq & METASTORE_MAP_MORE;
-	if (change->old)
-		first = mirror_unlink(shard, first, change->old);
-	if (change->new) {
-		WRITE_ONCE(mirror_entry(shard, change->new)->next, first);
-		first = change->new;
-	}
 	shard->nr_missing -= change->had && !change->old;
 	shard->nr_missing += change->value && !change->new;
 	if (change->value && !change->new)
 		more = METASTORE_MAP_MORE;
 	else if (!shard->nr_missing)
 		more = 0;
-	WRITE_ONCE(slot->first, first);
+	/* The new entry takes the place of the old one, or is the first. */
+	next = change->old ? mirror_entry(shard, change->old)->next : *change->link;
+	if (change->new) {
+		WRITE_ONCE(mirror_entry(shard, change->new)->next, next);
+		next = change->new;
+	}
+	WRITE_ONCE(*change->link, next);
 	WRITE_ONCE(shard->nr_entries, shard->nr_entries + !!change->new - !!change->old);
 	mirror_slot_end(slot, more);
 	if (change->new)
 		metastore_mirror_replaced(mirror_entry(shard, change->new),
 					  change->value->version);
-	if (change->old)
-		mirror_entry_free(shard, change->old);
-	/* Also if there was no memory for an entry: the next writer allocates some. */
-	if (change->value)
-		mirror_grow(shard);
+	mirror_settle(shard, change);
+}
+
+/**
+ * metastore_mirror_stage() - Fill an entry for a change ahead, so that its lock is held less
+ * @key:	the key, of a bucket with a shard
+ * @value:	value that is going to be stored
+ * @stage:	set
+ *
+ * The change may not need it, or need one nevertheless.
+ *
+ * Context: Process context, may sleep.
+ */
+void metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
+			    struct metastore_mirror_stage *stage)
+{
+	struct metastore_shard *shard = key->bucket->shard;
+	const struct metastore_value *old;
+	bool in_place;
+
+	rcu_read_lock();
+	old = metastore_bucket_find(key);
+	in_place = old && (!mirror_has(value) ||
+			   mirror_class_of(mirror_meta(value)) ==
+			   mirror_class_of(mirror_meta(old)));
+	rcu_read_unlock();
+	if (in_place)
+		return;
+	stage->new = mirror_entry_create(shard, value);
+	if (unlikely(!stage->new) && !metastore_mirror_refill(shard->mirror))
+		stage->new = mirror_entry_create(shard, value);
+}
+
+/**
+ * metastore_mirror_settle() - Do what a change with a stage left, once it is made or given up
+ * @bucket:	bucket of the key, with a shard
+ * @stage:	the stage, zeroed or after metastore_mirror_stage()
+ *
+ * Context: Process context, may sleep. Takes the bucket's lock.
+ */
+void metastore_mirror_settle(struct metastore_bucket *bucket,
+			     const struct metastore_mirror_stage *stage)
+{
+	struct metastore_shard *shard = bucket->shard;
+
+	if (stage->new)
+		mirror_entry_free(shard, stage->new);
+	if (stage->old)
+		mirror_entry_free(shard, stage->old);
+	if (!mirror_lacks_slots(shard, mirror_nr_slots(shard))) {
+		mirror_note_hunger(shard);
+		return;
+	}
+	spin_lock(&bucket->lock);
+	mirror_grow(shard);
+	spin_unlock(&bucket->lock);
 }
 
 /* A reader adds the numbers of slots, so a segment is told less those before it. */

@@ -9,6 +9,7 @@
 
 #include <linux/metastore_map.h>
 
+struct metastore_bucket;
 struct metastore_key;
 struct metastore_mirror;
 struct metastore_store;
@@ -26,8 +27,7 @@ struct vm_area_struct;
 /**
  * METASTORE_MIRROR_SPARES - chunks for entries that are allocated ahead
  *
- * An atomic batch takes up to METASTORE_ATOMIC_MAX entries of 512 bytes, of several sizes, with
- * nothing allocated in between.
+ * Enough for an atomic batch: METASTORE_ATOMIC_MAX entries of 512 bytes, of several sizes.
  */
 #define METASTORE_MIRROR_SPARES	2
 
@@ -115,19 +115,36 @@ struct metastore_mirror {
 };
 
 /**
+ * struct metastore_mirror_stage - what a change does without its bucket's lock
+ * @new:	grain of an entry with the value, in no chain, or 0
+ * @old:	grain of an entry that is in no chain any more, or 0
+ *
+ * For changes under the locks of many buckets: metastore_mirror_stage() comes before these are
+ * taken, and metastore_mirror_settle() behind.
+ */
+struct metastore_mirror_stage {
+	u32 new;
+	u32 old;
+};
+
+/**
  * struct metastore_mirror_change - change of a key in a mirror, while it is made
  * @slot:	slot of the key; NULL: nothing of that changes but the entry @old
+ * @link:	link of the chain that leads to @old; without one, where @new comes
  * @old:	grain of its entry, or 0
  * @new:	grain of its next entry, or 0
  * @value:	value that is stored, or NULL
  * @had:	whether the key had a value
+ * @stage:	what is done without the lock; NULL: all is done at once
  */
 struct metastore_mirror_change {
 	struct metastore_map_slot *slot;
+	u32 *link;
 	u32 old;
 	u32 new;
 	const struct metastore_value *value;
 	bool had;
+	struct metastore_mirror_stage *stage;
 };
 
 /* Return the address of a grain. */
@@ -149,9 +166,14 @@ struct metastore_map_entry *metastore_mirror_replace(const struct metastore_shar
 void metastore_mirror_begin(struct metastore_shard *shard, u32 hash,
 			    const struct metastore_value *value,
 			    const struct metastore_value *old,
+			    struct metastore_mirror_stage *stage,
 			    struct metastore_mirror_change *change);
 void metastore_mirror_end(struct metastore_shard *shard,
 			  const struct metastore_mirror_change *change);
+void metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
+			    struct metastore_mirror_stage *stage);
+void metastore_mirror_settle(struct metastore_bucket *bucket,
+			     const struct metastore_mirror_stage *stage);
 
 /**
  * metastore_mirror_replaced() - Complete metastore_mirror_replace(), after the table has changed

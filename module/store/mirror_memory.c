@@ -374,7 +374,7 @@ static u32 memory_take_entry(struct metastore_mirror *mirror, unsigned int index
  * Memory that once became entries of one size stays that. Where there is none for others, a
  * larger entry serves as well.
  *
- * Context: Caller holds the bucket's lock. Allocates nothing, see metastore_mirror_refill().
+ * Context: Any. Allocates nothing, see metastore_mirror_refill().
  * Return: its first grain, or 0. It is zeroed but for @own.
  */
 u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *class)
@@ -397,7 +397,7 @@ u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *c
  * @grain:	its first grain; it is zeroed
  * @class:	as in metastore_mirror_take_entry()
  *
- * Context: Caller holds the bucket's lock.
+ * Context: Any.
  */
 void metastore_mirror_put_entry(struct metastore_mirror *mirror, u32 grain, unsigned int class)
 {

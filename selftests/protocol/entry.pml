@@ -6,9 +6,10 @@
  * new version: metastore_mirror_begin() to metastore_mirror_end(). It does so twice, and the
  * length changes and changes back. Or it frees the entry, which a key of another bucket uses
  * then, or the same key again, or first the one and then the other: mirror_entry_free(),
- * mirror_entry_create(). Each bucket counts versions by itself, so the other key's may be the
- * same. A program does as metastore_map_take() does, and asks the kernel before and after. What
- * must hold:
+ * mirror_entry_create(). An atomic batch does this in the same order, but fills entries before it
+ * takes the bucket's lock, and clears them after. Each bucket counts versions by itself, so the
+ * other key's may be the same. A program does as metastore_map_take() does, and asks the kernel
+ * before and after. What must hold:
  *
  * - What it accepts are length and words of one value of its key, whose version it tells.
  * - The kernel never tells an older version after the entry, nor the entry after the kernel.
