@@ -11,9 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
+#include <linux/metastore_map.h>
+
+#include "../flood.h"
+#include "../ring.h"
 #include "store.h"
 
 #define SECTIONS	"/sys/module/metastore/parameters/sections"
@@ -32,6 +37,15 @@
 /* Events in a queue that holds as many as it may; files with one, as memory allows. */
 #define FULL_LEN	(METASTORE_QUEUE_FACTOR * QUEUE_LEN)
 #define FULL_FILES	512
+
+/* A mapped ring, with room for FULL_LEN events of a short key */
+#define RING_SIZE	(2 << 20)
+
+/* A value that a mapped store has in an entry of another size than VALUE_LEN, with any key */
+#define MOVED_LEN	(VALUE_LEN + METASTORE_MAP_CLASS)
+
+/* The largest that a mapped store has with a key of an atomic batch */
+#define MIRRORED_MAX	384
 
 /* Publishers that wait; those that publish the same key meanwhile. */
 #define WAITING		2000
@@ -366,8 +380,8 @@ static void crowd_full(const struct row *row)
 		store_long(METASTORE_IOC_PUBLISH, VALUE_LEN, 0);
 }
 
-/* Queues of many small events, all of which a large one drops that follows. */
-static void crowd_drops(const struct row *row)
+/* Queues with room for many small events, which larger ones drop that follow */
+static void make_small(void)
 {
 	struct metastore_subscribe args = {
 		.key = address("s"),
@@ -375,12 +389,17 @@ static void crowd_drops(const struct row *row)
 	};
 	unsigned int i;
 
-	crowd_subscribe(row);
 	for (i = 0; i < nr_crowd; i++) {
 		queue(crowd[i], FULL_LEN, QUEUE_BYTES, METASTORE_QUEUE_DROP_OLDEST);
 		if (ioctl(crowd[i], METASTORE_IOC_SUBSCRIBE, &args))
 			die("SUBSCRIBE");
 	}
+}
+
+static void crowd_drops(const struct row *row)
+{
+	crowd_subscribe(row);
+	make_small();
 }
 
 static void publish_small(unsigned int nr)
@@ -611,16 +630,22 @@ static void run_stat(const struct row *row, unsigned int n)
 /* Atomic batches */
 
 static char atomic_keys[METASTORE_ATOMIC_MAX][ATOMIC_LEN];
+static unsigned int atomic_len = ATOMIC_LEN;
 
-static void atomic_begin(void)
+static void choose_atomic(void)
 {
 	unsigned int i;
 
-	begin();
 	for (i = 0; i < METASTORE_ATOMIC_MAX; i++) {
 		memset(atomic_keys[i], 'a', ATOMIC_LEN);
 		bench_key(atomic_keys[i], "atom", i);
 	}
+}
+
+static void atomic_begin(void)
+{
+	begin();
+	choose_atomic();
 }
 
 static void crowd_atomic(const struct row *row)
@@ -662,7 +687,7 @@ static void run_batch(uint32_t op, size_t size)
 			.op = op,
 			.key = address(atomic_keys[i]),
 			.value = op == METASTORE_OP_DELETE ? 0 : address(buffer),
-			.key_len = ATOMIC_LEN,
+			.key_len = atomic_len,
 			.value_len = op == METASTORE_OP_DELETE ? 0 : size,
 		};
 	if (ioctl(fd, METASTORE_IOC_BATCH, &args) || args.failed != args.nr)
@@ -995,17 +1020,17 @@ static void run_expiry(const struct row *row, unsigned int n)
 		die("%u keys do not end", (unsigned int)info.keys);
 }
 
-/* A store with one bucket, whose table is as large as the whole store. */
+/* A private store in place of the device's */
 static int shared_fd = -1;
 
-static void one_bucket(const struct row *row)
+static void open_private(uint32_t flags, uint32_t buckets)
 {
 	struct metastore_create args = {
+		.flags = flags,
 		.open_flags = O_RDWR | O_CLOEXEC | O_NONBLOCK,
-		.buckets = 1,
+		.buckets = buckets,
 	};
 
-	(void)row;
 	begin();
 	shared_fd = fd;
 	fd = ioctl(shared_fd, METASTORE_IOC_CREATE, &args);
@@ -1013,11 +1038,18 @@ static void one_bucket(const struct row *row)
 		die("CREATE");
 }
 
-static void one_bucket_close(const struct row *row)
+static void close_private(const struct row *row)
 {
 	(void)row;
 	close(fd);
 	fd = shared_fd;
+}
+
+/* A table that is as large as the whole store */
+static void one_bucket(const struct row *row)
+{
+	(void)row;
+	open_private(0, 1);
 }
 
 static void run_grow(const struct row *row, unsigned int n)
@@ -1081,6 +1113,150 @@ static void run_flood(const struct row *row, unsigned int n)
 	}
 	run_list(row, n);
 	run_list_prefix(row, n);
+}
+
+/* Mapped stores */
+
+static void open_mapped(const struct row *row)
+{
+	(void)row;
+	open_private(METASTORE_CREATE_MAPPED, 0);
+}
+
+static void one_mapped_bucket(const struct row *row)
+{
+	(void)row;
+	open_private(METASTORE_CREATE_MAPPED, 1);
+}
+
+static void mapped_atomic(const struct row *row)
+{
+	open_mapped(row);
+	choose_atomic();
+}
+
+/* Keys in as many chains as a batch fills. Whoever maps a store knows the seed of its hash. */
+static void mapped_atomic_flood(const struct row *row)
+{
+	const struct metastore_map_header *header;
+	unsigned int i;
+
+	open_mapped(row);
+	header = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, METASTORE_MAP_STORE);
+	if (header == MAP_FAILED)
+		die("mmap");
+	atomic_len = FLOOD_KEY_LEN;
+	for (i = 0; i < METASTORE_ATOMIC_MAX; i++)
+		flood_key(atomic_keys[i], FLOOD_KEY_LEN, header->seed,
+			  i / METASTORE_MAP_CHAIN, i);
+	munmap((void *)header, 4096);
+}
+
+static void close_mapped_flood(const struct row *row)
+{
+	atomic_len = ATOMIC_LEN;
+	close_private(row);
+}
+
+/* A new key, in place, in an entry of another size, in none, and gone */
+static void run_mapped_set(const struct row *row, unsigned int n)
+{
+	(void)row;
+	(void)n;
+	store_long(METASTORE_IOC_SET, VALUE_LEN, 0);
+	store_long(METASTORE_IOC_SET, VALUE_LEN, METASTORE_F_PREVIOUS);
+	store_long(METASTORE_IOC_PUBLISH, MOVED_LEN, 0);
+	store_long(METASTORE_IOC_SET, VALUE_MAX, 0);
+	store_long(METASTORE_IOC_SET, 0, 0);
+	delete_long(METASTORE_F_PREVIOUS);
+}
+
+/* The same with all keys of a batch */
+static void run_mapped_atomic(const struct row *row, unsigned int n)
+{
+	(void)n;
+	run_batch(METASTORE_OP_SET, row->size);
+	run_batch(METASTORE_OP_PUBLISH, row->size);
+	run_batch(METASTORE_OP_DELETE, 0);
+}
+
+static void run_mapped_atomic_moves(const struct row *row, unsigned int n)
+{
+	(void)n;
+	run_batch(METASTORE_OP_SET, VALUE_LEN);
+	run_batch(METASTORE_OP_SET, row->size);
+	run_batch(METASTORE_OP_SET, VALUE_LEN);
+	run_batch(METASTORE_OP_SET, VALUE_MAX);
+	run_batch(METASTORE_OP_DELETE, 0);
+}
+
+/* Mapped rings, whose programs have read nothing */
+
+static struct ring rings[FEW];
+
+static void map_rings(const int *files, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (ring_map(&rings[i], files[i], RING_SIZE))
+			die("mmap");
+}
+
+/* The areas hold the open files. */
+static void unmap_rings(unsigned int nr)
+{
+	while (nr)
+		ring_unmap(&rings[--nr]);
+}
+
+static void rings_close(const struct row *row)
+{
+	unmap_rings(nr_crowd);
+	crowd_close(row);
+}
+
+static void rings_drops(const struct row *row)
+{
+	crowd_drops(row);
+	map_rings(crowd, nr_crowd);
+}
+
+static void rings_atomic(const struct row *row)
+{
+	crowd_atomic(row);
+	make_small();
+	map_rings(crowd, nr_crowd);
+}
+
+/* Each event has the bytes of some small ones. */
+static void run_rings_atomic(const struct row *row, unsigned int n)
+{
+	(void)n;
+	run_batch(METASTORE_OP_PUBLISH, row->size);
+}
+
+static void ring_setup(const struct row *row)
+{
+	full_setup(row);
+	map_rings(&alone, 1);
+}
+
+static void ring_close(const struct row *row)
+{
+	unmap_rings(1);
+	alone_close(row);
+}
+
+/* The program has passed all events, of which the queue does not know yet. */
+static void run_ring_passed(const struct row *row, unsigned int n)
+{
+	(void)row;
+	(void)n;
+	while (ring_take(&rings[0], buffer, sizeof(buffer)) > 0)
+		;
+	publish("full-after-this", 0);
+	drain(alone);
 }
 
 static void flood_flush(const struct row *row, unsigned int n)
@@ -1217,10 +1393,30 @@ static const struct row table[] = {
 	  .teardown = flood_teardown, .keys = MANY_KEYS },
 	{ "flood-flush", .setup = flood_hash_setup, .prepare = flood_flush, .run = run_flush,
 	  .teardown = flood_teardown, .keys = MANY_KEYS },
-	{ "grow", .setup = one_bucket, .run = run_grow, .teardown = one_bucket_close,
+	{ "grow", .setup = one_bucket, .run = run_grow, .teardown = close_private,
 	  .keys = MOST_KEYS, .batch = 1 },
 	{ "shrink", .setup = one_bucket, .prepare = keys_prepare, .run = run_flush,
-	  .teardown = one_bucket_close, .keys = MOST_KEYS, .batch = 1 },
+	  .teardown = close_private, .keys = MOST_KEYS, .batch = 1 },
+	{ "mapped-set", .setup = open_mapped, .run = run_mapped_set,
+	  .teardown = close_private },
+	{ "mapped-atomic", .setup = mapped_atomic, .run = run_mapped_atomic,
+	  .teardown = close_private, .size = VALUE_LEN },
+	{ "mapped-atomic-moves", .setup = mapped_atomic, .run = run_mapped_atomic_moves,
+	  .teardown = close_private, .size = MIRRORED_MAX },
+	{ "mapped-atomic-flood", .setup = mapped_atomic_flood, .run = run_mapped_atomic_moves,
+	  .teardown = close_mapped_flood, .size = MIRRORED_MAX },
+	{ "mapped-flush", .setup = open_mapped, .prepare = keys_prepare, .run = run_flush,
+	  .teardown = close_private, .keys = MANY_KEYS },
+	{ "mapped-grow", .setup = one_mapped_bucket, .run = run_grow,
+	  .teardown = close_private, .keys = MOST_KEYS, .batch = 1 },
+	{ "ring-drops", .setup = rings_drops, .prepare = fill_drops, .run = run_publish_long,
+	  .teardown = rings_close, .subscribers = FEW, .size = VALUE_MAX },
+	{ "ring-atomic", .setup = rings_atomic, .prepare = fill_drops, .run = run_rings_atomic,
+	  .teardown = rings_close, .subscribers = FEW, .size = 4 * VALUE_LEN },
+	{ "ring-read", .setup = ring_setup, .prepare = full_prepare, .run = run_read,
+	  .teardown = ring_close, .keys = FULL_LEN },
+	{ "ring-passed", .setup = ring_setup, .prepare = full_prepare, .run = run_ring_passed,
+	  .teardown = ring_close, .keys = FULL_LEN },
 };
 
 /**
