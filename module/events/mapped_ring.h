@@ -146,22 +146,18 @@ static inline void *metastore_mapped_ring_place(const struct metastore_mapped_ri
 /**
  * metastore_mapped_ring_put() - Write the next record from an image
  * @map:	the ring
+ * @to:		metastore_mapped_ring_place() of @image->copied bytes
  * @image:	the record, of a size that is not 0
  * @cookie:	cookie of its subscription
  * @charge:	what it is charged against the queue's bytes
- *
- * Return: As metastore_mapped_ring_write().
  */
-static inline bool metastore_mapped_ring_put(struct metastore_mapped_ring *map,
+static inline void metastore_mapped_ring_put(struct metastore_mapped_ring *map, u64 *to,
 					     const struct metastore_image *image, u64 cookie,
 					     u32 charge)
 {
-	u64 *to = metastore_mapped_ring_place(map, image->copied);
 	const u64 *from = image->words, *end = from + image->copied / sizeof(u64);
 	struct metastore_event *event = (struct metastore_event *)to;
 
-	if (unlikely(!to))
-		return false;
 	do {
 		to[0] = from[0];
 		to[1] = from[1];
@@ -176,7 +172,6 @@ static inline bool metastore_mapped_ring_put(struct metastore_mapped_ring *map,
 	} while (from != end);
 	event->cookie = cookie;
 	metastore_mapped_ring_advance(map, image->size, charge);
-	return true;
 }
 
 /* Tell the program whether it must call read() or poll(). */

@@ -77,6 +77,9 @@ enum metastore_pushed metastore_queue_push_alone(struct metastore_subscription *
 enum metastore_pushed metastore_queue_map_push(struct metastore_subscription *sub,
 					       const struct metastore_notice *notice, u32 size,
 					       struct metastore_garbage *garbage);
+enum metastore_pushed metastore_queue_map_push_image(struct metastore_subscription *sub,
+						     const struct metastore_notice *notice,
+						     u32 size, struct metastore_garbage *garbage);
 
 /**
  * metastore_queue_push() - Enqueue an event
@@ -103,7 +106,9 @@ metastore_queue_push(struct metastore_subscription *sub, const struct metastore_
 		sub->books.matched++;
 		queue_append(queue, sub, &notice->record, charge);
 	} else if (unlikely(queue->map)) {
-		pushed = metastore_queue_map_push(sub, notice, size, garbage);
+		pushed = notice->image->size ?
+			 metastore_queue_map_push_image(sub, notice, size, garbage) :
+			 metastore_queue_map_push(sub, notice, size, garbage);
 	} else {
 		pushed = metastore_queue_push_any(sub, notice, size, garbage);
 	}
