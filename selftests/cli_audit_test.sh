@@ -115,6 +115,22 @@ test_in_a_private_store_one_sees_that()
 	kill "$!"
 }
 
+test_an_open_file_that_is_only_mapped()
+{
+	local store
+
+	for store in /dev/metastore private; do
+		start_mapper "$store"
+		run mstore audit
+		end_mapper
+		expect_status 3
+		expect_lines 1
+		expect_err "mstore: audit: process $mapper (python3) has mapped a store and closed it: that open file cannot be shown"
+	done
+	run mstore audit
+	expect_status 0
+}
+
 test_without_the_right_it_says_so()
 {
 	chmod 666 /dev/metastore

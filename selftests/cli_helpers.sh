@@ -49,6 +49,46 @@ fail()
 	return 1
 }
 
+# Starts a program that maps the ring of a device, or of a private store, and closes that;
+# its process is in $mapper.
+start_mapper()
+{
+	cat >"$work/mapper.py" <<-'END'
+		import ctypes, os, sys, time
+
+		name = os.environ.get("METASTORE_STORE", "")
+		fd = int(name[3:]) if name.startswith("fd:") else os.open(name, os.O_RDWR)
+		page = os.sysconf("SC_PAGESIZE")
+		mmap = ctypes.CDLL(None).mmap
+		mmap.restype = ctypes.c_void_p
+		mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
+				 ctypes.c_int, ctypes.c_long]
+		at = mmap(None, 3 * page, 1, 1, fd, page)
+		sys.exit("mmap") if at == 2**64 - 1 else None
+		os.close(fd)
+		open(sys.argv[1], "w").close()
+		time.sleep(1000)
+	END
+	rm -f "$work/mapped"
+	if [ "$1" = private ]; then
+		mstore private -- python3 "$work/mapper.py" "$work/mapped" &
+	else
+		METASTORE_STORE=$1 python3 "$work/mapper.py" "$work/mapped" &
+	fi
+	mapper=$!
+	for _ in {1..300}; do
+		[ ! -e "$work/mapped" ] || return 0
+		pause
+	done
+	fail "no ring was mapped"
+}
+
+end_mapper()
+{
+	kill "$mapper"
+	wait "$mapper" 2>/dev/null || :
+}
+
 # Reads a file into the variable text. It fails if there is a NUL byte in it.
 read_text()
 {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The tool: upgrade. lib_upgrade_test.c has what becomes of those who follow.
 #
+# needs: python3 (python3)
 # module: buckets=50 queue_len=77 user_files=2000 max_value=100000 max_bytes=1000000
 set -e
 . ./cli_helpers.sh
@@ -220,6 +221,22 @@ test_who_keeps_the_device_open()
 	run mstore get held
 	expect 0 $'v\n'
 	kill "$sub"
+}
+
+test_who_keeps_the_device_mapped()
+{
+	start_mapper /dev/metastore
+	expect_refused 124 "*process $mapper (python3) still has a store mapped*the device is still open; the loaded module stays" \
+		--timeout 200ms "$METASTORE_KO"
+	end_mapper
+}
+
+test_private_store_that_is_only_mapped()
+{
+	start_mapper private
+	expect_refused 1 "*process $mapper (python3) has mapped a store that may be private*private stores end with the module; *" \
+		"$METASTORE_KO"
+	end_mapper
 }
 
 test_interrupt()

@@ -170,6 +170,15 @@ static int print_files(const struct open_files *files, uint64_t store)
 	return status;
 }
 
+/* Names who has open files that cannot be shown. */
+static void name_mappers(const struct open_files *files)
+{
+	for (size_t i = 0; i < files->mapper_count; i++)
+		report("audit",
+		       "process %d (%s) has mapped a store and closed it: that open file cannot be shown",
+		       files->mappers[i].pid, holder_command(files->mappers[i].pid));
+}
+
 static int audit_files(struct mstore *store)
 {
 	struct open_files files;
@@ -181,6 +190,9 @@ static int audit_files(struct mstore *store)
 	if (files.count)
 		qsort(files.files, files.count, sizeof(*files.files), compare_files);
 	status = print_files(&files, number);
+	name_mappers(&files);
+	if (files.mapper_count)
+		status = STATUS_COULD_NOT;
 	if (files.denied) {
 		report("audit", "cannot read %u processes; use sudo", files.denied);
 		status = STATUS_COULD_NOT;

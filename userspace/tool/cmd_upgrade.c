@@ -202,6 +202,13 @@ static bool has_no_private_store(struct mstore *store)
 			report("upgrade", "process %d (%s) has a private store", file->holders[n],
 			       holder_command(file->holders[n]));
 	}
+	for (size_t i = 0; i < files.mapper_count && !lose_private; i++) {
+		if (!files.mappers[i].is_anonymous)
+			continue;
+		report("upgrade", "process %d (%s) has mapped a store that may be private",
+		       files.mappers[i].pid, holder_command(files.mappers[i].pid));
+		found++;
+	}
 	open_files_free(&files);
 	return !found;
 }
@@ -373,7 +380,7 @@ static void name_holders(void)
 	if (!store)
 		return;
 	open_files_read(&files, store);
-	if (!files.count)
+	if (!files.count && !files.mapper_count)
 		report("upgrade",
 		       "no process is seen that has the device open: it may be in a socket's queue, io_uring or another PID namespace");
 	for (size_t i = 0; i < files.count; i++)
@@ -381,6 +388,9 @@ static void name_holders(void)
 			report("upgrade", "process %d (%s) still has the device open",
 			       files.files[i].holders[n],
 			       holder_command(files.files[i].holders[n]));
+	for (size_t i = 0; i < files.mapper_count; i++)
+		report("upgrade", "process %d (%s) still has a store mapped",
+		       files.mappers[i].pid, holder_command(files.mappers[i].pid));
 	open_files_free(&files);
 	mstore_close(store);
 }

@@ -228,11 +228,58 @@ static void add_file(struct open_files *files, struct open_file *file, int32_t p
 	files->files[files->count++] = *file;
 }
 
+/*
+ * Whether a line of /proc/PID/maps is of a store, and whether its open file has a name. The path
+ * may be that of another mount namespace, but root can follow the link in map_files.
+ */
+static bool maps_store(const char *pid, const char *line, dev_t wanted, bool *is_anonymous)
+{
+	unsigned long start, end;
+	char link[PATH_SIZE], shared;
+	const char *path;
+	int at = 0;
+
+	if (sscanf(line, "%lx-%lx %*3c%c %*s %*s %*s %n", &start, &end, &shared, &at) != 3 ||
+	    shared != 's')
+		return false;
+	path = line + at;
+	*is_anonymous = !strcmp(path, anonymous);
+	if (*path != '/')
+		return *is_anonymous;
+	snprintf(link, sizeof(link), "/proc/%s/map_files/%lx-%lx", pid, start, end);
+	return is_device(AT_FDCWD, link, wanted) || is_device(AT_FDCWD, path, wanted);
+}
+
+/* Notes that a process without a descriptor of a store has mapped one. */
+static void add_mapper(struct open_files *files, const char *pid, dev_t wanted)
+{
+	char path[PATH_SIZE], *line = NULL;
+	bool is_anonymous, found = false;
+	size_t size = 0;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
+	maps = fopen(path, "re");
+	if (!maps)
+		return;
+	while (!found && getline(&line, &size, maps) >= 0) {
+		line[strcspn(line, "\n")] = 0;
+		found = maps_store(pid, line, wanted, &is_anonymous);
+	}
+	free(line);
+	fclose(maps);
+	if (!found)
+		return;
+	files->mappers = grow(files->mappers, files->mapper_count, sizeof(struct mapper));
+	files->mappers[files->mapper_count++] = (struct mapper){ atoi(pid), is_anonymous };
+}
+
 static void add_process(struct open_files *files, const char *pid, dev_t wanted)
 {
 	struct open_file file;
 	struct dirent *entry;
 	char path[PATH_SIZE];
+	bool has_one = false;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
@@ -241,11 +288,16 @@ static void add_process(struct open_files *files, const char *pid, dev_t wanted)
 		files->denied += errno == EACCES;
 		return;
 	}
-	while ((entry = readdir(dir)))
-		if (is_store(dirfd(dir), entry->d_name, wanted) &&
-		    read_fdinfo(&file, pid, entry->d_name))
+	while ((entry = readdir(dir))) {
+		if (!is_store(dirfd(dir), entry->d_name, wanted))
+			continue;
+		has_one = true;
+		if (read_fdinfo(&file, pid, entry->d_name))
 			add_file(files, &file, atoi(pid));
+	}
 	closedir(dir);
+	if (!has_one)
+		add_mapper(files, pid, wanted);
 }
 
 /* Which store and which open file a descriptor of this process is of. */
@@ -314,6 +366,7 @@ void open_files_free(struct open_files *files)
 	for (size_t i = 0; i < files->count; i++)
 		free_file(&files->files[i]);
 	free(files->files);
+	free(files->mappers);
 }
 
 bool books_balance(const struct books *books)

@@ -55,14 +55,31 @@ struct open_file {
 };
 
 /**
+ * struct mapper - process that has mapped a store, and has no descriptor of any
+ * @pid:	the process
+ * @is_anonymous: whether it opened the store otherwise than by its device: it may be private
+ *
+ * The mapping keeps an open file, but /proc does not tell which that is. The library maps by
+ * an open file of its own, so that of a process with a descriptor this says nothing.
+ */
+struct mapper {
+	int32_t pid;
+	bool is_anonymous;
+};
+
+/**
  * struct open_files - all open files
  * @files:	open files
  * @count:	number of @files
+ * @mappers:	processes that have others
+ * @mapper_count: number of @mappers
  * @denied:	processes that could not be read
  */
 struct open_files {
 	struct open_file *files;
 	size_t count;
+	struct mapper *mappers;
+	size_t mapper_count;
 	unsigned int denied;
 };
 
