@@ -15,6 +15,7 @@ static size_t map_size;
 static struct metastore_map_found places[BATCH];
 static uint32_t hashes[BATCH];
 static int plain_fd = -1;
+static struct mstore *plain_store;
 
 static void map_store(void)
 {
@@ -58,6 +59,31 @@ static void end_mapped(const struct row *row)
 	empty_store();
 }
 
+/* The same, which the library has mapped */
+static void fill_mapped_lib(const struct row *row)
+{
+	open_store();
+	empty_store();
+	plain_fd = fd;
+	plain_store = store;
+	store = mstore_create(plain_store, NULL, MSTORE_RDWR | MSTORE_MAPPED);
+	if (!store)
+		die("mstore_create");
+	fd = mstore_fd(store);
+	fill(row);
+	if (mstore_map(store))
+		die("mstore_map");
+}
+
+static void end_mapped_lib(const struct row *row)
+{
+	(void)row;
+	mstore_close(store);
+	store = plain_store;
+	fd = plain_fd;
+	empty_store();
+}
+
 /* The store of the device, where it is loaded with mapped=1 */
 static void fill_device(const struct row *row)
 {
@@ -74,20 +100,33 @@ static void unmap_device(const struct row *row)
 static void run_mapped_get(const struct row *row, unsigned int n)
 {
 	struct metastore_map_found found;
+	unsigned int i;
 
-	while (n--)
-		if (metastore_map_get(&map, keys[n], KEY_LEN, buffer, row->size, &found))
-			die("metastore_map_get");
+	for (; n; n -= BATCH)
+		for (i = BATCH; i--;)
+			if (metastore_map_get(&map, keys[i], KEY_LEN, buffer, row->size, &found))
+				die("metastore_map_get");
+}
+
+static void run_mapped_get_lib(const struct row *row, unsigned int n)
+{
+	unsigned int i;
+
+	for (; n; n -= BATCH)
+		for (i = BATCH; i--;)
+			lib_get(keys[i], row->size);
 }
 
 static void run_mapped_miss(const struct row *row, unsigned int n)
 {
 	struct metastore_map_found found;
+	unsigned int i;
 
-	while (n--)
-		if (metastore_map_get(&map, missing[n], KEY_LEN, buffer, row->size, &found) !=
-		    METASTORE_MAP_MISS)
-			die("metastore_map_get found what is not there");
+	for (; n; n -= BATCH)
+		for (i = BATCH; i--;)
+			if (metastore_map_get(&map, missing[i], KEY_LEN, buffer, row->size,
+					      &found) != METASTORE_MAP_MISS)
+				die("metastore_map_get found what is not there");
 }
 
 static void find_places(const struct row *row, unsigned int n)
@@ -144,8 +183,10 @@ static void delete_mapped(const struct row *row, unsigned int n)
 void mapped_rows(void)
 {
 	struct row table[] = {
-		{ "mapped-get", "get", .run = run_mapped_get },
-		{ "mapped-get-miss", "get-miss", .run = run_mapped_miss },
+		{ "mapped-get", "get", .run = run_mapped_get, .batch = LONG_BATCH },
+		{ "mapped-get-lib", "mapped-get", .run = run_mapped_get_lib,
+		  .batch = LONG_BATCH, .library = true },
+		{ "mapped-get-miss", "get-miss", .run = run_mapped_miss, .batch = LONG_BATCH },
 		{ "mapped-get-again", "get", .prepare = find_places, .run = run_mapped_again },
 		{ "mapped-set", "set-private,set", .run = run_mapped_set },
 		{ "mapped-set-new", "set-new", .prepare = delete_mapped,
@@ -156,8 +197,8 @@ void mapped_rows(void)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(table); i++) {
-		table[i].setup = fill_mapped;
-		table[i].teardown = end_mapped;
+		table[i].setup = table[i].library ? fill_mapped_lib : fill_mapped;
+		table[i].teardown = table[i].library ? end_mapped_lib : end_mapped;
 		table[i].size = VALUE_LEN;
 		table[i].keys = KEYS;
 		row_add(&table[i], "%s", table[i].name);
@@ -171,7 +212,7 @@ void mapped_keys_rows(void)
 {
 	struct row row = {
 		.setup = fill_device, .teardown = unmap_device, .size = VALUE_LEN,
-		.keys = 10000000,
+		.keys = 10000000, .batch = LONG_BATCH,
 	};
 
 	row.run = run_mapped_get;
