@@ -18,7 +18,8 @@
  * delivery before its own makes twice as many.
  *
  * One delivery costs some 60 to 350 instructions, and some 60 for each older event that
- * it drops: METASTORE_DROPS_AT_ONCE at most.
+ * it drops, METASTORE_DROPS_AT_ONCE at most, or that the program of a mapped ring has passed,
+ * 16 at most.
  */
 #define METASTORE_CHUNK		64
 

@@ -202,7 +202,7 @@ enum metastore_pushed metastore_queue_map_push(struct metastore_subscription *su
 	enum metastore_pushed pushed;
 
 	lockdep_assert_held(&queue->lock);
-	if (queue->ring.len >= DELIVER_AT_ONCE)
+	if (queue->ring.len >= min_t(u32, DELIVER_AT_ONCE, queue->map->fast_len))
 		queue_map_deliver(queue, garbage);
 	if (unlikely(!queue_map_has_place(queue, sub, charge))) {
 		pushed = metastore_queue_push_alone(sub, notice, size, garbage);

@@ -121,10 +121,7 @@ static int txn_prepare_op(struct metastore_file *file, struct txn_op *top)
 	err = metastore_op_prepare(file, &top->op, &top->buffer, &top->change);
 	top->change.preload = &top->preload;
 	top->change.stage = &top->stage;
-	err = err ?: metastore_change_prepare(&top->change);
-	if (!err && top->change.value && unlikely(file->store->mirror))
-		metastore_mirror_stage(&top->buffer.key, top->change.value, &top->stage);
-	return err;
+	return err ?: metastore_change_prepare(&top->change);
 }
 
 /*
@@ -491,6 +488,29 @@ static void txn_put_values(struct txn *txn)
 	}
 }
 
+/*
+ * Fill entries of the mirror ahead, as long as there is memory. All is copied in by now: a
+ * program whose memory holds up a copy must hold no entries.
+ */
+static void txn_stage_mirror(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++)
+		if (top->change.value &&
+		    metastore_mirror_stage(&top->buffer.key, top->change.value, &top->stage))
+			return;
+}
+
+/* Do in the mirror what can be done without the buckets' locks. */
+static void txn_settle_mirror(struct txn *txn)
+{
+	struct txn_op *top;
+
+	for (top = txn->ops; top < txn->ops + txn->nr; top++)
+		metastore_mirror_settle(top->buffer.key.bucket, &top->stage);
+}
+
 /* Make all changes, release the buckets' locks and deliver the events. */
 static void txn_commit(struct txn *txn)
 {
@@ -503,6 +523,9 @@ static void txn_commit(struct txn *txn)
 		metastore_table_shrink(&txn->buckets[i]->values);
 	metastore_group_publish(txn->file->store, &txn->group);
 	txn_unlock_all(txn);
+	/* Ahead of the delivery, which may take long. */
+	if (unlikely(txn->file->store->mirror))
+		txn_settle_mirror(txn);
 	metastore_group_deliver(&txn->group);
 	txn_put_values(txn);
 }
@@ -524,8 +547,11 @@ static int txn_lock_with_slot(struct txn *txn)
 
 static int txn_run(struct txn *txn)
 {
+	bool mirrored = txn->file->store->mirror;
 	int err;
 
+	if (unlikely(mirrored))
+		txn_stage_mirror(txn);
 	txn_sort_buckets(txn);
 	lock_map_acquire(&txn->dep_map);
 	err = txn_lock_with_slot(txn);
@@ -542,6 +568,8 @@ static int txn_run(struct txn *txn)
 		}
 	}
 	lock_map_release(&txn->dep_map);
+	if (unlikely(err && mirrored))
+		txn_settle_mirror(txn);
 	metastore_garbage_free(&txn->garbage);
 	return err;
 }
@@ -628,16 +656,6 @@ static void txn_free_preloads(struct txn *txn)
 		metastore_preload_free(&txn->ops[i].preload);
 }
 
-/* Do in the mirror what can be done without the buckets' locks. */
-static void txn_settle_mirror(struct txn *txn)
-{
-	struct txn_op *top;
-
-	for (top = txn->ops; top < txn->ops + txn->nr; top++)
-		if (top->buffer.key.bucket)
-			metastore_mirror_settle(top->buffer.key.bucket, &top->stage);
-}
-
 static void txn_free(struct metastore_group *group)
 {
 	kvfree(container_of(group, struct txn, group));
@@ -685,8 +703,6 @@ int metastore_txn_run(struct metastore_file *file, struct metastore_batch *batch
 	if (!txn)
 		return -ENOMEM;
 	err = txn_copy_ops(txn, batch) ?: txn_prepare(txn) ?: txn_run(txn);
-	if (unlikely(file->store->mirror))
-		txn_settle_mirror(txn);
 	if (err)
 		txn_cancel(txn);
 	else

@@ -7,8 +7,9 @@
  * miss is certain. A key has none if there was no memory for it, or if its slot's chain is full.
  * Its slot then says so, and a reader that misses there asks the kernel.
  *
- * A shard is the keys of one bucket, and changes under the bucket's lock. A change of the
- * table is made between metastore_mirror_begin() and metastore_mirror_end():
+ * A shard is the keys of one bucket, and changes under the bucket's lock, but for entries that
+ * are in no chain. A change of the table is made between metastore_mirror_begin() and
+ * metastore_mirror_end():
  *
  * - The value takes the place of one of the same size: the entry's version is busy.
  * - Else the slot's seq is odd, and the versions of the old and the new entry are busy.
@@ -36,6 +37,12 @@
 
 /* Slots that one new key adds at most: more than one, to catch up after a failure. */
 #define STEPS_AT_ONCE	4
+
+/*
+ * A batch adds slots after it has unlocked. Where several wait for the lock of one bucket, they
+ * do so before, at this many times as many entries as usual: chains are short enough then.
+ */
+#define CROWD		16
 
 static_assert(offsetof(struct metastore_map_entry, key) % 8 == 0);
 static_assert(METASTORE_MAP_LARGEST >= METASTORE_INLINE_MAX);
@@ -426,6 +433,11 @@ static void mirror_settle(struct metastore_shard *shard,
 {
 	if (change->stage) {
 		change->stage->old = change->old;
+		change->stage->grow = change->value;
+		/* Batches that wait for the lock come before this one gets it again. */
+		if (change->value &&
+		    unlikely(mirror_lacks_slots(shard, CROWD * mirror_nr_slots(shard))))
+			mirror_grow(shard);
 		return;
 	}
 	if (change->old)
@@ -479,18 +491,20 @@ void metastore_mirror_end(struct metastore_shard *shard,
  * metastore_mirror_stage() - Fill an entry for a change ahead, so that its lock is held less
  * @key:	the key, of a bucket with a shard
  * @value:	value that is going to be stored
- * @stage:	set
+ * @stage:	zeroed; its @new is set if an entry was filled
  *
  * The change may not need it, or need one nevertheless.
  *
  * Context: Process context, may sleep.
+ * Return: 0, or an error if there is no memory for entries.
  */
-void metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
-			    struct metastore_mirror_stage *stage)
+int metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
+			   struct metastore_mirror_stage *stage)
 {
 	struct metastore_shard *shard = key->bucket->shard;
 	const struct metastore_value *old;
 	bool in_place;
+	int err;
 
 	rcu_read_lock();
 	old = metastore_bucket_find(key);
@@ -499,10 +513,14 @@ void metastore_mirror_stage(const struct metastore_key *key, const struct metast
 			   mirror_class_of(mirror_meta(old)));
 	rcu_read_unlock();
 	if (in_place)
-		return;
+		return 0;
 	stage->new = mirror_entry_create(shard, value);
-	if (unlikely(!stage->new) && !metastore_mirror_refill(shard->mirror))
+	if (likely(stage->new))
+		return 0;
+	err = metastore_mirror_refill(shard->mirror);
+	if (!err)
 		stage->new = mirror_entry_create(shard, value);
+	return err;
 }
 
 /**
@@ -513,15 +531,19 @@ void metastore_mirror_stage(const struct metastore_key *key, const struct metast
  * Context: Process context, may sleep. Takes the bucket's lock.
  */
 void metastore_mirror_settle(struct metastore_bucket *bucket,
-			     const struct metastore_mirror_stage *stage)
+			     struct metastore_mirror_stage *stage)
 {
 	struct metastore_shard *shard = bucket->shard;
+	u32 nr = mirror_nr_slots(shard);
 
 	if (stage->new)
 		mirror_entry_free(shard, stage->new);
 	if (stage->old)
 		mirror_entry_free(shard, stage->old);
-	if (!mirror_lacks_slots(shard, mirror_nr_slots(shard))) {
+	if (!stage->grow)
+		return;
+	if (!mirror_lacks_slots(shard, nr) ||
+	    mirror_segment_of(nr) >= READ_ONCE(shard->nr_segments)) {
 		mirror_note_hunger(shard);
 		return;
 	}

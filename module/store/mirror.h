@@ -118,6 +118,7 @@ struct metastore_mirror {
  * struct metastore_mirror_stage - what a change does without its bucket's lock
  * @new:	grain of an entry with the value, in no chain, or 0
  * @old:	grain of an entry that is in no chain any more, or 0
+ * @grow:	whether the change needed an entry, so that slots may lack
  *
  * For changes under the locks of many buckets: metastore_mirror_stage() comes before these are
  * taken, and metastore_mirror_settle() behind.
@@ -125,6 +126,7 @@ struct metastore_mirror {
 struct metastore_mirror_stage {
 	u32 new;
 	u32 old;
+	bool grow;
 };
 
 /**
@@ -170,17 +172,17 @@ void metastore_mirror_begin(struct metastore_shard *shard, u32 hash,
 			    struct metastore_mirror_change *change);
 void metastore_mirror_end(struct metastore_shard *shard,
 			  const struct metastore_mirror_change *change);
-void metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
-			    struct metastore_mirror_stage *stage);
+int metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
+			   struct metastore_mirror_stage *stage);
 void metastore_mirror_settle(struct metastore_bucket *bucket,
-			     const struct metastore_mirror_stage *stage);
+			     struct metastore_mirror_stage *stage);
 
 /**
  * metastore_mirror_replaced() - Complete metastore_mirror_replace(), after the table has changed
  * @entry:	what that returned
  * @version:	version of the value
  *
- * Context: Caller holds the bucket's lock.
+ * Context: Caller holds the bucket's lock, unless the entry is in no chain.
  */
 static inline void metastore_mirror_replaced(struct metastore_map_entry *entry, u64 version)
 {

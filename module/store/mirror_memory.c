@@ -244,7 +244,7 @@ void metastore_mirror_free(struct metastore_mirror *mirror)
 
 /**
  * metastore_mirror_refill() - Allocate memory for entries ahead
- * @mirror:	the mirror, which is hungry
+ * @mirror:	the mirror
  *
  * Several writers may do so. One that is slow keeps no other waiting.
  *
@@ -374,7 +374,8 @@ static u32 memory_take_entry(struct metastore_mirror *mirror, unsigned int index
  * Memory that once became entries of one size stays that. Where there is none for others, a
  * larger entry serves as well.
  *
- * Context: Any. Allocates nothing, see metastore_mirror_refill().
+ * Context: Process context, also under a bucket's lock. Takes the mirror's. Allocates nothing,
+ * see metastore_mirror_refill().
  * Return: its first grain, or 0. It is zeroed but for @own.
  */
 u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *class)
@@ -397,7 +398,7 @@ u32 metastore_mirror_take_entry(struct metastore_mirror *mirror, unsigned int *c
  * @grain:	its first grain; it is zeroed
  * @class:	as in metastore_mirror_take_entry()
  *
- * Context: Any.
+ * Context: Process context, also under a bucket's lock. Takes the mirror's.
  */
 void metastore_mirror_put_entry(struct metastore_mirror *mirror, u32 grain, unsigned int class)
 {

@@ -175,7 +175,7 @@ static void name_mappers(const struct open_files *files)
 {
 	for (size_t i = 0; i < files->mapper_count; i++)
 		report("audit",
-		       "process %d (%s) has mapped a store and closed it: that open file cannot be shown",
+		       "process %d (%s) has mapped a store and has no descriptor: its open file may be missing here",
 		       files->mappers[i].pid, holder_command(files->mappers[i].pid));
 }
 
