@@ -38,6 +38,9 @@
 #define FULL_LEN	(METASTORE_QUEUE_FACTOR * QUEUE_LEN)
 #define FULL_FILES	512
 
+/* Events that the program of a mapped ring has passed, and that one push removes */
+#define RING_PASSED	16
+
 /* A mapped ring, with room for FULL_LEN events of a short key */
 #define RING_SIZE	(2 << 20)
 
@@ -1222,6 +1225,26 @@ static void rings_drops(const struct row *row)
 	map_rings(crowd, nr_crowd);
 }
 
+/* Each program has passed as many events as one push removes. */
+static void rings_pass(const struct row *row, unsigned int n)
+{
+	unsigned int i;
+
+	(void)row;
+	(void)n;
+	publish_small(RING_PASSED);
+	for (i = 0; i < nr_crowd; i++)
+		while (ring_take(&rings[i], buffer, sizeof(buffer)) > 0)
+			;
+}
+
+static void run_rings_passed(const struct row *row, unsigned int n)
+{
+	(void)row;
+	(void)n;
+	publish_small(1);
+}
+
 static void rings_atomic(const struct row *row)
 {
 	crowd_atomic(row);
@@ -1411,6 +1434,8 @@ static const struct row table[] = {
 	  .teardown = close_private, .keys = MOST_KEYS, .batch = 1 },
 	{ "ring-drops", .setup = rings_drops, .prepare = fill_drops, .run = run_publish_long,
 	  .teardown = rings_close, .subscribers = FEW, .size = VALUE_MAX },
+	{ "ring-passed-64", .setup = rings_drops, .prepare = rings_pass, .run = run_rings_passed,
+	  .teardown = rings_close, .subscribers = FEW },
 	{ "ring-atomic", .setup = rings_atomic, .prepare = fill_drops, .run = run_rings_atomic,
 	  .teardown = rings_close, .subscribers = FEW, .size = 4 * VALUE_LEN },
 	{ "ring-read", .setup = ring_setup, .prepare = full_prepare, .run = run_read,
