@@ -1,18 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The bridge to NATS: what is carried, in which direction, and what is not.
-#
-# needs: python3 (python3)
 set -e
 . ./nats_helpers.sh
-
-# Each test has a server of its own, and a bucket.
-begin()
-{
-	rm -rf "$work/js"
-	start_server
-	kv create b
-}
 
 test_out_carries_what_is_there_and_what_changes()
 {
@@ -96,17 +86,15 @@ test_a_change_here_after_one_from_there_is_carried()
 # does not know of it yet.
 test_what_the_bucket_got_unseen_is_not_overwritten()
 {
-	begin
-	start_proxy
-	start_ready_bridge --both b:
+	begin_by_proxy --both b:
 	mstore set k old
 	await 30 is_quiet
-	kill -USR1 "$proxy"
+	tell_proxy hold
 	put b k there
 	mstore set k here
 	await 30 proxy_said published
 	bucket_has b k there
-	kill -USR2 "$proxy"
+	tell_proxy release
 	await 30 store_has k there
 	expect_equal b
 	bucket_has b k there
@@ -118,19 +106,17 @@ test_what_the_bucket_got_unseen_is_not_overwritten()
 
 test_a_deletion_that_came_unseen_is_not_undone()
 {
-	begin
-	start_proxy
-	start_ready_bridge --both b:
+	begin_by_proxy --both b:
 	mstore set k old
 	mstore set gone old
 	await 30 is_quiet
-	kill -USR1 "$proxy"
+	tell_proxy hold
 	kv del b k
 	put b gone there
 	mstore set k here
 	mstore del gone
 	await 30 proxy_said published
-	kill -USR2 "$proxy"
+	tell_proxy release
 	await 30 store_lacks k
 	await 30 store_has gone there
 	expect_equal b
@@ -143,15 +129,13 @@ test_a_deletion_that_came_unseen_is_not_undone()
 # A change that comes from the bucket while the answer to another is under way
 test_a_change_there_behind_one_from_here()
 {
-	begin
-	start_proxy
-	start_ready_bridge --both b:
-	kill -USR1 "$proxy"
+	begin_by_proxy --both b:
+	tell_proxy hold
 	mstore set k here
 	await 30 bucket_has b k here
 	put b k there
 	put b k later
-	kill -USR2 "$proxy"
+	tell_proxy release
 	await 30 store_has k later
 	expect_equal b
 	expect_metrics conflicts_total=0 sent_total=1
@@ -163,16 +147,14 @@ test_changes_that_wait_are_conflated()
 {
 	local i
 
-	begin
-	start_proxy
-	start_ready_bridge --out b:
+	begin_by_proxy --out b:
 	mstore set k 0
 	await 30 is_quiet
-	kill -USR1 "$proxy"
+	tell_proxy hold
 	for i in {1..20}; do
 		mstore set k "$i"
 	done
-	kill -USR2 "$proxy"
+	tell_proxy release
 	await 30 bucket_has b k 20
 	expect_equal b
 	read_metrics

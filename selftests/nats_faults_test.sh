@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The bridge to NATS: servers that go, networks that are cut, losses.
-#
-# needs: python3 (python3)
 set -e
 . ./nats_helpers.sh
 
@@ -24,7 +22,7 @@ test_the_server_is_gone_for_a_while()
 	mstore set a 3
 	mstore del b
 	mstore set c 1
-	start_server
+	start_server_again
 	await 60 bucket_has b a 3
 	await 60 is_quiet
 	expect_equal b
@@ -39,10 +37,7 @@ test_the_server_is_gone_for_a_while()
 # Both sides change while neither hears of the other.
 test_the_network_is_cut()
 {
-	start_server
-	kv create b
-	start_proxy
-	start_ready_bridge --both b:
+	begin_by_proxy --both b:
 	mstore set both 0
 	mstore set here 0
 	mstore set there 0
@@ -59,7 +54,7 @@ test_the_network_is_cut()
 	# Nothing is answered any more, until the connection is given up.
 	await 60 log_has 'mstore-nats: connection ended: *'
 	kill -CONT "$proxy"
-	kill -HUP "$proxy"
+	tell_proxy cut
 	await 90 has sessions_total 2
 	await 60 is_quiet
 	expect_equal b
@@ -75,18 +70,15 @@ test_the_network_is_cut()
 # The answer is lost: the change got there, and is not sent again.
 test_the_answer_is_lost()
 {
-	start_server
-	kv create b
-	start_proxy
-	start_ready_bridge --both b:
+	begin_by_proxy --both b:
 	mstore set k 0
 	await 30 is_quiet
-	kill -USR1 "$proxy"
+	tell_proxy hold
 	mstore set k 1
 	await 30 bucket_has b k 1
 	mstore set k 2
-	kill -HUP "$proxy"
-	kill -USR2 "$proxy"
+	tell_proxy cut
+	tell_proxy release
 	await 60 bucket_has b k 2
 	await 60 is_quiet
 	expect_equal b
@@ -98,10 +90,7 @@ test_the_answer_is_lost()
 # The change did not get there, and is sent again.
 test_the_change_is_lost()
 {
-	start_server
-	kv create b
-	start_proxy
-	start_ready_bridge --both b:
+	begin_by_proxy --both b:
 	mstore set k 0
 	await 30 is_quiet
 	kill -STOP "$proxy"
@@ -123,8 +112,7 @@ test_the_change_is_lost()
 # Values of both sides while the bucket tells all that it has
 test_cut_in_the_middle_of_the_snapshot()
 {
-	start_server
-	kv create b
+	begin
 	kv load b k/ "$many"
 	cut_after=$((many * 40))
 	start_proxy
@@ -144,15 +132,12 @@ test_cut_in_the_middle_of_the_snapshot()
 # The bucket is made anew, or loses keys without a marker: what is here fills it.
 test_a_bucket_that_lost_all()
 {
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b:
 	mstore set k 1
 	await 30 is_quiet
 	stop_server
-	rm -rf "$work/js"
-	start_server
-	kv create b
+	begin
 	await 60 bucket_has b k 1
 	await 60 is_quiet
 	expect_equal b
@@ -164,8 +149,7 @@ test_losses_here_are_mended()
 {
 	local i
 
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b:
 	for ((i = 0; i < 3000; i++)); do
 		echo "set a$i $i"
@@ -188,8 +172,7 @@ test_losses_here_are_mended()
 # A server refuses what it has no room for; once there is room it is sent.
 test_a_server_without_room()
 {
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b:
 	mstore set k 1
 	await 30 is_quiet

@@ -37,11 +37,24 @@ port_answers()
 	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+port_is_free()
+{
+	! port_answers "$1"
+}
+
 # start_server: with $server_options; sets $server to its process. What it keeps is in
-# $work/js.
+# $work/js, which is empty at first.
 server_options=()
 start_server()
 {
+	rm -rf "$work/js"
+	start_server_again
+}
+
+start_server_again()
+{
+	# That of the test before may still be about to end.
+	await 30 port_is_free 4222
 	"$NATS_SERVER" -a 127.0.0.1 -p 4222 -js -sd "$work/js" "${server_options[@]}" \
 		>>"$work/server.log" 2>&1 &
 	server=$!
@@ -55,23 +68,37 @@ stop_server()
 }
 
 # Bridges go by a network that can be held, and cut, also once it has carried $cut_after
-# bytes; see nats/proxy.py. Sets $proxy to its process.
+# bytes; see nats/proxy.c. Sets $proxy to its process.
 bridge_url=$url
 cut_after=
 start_proxy()
 {
 	: >"$work/proxy"
+	rm -f "$work/to_proxy"
+	mkfifo "$work/to_proxy"
 	# shellcheck disable=SC2086 # a word or none
-	python3 nats/proxy.py 4223 4222 $cut_after >"$work/proxy" 2>&1 &
+	"$BUILD/selftests/nats_proxy" 4223 4222 $cut_after <"$work/to_proxy" >"$work/proxy" 2>&1 &
 	# shellcheck disable=SC2034
 	proxy=$!
+	exec {to_proxy}>"$work/to_proxy"
 	bridge_url=nats://127.0.0.1:4223
 	await 30 proxy_said ready
 }
 
+# proxy_said WORD [TIMES]: so many times at least
 proxy_said()
 {
-	grep -q "^$1" "$work/proxy"
+	(($(grep -c "^$1" "$work/proxy") >= ${2:-1}))
+}
+
+# tell_proxy COMMAND...: returns when it is obeyed.
+tell_proxy()
+{
+	local before
+
+	before=$(grep -c '^obeyed' "$work/proxy" || :)
+	echo "$*" >&"$to_proxy"
+	await 30 proxy_said obeyed $((before + 1))
 }
 
 # start_bridge OPTION...: starts a bridge, sets $bridge to its process, $log to the file of
@@ -241,4 +268,24 @@ log_has()
 		[[ $line != $1 ]] || return 0
 	done <"$log"
 	return 1
+}
+
+log_lacks()
+{
+	! log_has "$1"
+}
+
+# A server and the bucket b
+begin()
+{
+	start_server
+	kv create b
+}
+
+# begin_by_proxy OPTION...: the same, and a bridge that goes by the proxy
+begin_by_proxy()
+{
+	begin
+	start_proxy
+	start_ready_bridge "$@"
 }

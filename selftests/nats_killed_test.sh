@@ -58,8 +58,7 @@ test_killed_again_and_again()
 {
 	local i
 
-	start_server
-	kv create b
+	begin
 	start_writers
 	for ((i = 0; i < rounds; i++)); do
 		start_bridge --both b:
@@ -77,15 +76,12 @@ test_killed_again_and_again()
 # A change that waited for its answer is not sent again if it got there.
 test_killed_before_the_answer()
 {
-	start_server
-	kv create b
-	start_proxy
-	start_ready_bridge --both b:
-	kill -USR1 "$proxy"
+	begin_by_proxy --both b:
+	tell_proxy hold
 	mstore set k 1
 	await 30 bucket_has b k 1
 	kill_bridge
-	kill -USR2 "$proxy"
+	tell_proxy release
 	start_ready_bridge --both b:
 	expect_equal b
 	[[ $(kv rev b) == 1 ]]
@@ -97,8 +93,7 @@ test_the_module_is_replaced()
 {
 	local i
 
-	start_server
-	kv create b
+	begin
 	mstore set kept 1
 	start_ready_bridge --both b:
 	await 30 bucket_has b kept 1
@@ -121,8 +116,7 @@ test_the_module_is_replaced()
 # bucket is emptied.
 test_the_module_is_loaded_anew()
 {
-	start_server
-	kv create b
+	begin
 	kv create o
 	start_ready_bridge --both b:both/ --out o:out/
 	mstore set both/k 1
@@ -149,8 +143,7 @@ test_nothing_leaks_and_nothing_is_wrong_by_valgrind()
 
 	type -P valgrind >/dev/null || skip 'no valgrind'
 	((slowness == 1)) || skip 'valgrind on a slow kernel takes minutes, and tells the same'
-	start_server
-	kv create b
+	begin
 	start_proxy
 	put b there 1
 	bridge_under="valgrind --quiet --leak-check=full --show-leak-kinds=definite
@@ -165,7 +158,7 @@ test_nothing_leaks_and_nothing_is_wrong_by_valgrind()
 	put b a=41 1
 	await 60 is_quiet
 	kv del b a=41
-	kill -HUP "$proxy"
+	tell_proxy cut
 	mstore set k2 other
 	put b k2 there
 	await 60 has sessions_total 2

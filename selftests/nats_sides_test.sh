@@ -114,8 +114,7 @@ write_keys()
 
 test_a_key_of_one_store_appears_in_the_other()
 {
-	start_server
-	kv create b
+	begin
 	start_bridges --both b:
 	mstore set k here
 	side 'mstore wait --timeout 60 k here'
@@ -130,8 +129,7 @@ test_a_key_of_one_store_appears_in_the_other()
 
 test_writers_on_both_sides()
 {
-	start_server
-	kv create b
+	begin
 	write_keys a >"$work/a"
 	write_keys b >"$work/b"
 	start_bridges --both b:
@@ -150,8 +148,7 @@ test_writers_of_the_same_keys()
 {
 	local i lost
 
-	start_server
-	kv create b
+	begin
 	for ((i = 0; i < keys; i++)); do
 		echo "set k$((i % 10)) here$i" >>"$work/c"
 		echo "set k$(((keys - i) % 10)) there$i" >>"$work/d"
@@ -173,8 +170,7 @@ test_an_owner_here_is_gone_there()
 {
 	local holder
 
-	start_server
-	kv create b
+	begin
 	start_bridges --both b:
 	mstore hold k up -- sleep 600 &
 	holder=$!
@@ -190,8 +186,7 @@ test_two_owners_of_a_key()
 {
 	local holder
 
-	start_server
-	kv create b
+	begin
 	start_bridges --both b:
 	mstore hold k here -- sleep 600 &
 	holder=$!

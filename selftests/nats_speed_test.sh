@@ -44,8 +44,7 @@ test_changes_a_second()
 {
 	local puts
 
-	start_server
-	kv create b
+	begin
 	kv create alone
 	puts=$(kv bench alone $((count / 4)))
 	start_ready_bridge --out b:
@@ -62,8 +61,7 @@ test_how_late_they_come()
 {
 	local i
 
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --out b:
 	start_reader 200
 	for ((i = 0; i < 200; i++)); do
@@ -89,8 +87,7 @@ test_memory_stays()
 {
 	local i before after
 
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b:
 	print_sets "$memory_keys" | mstore batch >/dev/null
 	await 1500 is_quiet

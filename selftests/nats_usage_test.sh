@@ -156,8 +156,7 @@ test_tls()
 
 test_signals_end_it_with_all_that_waits()
 {
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b:
 	kill -STOP "$bridge"
 	mstore set k 1
@@ -176,8 +175,7 @@ test_signals_end_it_with_all_that_waits()
 
 test_lines_of_status()
 {
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b: --status 0.2s
 	await 30 log_has 'mstore-nats: status: nats://127.0.0.1:4222; 0 keys; taken 0 = *'
 	end_bridge
@@ -190,8 +188,7 @@ test_lines_of_status()
 # As systemd listens: --property=Type=notify of systemd-run needs a whole system.
 test_it_tells_systemd()
 {
-	start_server
-	kv create b
+	begin
 	NOTIFY_SOCKET=$work/notify
 	export NOTIFY_SOCKET
 	: >"$work/told"
@@ -214,8 +211,7 @@ while True:
 
 test_metrics_are_as_prometheus_reads_them()
 {
-	start_server
-	kv create b
+	begin
 	start_ready_bridge --both b:
 	mstore set k 1
 	await 30 has sent_total 1
