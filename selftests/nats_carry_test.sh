@@ -98,7 +98,7 @@ test_what_the_bucket_got_unseen_is_not_overwritten()
 	await 30 store_has k there
 	expect_equal b
 	bucket_has b k there
-	log_has 'mstore-nats: k: conflict: revision 2 of bucket b wins over the value here: here'
+	log_has 'mstore-nats: k: conflict: revision 2 of KV bucket b wins over the value here: here'
 	expect_metrics conflicts_total=1 sent_total=1 outvoted_total=1 applied_total=1
 	[[ $(kv rev b) == 2 ]]
 	end_bridge
@@ -120,8 +120,8 @@ test_a_deletion_that_came_unseen_is_not_undone()
 	await 30 store_lacks k
 	await 30 store_has gone there
 	expect_equal b
-	log_has '*: k: conflict: revision 3 of bucket b wins over the value here: here'
-	log_has '*: gone: conflict: revision 4 of bucket b wins over the deletion here'
+	log_has '*: k: conflict: revision 3 of KV bucket b wins over the value here: here'
+	log_has '*: gone: conflict: revision 4 of KV bucket b wins over the deletion here'
 	[[ $(kv rev b) == 4 ]]
 	end_bridge
 }
@@ -178,7 +178,7 @@ test_in_reverts_what_is_changed_here()
 	mstore del k
 	await 30 store_has k there
 	expect_equal b
-	log_has '*: k: conflict: revision 1 of bucket b wins over the value here: here'
+	log_has '*: k: conflict: revision 1 of KV bucket b wins over the value here: here'
 	expect_metrics reverted_total=3 sent_total=0
 	[[ $(kv rev b) == 1 ]]
 	end_bridge
@@ -196,7 +196,7 @@ test_out_overrules_what_is_changed_there()
 	await 30 bucket_lacks b foreign
 	expect_equal b
 	store_has k here
-	log_has '*: k: conflict: the value here wins over revision 2 of bucket b: there'
+	log_has '*: k: conflict: the value here wins over revision 2 of KV bucket b: there'
 	[[ $(kv rev b) == 5 ]]
 	end_bridge
 }
@@ -275,7 +275,7 @@ test_an_owner_keeps_its_key()
 	await 30 bucket_has b k mine
 	store_has k mine
 	expect_equal b
-	log_has '*: k: conflict: the value here wins over revision 2 of bucket b: theirs'
+	log_has '*: k: conflict: the value here wins over revision 2 of KV bucket b: theirs'
 	[[ $(kv rev b) == 3 ]]
 	end_bridge
 }
@@ -305,7 +305,7 @@ test_a_value_that_the_store_refuses_is_counted()
 	start_ready_bridge --both b:
 	head -c 70000 /dev/zero | tr '\0' x >"$work/large"
 	put b k "$(<"$work/large")"
-	await 30 log_has '*: k: revision 1 of bucket b is not taken: Message too long'
+	await 30 log_has '*: k: revision 1 of KV bucket b is not taken: Message too long'
 	put b k small
 	await 30 store_has k small
 	expect_equal b
@@ -329,7 +329,7 @@ test_any_bytes_are_carried()
 	bucket_has b empty ''
 	# No key has these names.
 	put b a=41 1
-	await 30 log_has '*: bucket: b: a=41 is the name of no key'
+	await 30 log_has '*: KV bucket: b: a=41 is the name of no key'
 	await 30 is_quiet
 	expect_balance
 	end_bridge
@@ -358,7 +358,7 @@ test_the_first_comparison()
 	bucket_has b here 1
 	store_lacks old
 	bucket_has b gone newer
-	log_has '*: differs: conflict: revision 2 of bucket b wins over the value here: here'
+	log_has '*: differs: conflict: revision 2 of KV bucket b wins over the value here: here'
 	[[ $(kv rev b) == 9 ]]
 	end_bridge
 }

@@ -178,7 +178,7 @@ test_a_server_without_room()
 	await 30 is_quiet
 	"$BUILD/selftests/nats_kv" "$url" limit b 300
 	head -c 1000 /dev/zero | tr '\0' x | mstore set --file - large
-	await 30 log_has '*: large: not carried: bucket b: *'
+	await 30 log_has '*: large: not carried: KV bucket b: *'
 	expect_metrics failed_total=1
 	await 30 is_quiet
 	expect_balance

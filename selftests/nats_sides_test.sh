@@ -193,7 +193,7 @@ test_two_owners_of_a_key()
 	side 'mstore wait --timeout 60 k here'
 	# The bridge had written it there; the steal makes another owner.
 	side 'mstore hold --steal k there -- sleep 600 & holder=$!'
-	await 60 log_has '*: k: revision 2 of bucket b is not taken: an open file owns the key here'
+	await 60 log_has '*: k: revision 2 of KV bucket b is not taken: an open file owns the key here'
 	await 60 is_quiet
 	with_side await 60 is_quiet
 	expect_balance

@@ -98,7 +98,7 @@ test_a_bucket_that_is_not_there()
 {
 	start_server
 	start_bridge --both b:
-	await 30 log_has 'mstore-nats: cannot connect: bucket b: there is none; --create makes it'
+	await 30 log_has 'mstore-nats: cannot connect: KV bucket b: there is none; --create makes it'
 	kv create b
 	await 30 is_carrying
 	end_bridge

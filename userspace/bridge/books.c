@@ -45,26 +45,26 @@ static const struct counter {
 } counters[] = {
 #define BOOK(name, type, help) { #name, type, offsetof(struct books, name), help }
 	BOOK(taken, "counter", "Changes of the store that were to be carried"),
-	BOOK(sent, "counter", "Changes that a bucket has stored"),
-	BOOK(conflated, "counter", "Changes that a newer one replaced, or the bucket had"),
+	BOOK(sent, "counter", "Changes that a KV bucket has stored"),
+	BOOK(conflated, "counter", "Changes that a newer one replaced, or the KV bucket had"),
 	BOOK(refused, "counter", "Changes that were not carried, for any reason"),
 	BOOK(pending, "gauge", "Changes that wait, or whose answer is to come"),
 	BOOK(too_large, "counter", "Changes refused: above what the server takes"),
-	BOOK(outvoted, "counter", "Changes refused: the bucket had a later revision"),
+	BOOK(outvoted, "counter", "Changes refused: the KV bucket had a later revision"),
 	BOOK(skipped, "counter", "Changes refused: keys with an owner or a time to live"),
 	BOOK(reverted, "counter", "Changes refused: of a prefix that is carried in alone"),
 	BOOK(failed, "counter", "Changes refused: the server gave another reason"),
-	BOOK(received, "counter", "Entries that buckets told"),
+	BOOK(received, "counter", "Entries that KV buckets told"),
 	BOOK(applied, "counter", "Entries that were written to the store"),
 	BOOK(unchanged, "counter", "Entries that the store had already"),
 	BOOK(overruled, "counter", "Entries that gave way to the value here"),
 	BOOK(superseded, "counter", "Entries that a later one replaced"),
 	BOOK(unfit, "counter", "Entries that the store refused, or that are no keys"),
 	BOOK(echoes, "counter", "Changes of the store that the bridge had made itself"),
-	BOOK(returns, "counter", "Entries of buckets that the bridge had stored itself"),
+	BOOK(returns, "counter", "Entries of KV buckets that the bridge had stored itself"),
 	BOOK(conflicts, "counter", "Keys that both sides had changed"),
 	BOOK(sessions, "counter", "Connections to a server"),
-	BOOK(comparisons, "counter", "Comparisons of a bucket with the store"),
+	BOOK(comparisons, "counter", "Comparisons of a KV bucket with the store"),
 };
 
 static uint64_t number_of(const struct counter *counter)
@@ -95,7 +95,7 @@ static void add_lags(struct buffer *buf)
 	static const char name[] = "metastore_nats_lag_seconds";
 
 	add_heading(buf, name, "histogram",
-		    "Time from a write here to the bucket's answer");
+		    "Time from a write here to the KV bucket's answer");
 	for (int i = 0; i < LAG_BOUNDS; i++)
 		buffer_format(buf, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
 			      (double)lag_bounds[i] / 1000, books.lags[i]);
@@ -125,5 +125,5 @@ void books_metrics(struct buffer *buf)
 	add_number(buf, "metastore_nats_keys", "gauge", "Keys that the bridge remembers",
 		   table_count());
 	add_number(buf, "metastore_nats_connected", "gauge",
-		   "Whether all buckets are compared and carried", carry_is_complete());
+		   "Whether all KV buckets are compared and carried", carry_is_complete());
 }

@@ -421,7 +421,7 @@ static bool is_no_answer(const struct notice *notice)
 
 static void enter_refused(struct entry *entry, const struct notice *notice)
 {
-	report_key(entry_key(entry), "not carried: bucket %s: %s",
+	report_key(entry_key(entry), "not carried: KV bucket %s: %s",
 		   entry_map(entry)->bucket->name, notice->text);
 	books.pending--;
 	if (notice->code == JSStreamMessageExceedsMaximumErr) {
@@ -471,7 +471,7 @@ static void handle_entry(struct notice *notice)
 	if (!bytes.len) {
 		books.received++;
 		books.unfit++;
-		report("bucket", "%s: %s is the name of no key", notice->bucket->name, name);
+		report("KV bucket", "%s: %s is the name of no key", notice->bucket->name, name);
 		return;
 	}
 	entry = table_get(bytes);

@@ -120,8 +120,8 @@ static void adopt(struct entry *entry, const struct local *local, const struct r
 	count(&books.applied);
 	if (lost)
 		report_loser(entry, local->version ?
-			     "revision %" PRIu64 " of bucket %s wins over the value here" :
-			     "revision %" PRIu64 " of bucket %s wins over the deletion here",
+			     "revision %" PRIu64 " of KV bucket %s wins over the value here" :
+			     "revision %" PRIu64 " of KV bucket %s wins over the deletion here",
 			     remote->rev, local->version, local->value);
 	if (entry->dirty) {
 		carry_settle(entry);
@@ -139,9 +139,10 @@ static void overrule(struct entry *entry, const struct remote *remote)
 	if (bucket_changed(entry, remote)) {
 		if (entry->known && remote->rev > entry->rev)
 			report_loser(entry, remote->there ?
-				     "the value here wins over revision %" PRIu64 " of bucket %s" :
+				     "the value here wins over revision %" PRIu64
+				     " of KV bucket %s" :
 				     "the value here wins over the deletion of revision %" PRIu64
-				     " in bucket %s", remote->rev, remote->there, remote->value);
+				     " in KV bucket %s", remote->rev, remote->there, remote->value);
 		entry->known = false;
 		entry->rev = remote->rev;
 		entry->there = remote->there;
@@ -157,7 +158,7 @@ static void overrule(struct entry *entry, const struct remote *remote)
 static void keep(struct entry *entry, const struct local *local, const struct remote *remote,
 		 const char *why)
 {
-	report_key(entry_key(entry), "revision %" PRIu64 " of bucket %s is not taken: %s",
+	report_key(entry_key(entry), "revision %" PRIu64 " of KV bucket %s is not taken: %s",
 		   remote->rev, entry_map(entry)->bucket->name, why);
 	count(&books.unfit);
 	note(entry, remote, local->version);

@@ -49,7 +49,7 @@ static struct bucket *find_bucket(const char *name, size_t len)
 	if (bucket)
 		bucket->name = strndup(name, len);
 	if (!bucket || !bucket->name)
-		die(STATUS_COULD_NOT, "memory", "no room for the name of a bucket");
+		die(STATUS_COULD_NOT, "memory", "no room for the name of a KV bucket");
 	maps.buckets = grow(maps.buckets, maps.bucket_count, sizeof(*maps.buckets));
 	maps.buckets[maps.bucket_count++] = bucket;
 	return bucket;

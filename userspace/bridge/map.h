@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which prefixes of the store belong to which buckets, and in which direction. */
+/*
+ * Which prefixes of the store belong to which buckets, and in which direction. In the bridge a
+ * bucket is a KV bucket of NATS, and a revision is what that gives a change.
+ */
 #ifndef MSTORE_BRIDGE_MAP_H
 #define MSTORE_BRIDGE_MAP_H
 

@@ -306,14 +306,14 @@ static void *read_bucket(void *arg)
 			continue;
 		}
 		if (status != NATS_TIMEOUT) {
-			tell_down(number, "bucket %s: %s", watch->bucket->name, words(status));
+			tell_down(number, "KV bucket %s: %s", watch->bucket->name, words(status));
 			break;
 		}
 		if (now_ns(CLOCK_MONOTONIC) < look)
 			continue;
 		look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
 		if (is_left_behind(watch, seen, &target))
-			tell_down(number, "bucket %s: the watch fell behind revision %" PRIu64,
+			tell_down(number, "KV bucket %s: the watch fell behind revision %" PRIu64,
 				  watch->bucket->name, target);
 	}
 	nats_ReleaseThreadMemory();
@@ -329,12 +329,12 @@ static bool watch_buckets(void)
 		watch->bucket = maps.buckets[i];
 		status = open_bucket(watch);
 		if (status == NATS_NOT_FOUND) {
-			tell_down(session.number, "bucket %s: there is none; --create makes it",
+			tell_down(session.number, "KV bucket %s: there is none; --create makes it",
 				  watch->bucket->name);
 			return false;
 		}
 		if (status != NATS_OK) {
-			tell_down(session.number, "bucket %s: %s", watch->bucket->name,
+			tell_down(session.number, "KV bucket %s: %s", watch->bucket->name,
 				  words(status));
 			return false;
 		}

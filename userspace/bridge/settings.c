@@ -34,8 +34,8 @@ enum {
 };
 
 static const struct tool_option options[] = {
-	{ OPT_OUT, "out", "BUCKET:PREFIX", "carry keys with PREFIX to the bucket" },
-	{ OPT_IN, "in", "BUCKET:PREFIX", "carry keys with PREFIX from the bucket" },
+	{ OPT_OUT, "out", "BUCKET:PREFIX", "carry keys with PREFIX to the KV bucket" },
+	{ OPT_IN, "in", "BUCKET:PREFIX", "carry keys with PREFIX from the KV bucket" },
 	{ OPT_BOTH, "both", "BUCKET:PREFIX", "carry them in both directions" },
 	{ OPT_OWNED, "owned", "carry|skip", "keys that have an owner (default: carry)" },
 	{ OPT_TTL, "ttl", "carry|skip", "keys that have a time to live (default: carry)" },
@@ -47,7 +47,7 @@ static const struct tool_option options[] = {
 	{ OPT_TLS_CA, "tls-ca", "FILE", "use TLS, with the authorities in FILE" },
 	{ OPT_TLS_CERT, "tls-cert", "FILE", "show the server the certificate in FILE" },
 	{ OPT_TLS_KEY, "tls-key", "FILE", "its key" },
-	{ OPT_CREATE, "create", NULL, "make buckets that do not exist" },
+	{ OPT_CREATE, "create", NULL, "make KV buckets that do not exist" },
 	{ OPT_REPLICAS, "replicas", "N", "on N servers, 1 to 5 (default: 1)" },
 	{ OPT_MEMORY, "memory", NULL, "in the servers' memory" },
 	{ OPT_METRICS, "metrics", "SOCKET", "tell metrics to each that connects to SOCKET" },
@@ -69,7 +69,7 @@ static noreturn void print_help(void)
 {
 	buffer_text(&out,
 		    "Usage: mstore-nats [OPTION...]\n"
-		    "Carry keys of the store to and from buckets of NATS JetStream.\n\n");
+		    "Carry keys of the store to and from KV buckets of NATS JetStream.\n\n");
 	print_options_help(options);
 	buffer_text(&out,
 		    "\nEach key belongs to the longest PREFIX that it begins with; PREFIX may be\n"
