@@ -240,6 +240,36 @@ test_the_end_of_an_owner_is_a_deletion_at_once()
 	end_bridge
 }
 
+# At once, and not as the next comparison would find it; but not what another has set by then.
+test_the_end_of_an_owner_deletes_its_own_value()
+{
+	local holder
+
+	begin_by_proxy --both b:
+	mstore hold k up -- sleep 600 &
+	holder=$!
+	await 30 bucket_has b k up
+	await 30 is_quiet
+	kill -KILL "$holder"
+	await 5 bucket_lacks b k
+	mstore hold k mine -- sleep 600 &
+	holder=$!
+	await 30 bucket_has b k mine
+	await 30 is_quiet
+	tell_proxy hold
+	kv own b k theirs
+	kill -KILL "$holder"
+	await 30 proxy_said published
+	bucket_has b k theirs
+	tell_proxy release
+	await 30 store_has k theirs
+	expect_equal b
+	bucket_has b k theirs
+	[[ $(kv rev b) == 4 ]]
+	expect_metrics sessions_total=1 comparisons_total=1
+	end_bridge
+}
+
 test_what_has_an_end_can_stay_here()
 {
 	local holder

@@ -109,6 +109,59 @@ test_the_change_is_lost()
 	end_bridge
 }
 
+# A key is purged, so that the bucket has not even a marker, while there is no connection and
+# while there is one.
+test_a_key_is_purged()
+{
+	begin_by_proxy --both b:b/ --in c:c/ --create
+	mstore set b/k 1
+	put c c/k 1
+	await 30 is_quiet
+	await 30 store_has c/k 1
+	kill -STOP "$proxy"
+	kv purge b b/k
+	kv purge c c/k
+	kill -CONT "$proxy"
+	tell_proxy cut
+	await 60 bucket_has b b/k 1
+	await 60 store_lacks c/k
+	await 60 is_quiet
+	expect_metrics sessions_total=2
+	kv purge b b/k
+	mstore set b/k 2
+	await 60 bucket_has b b/k 2
+	await 60 is_quiet
+	expect_equal b b/
+	# What is there was asked for, and nothing ended.
+	expect_metrics sessions_total=2 conflicts_total=0
+	end_bridge
+}
+
+# Whether an owner elsewhere has set what is there cannot be read: that is no reason to take it
+# for nobody's, and holds up no other key.
+test_a_read_is_not_answered()
+{
+	begin_by_proxy --both b:
+	mstore hold k mine -- sleep 600 &
+	await 30 bucket_has b k mine
+	await 30 is_quiet
+	tell_proxy drop client STREAM.MSG.GET
+	kv own b k theirs
+	await 30 proxy_said dropped
+	mstore set other 1
+	await 30 bucket_has b other 1
+	log_lacks '*: connection ended: *'
+	await 30 log_has '*: connection ended: KV bucket b: a key cannot be read: *'
+	tell_proxy release
+	await 60 log_has '*: k: revision 2 of KV bucket b is not taken: an open file owns the key here'
+	await 60 is_quiet
+	expect_balance
+	bucket_has b k theirs
+	store_has k mine
+	[[ $(kv rev b) == 3 ]]
+	end_bridge
+}
+
 # Values of both sides while the bucket tells all that it has
 test_cut_in_the_middle_of_the_snapshot()
 {

@@ -5,7 +5,10 @@
  *
  *   create [REPLICAS]	makes the bucket, in memory; with a history of 64
  *   put KEY VALUE	prints the revision
+ *   own KEY VALUE	the same as the key's owner in another store
  *   del KEY
+ *   purge KEY		deletes the key's messages, without a marker
+ *   remove		deletes the bucket
  *   get KEY		prints the value; status 1: there is none
  *   ls			prints REVISION KEY VALUE, a line each, with - for a deletion
  *   history		the same, with all that was ever stored
@@ -72,6 +75,31 @@ static void put(const char *key, const char *value)
 
 	check(kvStore_PutString(&rev, kv, key, value), key);
 	printf("%" PRIu64 "\n", rev);
+}
+
+/* The header is what the bridge of that store gives it. */
+static void own(const char *bucket, const char *key, const char *value)
+{
+	char subject[512];
+	natsMsg *msg;
+
+	snprintf(subject, sizeof(subject), "$KV.%s.%s", bucket, key);
+	check(natsMsg_Create(&msg, subject, NULL, value, strlen(value)), key);
+	check(natsMsgHeader_Set(msg, "Mstore-Owned", "1"), key);
+	check(js_PublishMsg(NULL, js, msg, NULL, NULL), key);
+	natsMsg_Destroy(msg);
+}
+
+static void purge(const char *bucket, const char *key)
+{
+	char stream[256], subject[512];
+	jsOptions options;
+
+	snprintf(stream, sizeof(stream), "KV_%s", bucket);
+	snprintf(subject, sizeof(subject), "$KV.%s.%s", bucket, key);
+	jsOptions_Init(&options);
+	options.Stream.Purge.Subject = subject;
+	check(js_PurgeStream(js, stream, &options, NULL), key);
 }
 
 static int get(const char *key)
@@ -228,6 +256,12 @@ static int run(const char *command, const char *bucket, char **operands)
 {
 	if (!strcmp(command, "put"))
 		put(operands[0], operands[1]);
+	else if (!strcmp(command, "own"))
+		own(bucket, operands[0], operands[1]);
+	else if (!strcmp(command, "purge"))
+		purge(bucket, operands[0]);
+	else if (!strcmp(command, "remove"))
+		check(js_DeleteKeyValue(js, bucket), bucket);
 	else if (!strcmp(command, "del"))
 		check(kvStore_Delete(kv, operands[0]), operands[0]);
 	else if (!strcmp(command, "get"))

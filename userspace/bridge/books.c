@@ -61,7 +61,7 @@ static const struct counter {
 	BOOK(superseded, "counter", "Entries that a later one replaced"),
 	BOOK(unfit, "counter", "Entries that the store refused, or that are no keys"),
 	BOOK(echoes, "counter", "Changes of the store that the bridge had made itself"),
-	BOOK(returns, "counter", "Entries of KV buckets that the bridge had stored itself"),
+	BOOK(returns, "counter", "Entries of KV buckets that the bridge had stored or read before"),
 	BOOK(conflicts, "counter", "Keys that both sides had changed"),
 	BOOK(sessions, "counter", "Connections to a server"),
 	BOOK(comparisons, "counter", "Comparisons of a KV bucket with the store"),

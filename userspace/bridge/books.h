@@ -32,7 +32,7 @@
  * @superseded:	entries that a later one replaced before they were looked at
  * @unfit:	entries that the store refused, or whose names no key has
  * @echoes:	changes of the store that the bridge itself had made, and did not carry
- * @returns:	entries of buckets that the bridge itself had stored
+ * @returns:	entries of buckets that the bridge had stored itself, or read before
  * @conflicts:	keys that both sides had changed
  * @sessions:	connections
  * @comparisons: comparisons of a bucket with the store that came to their end

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "flight.h"
 #include "key.h"
+#include "lookup.h"
 #include "session.h"
 #include "settings.h"
 #include "text.h"
@@ -25,15 +26,10 @@
 /* After an error that may go away by itself */
 #define COMPARE_LATER_NS	(60 * NS_PER_SEC)
 
-/* How long a revision may take that a bucket has, by its answer */
-#define BEHIND_NS		(5 * NS_PER_SEC)
-
 /* Newer servers' words for JSStreamWrongLastSequenceErr */
 #define WRONG_LAST_SEQUENCE_CONSTANT	10164
 
 static uint64_t compare_at;
-static uint64_t behind_count;
-static uint64_t behind_time;
 
 /* Has all compared again after a while. */
 void carry_compare_later(void)
@@ -42,27 +38,12 @@ void carry_compare_later(void)
 		compare_at = now_ns(CLOCK_MONOTONIC) + COMPARE_LATER_NS;
 }
 
-static void set_behind(struct entry *entry, bool behind)
-{
-	if (entry->behind == behind)
-		return;
-	entry->behind = behind;
-	behind_count += behind ? 1 : -1;
-	behind_time = now_ns(CLOCK_MONOTONIC);
-}
-
-static void clear_behind(struct entry *entry, void *unused)
-{
-	(void)unused;
-	set_behind(entry, false);
-}
-
 /* Puts a dirty key at the end of its bucket's queue, unless its turn is to come. */
 void carry_enqueue(struct entry *entry)
 {
 	struct bucket *bucket = entry_map(entry)->bucket;
 
-	if (!entry->dirty || entry->queued || entry->flight || entry->behind)
+	if (!entry->dirty || entry->queued || entry->flight)
 		return;
 	entry->queued = true;
 	entry->next_queued = NULL;
@@ -103,6 +84,7 @@ void carry_mark(struct entry *entry)
 void carry_settle(struct entry *entry)
 {
 	entry->dirty = false;
+	entry->ask = false;
 	books.pending--;
 }
 
@@ -130,7 +112,7 @@ static void enter_stored(struct entry *entry, uint64_t rev)
 	entry->kept = false;
 	books.pending--;
 	books.sent++;
-	if (flight->time && !flight->unsure)
+	if (flight->time && flight->state == FLIGHT_SENT)
 		books_lag(flight->time);
 }
 
@@ -149,7 +131,7 @@ static void resolve(struct entry *entry, const struct remote *remote)
 {
 	const struct flight *flight = entry->flight;
 
-	if (!flight || !flight->unsure)
+	if (!flight || flight->state != FLIGHT_UNSURE)
 		return;
 	if (remote->rev != entry->rev && remote->there == !!flight->version &&
 	    (!remote->there || hash_bytes(remote->value) == flight->hash))
@@ -157,19 +139,6 @@ static void resolve(struct entry *entry, const struct remote *remote)
 	else
 		take_back(entry);
 	flight_end(entry->flight);
-}
-
-static struct remote remote_of(kvEntry *told)
-{
-	struct remote remote = {
-		.rev = kvEntry_Revision(told),
-		.created = kvEntry_Created(told),
-		.there = kvEntry_Operation(told) == kvOp_Put,
-	};
-
-	if (remote.there)
-		remote.value = (struct bytes){ kvEntry_Value(told), kvEntry_ValueLen(told) };
-	return remote;
 }
 
 static void put_aside(struct flight *flight, kvEntry *told)
@@ -180,10 +149,17 @@ static void put_aside(struct flight *flight, kvEntry *told)
 	flight->later = told;
 }
 
-/* Looks at what the bucket has under a key, and frees it. */
+static void settle(struct entry *entry, const struct remote *remote)
+{
+	resolve(entry, remote);
+	decide(entry, remote);
+	carry_enqueue(entry);
+}
+
+/* Looks at what the watch has told of a key, and frees it. */
 static void look_at(struct entry *entry, kvEntry *told)
 {
-	const struct remote remote = remote_of(told);
+	const struct remote remote = remote_of_entry(told);
 	struct bucket *bucket = entry_map(entry)->bucket;
 	struct flight *flight = entry->flight;
 
@@ -192,13 +168,10 @@ static void look_at(struct entry *entry, kvEntry *told)
 		return kvEntry_Destroy(told);
 	}
 	/* The answer tells whose change it is. */
-	if (flight && !flight->unsure)
+	if (flight && flight->state != FLIGHT_UNSURE)
 		return put_aside(flight, told);
 	entry->round = bucket->round;
-	set_behind(entry, false);
-	resolve(entry, &remote);
-	decide(entry, &remote);
-	carry_enqueue(entry);
+	settle(entry, &remote);
 	kvEntry_Destroy(told);
 }
 
@@ -225,35 +198,10 @@ static bool is_covered(const struct entry *entry, const struct change *change, b
 	       (entry->known && change->version <= entry->version);
 }
 
-/* Whether the server that answered is behind what the watch has told. */
-static bool is_stale(const struct entry *entry, kvEntry *told)
+/* Whether the bucket's value is to be put in place of what has changed here. */
+static bool is_reverted(const struct entry *entry, bool deleted)
 {
-	return told ? kvEntry_Revision(told) < entry->rev : entry->there;
-}
-
-/* Has the store take what the bucket has now. */
-static void revert(struct entry *entry)
-{
-	const struct bucket *bucket = entry_map(entry)->bucket;
-	struct remote nothing = { .rev = entry->rev };
-	char name[KEY_NAME_SIZE];
-	kvEntry *told = NULL;
-	natsStatus status;
-
-	if (!bucket->compared)
-		return;
-	key_to_name(name, entry_key(entry));
-	status = session_read(&told, bucket, name);
-	if ((status != NATS_OK && status != NATS_NOT_FOUND) || is_stale(entry, told)) {
-		kvEntry_Destroy(told);
-		return carry_compare_later();
-	}
-	entry->known = false;
-	entry->rev = 0;
-	if (told)
-		look_at(entry, told);
-	else
-		decide(entry, &nothing);
+	return deleted && entry->kept && !entry->flight;
 }
 
 /* Takes a change of the store. */
@@ -261,23 +209,19 @@ void carry_change(const struct change *change, bool deleted)
 {
 	struct entry *entry = deleted ? table_find(change->key) : table_get(change->key);
 
+	if (!entry)
+		return;
 	/* A key that is not known is found by the comparison, which is to come. */
-	if (!entry || (!entry->known && !entry_map(entry)->bucket->compared))
+	if (!entry->known && !entry_map(entry)->bucket->compared)
 		return;
 	if (is_echo(entry, change, deleted)) {
 		books.echoes++;
 	} else if (is_covered(entry, change, deleted)) {
 		books.taken++;
 		books.conflated++;
-	} else if (entry_map(entry)->direction == IN) {
-		books.taken++;
-		books_refuse(&books.reverted);
-		revert(entry);
-	} else if (deleted && entry->kept && !entry->flight) {
-		books.taken++;
-		books_refuse(&books.outvoted);
-		revert(entry);
 	} else {
+		if (is_reverted(entry, deleted))
+			entry->ask = true;
 		carry_mark(entry);
 	}
 }
@@ -287,14 +231,17 @@ static void forget_entry(struct entry *entry, void *unused)
 	(void)unused;
 	if (entry->dirty)
 		conflate(entry);
-	set_behind(entry, false);
 	entry->known = false;
 	entry->version = 0;
 }
 
 static void forget_flight(struct flight *flight)
 {
+	bool asked = flight->state == FLIGHT_ASKED;
+
 	flight_end(flight);
+	if (asked)
+		return;
 	books.pending--;
 	books.conflated++;
 }
@@ -327,7 +274,7 @@ static void refuse_size(struct entry *entry, size_t len)
 
 static void take_off(struct entry *entry, const struct local *local)
 {
-	struct flight *flight = flight_begin(entry);
+	struct flight *flight = flight_begin(entry, FLIGHT_SENT);
 
 	flight->version = local->version;
 	flight->time = local->time;
@@ -359,6 +306,26 @@ static const char *send_value(struct entry *entry, const struct local *local)
 	}
 }
 
+/* Sends a value, or enters why not. Returns as send_value(). */
+static const char *send_entry(struct entry *entry, const struct local *local)
+{
+	if (is_in_step(entry, local))
+		conflate(entry);
+	else if (local->version && is_skipped(local))
+		refuse(entry, &books.skipped);
+	else
+		return send_value(entry, local);
+	return NULL;
+}
+
+/* Has read what the bucket has, which then decides what becomes of the change here. */
+static void ask(struct entry *entry)
+{
+	entry->ask = false;
+	flight_begin(entry, FLIGHT_ASKED);
+	lookup_ask(entry_map(entry)->bucket, entry_key(entry));
+}
+
 /* Sends what waits for a bucket. Returns as send_value(). */
 static const char *send_queue(struct bucket *bucket)
 {
@@ -367,18 +334,17 @@ static const char *send_queue(struct bucket *bucket)
 	struct local local;
 
 	while (!why && flight_has_room() && (entry = dequeue(bucket))) {
-		if (!entry->dirty || entry->flight || entry->behind)
+		if (!entry->dirty || entry->flight)
 			continue;
+		if (entry->ask || entry_map(entry)->direction == IN) {
+			ask(entry);
+			continue;
+		}
 		if (store_get(entry_key(entry), &local)) {
 			carry_enqueue(entry);
 			return NULL;
 		}
-		if (is_in_step(entry, &local))
-			conflate(entry);
-		else if (local.version && is_skipped(&local))
-			refuse(entry, &books.skipped);
-		else
-			why = send_value(entry, &local);
+		why = send_entry(entry, &local);
 	}
 	return why;
 }
@@ -388,19 +354,23 @@ const char *carry_send(void)
 {
 	const char *why = NULL;
 
+	if (!store_is_there())
+		return NULL;
 	for (int i = 0; i < maps.bucket_count && !why; i++)
 		if (maps.buckets[i]->compared)
 			why = send_queue(maps.buckets[i]);
 	return why;
 }
 
-/* Ends a flight; what the bucket told meanwhile is looked at. */
-static void land(struct entry *entry)
+/* Ends a flight, of which @read is the answer to a question, or NULL. */
+static void land(struct entry *entry, const struct remote *read)
 {
 	kvEntry *later = entry->flight->later;
 
 	entry->flight->later = NULL;
 	flight_end(entry->flight);
+	if (read)
+		settle(entry, read);
 	if (later)
 		look_at(entry, later);
 	carry_enqueue(entry);
@@ -432,16 +402,19 @@ static void enter_refused(struct entry *entry, const struct notice *notice)
 	}
 }
 
+static struct entry *entry_of(natsMsg *msg)
+{
+	char key[MSTORE_KEY_MAX];
+	size_t len = key_of_subject(key, natsMsg_GetSubject(msg));
+
+	return table_find((struct bytes){ key, len });
+}
+
 /* Returns NULL, or why the session is to end. */
 static const char *handle_answer(struct notice *notice)
 {
-	const char *name = natsMsg_GetSubject(notice->msg);
-	char key[MSTORE_KEY_MAX];
-	struct entry *entry;
+	struct entry *entry = entry_of(notice->msg);
 
-	/* $KV.BUCKET.NAME */
-	name = strchr(name + strlen("$KV."), '.') + 1;
-	entry = table_find((struct bytes){ key, key_of_name(key, name) });
 	if (!entry || !entry->flight)
 		return NULL;
 	if (notice->type == CHANGE_REFUSED && is_no_answer(notice)) {
@@ -453,12 +426,24 @@ static const char *handle_answer(struct notice *notice)
 		enter_stored(entry, notice->rev);
 	} else if (is_conflict(notice)) {
 		take_back(entry);
-		set_behind(entry, true);
+		/* The watch may never tell what is there: not that a key was purged. */
+		if (!entry->flight->later)
+			entry->ask = true;
 	} else {
 		enter_refused(entry, notice);
 	}
-	land(entry);
+	land(entry, NULL);
 	return NULL;
+}
+
+static void handle_read(const struct notice *notice)
+{
+	struct entry *entry = entry_of(notice->msg);
+	const struct remote remote = remote_of_message(notice->msg);
+
+	if (!entry || !entry->flight)
+		return;
+	land(entry, &remote);
 }
 
 static void handle_entry(struct notice *notice)
@@ -489,10 +474,7 @@ static void handle_untold(struct entry *entry, void *arg)
 
 	if (entry_map(entry)->bucket != bucket || entry->round == bucket->round)
 		return;
-	set_behind(entry, false);
-	resolve(entry, &nothing);
-	decide(entry, &nothing);
-	carry_enqueue(entry);
+	settle(entry, &nothing);
 }
 
 static void handle_told(struct bucket *bucket)
@@ -520,6 +502,9 @@ const char *carry_notice(struct notice *notice)
 	case BUCKET_TOLD:
 		handle_told(notice->bucket);
 		return NULL;
+	case KEY_READ:
+		handle_read(notice);
+		return NULL;
 	case CHANGE_STORED:
 	case CHANGE_REFUSED:
 		return handle_answer(notice);
@@ -528,19 +513,19 @@ const char *carry_notice(struct notice *notice)
 	}
 }
 
-static void make_unsure(struct flight *flight)
+static void end_flight(struct flight *flight)
 {
-	flight->unsure = true;
+	if (flight->state == FLIGHT_ASKED)
+		return flight_end(flight);
+	flight->state = FLIGHT_UNSURE;
 	kvEntry_Destroy(flight->later);
 	flight->later = NULL;
 }
 
-/* Keys that are behind are settled by the comparison that is to come. */
+/* What was asked is told by the comparison that is to come. */
 void carry_session_ended(void)
 {
-	flights_each(make_unsure);
-	if (behind_count)
-		table_each(clear_behind, NULL);
+	flights_each(end_flight);
 	for (int i = 0; i < maps.bucket_count; i++)
 		maps.buckets[i]->compared = false;
 }
@@ -557,10 +542,7 @@ bool carry_is_complete(void)
 /* Whether there is a reason to compare all anew. */
 bool carry_wants_comparison(void)
 {
-	uint64_t now = now_ns(CLOCK_MONOTONIC);
-
-	return (compare_at && now >= compare_at) ||
-	       (behind_count && now >= behind_time + BEHIND_NS);
+	return compare_at && now_ns(CLOCK_MONOTONIC) >= compare_at;
 }
 
 void carry_end(void)

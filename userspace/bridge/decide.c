@@ -20,7 +20,6 @@
 #include "books.h"
 #include "carry_priv.h"
 #include "output.h"
-#include "session.h"
 #include "settings.h"
 #include "store.h"
 #include "text.h"
@@ -118,7 +117,8 @@ static void adopt(struct entry *entry, const struct local *local, const struct r
 	bool lost = entry->known ? changed_here(entry, local) : local->version;
 
 	count(&books.applied);
-	if (lost)
+	/* Of a key that was kept it was said that the sides differ. */
+	if (lost && !entry->kept)
 		report_loser(entry, local->version ?
 			     "revision %" PRIu64 " of KV bucket %s wins over the value here" :
 			     "revision %" PRIu64 " of KV bucket %s wins over the deletion here",
@@ -126,11 +126,20 @@ static void adopt(struct entry *entry, const struct local *local, const struct r
 	if (entry->dirty) {
 		carry_settle(entry);
 		if (lost)
-			books_refuse(&books.outvoted);
+			books_refuse(entry_map(entry)->direction == IN ? &books.reverted :
+				     &books.outvoted);
 		else
 			books.conflated++;
 	}
 	note(entry, remote, version);
+}
+
+static void queue(struct entry *entry)
+{
+	if (entry->dirty)
+		carry_enqueue(entry);
+	else
+		carry_mark(entry);
 }
 
 /* Has the bucket take what is here. */
@@ -148,10 +157,7 @@ static void overrule(struct entry *entry, const struct remote *remote)
 		entry->there = remote->there;
 	}
 	count(&books.overruled);
-	if (entry->dirty)
-		carry_enqueue(entry);
-	else
-		carry_mark(entry);
+	queue(entry);
 }
 
 /* The sides differ from here on. */
@@ -169,14 +175,18 @@ static void keep(struct entry *entry, const struct local *local, const struct re
 	books_refuse(&books.outvoted);
 }
 
+/* Whether an owner in another store has set what is there is asked for. */
 static void handle_owned(struct entry *entry, const struct local *local,
 			 const struct remote *remote)
 {
-	const struct map *map = entry_map(entry);
-
-	if (map->direction == BOTH && !settings.skip_owned &&
-	    !session_owned_elsewhere(map->bucket, remote->rev))
-		return overrule(entry, remote);
+	if (entry_map(entry)->direction == BOTH && !settings.skip_owned) {
+		if (!remote->read) {
+			entry->ask = true;
+			return queue(entry);
+		}
+		if (!remote->owned)
+			return overrule(entry, remote);
+	}
 	keep(entry, local, remote, "an open file owns the key here");
 	entry->kept = true;
 }

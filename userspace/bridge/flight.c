@@ -43,14 +43,14 @@ bool flight_has_room(void)
 }
 
 /* Only while flight_has_room() */
-struct flight *flight_begin(struct entry *entry)
+struct flight *flight_begin(struct entry *entry, enum flight_state state)
 {
 	struct flight *flight;
 
 	if (unused_count < 0)
 		fill_pool();
 	flight = &flights[unused[--unused_count]];
-	*flight = (struct flight){ .entry = entry };
+	*flight = (struct flight){ .entry = entry, .state = state };
 	entry->flight = flight;
 	return flight;
 }

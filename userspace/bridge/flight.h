@@ -7,28 +7,36 @@
 
 #include "tool.h"
 
-/** FLIGHTS_MAX - so many changes are on their way at once, to a server that keeps up */
+/** FLIGHTS_MAX - so many are on their way at once, to a server that keeps up */
 #define FLIGHTS_MAX	512
 
 /**
- * struct flight - change on its way to a bucket
+ * enum flight_state - what is on its way
+ * @FLIGHT_SENT:	a change, whose answer is to come
+ * @FLIGHT_UNSURE:	a change; the session ended before the answer: it may have got there
+ * @FLIGHT_ASKED:	a question: what the bucket has is being read
+ */
+enum flight_state { FLIGHT_SENT, FLIGHT_UNSURE, FLIGHT_ASKED };
+
+/**
+ * struct flight - change of a key on its way to its bucket, or a question
  * @entry:	its key; NULL: a free place
+ * @state:	what it is
  * @version:	version of the value that was sent, 0: a deletion
  * @time:	when that was written, of CLOCK_REALTIME, in ns; 0: unknown
  * @hash:	hash of the value
- * @unsure:	the session ended before the answer: it may have got there
  * @later:	newest entry of the bucket that came meanwhile, or NULL
  */
 struct flight {
 	struct entry *entry;
+	enum flight_state state;
 	uint64_t version;
 	uint64_t time;
 	uint64_t hash;
-	bool unsure;
 	kvEntry *later;
 };
 
-struct flight *flight_begin(struct entry *entry);
+struct flight *flight_begin(struct entry *entry, enum flight_state state);
 void flight_end(struct flight *flight);
 bool flight_has_room(void);
 void flights_slow_down(void);

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -105,6 +107,18 @@ void handover_put(const struct notice *notice)
 	pthread_mutex_unlock(&lock);
 	if (copy)
 		notice_free(copy);
+}
+
+/* Tells that a session is over, and why. */
+void handover_put_down(unsigned int session, const char *why, ...)
+{
+	struct notice notice = { .type = SESSION_DOWN, .session = session };
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(notice.text, sizeof(notice.text), why, args);
+	va_end(args);
+	handover_put(&notice);
 }
 
 /* Takes the oldest notice, which is the caller's to free; NULL: there is none. */

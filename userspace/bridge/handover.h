@@ -14,6 +14,7 @@
  * @SESSION_DOWN:	it has ended, for the reason in @text
  * @BUCKET_ENTRY:	the bucket has @entry, as it was or as it is now
  * @BUCKET_TOLD:	all that the bucket had when the session began was told
+ * @KEY_READ:		@msg is what the bucket has under a key; without a revision: nothing
  * @CHANGE_STORED:	the bucket has taken @msg as revision @rev
  * @CHANGE_REFUSED:	it has not: @status, @code and @text say why
  */
@@ -22,6 +23,7 @@ enum notice_type {
 	SESSION_DOWN,
 	BUCKET_ENTRY,
 	BUCKET_TOLD,
+	KEY_READ,
 	CHANGE_STORED,
 	CHANGE_REFUSED,
 };
@@ -56,6 +58,7 @@ void handover_begin(void);
 int handover_fd(void);
 void handover_open(unsigned int session);
 void handover_put(const struct notice *notice);
+PRINTF_LIKE(2, 3) void handover_put_down(unsigned int session, const char *why, ...);
 struct notice *handover_take(void);
 void notice_free(struct notice *notice);
 

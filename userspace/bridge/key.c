@@ -5,9 +5,12 @@
  * separates tokens there, and no token may be empty; names that begin with _kv are NATS' own.
  * So each key has exactly one name, and names that no key has are refused.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "key.h"
+
+#define SUBJECT_PREFIX	"$KV."
 
 static bool is_plain(char c)
 {
@@ -92,4 +95,29 @@ size_t key_of_name(char key[MSTORE_KEY_MAX], const char *name)
 		return 0;
 	key_to_name(again, (struct bytes){ key, len });
 	return strcmp(again, name) ? 0 : len;
+}
+
+/**
+ * key_to_subject() - name the subject of the messages that are a key's values
+ * @subject:	where to write it
+ * @bucket:	name of the bucket
+ * @key:	key of 1 to MSTORE_KEY_MAX bytes
+ */
+void key_to_subject(char subject[SUBJECT_SIZE], const char *bucket, struct bytes key)
+{
+	int len = snprintf(subject, STREAM_SIZE, SUBJECT_PREFIX "%s.", bucket);
+
+	key_to_name(subject + len, key);
+}
+
+/* Likewise as key_of_name(), of a subject that key_to_subject() has named. */
+size_t key_of_subject(char key[MSTORE_KEY_MAX], const char *subject)
+{
+	return key_of_name(key, strchr(subject + strlen(SUBJECT_PREFIX), '.') + 1);
+}
+
+/* Names the stream that a bucket is. */
+void stream_name(char name[STREAM_SIZE], const char *bucket)
+{
+	snprintf(name, STREAM_SIZE, "KV_%s", bucket);
 }

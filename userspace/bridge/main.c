@@ -33,6 +33,9 @@
 
 #define TICK_MS		1000
 
+/* Why a session ended */
+#define REPLACED	"the module was replaced: all is compared anew"
+
 const char *const program_name = "mstore-nats";
 
 /**
@@ -102,6 +105,8 @@ static void handle_up(void)
 {
 	state.up = true;
 	state.last_why[0] = '\0';
+	if (!state.in_step)
+		return end_session(REPLACED);
 	carry_session_begins();
 	session_go_on();
 	if (!settings.quiet)
@@ -139,8 +144,8 @@ static void handle_replaced(void)
 {
 	state.in_step = false;
 	carry_forget();
-	if (session_has_begun())
-		end_session("the module was replaced: all is compared anew");
+	if (state.up)
+		end_session(REPLACED);
 	state.pause = FIRST_PAUSE_NS;
 	state.try_at = 0;
 }

@@ -33,7 +33,7 @@ static bool is_bucket_name(const char *name, size_t len)
 	static const char allowed[] =
 		"0123456789_-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-	return len && strspn(name, allowed) >= len;
+	return len && len <= BUCKET_NAME_MAX && strspn(name, allowed) >= len;
 }
 
 static struct bucket *find_bucket(const char *name, size_t len)
@@ -77,7 +77,7 @@ const char *map_add(enum direction direction, const char *text)
 	struct map *map;
 
 	if (text[len] != ':' || !is_bucket_name(text, len))
-		return "must be BUCKET:PREFIX; a bucket's name has letters, digits, - and _";
+		return "must be BUCKET:PREFIX; BUCKET has 1 to 240 of letters, digits, - and _";
 	if (!unescape(&prefix, text + len + 1))
 		return "a backslash in the prefix begins no escape: \\\\ \\n \\t \\r \\xHH";
 	if (prefix.len > MSTORE_KEY_MAX)

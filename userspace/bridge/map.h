@@ -10,6 +10,9 @@
 
 struct entry;
 
+/** BUCKET_NAME_MAX - the longest name of a KV bucket, so that its stream has one */
+#define BUCKET_NAME_MAX	240
+
 /**
  * enum direction - where changes of a prefix go
  * @OUT:	to the bucket: the store decides

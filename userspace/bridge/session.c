@@ -14,7 +14,9 @@
 #include "clock.h"
 #include "handover.h"
 #include "key.h"
+#include "lookup.h"
 #include "output.h"
+#include "remote.h"
 #include "session.h"
 #include "settings.h"
 
@@ -22,12 +24,12 @@
 #define PING_MS		5000
 #define PINGS_OUT	2
 #define READ_MS		500
+#define WRITE_MS	2000
+
 #define LOOK_NS		(10 * NS_PER_SEC)
 
 /* More than the main thread has on their way at once: libnats then never makes it wait. */
 #define PENDING_MAX	4096
-
-#define OPERATION_HEADER	"KV-Operation"
 
 /**
  * struct watch - a bucket as the session has it
@@ -74,17 +76,6 @@ static bool is_over(void)
 	return __atomic_load_n(&session.over, __ATOMIC_ACQUIRE);
 }
 
-static PRINTF_LIKE(2, 3) void tell_down(unsigned int number, const char *why, ...)
-{
-	struct notice notice = { .type = SESSION_DOWN, .session = number };
-	va_list args;
-
-	va_start(args, why);
-	vsnprintf(notice.text, sizeof(notice.text), why, args);
-	va_end(args);
-	handover_put(&notice);
-}
-
 /* The words of libnats for what failed last in this thread, or for the status. */
 static const char *words(natsStatus status)
 {
@@ -98,8 +89,8 @@ static void on_closed(natsConnection *connection, void *number)
 	const char *why = NULL;
 
 	natsConnection_GetLastError(connection, &why);
-	tell_down((uintptr_t)number, "the connection was lost%s%s", why && *why ? ": " : "",
-		  why ? why : "");
+	handover_put_down((uintptr_t)number, "the connection was lost%s%s",
+			  why && *why ? ": " : "", why ? why : "");
 }
 
 /* Other errors of the library are seen by their effect. */
@@ -176,7 +167,7 @@ static natsStatus set_connection(natsOptions *options)
 	if (status == NATS_OK)
 		status = natsOptions_SetTimeout(options, CONNECT_MS);
 	if (status == NATS_OK)
-		status = natsOptions_SetWriteDeadline(options, ACK_WAIT_MS);
+		status = natsOptions_SetWriteDeadline(options, WRITE_MS);
 	if (status == NATS_OK)
 		status = natsOptions_SetPingInterval(options, PING_MS);
 	if (status == NATS_OK)
@@ -242,9 +233,9 @@ static natsStatus last_revision(const struct bucket *bucket, uint64_t *rev)
 {
 	jsStreamInfo *info = NULL;
 	natsStatus status;
-	char name[256];
+	char name[STREAM_SIZE];
 
-	snprintf(name, sizeof(name), "KV_%s", bucket->name);
+	stream_name(name, bucket->name);
 	status = js_GetStreamInfo(&info, session.js, name, NULL, NULL);
 	if (status == NATS_OK)
 		*rev = info->State.LastSeq;
@@ -306,14 +297,14 @@ static void *read_bucket(void *arg)
 			continue;
 		}
 		if (status != NATS_TIMEOUT) {
-			tell_down(number, "KV bucket %s: %s", watch->bucket->name, words(status));
+			handover_put_down(number, "KV bucket %s: %s", watch->bucket->name, words(status));
 			break;
 		}
 		if (now_ns(CLOCK_MONOTONIC) < look)
 			continue;
 		look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
 		if (is_left_behind(watch, seen, &target))
-			tell_down(number, "KV bucket %s: the watch fell behind revision %" PRIu64,
+			handover_put_down(number, "KV bucket %s: the watch fell behind revision %" PRIu64,
 				  watch->bucket->name, target);
 	}
 	nats_ReleaseThreadMemory();
@@ -328,16 +319,12 @@ static bool watch_buckets(void)
 
 		watch->bucket = maps.buckets[i];
 		status = open_bucket(watch);
-		if (status == NATS_NOT_FOUND) {
-			tell_down(session.number, "KV bucket %s: there is none; --create makes it",
-				  watch->bucket->name);
-			return false;
-		}
-		if (status != NATS_OK) {
-			tell_down(session.number, "KV bucket %s: %s", watch->bucket->name,
+		if (status == NATS_OK)
+			continue;
+		handover_put_down(session.number, "KV bucket %s: %s", watch->bucket->name,
+				  status == NATS_NOT_FOUND ? "there is none; --create makes it" :
 				  words(status));
-			return false;
-		}
+		return false;
 	}
 	return true;
 }
@@ -348,7 +335,7 @@ static bool start_readers(void)
 		struct watch *watch = &session.watches[i];
 
 		if (pthread_create(&watch->reader, NULL, read_bucket, watch)) {
-			tell_down(session.number, "no thread can be started");
+			handover_put_down(session.number, "no thread can be started");
 			return false;
 		}
 		watch->reads = true;
@@ -365,7 +352,7 @@ static void *connect_all(void *unused)
 	if (status == NATS_OK)
 		status = open_jetstream();
 	if (status != NATS_OK)
-		tell_down(session.number, "%s", words(status));
+		handover_put_down(session.number, "%s", words(status));
 	else if (watch_buckets())
 		handover_put(&notice);
 	nats_ReleaseThreadMemory();
@@ -395,19 +382,21 @@ bool session_has_begun(void)
 void session_go_on(void)
 {
 	start_readers();
+	lookup_begin(session.js, session.number);
 }
 
 static void end_watch(struct watch *watch)
 {
-	if (watch->watcher)
-		kvWatcher_Stop(watch->watcher);
 	if (watch->reads)
 		pthread_join(watch->reader, NULL);
 	kvWatcher_Destroy(watch->watcher);
 	kvStore_Destroy(watch->kv);
 }
 
-/* Ends the session, whatever it is doing. */
+/*
+ * Ends the session. The connection is closed first: then no thread waits for a server that
+ * does not answer. Only one that is about to connect is waited for.
+ */
 void session_end(void)
 {
 	if (!session.begun)
@@ -415,6 +404,8 @@ void session_end(void)
 	__atomic_store_n(&session.over, true, __ATOMIC_RELEASE);
 	handover_open(0);
 	pthread_join(session.connector, NULL);
+	natsConnection_Close(session.connection);
+	lookup_end();
 	for (int i = 0; i < maps.bucket_count; i++)
 		end_watch(&session.watches[i]);
 	jsCtx_Destroy(session.js);
@@ -425,12 +416,10 @@ void session_end(void)
 
 static natsStatus make_message(natsMsg **msg, const struct message *message)
 {
-	char subject[KEY_NAME_SIZE + 256];
+	char subject[SUBJECT_SIZE];
 	natsStatus status;
-	int len;
 
-	len = snprintf(subject, sizeof(subject), "$KV.%s.", message->bucket->name);
-	key_to_name(subject + len, message->key);
+	key_to_subject(subject, message->bucket->name, message->key);
 	status = natsMsg_Create(msg, subject, NULL, message->value.data,
 				(int)message->value.len);
 	if (status == NATS_OK && message->deleted)
@@ -460,36 +449,6 @@ natsStatus session_send(const struct message *message)
 		status = js_PublishMsgAsync(session.js, &msg, &options);
 	natsMsg_Destroy(msg);
 	return status;
-}
-
-static const struct watch *watch_of(const struct bucket *bucket)
-{
-	const struct watch *watch = session.watches;
-
-	while (watch->bucket != bucket)
-		watch++;
-	return watch;
-}
-
-/* Reads what a bucket has now under a name. */
-natsStatus session_read(kvEntry **entry, const struct bucket *bucket, const char *name)
-{
-	return kvStore_Get(entry, watch_of(bucket)->kv, name);
-}
-
-/* Whether the owner of a key in another store has set this revision. */
-bool session_owned_elsewhere(const struct bucket *bucket, uint64_t rev)
-{
-	natsMsg *msg = NULL;
-	const char *value;
-	char name[256];
-	bool owned;
-
-	snprintf(name, sizeof(name), "KV_%s", bucket->name);
-	owned = js_GetMsg(&msg, session.js, name, rev, NULL, NULL) == NATS_OK &&
-		natsMsgHeader_Get(msg, OWNED_HEADER, &value) == NATS_OK;
-	natsMsg_Destroy(msg);
-	return owned;
 }
 
 int64_t session_max_payload(void)

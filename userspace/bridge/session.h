@@ -8,9 +8,6 @@
 #include "map.h"
 #include "tool.h"
 
-/** OWNED_HEADER - header of a value that its owner in a store has set */
-#define OWNED_HEADER	"Mstore-Owned"
-
 /** ACK_WAIT_MS - how long a bucket may take to answer */
 #define ACK_WAIT_MS	5000
 
@@ -37,8 +34,6 @@ void session_end(void);
 bool session_has_begun(void);
 void session_go_on(void);
 natsStatus session_send(const struct message *message);
-natsStatus session_read(kvEntry **entry, const struct bucket *bucket, const char *name);
-bool session_owned_elsewhere(const struct bucket *bucket, uint64_t rev);
 int64_t session_max_payload(void);
 const char *session_url(void);
 

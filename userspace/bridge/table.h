@@ -12,7 +12,7 @@ struct flight;
  * struct entry - key, and how far store and bucket agree on it
  * @next:	next entry of the same chain of the table
  * @next_queued: next entry of the bucket's queue
- * @flight:	change that is on its way to the bucket, or may have got there; or NULL
+ * @flight:	change or question that is on its way to the bucket; or NULL
  * @version:	version of the value here that is the bucket's at @rev; 0: no value
  * @rev:	last revision of the key in the bucket; 0: it has none
  * @round:	comparison in which the bucket told it last
@@ -22,7 +22,7 @@ struct flight;
  * @from_bucket: @version was written by the bridge
  * @dirty:	a change waits to be sent
  * @queued:	it is in the bucket's queue
- * @behind:	the bucket has a later revision, which is still to come
+ * @ask:	what the bucket has is to be read before anything is sent
  * @kept:	owners here and elsewhere have set it, and the sides differ
  * @len:	length of @key
  * @key:	key
@@ -40,7 +40,7 @@ struct entry {
 	bool from_bucket : 1;
 	bool dirty : 1;
 	bool queued : 1;
-	bool behind : 1;
+	bool ask : 1;
 	bool kept : 1;
 	uint8_t len;
 	char key[];
