@@ -109,6 +109,34 @@ test_the_change_is_lost()
 	end_bridge
 }
 
+# Two changes get there after their connections were given up: the newer value here is not lost
+# to them.
+test_changes_arrive_late()
+{
+	begin_by_proxy --both b:
+	mstore set k 0
+	await 30 is_quiet
+	tell_proxy keep "PUB \$KV."
+	mstore set k 1
+	await 30 proxy_said kept 1
+	mstore set k 2
+	tell_proxy cut
+	await 60 proxy_said kept 2
+	mstore set k 3
+	tell_proxy cut
+	await 60 proxy_said kept 3
+	bucket_has b k 0
+	tell_proxy release
+	await 60 bucket_has b k 3
+	await 60 is_quiet
+	expect_equal b
+	store_has k 3
+	# The bucket took the first of them, and what was sent last.
+	[[ $(kv rev b) == 3 ]]
+	expect_metrics conflicts_total=0
+	end_bridge
+}
+
 # A key is purged, so that the bucket has not even a marker, while there is no connection and
 # while there is one.
 test_a_key_is_purged()

@@ -22,6 +22,7 @@
 #include "session.h"
 #include "settings.h"
 #include "text.h"
+#include "unresolved.h"
 
 /* After an error that may go away by itself */
 #define COMPARE_LATER_NS	(60 * NS_PER_SEC)
@@ -100,16 +101,23 @@ static void refuse(struct entry *entry, uint64_t *reason)
 	books_refuse(reason);
 }
 
+/* The bucket has what was sent from here. */
+static void note_own(struct entry *entry, uint64_t rev, uint64_t version)
+{
+	entry->rev = rev;
+	entry->version = version;
+	entry->there = version;
+	entry->known = true;
+	entry->from_bucket = false;
+	entry->kept = false;
+	unresolved_drop(entry_key(entry));
+}
+
 static void enter_stored(struct entry *entry, uint64_t rev)
 {
 	const struct flight *flight = entry->flight;
 
-	entry->rev = rev;
-	entry->version = flight->version;
-	entry->there = flight->version;
-	entry->known = true;
-	entry->from_bucket = false;
-	entry->kept = false;
+	note_own(entry, rev, flight->version);
 	books.pending--;
 	books.sent++;
 	if (flight->time && flight->state == FLIGHT_SENT)
@@ -127,18 +135,36 @@ static void take_back(struct entry *entry)
 }
 
 /* Finds out whether a change got there whose answer did not come. */
-static void resolve(struct entry *entry, const struct remote *remote)
+static void resolve_flight(struct entry *entry, const struct remote *remote)
 {
 	const struct flight *flight = entry->flight;
 
 	if (!flight || flight->state != FLIGHT_UNSURE)
 		return;
-	if (remote->rev != entry->rev && remote->there == !!flight->version &&
-	    (!remote->there || hash_bytes(remote->value) == flight->hash))
+	if (remote->rev != entry->rev && is_same_change(flight->version, flight->hash, remote)) {
 		enter_stored(entry, remote->rev);
-	else
+	} else {
+		unresolved_add(entry_key(entry), flight->version, flight->hash);
 		take_back(entry);
+	}
 	flight_end(entry->flight);
+}
+
+/*
+ * The same of a change that arrives late: it is no change of another that a newer value here
+ * would have to give way to.
+ */
+static void resolve(struct entry *entry, const struct remote *remote)
+{
+	uint64_t version;
+
+	resolve_flight(entry, remote);
+	if (remote->rev == entry->rev)
+		return;
+	if (unresolved_find(entry_key(entry), remote, &version))
+		note_own(entry, remote->rev, version);
+	else
+		unresolved_drop(entry_key(entry));
 }
 
 static void put_aside(struct flight *flight, kvEntry *told)
@@ -251,6 +277,7 @@ void carry_forget(void)
 {
 	flights_each(forget_flight);
 	table_each(forget_entry, NULL);
+	unresolved_clear();
 }
 
 static bool is_skipped(const struct local *local)
