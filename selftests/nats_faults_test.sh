@@ -190,6 +190,37 @@ test_a_read_is_not_answered()
 	end_bridge
 }
 
+# A bucket that is deleted and made again; and one of which the consumer is silent.
+test_watches_that_tell_nothing()
+{
+	local first first_log
+
+	begin
+	kv create c
+	start_ready_bridge --both b:b/
+	mstore set b/k 1
+	await 30 bucket_has b b/k 1
+	await 30 is_quiet
+	first=$bridge first_log=$log
+	kv remove b
+	kv create b
+	put c c/k 1
+	start_proxy
+	tell_proxy drop server "MSG \$KV."
+	start_bridge --both c:c/
+	await 60 log_has '*: connection ended: KV bucket c: its watch does not tell all that there is'
+	store_lacks c/k
+	tell_proxy release
+	await 60 store_has c/k 1
+	await 60 is_quiet
+	expect_equal c c/
+	end_bridge
+	bridge=$first log=$first_log
+	await 60 bucket_has b b/k 1
+	log_has '*: connection ended: KV bucket b: *'
+	end_bridge
+}
+
 # Values of both sides while the bucket tells all that it has
 test_cut_in_the_middle_of_the_snapshot()
 {

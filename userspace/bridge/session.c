@@ -26,7 +26,9 @@
 #define READ_MS		500
 #define WRITE_MS	2000
 
+/* How often to look after a watch that is silent, and at how many looks a fault counts */
 #define LOOK_NS		(10 * NS_PER_SEC)
+#define LOOKS		2
 
 /* More than the main thread has on their way at once: libnats then never makes it wait. */
 #define PENDING_MAX	4096
@@ -36,7 +38,10 @@
  * @bucket:	the bucket
  * @kv:		its store
  * @watcher:	tells what it has
- * @floor:	last revision that it had before the watch
+ * @created:	when the bucket was made
+ * @seen:	last revision that the watch has told, or that the bucket had before it
+ * @told:	all that the bucket had when the session began was told
+ * @wrong:	looks in a row at which something was wrong
  * @reader:	thread that reads @watcher
  * @reads:	there is a @reader
  */
@@ -44,7 +49,10 @@ struct watch {
 	struct bucket *bucket;
 	kvStore *kv;
 	kvWatcher *watcher;
-	uint64_t floor;
+	int64_t created;
+	uint64_t seen;
+	bool told;
+	int wrong;
 	pthread_t reader;
 	bool reads;
 };
@@ -229,16 +237,19 @@ static natsStatus make_bucket(struct watch *watch)
 	return status == NATS_OK ? js_CreateKeyValue(&watch->kv, session.js, &config) : status;
 }
 
-static natsStatus last_revision(const struct bucket *bucket, uint64_t *rev)
+/* When a bucket was made, and its last revision */
+static natsStatus read_state(const struct bucket *bucket, int64_t *created, uint64_t *last)
 {
 	jsStreamInfo *info = NULL;
-	natsStatus status;
 	char name[STREAM_SIZE];
+	natsStatus status;
 
 	stream_name(name, bucket->name);
 	status = js_GetStreamInfo(&info, session.js, name, NULL, NULL);
-	if (status == NATS_OK)
-		*rev = info->State.LastSeq;
+	if (status == NATS_OK) {
+		*created = info->Created;
+		*last = info->State.LastSeq;
+	}
 	jsStreamInfo_Destroy(info);
 	return status;
 }
@@ -250,40 +261,63 @@ static natsStatus open_bucket(struct watch *watch)
 	if (status == NATS_NOT_FOUND && settings.create)
 		status = make_bucket(watch);
 	if (status == NATS_OK)
-		status = last_revision(watch->bucket, &watch->floor);
+		status = read_state(watch->bucket, &watch->created, &watch->seen);
 	if (status == NATS_OK)
 		status = kvStore_WatchAll(&watch->watcher, watch->kv, NULL);
 	return status;
 }
 
-/*
- * The watch must have come to where the bucket was at the look before. A consumer that the
- * servers have lost would be silent otherwise.
- */
-static bool is_left_behind(const struct watch *watch, uint64_t seen, uint64_t *target)
+/* Looks at a bucket whose watch is silent. Returns what is wrong, or NULL. */
+static const char *find_fault(const struct watch *watch)
 {
-	bool behind = seen < *target;
+	int64_t created = watch->created;
+	uint64_t last = watch->seen;
+	natsStatus status = read_state(watch->bucket, &created, &last);
 
-	if (last_revision(watch->bucket, target) != NATS_OK)
-		return behind;
-	return behind && seen < *target;
+	if (status == NATS_NOT_FOUND || created != watch->created)
+		return "it was deleted";
+	if (!watch->told)
+		return "its watch does not tell all that there is";
+	if (last < watch->seen)
+		return "it has lost revisions";
+	if (last > watch->seen)
+		return "its watch fell behind";
+	return NULL;
+}
+
+/*
+ * What is wrong at two looks, between which the watch told nothing, ends the session: a
+ * consumer that the servers have lost is silent, and so is one of a bucket that is gone.
+ */
+static void look_after(struct watch *watch, unsigned int number)
+{
+	const char *fault = find_fault(watch);
+
+	watch->wrong = fault ? watch->wrong + 1 : 0;
+	if (watch->wrong == LOOKS)
+		handover_put_down(number, "KV bucket %s: %s", watch->bucket->name, fault);
 }
 
 /* Passes on what the watch has told, NULL: all that there was at its start. */
-static void tell_entry(const struct watch *watch, kvEntry *entry)
+static void tell_entry(struct watch *watch, kvEntry *entry)
 {
 	const struct notice notice = {
 		.type = entry ? BUCKET_ENTRY : BUCKET_TOLD, .session = session.number,
 		.bucket = watch->bucket, .entry = entry,
 	};
 
+	watch->wrong = 0;
+	if (!entry)
+		watch->told = true;
+	else if (kvEntry_Revision(entry) > watch->seen)
+		watch->seen = kvEntry_Revision(entry);
 	handover_put(&notice);
 }
 
 static void *read_bucket(void *arg)
 {
 	struct watch *watch = arg;
-	uint64_t seen = watch->floor, target = 0, look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
+	uint64_t look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
 	unsigned int number = session.number;
 	kvEntry *entry = NULL;
 	natsStatus status;
@@ -291,21 +325,16 @@ static void *read_bucket(void *arg)
 	while (!is_over()) {
 		status = kvWatcher_Next(&entry, watch->watcher, READ_MS);
 		if (status == NATS_OK) {
-			if (entry && kvEntry_Revision(entry) > seen)
-				seen = kvEntry_Revision(entry);
 			tell_entry(watch, entry);
-			continue;
-		}
-		if (status != NATS_TIMEOUT) {
-			handover_put_down(number, "KV bucket %s: %s", watch->bucket->name, words(status));
+			look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
+		} else if (status != NATS_TIMEOUT) {
+			handover_put_down(number, "KV bucket %s: %s", watch->bucket->name,
+					  words(status));
 			break;
+		} else if (now_ns(CLOCK_MONOTONIC) >= look) {
+			look_after(watch, number);
+			look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
 		}
-		if (now_ns(CLOCK_MONOTONIC) < look)
-			continue;
-		look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
-		if (is_left_behind(watch, seen, &target))
-			handover_put_down(number, "KV bucket %s: the watch fell behind revision %" PRIu64,
-				  watch->bucket->name, target);
 	}
 	nats_ReleaseThreadMemory();
 	return NULL;
