@@ -4,6 +4,16 @@
 set -e
 . ./nats_helpers.sh
 
+# print_lines COMMAND PREFIX COUNT [VALUE]: lines for mstore batch
+print_lines()
+{
+	local i
+
+	for ((i = 0; i < $3; i++)); do
+		echo "$1 $2$i${4+ $4}"
+	done
+}
+
 test_out_carries_what_is_there_and_what_changes()
 {
 	begin
@@ -267,6 +277,31 @@ test_the_end_of_an_owner_deletes_its_own_value()
 	bucket_has b k theirs
 	[[ $(kv rev b) == 4 ]]
 	expect_metrics sessions_total=1 comparisons_total=1
+	end_bridge
+}
+
+# Keys that came and went are forgotten; one that comes back is carried all the same.
+test_dead_keys_are_forgotten()
+{
+	local i
+
+	begin
+	start_ready_bridge --both b:
+	for i in 1 2 3; do
+		print_lines set "$i/" 1500 1 | mstore batch >/dev/null
+		print_lines del "$i/" 1500 | mstore batch >/dev/null
+		await 60 is_quiet
+	done
+	mstore set new 1
+	await 60 is_quiet
+	expect_balance
+	((metric[keys] <= 2000)) || fail "${metric[keys]} keys are remembered of 1"
+	mstore set 1/0 again
+	await 30 bucket_has b 1/0 again
+	put b 1/1 there
+	await 30 store_has 1/1 there
+	expect_equal b
+	expect_metrics sessions_total=1 conflicts_total=0
 	end_bridge
 }
 

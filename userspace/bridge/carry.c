@@ -27,10 +27,16 @@
 /* After an error that may go away by itself */
 #define COMPARE_LATER_NS	(60 * NS_PER_SEC)
 
+/* When to forget dead keys: once there are as many again, and now and then */
+#define TIDY_LEAST		1024
+#define TIDY_NS			(60 * NS_PER_SEC)
+
 /* Newer servers' words for JSStreamWrongLastSequenceErr */
 #define WRONG_LAST_SEQUENCE_CONSTANT	10164
 
 static uint64_t compare_at;
+static uint64_t tidy_at;
+static size_t tidy_count = TIDY_LEAST;
 
 /* Has all compared again after a while. */
 void carry_compare_later(void)
@@ -237,6 +243,7 @@ void carry_change(const struct change *change, bool deleted)
 
 	if (!entry)
 		return;
+	entry->here = !deleted;
 	/* A key that is not known is found by the comparison, which is to come. */
 	if (!entry->known && !entry_map(entry)->bucket->compared)
 		return;
@@ -259,6 +266,7 @@ static void forget_entry(struct entry *entry, void *unused)
 		conflate(entry);
 	entry->known = false;
 	entry->version = 0;
+	entry->here = false;
 }
 
 static void forget_flight(struct flight *flight)
@@ -453,7 +461,7 @@ static const char *handle_answer(struct notice *notice)
 		enter_stored(entry, notice->rev);
 	} else if (is_conflict(notice)) {
 		take_back(entry);
-		/* The watch may never tell what is there: not that a key was purged. */
+		/* The watch may have told that revision before, of a key that was forgotten. */
 		if (!entry->flight->later)
 			entry->ask = true;
 	} else {
@@ -463,6 +471,10 @@ static const char *handle_answer(struct notice *notice)
 	return NULL;
 }
 
+/*
+ * Neither side had a value when the change here was made, if the bridge does not know the key:
+ * so a deletion in the bucket is older.
+ */
 static void handle_read(const struct notice *notice)
 {
 	struct entry *entry = entry_of(notice->msg);
@@ -470,6 +482,12 @@ static void handle_read(const struct notice *notice)
 
 	if (!entry || !entry->flight)
 		return;
+	if (!entry->known && !entry->rev && !remote.there) {
+		entry->rev = remote.rev;
+		entry->version = 0;
+		entry->there = false;
+		entry->known = true;
+	}
 	land(entry, &remote);
 }
 
@@ -480,6 +498,7 @@ static void handle_entry(struct notice *notice)
 	struct bytes bytes = { key, key_of_name(key, name) };
 	struct entry *entry;
 
+	notice->bucket->told = kvEntry_Revision(notice->entry);
 	if (!bytes.len) {
 		books.received++;
 		books.unfit++;
@@ -515,8 +534,10 @@ void carry_session_begins(void)
 {
 	compare_at = 0;
 	books.sessions++;
-	for (int i = 0; i < maps.bucket_count; i++)
+	for (int i = 0; i < maps.bucket_count; i++) {
 		maps.buckets[i]->round++;
+		maps.buckets[i]->told = 0;
+	}
 }
 
 /* Takes what the session tells. Returns NULL, or why the session is to end. */
@@ -570,6 +591,34 @@ bool carry_is_complete(void)
 bool carry_wants_comparison(void)
 {
 	return compare_at && now_ns(CLOCK_MONOTONIC) >= compare_at;
+}
+
+/*
+ * Neither side has a value, and nothing is on its way: not even what the bridge sent last,
+ * which the watch is to tell.
+ */
+static bool is_dead(const struct entry *entry)
+{
+	const struct bucket *bucket = entry_map(entry)->bucket;
+
+	return !entry->here && !entry->there && !entry->version && !entry->kept &&
+	       !entry->dirty && !entry->queued && !entry->flight &&
+	       bucket->compared && entry->rev <= bucket->told;
+}
+
+/*
+ * Forgets dead keys, so that no more of them are remembered than of others. The revision of
+ * one that gets a value again is asked for.
+ */
+void carry_tidy(void)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC);
+
+	if (table_count() < tidy_count && now < tidy_at)
+		return;
+	table_sweep(is_dead);
+	tidy_at = now + TIDY_NS;
+	tidy_count = 2 * table_count() > TIDY_LEAST ? 2 * table_count() : TIDY_LEAST;
 }
 
 void carry_end(void)

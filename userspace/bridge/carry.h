@@ -17,6 +17,7 @@ void carry_session_ended(void);
 
 bool carry_is_complete(void);
 bool carry_wants_comparison(void);
+void carry_tidy(void);
 void carry_end(void);
 
 #endif

@@ -203,6 +203,7 @@ static void handle_times(void)
 		end_session(why);
 	else if (state.up && carry_wants_comparison())
 		end_session("something was refused: all is compared anew");
+	carry_tidy();
 	if (state.in_step && store_is_there() && !session_has_begun() && now() >= state.try_at)
 		session_begin(++state.sessions);
 }

@@ -28,6 +28,7 @@ extern const char *const direction_names[];
  * @name:	its name
  * @compared:	whether all that it has was compared to the store, since the session began
  * @round:	number of the last comparison
+ * @told:	last revision that its watch has told in this session
  * @first:	first entry that has a change to be sent, in the order of the changes
  * @last:	last one of them
  */
@@ -35,6 +36,7 @@ struct bucket {
 	char *name;
 	bool compared;
 	uint32_t round;
+	uint64_t told;
 	struct entry *first;
 	struct entry *last;
 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* State of each key in the bridge: a hash table that doubles as it fills. */
+/* State of each key in the bridge: a hash table that grows and shrinks with them. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "output.h"
 #include "table.h"
+
+#define SIZE_LEAST	1024
 
 static struct entry **chains;
 static size_t size;
@@ -26,12 +28,20 @@ static struct entry **chain_of(struct bytes key)
 	return &chains[hash_bytes(key) & (size - 1)];
 }
 
-static void double_size(void)
+static void put(struct entry *entry)
+{
+	struct entry **chain = chain_of(entry_key(entry));
+
+	entry->next = *chain;
+	*chain = entry;
+}
+
+static void resize(size_t new_size)
 {
 	struct entry **old = chains;
 	size_t old_size = size;
 
-	size = size ? 2 * size : 1024;
+	size = new_size;
 	chains = calloc(size, sizeof(*chains));
 	if (!chains)
 		die(STATUS_COULD_NOT, "memory", "no room for %zu keys", size);
@@ -39,11 +49,8 @@ static void double_size(void)
 		struct entry *entry = old[i], *next;
 
 		for (; entry; entry = next) {
-			struct entry **chain = chain_of(entry_key(entry));
-
 			next = entry->next;
-			entry->next = *chain;
-			*chain = entry;
+			put(entry);
 		}
 	}
 	free(old);
@@ -61,7 +68,7 @@ struct entry *table_find(struct bytes key)
 /* Finds or makes the entry of a key. Returns NULL if no mapping has it. */
 struct entry *table_get(struct bytes key)
 {
-	struct entry *entry = table_find(key), **chain;
+	struct entry *entry = table_find(key);
 	const struct map *map;
 
 	if (entry)
@@ -76,12 +83,38 @@ struct entry *table_get(struct bytes key)
 	entry->len = key.len;
 	memcpy(entry->key, key.data, key.len);
 	if (count == size)
-		double_size();
-	chain = chain_of(key);
-	entry->next = *chain;
-	*chain = entry;
+		resize(size ? 2 * size : SIZE_LEAST);
+	put(entry);
 	count++;
 	return entry;
+}
+
+static void sweep_chain(struct entry **link, bool (*is_dead)(const struct entry *entry))
+{
+	struct entry *entry;
+
+	while ((entry = *link)) {
+		if (!is_dead(entry)) {
+			link = &entry->next;
+			continue;
+		}
+		*link = entry->next;
+		free(entry);
+		count--;
+	}
+}
+
+/* Forgets the keys of which is_dead() says so. */
+void table_sweep(bool (*is_dead)(const struct entry *entry))
+{
+	size_t fit = size;
+
+	for (size_t i = 0; i < size; i++)
+		sweep_chain(&chains[i], is_dead);
+	while (fit > SIZE_LEAST && count < fit / 4)
+		fit /= 2;
+	if (fit != size)
+		resize(fit);
 }
 
 void table_each(void (*visit)(struct entry *entry, void *arg), void *arg)

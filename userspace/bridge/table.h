@@ -20,6 +20,7 @@ struct flight;
  * @known:	@version and @rev belong together: else a comparison is to come
  * @there:	the bucket has a value at @rev, and no marker of a deletion
  * @from_bucket: @version was written by the bridge
+ * @here:	the store has a value, by the last change that it told
  * @dirty:	a change waits to be sent
  * @queued:	it is in the bucket's queue
  * @ask:	what the bucket has is to be read before anything is sent
@@ -38,6 +39,7 @@ struct entry {
 	bool known : 1;
 	bool there : 1;
 	bool from_bucket : 1;
+	bool here : 1;
 	bool dirty : 1;
 	bool queued : 1;
 	bool ask : 1;
@@ -58,6 +60,7 @@ static inline const struct map *entry_map(const struct entry *entry)
 
 struct entry *table_find(struct bytes key);
 struct entry *table_get(struct bytes key);
+void table_sweep(bool (*is_dead)(const struct entry *entry));
 void table_each(void (*visit)(struct entry *entry, void *arg), void *arg);
 size_t table_count(void);
 void table_free(void);
