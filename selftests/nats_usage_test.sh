@@ -173,6 +173,48 @@ test_signals_end_it_with_all_that_waits()
 	end_bridge
 }
 
+# All that was set before the signal, also while there was no connection
+test_the_end_waits_for_what_was_taken()
+{
+	local i
+
+	begin_by_proxy --both b:
+	kill -STOP "$proxy"
+	await 60 log_has '*: connection ended: *'
+	kill -STOP "$bridge"
+	for ((i = 0; i < 1000; i++)); do
+		echo "set k$i $i"
+	done | mstore batch >/dev/null
+	kill "$bridge"
+	kill -CONT "$proxy"
+	kill -CONT "$bridge"
+	wait "$bridge"
+	[[ $(kv ls b | wc -l) == 1000 ]]
+	log_has '*status: *; taken 1000 = sent 1000 + conflated 0 + refused 0 + pending 0; *'
+	log_lacks '*: end: *'
+}
+
+# What there is no answer to for 5 s is left, and told.
+test_the_end_says_what_is_left()
+{
+	local start
+
+	begin_by_proxy --both b:
+	tell_proxy hold
+	mstore set k 1
+	await 30 proxy_said published
+	mstore set k 2
+	mstore set other 1
+	start=$SECONDS
+	end_bridge
+	((SECONDS - start >= 4 && SECONDS - start < 5 + 10 * slowness)) ||
+		fail "it took $((SECONDS - start)) s"
+	log_has '*: k: not carried: KV bucket b does not have the last change'
+	log_has '*: other: it is not known whether KV bucket b has the last change'
+	log_has '*: end: changes of 2 keys are left; the next start compares all anew'
+	log_lacks '*status: *pending 0*'
+}
+
 test_lines_of_status()
 {
 	begin

@@ -27,6 +27,9 @@
 /* After an error that may go away by itself */
 #define COMPARE_LATER_NS	(60 * NS_PER_SEC)
 
+/* Of so many keys it is told that they are left at the end. */
+#define LEFT_MAX		20
+
 /* When to forget dead keys: once there are as many again, and now and then */
 #define TIDY_LEAST		1024
 #define TIDY_NS			(60 * NS_PER_SEC)
@@ -236,16 +239,21 @@ static bool is_reverted(const struct entry *entry, bool deleted)
 	return deleted && entry->kept && !entry->flight;
 }
 
-/* Takes a change of the store. */
-void carry_change(const struct change *change, bool deleted)
+/**
+ * carry_change() - take a change of the store
+ * @change:	key and its version
+ * @deleted:	it has no value any more
+ * @listed:	the key was there when the bridge began to follow: if it is not known, the
+ *		comparison is to find it
+ */
+void carry_change(const struct change *change, bool deleted, bool listed)
 {
 	struct entry *entry = deleted ? table_find(change->key) : table_get(change->key);
 
 	if (!entry)
 		return;
 	entry->here = !deleted;
-	/* A key that is not known is found by the comparison, which is to come. */
-	if (!entry->known && !entry_map(entry)->bucket->compared)
+	if (listed && !entry->known && !entry_map(entry)->bucket->compared)
 		return;
 	if (is_echo(entry, change, deleted)) {
 		books.echoes++;
@@ -619,6 +627,32 @@ void carry_tidy(void)
 	table_sweep(is_dead);
 	tidy_at = now + TIDY_NS;
 	tidy_count = 2 * table_count() > TIDY_LEAST ? 2 * table_count() : TIDY_LEAST;
+}
+
+static void tell_left(struct entry *entry, void *arg)
+{
+	uint64_t *count = arg;
+	bool sent = entry->flight && entry->flight->state != FLIGHT_ASKED;
+
+	if (!entry->dirty && !sent)
+		return;
+	if (++*count <= LEFT_MAX)
+		report_key(entry_key(entry), sent && !entry->dirty ?
+			   "it is not known whether KV bucket %s has the last change" :
+			   "not carried: KV bucket %s does not have the last change",
+			   entry_map(entry)->bucket->name);
+}
+
+/* At the end: says what was not carried. */
+void carry_tell_left(void)
+{
+	uint64_t count = 0;
+
+	if (!books.pending)
+		return;
+	table_each(tell_left, &count);
+	report("end", "changes of %" PRIu64 " keys are left; the next start compares all anew",
+	       count);
 }
 
 void carry_end(void)

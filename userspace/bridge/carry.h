@@ -7,7 +7,7 @@
 #include "store.h"
 #include "tool.h"
 
-void carry_change(const struct change *change, bool deleted);
+void carry_change(const struct change *change, bool deleted, bool listed);
 void carry_forget(void);
 
 void carry_session_begins(void);
@@ -18,6 +18,7 @@ void carry_session_ended(void);
 bool carry_is_complete(void);
 bool carry_wants_comparison(void);
 void carry_tidy(void);
+void carry_tell_left(void);
 void carry_end(void);
 
 #endif

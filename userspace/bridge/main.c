@@ -28,8 +28,8 @@
 #define FIRST_PAUSE_NS	(250 * NS_PER_MS)
 #define LAST_PAUSE_NS	(30 * NS_PER_SEC)
 
-/* How long the changes that wait may take at the end */
-#define LAST_WORDS_NS	(2 * NS_PER_SEC)
+/* How long the changes that wait may take at the end; mstore-nats(8) tells it */
+#define DRAIN_NS	(5 * NS_PER_SEC)
 
 #define TICK_MS		1000
 
@@ -43,6 +43,7 @@ const char *const program_name = "mstore-nats";
  * @in_step:	all values of the store were told
  * @up:		the session is connected
  * @more:	the store has more changes to tell
+ * @drained:	all changes that were made before the end was wanted were taken
  * @sessions:	number of the last session
  * @try_at:	when to begin a session, of CLOCK_MONOTONIC
  * @pause:	how long to wait after a session that failed, in ns
@@ -56,6 +57,7 @@ static struct state {
 	bool in_step;
 	bool up;
 	bool more;
+	bool drained;
 	unsigned int sessions;
 	uint64_t try_at;
 	uint64_t pause;
@@ -174,9 +176,10 @@ static void handle_changes(void)
 		else if (news == STORE_IN_STEP)
 			handle_in_step();
 		else
-			carry_change(&change, news == STORE_DELETED);
+			carry_change(&change, news == STORE_DELETED, !state.in_step);
 	}
 	state.more = news != STORE_NOTHING;
+	state.drained = state.end_at && !state.more;
 }
 
 static void print_status(void)
@@ -215,7 +218,10 @@ static void handle_signals(void)
 	if (read(state.signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	/* A second one ends it at once. */
-	state.end_at = state.end_at ? now() : now() + LAST_WORDS_NS;
+	state.end_at = state.end_at ? now() : now() + DRAIN_NS;
+	/* To connect without a pause */
+	state.try_at = 0;
+	state.pause = FIRST_PAUSE_NS;
 	sd_notify(0, "STOPPING=1");
 }
 
@@ -223,7 +229,7 @@ static bool is_over(void)
 {
 	if (!state.end_at)
 		return false;
-	return now() >= state.end_at || !state.up || (!books.pending && !state.more);
+	return now() >= state.end_at || (state.drained && !books.pending);
 }
 
 static int wait_ms(void)
@@ -245,11 +251,13 @@ static void run(void)
 	while (!is_over()) {
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms()) < 0 && errno != EINTR)
 			die(STATUS_COULD_NOT, "poll", "%s", strerror(errno));
-		handle_notices();
-		handle_changes();
-		handle_times();
 		if (fds[2].revents)
 			handle_signals();
+		handle_notices();
+		if (!state.drained)
+			handle_changes();
+		fds[0].fd = state.drained ? -1 : fds[0].fd;
+		handle_times();
 		if (fds[3].revents)
 			metrics_tell(state.metrics);
 	}
@@ -285,6 +293,7 @@ static void begin(void)
 
 static void end(void)
 {
+	carry_tell_left();
 	if (!settings.quiet)
 		print_status();
 	metrics_end();
