@@ -3,7 +3,7 @@
  * nats_kv URL COMMAND BUCKET [OPERAND...]: what the tests of the bridge do to a bucket, as
  * the program nats does, which Debian lacks.
  *
- *   create [REPLICAS]	makes the bucket, in memory; with a history of 64
+ *   create [REPLICAS [HISTORY]]	makes the bucket, in memory; 1, and a history of 64
  *   put KEY VALUE	prints the revision
  *   own KEY VALUE	the same as the key's owner in another store
  *   del KEY
@@ -15,7 +15,7 @@
  *   rev		prints the last revision
  *   leader		prints the name of the server that leads it
  *   limit BYTES		lets it have so many
- *   load PREFIX COUNT	stores as many keys, many at once
+ *   load PREFIX COUNT [FROM]	stores as many keys, many at once, numbered from 0
  *   bench COUNT	stores one after the other, prints how many a second
  *   lag COUNT		reads values that are times, CLOCK_REALTIME in ns; prints how late
  *			they came: median, 90 %, 99 % in us, and how many came a second
@@ -57,13 +57,13 @@ static uint64_t now(clockid_t clock)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
-static void create(const char *bucket, const char *replicas)
+static void create(const char *bucket, const char *replicas, const char *history)
 {
 	kvConfig config;
 
 	kvConfig_Init(&config);
 	config.Bucket = bucket;
-	config.History = HISTORY;
+	config.History = history ? atoi(history) : HISTORY;
 	config.StorageType = js_MemoryStorage;
 	config.Replicas = replicas ? atoi(replicas) : 1;
 	check(js_CreateKeyValue(&kv, js, &config), bucket);
@@ -174,11 +174,11 @@ static void limit(const char *bucket, const char *bytes)
 	jsStreamInfo_Destroy(info);
 }
 
-static void load(const char *bucket, const char *prefix, int count)
+static void load(const char *bucket, const char *prefix, int count, int from)
 {
 	char subject[512], value[32];
 
-	for (int i = 0; i < count; i++) {
+	for (int i = from; i < from + count; i++) {
 		int len = snprintf(value, sizeof(value), "%d", i);
 
 		snprintf(subject, sizeof(subject), "$KV.%s.%s%d", bucket, prefix, i);
@@ -277,7 +277,8 @@ static int run(const char *command, const char *bucket, char **operands)
 	else if (!strcmp(command, "limit"))
 		limit(bucket, operands[0]);
 	else if (!strcmp(command, "load"))
-		load(bucket, operands[0], atoi(operands[1]));
+		load(bucket, operands[0], atoi(operands[1]),
+		     operands[2] ? atoi(operands[2]) : 0);
 	else if (!strcmp(command, "bench"))
 		put_many(atoi(operands[0]));
 	else if (!strcmp(command, "lag"))
@@ -313,7 +314,7 @@ int main(int argc, char **argv)
 	check(natsConnection_Connect(&connection, options), argv[1]);
 	check(natsConnection_JetStream(&js, connection, NULL), "JetStream");
 	if (!strcmp(argv[2], "create"))
-		create(argv[3], argv[4]);
+		create(argv[3], argv[4], argv[4] ? argv[5] : NULL);
 	else
 		check(js_KeyValue(&kv, js, argv[3]), argv[3]);
 	status = run(argv[2], argv[3], argv + 4);
