@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The two halves of the carrying: carry.c sends, decide.c takes what buckets tell. */
+/*
+ * The parts of the carrying: carry.c takes changes of the store and sends them, told.c takes what
+ * the session tells, decide.c says which side yields.
+ */
 #ifndef MSTORE_BRIDGE_CARRY_PRIV_H
 #define MSTORE_BRIDGE_CARRY_PRIV_H
 
