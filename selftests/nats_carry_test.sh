@@ -280,13 +280,19 @@ test_the_end_of_an_owner_deletes_its_own_value()
 	end_bridge
 }
 
-# Keys that came and went are forgotten; one that comes back is carried all the same.
+# set_clock SECONDS: by so many
+set_clock()
+{
+	date -s "@$((EPOCHSECONDS + $1))" >/dev/null
+}
+
+# Keys that came and went are forgotten. One that comes back is carried all the same, whatever
+# the clock says of it and of its marker.
 test_dead_keys_are_forgotten()
 {
 	local i
 
-	begin
-	start_ready_bridge --both b:
+	begin_by_proxy --both b:
 	for i in 1 2 3; do
 		print_lines set "$i/" 1500 1 | mstore batch >/dev/null
 		print_lines del "$i/" 1500 | mstore batch >/dev/null
@@ -296,12 +302,20 @@ test_dead_keys_are_forgotten()
 	await 60 is_quiet
 	expect_balance
 	((metric[keys] <= 2000)) || fail "${metric[keys]} keys are remembered of 1"
+	set_clock -3600
 	mstore set 1/0 again
 	await 30 bucket_has b 1/0 again
 	put b 1/1 there
 	await 30 store_has 1/1 there
+	expect_metrics sessions_total=1
+	kill -STOP "$bridge"
+	tell_proxy cut
+	mstore set 1/2 again
+	kill -CONT "$bridge"
+	await 30 bucket_has b 1/2 again
+	set_clock 3600
 	expect_equal b
-	expect_metrics sessions_total=1 conflicts_total=0
+	expect_metrics sessions_total=2 conflicts_total=0
 	end_bridge
 }
 

@@ -183,6 +183,10 @@ void carry_forget(void)
 	flights_each(forget_flight);
 	table_each(forget_entry, NULL);
 	unresolved_clear();
+	for (int i = 0; i < maps.bucket_count; i++) {
+		maps.buckets[i]->told = 0;
+		maps.buckets[i]->past = 0;
+	}
 }
 
 static bool is_skipped(const struct local *local)
@@ -299,8 +303,12 @@ void carry_session_begins(void)
 	compare_at = 0;
 	books.sessions++;
 	for (int i = 0; i < maps.bucket_count; i++) {
-		maps.buckets[i]->round++;
-		maps.buckets[i]->told = 0;
+		struct bucket *bucket = maps.buckets[i];
+
+		bucket->round++;
+		if (bucket->past < bucket->told)
+			bucket->past = bucket->told;
+		bucket->told = 0;
 	}
 }
 

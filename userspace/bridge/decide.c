@@ -6,8 +6,9 @@
  * - what changed on one side since both were the same goes to the other;
  * - if both have changed, the bucket's revision stays, and the value here is reported;
  * - if it is not known what changed, since the bridge has just started, the same holds. A
- *   deletion in the bucket only wins over a value that was written here before it, and a key
- *   that the bucket has never had is sent;
+ *   deletion in the bucket only wins over a value that was written here before it, and over
+ *   none if the bridge has seen it before: it has forgotten it then, and the value is newer.
+ *   A key that the bucket has never had is sent;
  * - a value that an open file owns stays, and goes to the bucket; but if its owner in
  *   another store has set what is there, the sides differ until one of them sets it anew, or
  *   the one here ends: then the store takes what is there.
@@ -60,7 +61,8 @@ static bool yields(const struct entry *entry, const struct local *local,
 		if (!remote->rev)
 			return false;
 		if (!entry->known && !remote->there)
-			return local->time < remote->created;
+			return remote->rev > entry_map(entry)->bucket->past &&
+			       local->time < remote->created;
 		return true;
 	}
 }

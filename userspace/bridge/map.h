@@ -29,6 +29,7 @@ extern const char *const direction_names[];
  * @compared:	whether all that it has was compared to the store, since the session began
  * @round:	number of the last comparison
  * @told:	last revision that its watch has told in this session
+ * @past:	the same of the sessions before, since the store is the same
  * @first:	first entry that has a change to be sent, in the order of the changes
  * @last:	last one of them
  */
@@ -37,6 +38,7 @@ struct bucket {
 	bool compared;
 	uint32_t round;
 	uint64_t told;
+	uint64_t past;
 	struct entry *first;
 	struct entry *last;
 };
