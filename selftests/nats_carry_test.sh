@@ -242,7 +242,7 @@ test_the_end_of_an_owner_is_a_deletion_at_once()
 	kill -KILL "$holder"
 	await 30 bucket_lacks b k
 	expect_equal b
-	mstore set --ttl "$((5 * slowness))s" t 1
+	mstore set --ttl "$((3 * slowness))s" t 1
 	await 30 bucket_has b t 1
 	await 30 bucket_lacks b t
 	expect_equal b

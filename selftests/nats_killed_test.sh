@@ -22,7 +22,7 @@ write_here()
 
 write_there()
 {
-	local i=0
+	local i=0 kv_in=
 
 	while [[ ! -e $work/stop ]]; do
 		((i += 1))

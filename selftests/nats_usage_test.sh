@@ -114,8 +114,8 @@ test_a_login()
 {
 	printf '%s\n' 'authorization: { user: me, password: secret }' >"$work/auth.conf"
 	server_options=(-c "$work/auth.conf")
-	start_server
 	url=nats://me:secret@127.0.0.1:4222
+	start_server
 	kv create b
 	echo wrong >"$work/wrong"
 	start_bridge --both b: --user me --password-file "$work/wrong"
@@ -179,6 +179,7 @@ test_the_end_waits_for_what_was_taken()
 	local i
 
 	begin_by_proxy --both b:
+	tell_proxy cut
 	kill -STOP "$proxy"
 	await 60 log_has '*: connection ended: *'
 	kill -STOP "$bridge"

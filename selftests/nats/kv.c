@@ -20,9 +20,15 @@
  *   lag COUNT		reads values that are times, CLOCK_REALTIME in ns; prints how late
  *			they came: median, 90 %, 99 % in us, and how many came a second
  *
- * nats_kv - metrics SOCKET prints what a bridge's socket tells.
+ * nats_kv - metrics SOCKET prints what a bridge's socket tells, numbers SOCKET the same without
+ * comments and without what is common to the names.
+ *
+ * nats_kv URL serve - obeys lines of standard input, each COMMAND BUCKET [OPERAND...] with
+ * \037 in between, and ends what each prints by a line of \036 and the status. So a test
+ * starts no process and no connection for each. One that was lost is made again.
  */
 #include <err.h>
+#include <setjmp.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,15 +44,23 @@
 
 #define HISTORY		64
 #define WAIT_MS		30000
+#define PENDING_MAX	4096
 
 static natsConnection *connection;
 static jsCtx *js;
 static kvStore *kv;
 
+static bool serving;
+static jmp_buf failed;
+
 static void check(natsStatus status, const char *what)
 {
-	if (status != NATS_OK)
-		errx(3, "%s: %s: %s", what, natsStatus_GetText(status), nats_GetLastError(NULL));
+	if (status == NATS_OK)
+		return;
+	warnx("%s: %s: %s", what, natsStatus_GetText(status), nats_GetLastError(NULL));
+	if (serving)
+		longjmp(failed, 3);
+	exit(3);
 }
 
 static uint64_t now(clockid_t clock)
@@ -177,6 +191,7 @@ static void limit(const char *bucket, const char *bytes)
 static void load(const char *bucket, const char *prefix, int count, int from)
 {
 	char subject[512], value[32];
+	jsPubOptions options;
 
 	for (int i = from; i < from + count; i++) {
 		int len = snprintf(value, sizeof(value), "%d", i);
@@ -184,7 +199,9 @@ static void load(const char *bucket, const char *prefix, int count, int from)
 		snprintf(subject, sizeof(subject), "$KV.%s.%s%d", bucket, prefix, i);
 		check(js_PublishAsync(js, subject, value, len, NULL), subject);
 	}
-	check(js_PublishAsyncComplete(js, NULL), "load");
+	jsPubOptions_Init(&options);
+	options.MaxWait = WAIT_MS;
+	check(js_PublishAsyncComplete(js, &options), "load");
 }
 
 static void put_many(int count)
@@ -237,18 +254,37 @@ static void lag(int count)
 	free(lags);
 }
 
-static int metrics(const char *path)
+static void print_numbers(char *text)
+{
+	static const char prefix[] = "metastore_nats_";
+	char *line;
+
+	while ((line = strsep(&text, "\n")))
+		if (!strncmp(line, prefix, strlen(prefix)))
+			puts(line + strlen(prefix));
+}
+
+static int metrics(const char *path, bool numbers)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	char text[65536];
-	ssize_t len;
+	char text[65536] = "";
+	size_t len = 0;
+	ssize_t more;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		err(3, "%s", path);
-	while ((len = read(fd, text, sizeof(text))) > 0)
-		fwrite(text, 1, len, stdout);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		warn("%s", path);
+		close(fd);
+		return 3;
+	}
+	while ((more = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += more;
+	close(fd);
+	if (numbers)
+		print_numbers(text);
+	else
+		fputs(text, stdout);
 	return 0;
 }
 
@@ -289,39 +325,99 @@ static int run(const char *command, const char *bucket, char **operands)
 }
 
 /* URLs with commas between them */
-static natsStatus set_servers(natsOptions *options, char *urls)
+static natsStatus set_servers(natsOptions *options, const char *urls)
 {
-	const char *list[8];
+	char *copy = strdup(urls), *list[8];
+	natsStatus status;
 	int count = 0;
 
-	for (char *url = strtok(urls, ","); url && count < 8; url = strtok(NULL, ","))
+	for (char *url = strtok(copy, ","); url && count < 8; url = strtok(NULL, ","))
 		list[count++] = url;
-	return natsOptions_SetServers(options, list, count);
+	status = natsOptions_SetServers(options, (const char **)list, count);
+	free(copy);
+	return status;
+}
+
+static void disconnect(void)
+{
+	kvStore_Destroy(kv);
+	jsCtx_Destroy(js);
+	natsConnection_Destroy(connection);
+	kv = NULL;
+	js = NULL;
+	connection = NULL;
+}
+
+static void connect_to(const char *urls)
+{
+	natsOptions *options;
+	jsOptions js_options;
+
+	check(natsOptions_Create(&options), "options");
+	check(set_servers(options, urls), urls);
+	check(natsOptions_SetSendAsap(options, true), "options");
+	check(natsOptions_SetAllowReconnect(options, false), "options");
+	check(natsConnection_Connect(&connection, options), urls);
+	jsOptions_Init(&js_options);
+	js_options.PublishAsync.MaxPending = PENDING_MAX;
+	js_options.PublishAsync.StallWait = WAIT_MS;
+	check(natsConnection_JetStream(&js, connection, &js_options), "JetStream");
+	natsOptions_Destroy(options);
+}
+
+static int obey(const char *urls, char **words)
+{
+	const char *command = words[0], *bucket = words[1];
+
+	if (!strcmp(command, "metrics") || !strcmp(command, "numbers"))
+		return metrics(bucket, command[0] == 'n');
+	if (!connection || natsConnection_Status(connection) != NATS_CONN_STATUS_CONNECTED) {
+		disconnect();
+		connect_to(urls);
+	}
+	kvStore_Destroy(kv);
+	kv = NULL;
+	if (!strcmp(command, "create"))
+		create(bucket, words[2], words[2] ? words[3] : NULL);
+	else
+		check(js_KeyValue(&kv, js, bucket), bucket);
+	return run(command, bucket, words + 2);
+}
+
+static int serve(const char *urls)
+{
+	char *line = NULL, *words[8];
+	size_t size = 0;
+
+	serving = true;
+	while (getline(&line, &size, stdin) > 0) {
+		int count = 0, status;
+
+		line[strcspn(line, "\n")] = '\0';
+		memset(words, 0, sizeof(words));
+		for (char *rest = line; rest && count < 7; count++)
+			words[count] = strsep(&rest, "\037");
+		status = setjmp(failed);
+		if (!status)
+			status = obey(urls, words);
+		printf("\036%d\n", status);
+		fflush(stdout);
+	}
+	free(line);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	natsOptions *options;
 	int status;
 
 	if (argc < 4)
 		errx(2, "usage: nats_kv URL COMMAND BUCKET [OPERAND...]");
-	if (!strcmp(argv[2], "metrics"))
-		return metrics(argv[3]);
-	check(natsOptions_Create(&options), "options");
-	check(set_servers(options, argv[1]), argv[1]);
-	check(natsOptions_SetSendAsap(options, true), "options");
-	check(natsConnection_Connect(&connection, options), argv[1]);
-	check(natsConnection_JetStream(&js, connection, NULL), "JetStream");
-	if (!strcmp(argv[2], "create"))
-		create(argv[3], argv[4], argv[4] ? argv[5] : NULL);
+	if (!strcmp(argv[2], "serve"))
+		status = serve(argv[1]);
 	else
-		check(js_KeyValue(&kv, js, argv[3]), argv[3]);
-	status = run(argv[2], argv[3], argv + 4);
-	kvStore_Destroy(kv);
-	jsCtx_Destroy(js);
-	natsConnection_Destroy(connection);
-	natsOptions_Destroy(options);
+		status = obey(argv[1], argv + 2);
+	disconnect();
 	nats_Close();
 	return status;
 }
