@@ -148,7 +148,7 @@ test_nothing_leaks_and_nothing_is_wrong_by_valgrind()
 	put b there 1
 	bridge_under="valgrind --quiet --leak-check=full --show-leak-kinds=definite
 		--errors-for-leak-kinds=definite --error-exitcode=99 --log-file=$work/valgrind"
-	start_ready_bridge --both b: --status 1s
+	start_ready_bridge --both b: --in b:in/ --status 1s
 	for i in {1..6}; do
 		mstore set "k$i" "$i"
 		put b "there$i" "$i"
@@ -156,6 +156,11 @@ test_nothing_leaks_and_nothing_is_wrong_by_valgrind()
 	mstore del k1
 	kv del b there1
 	put b a=41 1
+	# What is changed back is read by itself.
+	put b in/k 1
+	await 60 store_has in/k 1
+	mstore set in/k 2
+	await 60 store_has in/k 1
 	await 60 is_quiet
 	kv del b a=41
 	tell_proxy cut
