@@ -13,6 +13,7 @@
 #include "key.h"
 #include "lookup.h"
 #include "output.h"
+#include "session.h"
 
 /**
  * struct question - a key that is to be read
@@ -85,9 +86,12 @@ static void answer(const struct question *question)
 	struct notice notice = { .type = KEY_READ, .session = lookup.number };
 	char stream[STREAM_SIZE];
 	natsStatus status;
+	jsOptions options;
 
 	stream_name(stream, question->bucket->name);
-	status = js_GetLastMsg(&notice.msg, lookup.js, stream, question->subject, NULL, NULL);
+	jsOptions_Init(&options);
+	options.Wait = ACK_WAIT_MS;
+	status = js_GetLastMsg(&notice.msg, lookup.js, stream, question->subject, &options, NULL);
 	if (status == NATS_NOT_FOUND)
 		status = natsMsg_Create(&notice.msg, question->subject, NULL, NULL, 0);
 	if (status == NATS_OK)

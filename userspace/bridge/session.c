@@ -215,7 +215,7 @@ static natsStatus open_jetstream(void)
 	jsOptions options;
 	natsStatus status = jsOptions_Init(&options);
 
-	options.Wait = ACK_WAIT_MS;
+	options.Wait = WATCH_WAIT_MS;
 	options.PublishAsync.MaxPending = PENDING_MAX;
 	options.PublishAsync.AckHandler = on_answer;
 	options.PublishAsync.AckHandlerClosure = (void *)(uintptr_t)session.number;
@@ -243,9 +243,12 @@ static natsStatus read_state(const struct bucket *bucket, int64_t *created, uint
 	jsStreamInfo *info = NULL;
 	char name[STREAM_SIZE];
 	natsStatus status;
+	jsOptions options;
 
 	stream_name(name, bucket->name);
-	status = js_GetStreamInfo(&info, session.js, name, NULL, NULL);
+	jsOptions_Init(&options);
+	options.Wait = ACK_WAIT_MS;
+	status = js_GetStreamInfo(&info, session.js, name, &options, NULL);
 	if (status == NATS_OK) {
 		*created = info->Created;
 		*last = info->State.LastSeq;
