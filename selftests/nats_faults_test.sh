@@ -190,6 +190,23 @@ test_a_read_is_not_answered()
 	end_bridge
 }
 
+# The server answers pings, but JetStream does not answer: another connection is tried.
+test_a_bucket_that_does_not_answer()
+{
+	begin
+	start_proxy
+	tell_proxy drop client STREAM.INFO
+	start_bridge --both b:
+	await 30 proxy_said dropped
+	tell_proxy release
+	await 15 is_carrying
+	log_has '*: cannot connect: KV bucket b: *'
+	mstore set k 1
+	await 30 bucket_has b k 1
+	expect_equal b
+	end_bridge
+}
+
 # A bucket that is deleted and made again; and one of which the consumer is silent.
 test_watches_that_tell_nothing()
 {

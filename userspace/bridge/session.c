@@ -26,6 +26,9 @@
 #define READ_MS		500
 #define WRITE_MS	2000
 
+/* Before nats-server 2.9 begins a watch it sorts all keys: some 10 seconds for 500,000. */
+#define KEYS_PER_MS	10
+
 /* How often to look after a watch that is silent, and at how many looks a fault counts */
 #define LOOK_NS		(10 * NS_PER_SEC)
 #define LOOKS		2
@@ -36,6 +39,7 @@
 /**
  * struct watch - a bucket as the session has it
  * @bucket:	the bucket
+ * @js:		the context of JetStream for @kv, which waits longer than the session's
  * @kv:		its store
  * @watcher:	tells what it has
  * @created:	when the bucket was made
@@ -47,6 +51,7 @@
  */
 struct watch {
 	struct bucket *bucket;
+	jsCtx *js;
 	kvStore *kv;
 	kvWatcher *watcher;
 	int64_t created;
@@ -215,7 +220,7 @@ static natsStatus open_jetstream(void)
 	jsOptions options;
 	natsStatus status = jsOptions_Init(&options);
 
-	options.Wait = WATCH_WAIT_MS;
+	options.Wait = ACK_WAIT_MS;
 	options.PublishAsync.MaxPending = PENDING_MAX;
 	options.PublishAsync.AckHandler = on_answer;
 	options.PublishAsync.AckHandlerClosure = (void *)(uintptr_t)session.number;
@@ -224,58 +229,77 @@ static natsStatus open_jetstream(void)
 	return status;
 }
 
-static natsStatus make_bucket(struct watch *watch)
+static natsStatus make_bucket(const struct bucket *bucket)
 {
+	kvStore *kv = NULL;
 	kvConfig config;
 	natsStatus status = kvConfig_Init(&config);
 
-	config.Bucket = watch->bucket->name;
+	config.Bucket = bucket->name;
 	config.Description = "made by mstore-nats";
 	config.History = 1;
 	config.Replicas = settings.replicas;
 	config.StorageType = settings.memory ? js_MemoryStorage : js_FileStorage;
-	return status == NATS_OK ? js_CreateKeyValue(&watch->kv, session.js, &config) : status;
+	if (status == NATS_OK)
+		status = js_CreateKeyValue(&kv, session.js, &config);
+	kvStore_Destroy(kv);
+	return status;
 }
 
-/* When a bucket was made, and its last revision */
-static natsStatus read_state(const struct bucket *bucket, int64_t *created, uint64_t *last)
+/* Reads when a bucket was made, its last revision, and how many keys it has with markers. */
+static natsStatus read_state(const struct bucket *bucket, int64_t *created, uint64_t *last,
+			     uint64_t *keys)
 {
 	jsStreamInfo *info = NULL;
 	char name[STREAM_SIZE];
 	natsStatus status;
-	jsOptions options;
 
 	stream_name(name, bucket->name);
-	jsOptions_Init(&options);
-	options.Wait = ACK_WAIT_MS;
-	status = js_GetStreamInfo(&info, session.js, name, &options, NULL);
+	status = js_GetStreamInfo(&info, session.js, name, NULL, NULL);
 	if (status == NATS_OK) {
 		*created = info->Created;
 		*last = info->State.LastSeq;
+		*keys = info->State.Msgs;
 	}
 	jsStreamInfo_Destroy(info);
 	return status;
 }
 
-static natsStatus open_bucket(struct watch *watch)
+/* The wait is bounded by what there is to sort: JetStream may be silent while the server is not. */
+static natsStatus begin_watch(struct watch *watch, uint64_t keys)
 {
-	natsStatus status = js_KeyValue(&watch->kv, session.js, watch->bucket->name);
+	jsOptions options;
+	natsStatus status = jsOptions_Init(&options);
 
-	if (status == NATS_NOT_FOUND && settings.create)
-		status = make_bucket(watch);
+	options.Wait = ACK_WAIT_MS + keys / KEYS_PER_MS;
 	if (status == NATS_OK)
-		status = read_state(watch->bucket, &watch->created, &watch->seen);
+		status = natsConnection_JetStream(&watch->js, session.connection, &options);
+	if (status == NATS_OK)
+		status = js_KeyValue(&watch->kv, watch->js, watch->bucket->name);
 	if (status == NATS_OK)
 		status = kvStore_WatchAll(&watch->watcher, watch->kv, NULL);
 	return status;
+}
+
+static natsStatus open_bucket(struct watch *watch)
+{
+	uint64_t keys = 0;
+	natsStatus status = read_state(watch->bucket, &watch->created, &watch->seen, &keys);
+
+	if (status == NATS_NOT_FOUND && settings.create) {
+		status = make_bucket(watch->bucket);
+		if (status == NATS_OK)
+			status = read_state(watch->bucket, &watch->created, &watch->seen, &keys);
+	}
+	return status == NATS_OK ? begin_watch(watch, keys) : status;
 }
 
 /* Looks at a bucket whose watch is silent. Returns what is wrong, or NULL. */
 static const char *find_fault(const struct watch *watch)
 {
 	int64_t created = watch->created;
-	uint64_t last = watch->seen;
-	natsStatus status = read_state(watch->bucket, &created, &last);
+	uint64_t last = watch->seen, keys;
+	natsStatus status = read_state(watch->bucket, &created, &last, &keys);
 
 	if (status == NATS_NOT_FOUND || created != watch->created)
 		return "it was deleted";
@@ -423,6 +447,7 @@ static void end_watch(struct watch *watch)
 		pthread_join(watch->reader, NULL);
 	kvWatcher_Destroy(watch->watcher);
 	kvStore_Destroy(watch->kv);
+	jsCtx_Destroy(watch->js);
 }
 
 /*

@@ -12,12 +12,6 @@
 #define ACK_WAIT_MS	5000
 
 /**
- * WATCH_WAIT_MS - how long it may take to begin a watch: nats-server 2.9 sorts all keys first,
- * some 10 seconds for 500,000. A server that is silent is found by its pings before that.
- */
-#define WATCH_WAIT_MS	(10 * 60 * 1000)
-
-/**
  * struct message - change on its way to a bucket
  * @bucket:	the bucket
  * @key:	key of the store
