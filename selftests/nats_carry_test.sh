@@ -343,6 +343,32 @@ test_what_has_an_end_can_stay_here()
 	end_bridge
 }
 
+# Its owner's end here is no deletion of what the bucket has, since that is not the owner's.
+test_what_stays_here_deletes_nothing_there()
+{
+	local holder
+
+	begin
+	put b held there
+	put b limited there
+	start_ready_bridge --both b: --owned skip --ttl skip
+	await 30 store_has held there
+	await 30 store_has limited there
+	mstore hold held mine -- sleep 600 &
+	holder=$!
+	await 30 store_has held mine
+	mstore set --ttl 1h limited mine
+	await 30 has skipped_total 2
+	kill -KILL "$holder"
+	mstore del limited
+	await 30 store_has held there
+	await 30 store_has limited there
+	expect_equal b
+	[[ $(kv rev b) == 2 ]]
+	expect_metrics sent_total=0 skipped_total=2 conflicts_total=0
+	end_bridge
+}
+
 # The kernel lets nobody else overwrite it.
 test_an_owner_keeps_its_key()
 {

@@ -242,13 +242,21 @@ static const char *send_value(struct entry *entry, const struct local *local)
 	}
 }
 
+/* The bucket keeps its value, which the store is to take again once this one has ended. */
+static void skip(struct entry *entry)
+{
+	refuse(entry, &books.skipped);
+	if (entry->there)
+		entry->kept = true;
+}
+
 /* Sends a value, or enters why not. Returns as send_value(). */
 static const char *send_entry(struct entry *entry, const struct local *local)
 {
 	if (is_in_step(entry, local))
 		conflate(entry);
 	else if (local->version && is_skipped(local))
-		refuse(entry, &books.skipped);
+		skip(entry);
 	else
 		return send_value(entry, local);
 	return NULL;

@@ -24,7 +24,7 @@ struct flight;
  * @dirty:	a change waits to be sent
  * @queued:	it is in the bucket's queue
  * @ask:	what the bucket has is to be read before anything is sent
- * @kept:	owners here and elsewhere have set it, and the sides differ
+ * @kept:	an owner has set it, or it was skipped, and the sides differ
  * @len:	length of @key
  * @key:	key
  */
