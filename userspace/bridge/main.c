@@ -162,6 +162,14 @@ static void handle_in_step(void)
 	told = true;
 }
 
+/* The follower may pause among records that tell nothing, or for a signal. */
+static bool store_waits(void)
+{
+	struct pollfd fd = { .fd = store_fd(), .events = POLLIN };
+
+	return poll(&fd, 1, 0);
+}
+
 static void handle_changes(void)
 {
 	struct change change;
@@ -179,7 +187,7 @@ static void handle_changes(void)
 			carry_change(&change, news == STORE_DELETED, !state.in_step);
 	}
 	state.more = news != STORE_NOTHING;
-	state.drained = state.end_at && !state.more;
+	state.drained = state.end_at && !state.more && !store_waits();
 }
 
 static void print_status(void)
