@@ -371,6 +371,9 @@ void carry_tell_left(void)
 {
 	uint64_t count = 0;
 
+	/* Until then it is not known what there is to carry. */
+	if (!carry_is_complete())
+		report("end", "the sides are not compared; the next start does that");
 	if (!books.pending)
 		return;
 	table_each(tell_left, &count);
