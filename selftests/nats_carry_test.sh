@@ -136,6 +136,24 @@ test_a_deletion_that_came_unseen_is_not_undone()
 	end_bridge
 }
 
+# The bridge reads a deletion that its watch has not told yet: it is newer than the value here.
+test_a_deletion_that_is_read_first_is_not_undone()
+{
+	begin_by_proxy --both b:
+	tell_proxy drop server "MSG \$KV."
+	kill -STOP "$bridge"
+	mstore set k here
+	put b k there
+	kv del b k
+	kill -CONT "$bridge"
+	await 30 store_lacks k
+	tell_proxy release
+	expect_equal b
+	bucket_lacks b k
+	[[ $(kv rev b) == 2 ]]
+	end_bridge
+}
+
 # A change that comes from the bucket while the answer to another is under way
 test_a_change_there_behind_one_from_here()
 {

@@ -189,9 +189,15 @@ static const char *handle_answer(struct notice *notice)
 	return NULL;
 }
 
+/* Whether the watch has told that revision, or a later one. */
+static bool was_told(const struct bucket *bucket, uint64_t rev)
+{
+	return rev <= bucket->told || rev <= bucket->past;
+}
+
 /*
- * Neither side had a value when the change here was made, if the bridge does not know the key:
- * so a deletion in the bucket is older.
+ * Neither side had a value when the change here was made, if the bridge does not know the key
+ * and the watch has told the deletion in the bucket: so that is older.
  */
 static void handle_read(const struct notice *notice)
 {
@@ -200,7 +206,8 @@ static void handle_read(const struct notice *notice)
 
 	if (!entry || !entry->flight)
 		return;
-	if (!entry->known && !entry->rev && !remote.there) {
+	if (!entry->known && !entry->rev && !remote.there &&
+	    was_told(entry_map(entry)->bucket, remote.rev)) {
 		entry->rev = remote.rev;
 		entry->version = 0;
 		entry->there = false;
