@@ -190,6 +190,26 @@ test_a_read_is_not_answered()
 	end_bridge
 }
 
+# Keys that are to be read hold up no change of another bucket.
+test_many_reads_are_not_answered()
+{
+	local i
+
+	begin_by_proxy --in b:in/ --both c:c/ --create
+	tell_proxy drop client STREAM.MSG.GET
+	for ((i = 0; i < 600; i++)); do
+		echo "set in/$i 1"
+	done | mstore batch >/dev/null
+	await 30 proxy_said dropped
+	mstore set c/k 1
+	await 30 bucket_has c c/k 1
+	log_lacks '*: connection ended: *'
+	tell_proxy release
+	await 60 store_lacks in/599
+	expect_equal b in/
+	end_bridge
+}
+
 # The server answers pings, but JetStream does not answer: another connection is tried.
 test_a_bucket_that_does_not_answer()
 {

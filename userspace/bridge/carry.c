@@ -57,8 +57,6 @@ static struct entry *dequeue(struct bucket *bucket)
 {
 	struct entry *entry = bucket->first;
 
-	if (!entry)
-		return NULL;
 	bucket->first = entry->next_queued;
 	if (!bucket->first)
 		bucket->last = NULL;
@@ -270,6 +268,20 @@ static void ask(struct entry *entry)
 	lookup_ask(entry_map(entry)->bucket, entry_key(entry));
 }
 
+static bool is_to_ask(const struct entry *entry)
+{
+	return entry->dirty && !entry->flight &&
+	       (entry->ask || entry_map(entry)->direction == IN);
+}
+
+/* Whether the first one of a queue can be sent. */
+static bool can_send(const struct bucket *bucket)
+{
+	if (!bucket->first)
+		return false;
+	return is_to_ask(bucket->first) ? flight_has_room_to_ask() : flight_has_room();
+}
+
 /* Sends what waits for a bucket. Returns as send_value(). */
 static const char *send_queue(struct bucket *bucket)
 {
@@ -277,10 +289,11 @@ static const char *send_queue(struct bucket *bucket)
 	struct entry *entry;
 	struct local local;
 
-	while (!why && flight_has_room() && (entry = dequeue(bucket))) {
+	while (!why && can_send(bucket)) {
+		entry = dequeue(bucket);
 		if (!entry->dirty || entry->flight)
 			continue;
-		if (entry->ask || entry_map(entry)->direction == IN) {
+		if (is_to_ask(entry)) {
 			ask(entry);
 			continue;
 		}
@@ -293,16 +306,24 @@ static const char *send_queue(struct bucket *bucket)
 	return why;
 }
 
-/* Sends what waits. Returns NULL, or why the session is to end. */
+/*
+ * Sends what waits. Each time another bucket is the first, so that one which has much to send
+ * does not take all the room. Returns NULL, or why the session is to end.
+ */
 const char *carry_send(void)
 {
+	static unsigned int turn;
 	const char *why = NULL;
 
 	if (!store_is_there())
 		return NULL;
-	for (int i = 0; i < maps.bucket_count && !why; i++)
-		if (maps.buckets[i]->compared)
-			why = send_queue(maps.buckets[i]);
+	turn++;
+	for (int i = 0; i < maps.bucket_count && !why; i++) {
+		struct bucket *bucket = maps.buckets[(turn + i) % maps.bucket_count];
+
+		if (bucket->compared)
+			why = send_queue(bucket);
+	}
 	return why;
 }
 

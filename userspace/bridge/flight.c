@@ -9,6 +9,7 @@
 static struct flight flights[FLIGHTS_MAX];
 static int unused[FLIGHTS_MAX];
 static int unused_count = -1;
+static int questions;
 
 #define LEAST	8
 
@@ -42,7 +43,12 @@ bool flight_has_room(void)
 	return unused_count < 0 || FLIGHTS_MAX - unused_count < limit;
 }
 
-/* Only while flight_has_room() */
+bool flight_has_room_to_ask(void)
+{
+	return flight_has_room() && questions < QUESTIONS_MAX;
+}
+
+/* Only while flight_has_room(), or for a question flight_has_room_to_ask() */
 struct flight *flight_begin(struct entry *entry, enum flight_state state)
 {
 	struct flight *flight;
@@ -52,11 +58,15 @@ struct flight *flight_begin(struct entry *entry, enum flight_state state)
 	flight = &flights[unused[--unused_count]];
 	*flight = (struct flight){ .entry = entry, .state = state };
 	entry->flight = flight;
+	if (state == FLIGHT_ASKED)
+		questions++;
 	return flight;
 }
 
 void flight_end(struct flight *flight)
 {
+	if (flight->state == FLIGHT_ASKED)
+		questions--;
 	flight->entry->flight = NULL;
 	flight->entry = NULL;
 	kvEntry_Destroy(flight->later);

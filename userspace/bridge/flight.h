@@ -10,6 +10,9 @@
 /** FLIGHTS_MAX - so many are on their way at once, to a server that keeps up */
 #define FLIGHTS_MAX	512
 
+/** QUESTIONS_MAX - so many of them are questions, which are answered one after the other */
+#define QUESTIONS_MAX	64
+
 /**
  * enum flight_state - what is on its way
  * @FLIGHT_SENT:	a change, whose answer is to come
@@ -39,6 +42,7 @@ struct flight {
 struct flight *flight_begin(struct entry *entry, enum flight_state state);
 void flight_end(struct flight *flight);
 bool flight_has_room(void);
+bool flight_has_room_to_ask(void);
 void flights_slow_down(void);
 void flights_speed_up(void);
 void flights_each(void (*visit)(struct flight *flight));
