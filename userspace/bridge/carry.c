@@ -235,7 +235,8 @@ static const char *send_value(struct entry *entry, const struct local *local)
 		refuse(entry, &books.too_large);
 		return NULL;
 	default:
-		carry_enqueue(entry);
+		/* It may have got there: as the session ends, that is found out. */
+		take_off(entry, local);
 		return natsStatus_GetText(status);
 	}
 }
