@@ -162,6 +162,7 @@ static void forget_entry(struct entry *entry, void *unused)
 	entry->known = false;
 	entry->version = 0;
 	entry->here = false;
+	entry->kept = false;
 }
 
 static void forget_flight(struct flight *flight)
