@@ -411,10 +411,13 @@ test_a_value_that_is_too_large_is_refused()
 	start_ready_bridge --both b:
 	mstore set k small
 	head -c 5000 /dev/zero | tr '\0' x | mstore set --file - k
-	await 30 log_has '*: k: not carried: 5000 bytes are above max_payload of the server, 4096'
+	await 30 log_has \
+		'*: k: not carried: 5000 bytes and the headers are above max_payload of the server, 4096'
+	head -c 4090 /dev/zero | tr '\0' x | mstore set --file - k
+	await 30 log_has '*: k: not carried: 4090 bytes and the headers are above *'
 	await 30 is_quiet
 	expect_balance
-	expect_metrics too_large_total=1
+	expect_metrics too_large_total=2
 	bucket_has b k small
 	mstore set k again
 	await 30 bucket_has b k again

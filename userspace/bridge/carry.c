@@ -203,8 +203,8 @@ static bool is_in_step(const struct entry *entry, const struct local *local)
 static void refuse_size(struct entry *entry, size_t len)
 {
 	report_key(entry_key(entry),
-		   "not carried: %zu bytes are above max_payload of the server, %" PRId64, len,
-		   session_max_payload());
+		   "not carried: %zu bytes and the headers are above max_payload of the server, %"
+		   PRId64, len, session_max_payload());
 }
 
 static void take_off(struct entry *entry, const struct local *local)
