@@ -217,6 +217,17 @@ test_the_end_says_what_is_left()
 	log_lacks '*status: *pending 0*'
 }
 
+# Nothing of it was to be carried.
+test_the_end_says_what_is_not_reverted()
+{
+	begin_by_proxy --in b:
+	tell_proxy hold
+	mstore set k 1
+	end_bridge
+	log_has '*: k: the change here is not reverted yet to what KV bucket b has'
+	store_has k 1
+}
+
 test_lines_of_status()
 {
 	begin

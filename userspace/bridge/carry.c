@@ -375,6 +375,15 @@ bool carry_wants_comparison(void)
 	return compare_at && now_ns(CLOCK_MONOTONIC) >= compare_at;
 }
 
+/* What became of a change that is left; a format for the bucket's name */
+static const char *left_words(const struct entry *entry)
+{
+	if (entry_map(entry)->direction == IN)
+		return "the change here is not reverted yet to what KV bucket %s has";
+	return entry->dirty ? "not carried: KV bucket %s does not have the last change" :
+	       "it is not known whether KV bucket %s has the last change";
+}
+
 static void tell_left(struct entry *entry, void *arg)
 {
 	uint64_t *count = arg;
@@ -383,10 +392,7 @@ static void tell_left(struct entry *entry, void *arg)
 	if (!entry->dirty && !sent)
 		return;
 	if (++*count <= LEFT_MAX)
-		report_key(entry_key(entry), sent && !entry->dirty ?
-			   "it is not known whether KV bucket %s has the last change" :
-			   "not carried: KV bucket %s does not have the last change",
-			   entry_map(entry)->bucket->name);
+		report_key(entry_key(entry), left_words(entry), entry_map(entry)->bucket->name);
 }
 
 /* At the end: says what was not carried. */
