@@ -216,6 +216,19 @@ static void handle_read(const struct notice *notice)
 	land(entry, &remote);
 }
 
+/*
+ * Whether an entry is the marker of a key that has no value here either and that the bridge does
+ * not know: there is nothing to remember of it.
+ */
+static bool is_dead_marker(kvEntry *told, const struct bucket *bucket, struct bytes key)
+{
+	const struct map *map = map_of(key);
+	struct local local;
+
+	return kvEntry_Operation(told) != kvOp_Put && map && map->bucket == bucket &&
+	       !table_find(key) && !store_get(key, &local) && !local.version;
+}
+
 static void handle_entry(struct notice *notice)
 {
 	const char *name = kvEntry_Key(notice->entry);
@@ -228,6 +241,12 @@ static void handle_entry(struct notice *notice)
 		books.received++;
 		books.unfit++;
 		report("KV bucket", "%s: %s is the name of no key", notice->bucket->name, name);
+		return;
+	}
+	if (is_dead_marker(notice->entry, notice->bucket, bytes)) {
+		books.received++;
+		books.unchanged++;
+		unresolved_drop(bytes);
 		return;
 	}
 	entry = table_get(bytes);
