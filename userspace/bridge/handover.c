@@ -16,14 +16,16 @@
 #include "handover.h"
 #include "output.h"
 
-/* So many entries of buckets may wait. */
+/* So many entries of buckets may wait, of so many bytes without the value of the last one */
 #define ENTRIES_MAX	1024
+#define BYTES_MAX	(16 << 20)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t taken = PTHREAD_COND_INITIALIZER;
 static struct notice *first;
 static struct notice **end = &first;
 static unsigned int entries;
+static size_t bytes;
 static unsigned int current;
 static int fd = -1;
 
@@ -80,8 +82,14 @@ void handover_open(unsigned int session)
 	}
 	end = &first;
 	entries = 0;
+	bytes = 0;
 	pthread_cond_broadcast(&taken);
 	pthread_mutex_unlock(&lock);
+}
+
+static bool is_full(void)
+{
+	return entries >= ENTRIES_MAX || bytes >= BYTES_MAX;
 }
 
 /* Puts a copy at the end. With an entry it waits for room. What it is not to keep it frees. */
@@ -94,13 +102,15 @@ void handover_put(const struct notice *notice)
 	*copy = *notice;
 	copy->next = NULL;
 	pthread_mutex_lock(&lock);
-	while (copy->entry && copy->session == current && entries >= ENTRIES_MAX)
+	while (copy->entry && copy->session == current && is_full())
 		pthread_cond_wait(&taken, &lock);
 	if (copy->session == current) {
 		*end = copy;
 		end = &copy->next;
-		if (copy->entry)
+		if (copy->entry) {
 			entries++;
+			bytes += kvEntry_ValueLen(copy->entry);
+		}
 		signal_fd();
 		copy = NULL;
 	}
@@ -121,6 +131,17 @@ void handover_put_down(unsigned int session, const char *why, ...)
 	handover_put(&notice);
 }
 
+/* An entry does not wait any more. */
+static void note_taken(kvEntry *entry)
+{
+	bool was_full = is_full();
+
+	entries--;
+	bytes -= kvEntry_ValueLen(entry);
+	if (was_full)
+		pthread_cond_broadcast(&taken);
+}
+
 /* Takes the oldest notice, which is the caller's to free; NULL: there is none. */
 struct notice *handover_take(void)
 {
@@ -132,8 +153,8 @@ struct notice *handover_take(void)
 		first = notice->next;
 		if (!first)
 			end = &first;
-		if (notice->entry && entries-- == ENTRIES_MAX)
-			pthread_cond_broadcast(&taken);
+		if (notice->entry)
+			note_taken(notice->entry);
 	} else {
 		clear_fd();
 	}
