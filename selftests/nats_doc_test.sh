@@ -74,6 +74,58 @@ test_as_a_service()
 	rm -r /etc/mstore-nats /run/mstore-nats
 }
 
+print_block()
+{
+	awk -v heading="## $1" '$0 == heading { found = 1 } found && /^```$/ { exit }
+		inside { print } found && /^```text/ { inside = 1 }' "$top/docs/nats.md"
+}
+
+expect_no_violation()
+{
+	local line
+
+	line=$(grep -i violation "$work/server.log") || return 0
+	fail "the login lacks something: $line"
+}
+
+# Makes the connection, carries both ways, asks for a key, and ends the watch.
+carry_with_this_login()
+{
+	start_ready_bridge --both config:cfg/ --in config:in/ --user web1 \
+		--password-file "$work/secret" "$@"
+	mstore set cfg/k 1
+	await 30 bucket_has config cfg/k 1
+	put config cfg/k 2
+	await 30 store_has cfg/k 2
+	mstore set in/k 1
+	await 30 store_lacks in/k
+	await 30 is_quiet
+	end_bridge
+}
+
+test_what_its_login_may_do()
+{
+	local create='$JS.API.STREAM.CREATE.KV_config'
+
+	enter
+	print_block 'What its login may do' >"$work/login.conf"
+	grep -q '^ *publish: ' "$work/login.conf"
+	echo secret >"$work/secret"
+	url=nats://admin:other@127.0.0.1:4222
+	server_options=(-c "$work/login.conf")
+	start_server
+	kv create config
+	: >"$work/server.log"
+	carry_with_this_login
+	expect_no_violation
+	stop_server
+	grep -q -F "\`$create\`" "$top/docs/nats.md"
+	sed -i "s/publish: \[/&\"$create\", /" "$work/login.conf"
+	start_server
+	carry_with_this_login --create
+	expect_no_violation
+}
+
 test_the_unit_is_right()
 {
 	type -P systemd-analyze >/dev/null || skip 'no systemd-analyze'
