@@ -366,6 +366,12 @@ make_bucket()
 	kv create b 3 2>/dev/null
 }
 
+# Sets $leader. A member that was just started may have no answer yet.
+find_leader()
+{
+	leader=$(kv leader b 2>/dev/null) && [[ $leader ]]
+}
+
 test_another_leader()
 {
 	local leader i
@@ -379,7 +385,7 @@ test_another_leader()
 	put b there 0
 	await 60 is_quiet
 	for i in 1 2; do
-		leader=$(kv leader b)
+		await 60 find_leader
 		leader=${leader#n}
 		kill -KILL "${pids[leader]}"
 		wait "${pids[leader]}" 2>/dev/null || :
