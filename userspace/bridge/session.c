@@ -33,6 +33,8 @@
 #define LOOK_NS		(10 * NS_PER_SEC)
 #define LOOKS		2
 
+#define TELLS_LESS	"its watch does not tell all that there is"
+
 /* More than the main thread has on their way at once: libnats then never makes it wait. */
 #define PENDING_MAX	4096
 
@@ -44,6 +46,8 @@
  * @watcher:	tells what it has
  * @created:	when the bucket was made
  * @seen:	last revision that the watch has told, or that the bucket had before it
+ * @start:	last revision of the bucket when the watch began
+ * @last:	last revision that the watch has told
  * @told:	all that the bucket had when the session began was told
  * @wrong:	looks in a row at which something was wrong
  * @reader:	thread that reads @watcher
@@ -56,6 +60,8 @@ struct watch {
 	kvWatcher *watcher;
 	int64_t created;
 	uint64_t seen;
+	uint64_t start;
+	uint64_t last;
 	bool told;
 	int wrong;
 	pthread_t reader;
@@ -291,6 +297,7 @@ static natsStatus open_bucket(struct watch *watch)
 		if (status == NATS_OK)
 			status = read_state(watch->bucket, &watch->created, &watch->seen, &keys);
 	}
+	watch->start = watch->seen;
 	return status == NATS_OK ? begin_watch(watch, keys) : status;
 }
 
@@ -304,7 +311,7 @@ static const char *find_fault(const struct watch *watch)
 	if (status == NATS_NOT_FOUND || created != watch->created)
 		return "it was deleted";
 	if (!watch->told)
-		return "its watch does not tell all that there is";
+		return TELLS_LESS;
 	if (last < watch->seen)
 		return "it has lost revisions";
 	if (last > watch->seen)
@@ -336,9 +343,32 @@ static void tell_entry(struct watch *watch, kvEntry *entry)
 	watch->wrong = 0;
 	if (!entry)
 		watch->told = true;
-	else if (kvEntry_Revision(entry) > watch->seen)
-		watch->seen = kvEntry_Revision(entry);
+	else
+		watch->last = kvEntry_Revision(entry);
+	if (watch->last > watch->seen)
+		watch->seen = watch->last;
 	handover_put(&notice);
+}
+
+/*
+ * Whether the watch has told all that there was when it began. One that begins when a cluster
+ * has just chosen another leader may tell less, as if keys were gone. So the last revision of
+ * then was told, unless it has been removed since.
+ */
+static natsStatus check_all_told(const struct watch *watch)
+{
+	char name[STREAM_SIZE];
+	natsMsg *msg = NULL;
+	natsStatus status;
+
+	if (watch->last >= watch->start)
+		return NATS_OK;
+	stream_name(name, watch->bucket->name);
+	status = js_GetMsg(&msg, session.js, name, watch->start, NULL, NULL);
+	natsMsg_Destroy(msg);
+	if (status == NATS_NOT_FOUND)
+		return NATS_OK;
+	return status == NATS_OK ? NATS_MISMATCH : status;
 }
 
 static void *read_bucket(void *arg)
@@ -351,12 +381,14 @@ static void *read_bucket(void *arg)
 
 	while (!is_over()) {
 		status = kvWatcher_Next(&entry, watch->watcher, READ_MS);
+		if (status == NATS_OK && !entry && !watch->told)
+			status = check_all_told(watch);
 		if (status == NATS_OK) {
 			tell_entry(watch, entry);
 			look = now_ns(CLOCK_MONOTONIC) + LOOK_NS;
 		} else if (status != NATS_TIMEOUT) {
 			handover_put_down(number, "KV bucket %s: %s", watch->bucket->name,
-					  words(status));
+					  status == NATS_MISMATCH ? TELLS_LESS : words(status));
 			break;
 		} else if (now_ns(CLOCK_MONOTONIC) >= look) {
 			look_after(watch, number);
