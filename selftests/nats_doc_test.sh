@@ -108,7 +108,7 @@ test_what_its_login_may_do()
 	local create='$JS.API.STREAM.CREATE.KV_config'
 
 	enter
-	print_block 'What its login may do' >"$work/login.conf"
+	print_block 'Permissions of the login' >"$work/login.conf"
 	grep -q '^ *publish: ' "$work/login.conf"
 	echo secret >"$work/secret"
 	url=nats://admin:other@127.0.0.1:4222

@@ -160,7 +160,7 @@ test_a_key_is_purged()
 	await 60 bucket_has b b/k 2
 	await 60 is_quiet
 	expect_equal b b/
-	# What is there was asked for, and nothing ended.
+	# The bridge asked for the present value, and no session ended.
 	expect_metrics sessions_total=2 conflicts_total=0
 	end_bridge
 }

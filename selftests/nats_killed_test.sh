@@ -156,7 +156,7 @@ test_nothing_leaks_and_nothing_is_wrong_by_valgrind()
 	mstore del k1
 	kv del b there1
 	put b a=41 1
-	# What is changed back is read by itself.
+	# The bridge reads a key by itself before it changes it back.
 	put b in/k 1
 	await 60 store_has in/k 1
 	mstore set in/k 2

@@ -196,7 +196,7 @@ test_the_end_waits_for_what_was_taken()
 	log_lacks '*: end: *'
 }
 
-# What there is no answer to for 5 s is left, and told.
+# A change without an answer for 5 s is left, and told.
 test_the_end_says_what_is_left()
 {
 	local start

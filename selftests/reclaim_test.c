@@ -182,7 +182,7 @@ TEST_F_TIMEOUT(reclaim, for_the_next_of_a_number_at_once, 60)
 {
 	int tries;
 
-	/* What is kept goes after a second, which may pass before a busy machine has looked. */
+	/* Kept memory goes after a second, which may pass before a busy machine has looked. */
 	for (tries = 0; tries < 5 && self->results->kept < KEPT / 2; tries++) {
 		ms_sleep(tries ? 5 * SECOND / 2 : 0);
 		ASSERT_EQ(0, fill_cache_in(self->child, self->fd, 10));

@@ -531,7 +531,7 @@ int metastore_mirror_stage(const struct metastore_key *key, const struct metasto
  * Context: Process context, may sleep. Takes the bucket's lock.
  */
 void metastore_mirror_settle(struct metastore_bucket *bucket,
-			     struct metastore_mirror_stage *stage)
+			     const struct metastore_mirror_stage *stage)
 {
 	struct metastore_shard *shard = bucket->shard;
 	u32 nr = mirror_nr_slots(shard);

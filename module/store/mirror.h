@@ -175,7 +175,7 @@ void metastore_mirror_end(struct metastore_shard *shard,
 int metastore_mirror_stage(const struct metastore_key *key, const struct metastore_value *value,
 			   struct metastore_mirror_stage *stage);
 void metastore_mirror_settle(struct metastore_bucket *bucket,
-			     struct metastore_mirror_stage *stage);
+			     const struct metastore_mirror_stage *stage);
 
 /**
  * metastore_mirror_replaced() - Complete metastore_mirror_replace(), after the table has changed

@@ -352,7 +352,7 @@ static void end_flight(struct flight *flight)
 	flight->later = NULL;
 }
 
-/* What was asked is told by the comparison that is to come. */
+/* The comparison that is to come answers the questions. */
 void carry_session_ended(void)
 {
 	flights_each(end_flight);
@@ -375,7 +375,7 @@ bool carry_wants_comparison(void)
 	return compare_at && now_ns(CLOCK_MONOTONIC) >= compare_at;
 }
 
-/* What became of a change that is left; a format for the bucket's name */
+/* The fate of a change that is left; a format for the bucket's name */
 static const char *left_words(const struct entry *entry)
 {
 	if (entry_map(entry)->direction == IN)

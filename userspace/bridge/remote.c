@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What a KV bucket has under a key, as a watch tells it and as it is read. */
+/* The value of a key in a KV bucket, as a watch tells it and as it is read. */
 #include <string.h>
 
 #include "remote.h"

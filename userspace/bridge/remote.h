@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a KV bucket has under a key. */
+/* The value of a key in a KV bucket. */
 #ifndef MSTORE_BRIDGE_REMOTE_H
 #define MSTORE_BRIDGE_REMOTE_H
 

@@ -320,7 +320,7 @@ static const char *find_fault(const struct watch *watch)
 }
 
 /*
- * What is wrong at two looks, between which the watch told nothing, ends the session: a
+ * A fault at two looks, between which the watch told nothing, ends the session: a
  * consumer that the servers have lost is silent, and so is one of a bucket that is gone.
  */
 static void look_after(struct watch *watch, unsigned int number)

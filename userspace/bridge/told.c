@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the session tells: entries of buckets, answers to changes and questions, and that all
+ * Notices of the session: entries of buckets, answers to changes and questions, and that all
  * was told. An entry that comes while its key has a change or a question on its way waits for
  * the answer, which tells whose change it is.
  */
