@@ -161,7 +161,8 @@ int metastore_mirror_create(struct metastore_store *store);
 void metastore_mirror_destroy(struct metastore_mirror *mirror);
 void metastore_mirror_start(struct metastore_mirror *mirror);
 void metastore_mirrors_retire(bool retire);
-void metastore_mirror_feed(struct metastore_shard *shard);
+
+/* mirror_change.c */
 struct metastore_map_entry *metastore_mirror_replace(const struct metastore_shard *shard,
 						     const struct metastore_value *value,
 						     const struct metastore_value *old);
@@ -176,6 +177,9 @@ int metastore_mirror_stage(const struct metastore_key *key, const struct metasto
 			   struct metastore_mirror_stage *stage);
 void metastore_mirror_settle(struct metastore_bucket *bucket,
 			     const struct metastore_mirror_stage *stage);
+
+/* mirror_slots.c */
+void metastore_mirror_feed(struct metastore_shard *shard);
 
 /**
  * metastore_mirror_replaced() - Complete metastore_mirror_replace(), after the table has changed
