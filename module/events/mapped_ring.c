@@ -286,12 +286,15 @@ static bool mapped_ring_may_have(const struct metastore_record *record)
 		metastore_value_is_piece(record->value));
 }
 
-/* Copy @len bytes, and zeros up to a multiple of 8. Reads nothing behind them. */
+/*
+ * Copy @len bytes, and zeros up to a multiple of 8. Reads nothing behind them; for the last word
+ * the eight bytes that end with them, which may begin ahead of them in the same value.
+ */
 static __always_inline void mapped_ring_copy(u64 *to, const u8 *from, u32 len)
 {
 	const struct metastore_word *words = (const struct metastore_word *)from;
-	u64 rest = 0;
-	u32 i, j;
+	u64 last;
+	u32 i;
 
 	for (i = 0; i + 4 <= len / 8; i += 4) {
 		to[i] = words[i].value;
@@ -303,9 +306,9 @@ static __always_inline void mapped_ring_copy(u64 *to, const u8 *from, u32 len)
 		to[i] = words[i].value;
 	if (!(len & 7))
 		return;
-	for (j = len & ~7U; j < len; j++)
-		rest |= (u64)from[j] << (8 * (j & 7));
-	((__le64 *)to)[i] = cpu_to_le64(rest);
+	words = (const struct metastore_word *)(from + len - 8);
+	last = le64_to_cpu((__force __le64)words->value) >> (64 - 8 * (len & 7));
+	((__le64 *)to)[i] = cpu_to_le64(last);
 }
 
 /* Length of a record in bytes, with @len of them behind the header. */

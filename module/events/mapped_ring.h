@@ -31,6 +31,7 @@ struct metastore_mapped_end {
  * @pages:	pages as a program maps them: consumer, producer, records, records again
  * @fast_bytes:	limit of the queue's bytes for its fast path, as the queue's own was
  * @fast_len:	limit of its length, likewise
+ * @deliver_len: length from which on events are removed that the program has passed
  * @mask:	number of @ends minus 1, as that of the queue's ring
  * @ends:	for each position from the oldest of the queue's ring to @next
  * @charged:	charges of all records up to @next
@@ -54,6 +55,7 @@ struct metastore_mapped_ring {
 	struct page **pages;
 	u64 fast_bytes;
 	u32 fast_len;
+	u32 deliver_len;
 	u32 mask;
 	struct metastore_mapped_end *ends;
 	u64 charged;

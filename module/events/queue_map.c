@@ -108,13 +108,7 @@ u32 metastore_queue_map_refresh(struct metastore_queue *queue, u32 max,
 	return nr;
 }
 
-/*
- * The fast path lets that many events wait before it looks how far the program is, and then
- * removes as many. Once for several costs less than for each.
- */
-#define DELIVER_AT_ONCE	16
-
-/* Remove some events that the program has passed. */
+/* Remove some events that the program has passed: once for several costs less than for each. */
 static noinline void queue_map_deliver(struct metastore_queue *queue,
 				       struct metastore_garbage *garbage)
 {
@@ -126,7 +120,7 @@ static noinline void queue_map_deliver(struct metastore_queue *queue,
 
 	lockdep_assert_held(&queue->lock);
 	metastore_mapped_ring_look(map);
-	nr = min_t(u64, map->passed - ring->head, DELIVER_AT_ONCE);
+	nr = min_t(u64, map->passed - ring->head, QUEUE_DELIVER_AT_ONCE);
 	end = ring->head + nr;
 	queue_note_length(queue);
 	queue->bytes -= metastore_mapped_ring_charged(map, end) -
@@ -150,16 +144,15 @@ static noinline void queue_map_deliver(struct metastore_queue *queue,
 		queue_room_came(queue);
 }
 
-/* Check that an event of a plain subscription has a place, and that nothing keeps it from it. */
-static __always_inline bool queue_map_has_place(const struct metastore_queue *queue,
-						const struct metastore_subscription *sub,
-						u32 charge)
+/* Check that there are bytes for an event, and that nothing keeps it from a place in the ring. */
+static __always_inline bool queue_map_is_open(const struct metastore_queue *queue,
+					      const struct metastore_subscription *sub,
+					      u32 charge)
 {
 	const struct metastore_mapped_ring *map = queue->map;
 
 	lockdep_assert_held(&queue->lock);
-	return sub->plain && !map->attention && queue->ring.len < map->fast_len &&
-	       queue->bytes + charge <= map->fast_bytes;
+	return sub->plain && !map->attention && queue->bytes + charge <= map->fast_bytes;
 }
 
 /*
@@ -197,22 +190,23 @@ enum metastore_pushed metastore_queue_map_push(struct metastore_subscription *su
 					       struct metastore_garbage *garbage)
 {
 	struct metastore_queue *queue = sub->queue;
+	struct metastore_mapped_ring *map = queue->map;
 	u32 charge = queue_charge(queue, size);
 	const struct metastore_record *record;
 	enum metastore_pushed pushed;
 
 	lockdep_assert_held(&queue->lock);
-	if (queue->ring.len >= min_t(u32, DELIVER_AT_ONCE, queue->map->fast_len))
+	if (queue->ring.len >= map->deliver_len)
 		queue_map_deliver(queue, garbage);
-	if (unlikely(!queue_map_has_place(queue, sub, charge))) {
+	if (unlikely(queue->ring.len >= map->fast_len || !queue_map_is_open(queue, sub, charge))) {
 		pushed = metastore_queue_push_alone(sub, notice, size, garbage);
 		metastore_queue_map_sync(queue, QUEUE_SHOW_PUSHED);
 		return pushed;
 	}
 	sub->books.matched++;
 	record = queue_append(queue, sub, &notice->record, charge);
-	if (likely(queue_map_write(queue->map, notice->image, record, charge)))
-		metastore_mapped_ring_publish(queue->map);
+	if (likely(queue_map_write(map, notice->image, record, charge)))
+		metastore_mapped_ring_publish(map);
 	else
 		metastore_queue_map_sync(queue, QUEUE_SHOW_PUSHED);
 	return METASTORE_PUSH_TAKEN;
@@ -241,8 +235,7 @@ enum metastore_pushed metastore_queue_map_push_image(struct metastore_subscripti
 	u64 *to;
 
 	lockdep_assert_held(&queue->lock);
-	if (unlikely(queue->ring.len >= DELIVER_AT_ONCE ||
-		     !queue_map_has_place(queue, sub, charge)))
+	if (unlikely(queue->ring.len >= map->deliver_len || !queue_map_is_open(queue, sub, charge)))
 		return metastore_queue_map_push(sub, notice, size, garbage);
 	to = metastore_mapped_ring_place(map, image->copied);
 	if (unlikely(!to))

@@ -57,6 +57,12 @@ static inline void queue_wake(struct metastore_queue *queue)
 #define QUEUE_SHOW_PUSHED	2
 #define QUEUE_SHOW_AT_ONCE	64
 
+/*
+ * The fast path of a mapped queue lets that many events wait before it looks how far the program
+ * is, and then removes as many.
+ */
+#define QUEUE_DELIVER_AT_ONCE	16
+
 /* Passed events that a push removes: more than it adds, so that they go. */
 #define QUEUE_REFRESH_PUSHED	4
 
@@ -192,6 +198,7 @@ static inline void queue_note_fast_bytes(struct metastore_queue *queue)
 		return;
 	queue->map->fast_bytes = left;
 	queue->map->fast_len = queue->ring.max_len - queue->reserved_len;
+	queue->map->deliver_len = min_t(u32, QUEUE_DELIVER_AT_ONCE, queue->map->fast_len);
 }
 
 static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes)
