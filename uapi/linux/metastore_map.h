@@ -167,16 +167,22 @@ struct metastore_map_found {
 	const struct metastore_map_entry *entry;
 };
 
+/*
+ * Inlined in any case, since a call saves registers. By <linux/stddef.h>, __always_inline is no
+ * more than inline, unless a header of the C library is included first.
+ */
+#define METASTORE_MAP_INLINE		__attribute__((__always_inline__))
+
 /* Load once what the kernel may write meanwhile. */
 #define METASTORE_MAP_LOAD(at)		__atomic_load_n(&(at), __ATOMIC_RELAXED)
 #define METASTORE_MAP_LOAD_FIRST(at)	__atomic_load_n(&(at), __ATOMIC_ACQUIRE)
 
-static __always_inline __u32 metastore_map_rol(__u32 word, unsigned int by)
+static inline METASTORE_MAP_INLINE __u32 metastore_map_rol(__u32 word, unsigned int by)
 {
 	return word << by | word >> (32 - by);
 }
 
-static __always_inline __u32 metastore_map_word(const unsigned char *bytes)
+static inline METASTORE_MAP_INLINE __u32 metastore_map_word(const unsigned char *bytes)
 {
 	__u32 word;
 
@@ -185,7 +191,7 @@ static __always_inline __u32 metastore_map_word(const unsigned char *bytes)
 }
 
 /* Load up to 4 bytes, the first one lowest. */
-static __always_inline __u32 metastore_map_tail(const unsigned char *bytes, __u32 len)
+static inline METASTORE_MAP_INLINE __u32 metastore_map_tail(const unsigned char *bytes, __u32 len)
 {
 	__u32 word = 0;
 
@@ -208,7 +214,7 @@ static __always_inline __u32 metastore_map_tail(const unsigned char *bytes, __u3
  *
  * Return: the hash.
  */
-static __always_inline __u32 metastore_map_hash(const void *key, __u32 len, __u32 seed)
+static inline METASTORE_MAP_INLINE __u32 metastore_map_hash(const void *key, __u32 len, __u32 seed)
 {
 	const unsigned char *at = (const unsigned char *)key;
 	__u32 a = 0xdeadbeef + len + seed, b = a, c = a;
@@ -246,7 +252,8 @@ static __always_inline __u32 metastore_map_hash(const void *key, __u32 len, __u3
 }
 
 /* Compare the key of an entry, which begins at a multiple of 8. */
-static __always_inline int metastore_map_differs(const __u8 *entry_key, const void *key, __u32 len)
+static inline METASTORE_MAP_INLINE int
+metastore_map_differs(const __u8 *entry_key, const void *key, __u32 len)
 {
 	const unsigned char *at = (const unsigned char *)key;
 	__u64 word;
@@ -266,7 +273,7 @@ static __always_inline int metastore_map_differs(const __u8 *entry_key, const vo
  * Copy a value without a call, for which registers would have to be saved. Two copies overlap
  * unless its length is right.
  */
-static __always_inline void metastore_map_copy(void *to, const void *from, __u32 len)
+static inline METASTORE_MAP_INLINE void metastore_map_copy(void *to, const void *from, __u32 len)
 {
 	const unsigned char *in = (const unsigned char *)from;
 	unsigned char *out = (unsigned char *)to;
@@ -318,7 +325,7 @@ static inline int metastore_map_init(struct metastore_map *map, const void *base
  * Tell how many bytes may be accessed. The fence is for a caller that has asked the kernel
  * before: what that told is not taken back here.
  */
-static __always_inline __u64 metastore_map_size(const struct metastore_map *map)
+static inline METASTORE_MAP_INLINE __u64 metastore_map_size(const struct metastore_map *map)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return METASTORE_MAP_LOAD(((const struct metastore_map_header *)map->base)->size);
@@ -329,7 +336,7 @@ static __always_inline __u64 metastore_map_size(const struct metastore_map *map)
  * ASK, AGAIN, or OTHER. While the version is the same nothing changes, so meta is loaded again
  * before the version is: behind it, it could be that of a later value.
  */
-static __always_inline int
+static inline METASTORE_MAP_INLINE int
 metastore_map_take(const struct metastore_map_entry *entry, __u64 meta, const void *key,
 		   __u32 key_len, void *buffer, __u32 room, struct metastore_map_found *found)
 {
@@ -385,8 +392,9 @@ struct metastore_map_walk {
 };
 
 /* Begin a walk. Returns FOUND, or ASK or AGAIN. */
-static __always_inline int metastore_map_begin(const struct metastore_map *map, __u32 hash,
-					       __u32 key_len, struct metastore_map_walk *walk)
+static inline METASTORE_MAP_INLINE int
+metastore_map_begin(const struct metastore_map *map, __u32 hash, __u32 key_len,
+		    struct metastore_map_walk *walk)
 {
 	const struct metastore_map_shard *shard =
 		map->shards + ((__u64)hash * map->buckets >> 32);
@@ -417,7 +425,7 @@ static __always_inline int metastore_map_begin(const struct metastore_map *map, 
 }
 
 /* Go on to the next entry with the key's hash and length: FOUND, MISS, ASK or AGAIN. */
-static __always_inline int metastore_map_next(struct metastore_map_walk *walk)
+static inline METASTORE_MAP_INLINE int metastore_map_next(struct metastore_map_walk *walk)
 {
 	__u64 at;
 
@@ -440,7 +448,7 @@ static __always_inline int metastore_map_next(struct metastore_map_walk *walk)
 }
 
 /* Look a key up once. What looks like another key may be an entry that was freed just now. */
-static __always_inline int
+static inline METASTORE_MAP_INLINE int
 metastore_map_try(const struct metastore_map *map, __u32 hash, const void *key, __u32 key_len,
 		  void *buffer, __u32 room, struct metastore_map_found *found)
 {
@@ -482,7 +490,7 @@ metastore_map_persist(const struct metastore_map *map, __u32 hash, const void *k
 }
 
 /**
- * metastore_map_get() - Look a key up
+ * metastore_map_get() - Look a key up, by some 1,100 bytes of code in its caller
  * @map:	the mapping
  * @key:	the key
  * @key_len:	its length in bytes
@@ -497,9 +505,9 @@ metastore_map_persist(const struct metastore_map *map, __u32 hash, const void *k
  * - METASTORE_MAP_SHORT: the value is longer than @room; @found tells its length
  * - METASTORE_MAP_ASK: METASTORE_IOC_GET tells
  */
-static inline int metastore_map_get(const struct metastore_map *map, const void *key,
-				    __u32 key_len, void *buffer, __u32 room,
-				    struct metastore_map_found *found)
+static inline METASTORE_MAP_INLINE int
+metastore_map_get(const struct metastore_map *map, const void *key, __u32 key_len, void *buffer,
+		  __u32 room, struct metastore_map_found *found)
 {
 	struct metastore_map_walk walk;
 	__u32 hash;
