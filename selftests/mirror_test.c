@@ -491,6 +491,52 @@ TEST_F(mirror, keeps_to_max_bytes)
 	close(fd);
 }
 
+/* Returns how many keys batches of 64 have set before one was refused. */
+static unsigned int write_keys_at_once(int fd, const char *value)
+{
+	struct metastore_op ops[64];
+	char keys[64][16];
+	unsigned int i, nr;
+	__u32 failed;
+
+	for (nr = 0;; nr += 64) {
+		for (i = 0; i < 64; i++) {
+			sprintf(keys[i], "key-%u", nr + i);
+			ops[i] = ms_op_set(keys[i], value);
+		}
+		if (ms_batch(fd, ops, 64, METASTORE_BATCH_ATOMIC, &failed))
+			return nr;
+	}
+}
+
+/* A batch that finds no memory for its entries is made all the same. */
+TEST_F(mirror, keeps_to_max_bytes_in_batches)
+{
+	struct metastore_create args = { .buckets = 1, .max_bytes = 2 * MIB };
+	int fd = create(self->device, args);
+	struct metastore_map map;
+	unsigned int nr, told;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, mirror_map(fd, &map));
+	ASSERT_LT(1000, write_keys(fd, 10000, "value"));
+	ASSERT_EQ(0, ms_reset(fd));
+	nr = write_keys_at_once(fd, LONGER);
+	ASSERT_LT(1000, nr);
+	EXPECT_EQ(nr, ms_keys(fd));
+	EXPECT_EQ(0, count_wrong(fd, &map, nr));
+	told = count_keys(fd, &map, nr);
+	EXPECT_LT(100, told);
+	EXPECT_GT(nr, told);
+	EXPECT_GE(mirror_header(&map)->limit, mirror_header(&map)->size);
+	/* Keys that are missing come back as they are stored anew. */
+	ASSERT_EQ(0, ms_reset(fd));
+	ASSERT_LT(1000, write_keys_at_once(fd, "value"));
+	EXPECT_EQ(1000, count_keys(fd, &map, 1000));
+	mirror_unmap(&map);
+	close(fd);
+}
+
 static __u64 store_bytes(int fd)
 {
 	struct metastore_user_info info = {};
