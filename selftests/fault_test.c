@@ -1509,6 +1509,7 @@ FIXTURE_TEARDOWN(fault)
 TEST_F_TIMEOUT(fault, in_turn, 600)
 {
 	int n, ret, err, enomem = 0, efault = 0, survived = 0;
+	char became[256] = "";	/* of each failure */
 	bool failed = true;
 
 	ASSERT_EQ(0, prepare(self, variant));
@@ -1544,11 +1545,13 @@ TEST_F_TIMEOUT(fault, in_turn, 600)
 		enomem += err == -ENOMEM;
 		efault += err == -EFAULT;
 		survived += failed && !err;
+		ASSERT_GT(sizeof(became), n);
+		became[n - 1] = err == -ENOMEM ? 'M' : err == -EFAULT ? 'F' : failed ? 's' : '.';
 	}
 	ASSERT_LE(0, ret);
 	EXPECT_EQ(variant->changes_nothing, !strcmp(self->before.text, self->done.text));
-	EXPECT_EQ(variant->enomem, enomem);
-	EXPECT_EQ(variant->efault, efault);
+	EXPECT_EQ(variant->enomem, enomem) TH_LOG("became: %s", became);
+	EXPECT_EQ(variant->efault, efault) TH_LOG("became: %s", became);
 	EXPECT_LE(variant->survives, survived);
 	/* No other errno */
 	EXPECT_EQ(n - 2, enomem + efault + survived);
