@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A change of a key in the mirror, made between metastore_mirror_begin() and
- * metastore_mirror_end() while the table changes:
+ * A change of a key in the mirror, made between metastore_mirror_replace() and
+ * metastore_mirror_replaced(), or metastore_mirror_begin() and metastore_mirror_end(), while the
+ * table changes:
  *
- * - The value takes the place of one of the same size: the entry's version is busy.
+ * - The value takes the place of one of the same class: the entry's version is busy.
  * - Else the slot's seq is odd, and the versions of the old and the new entry are busy.
  *
  * So until the table has changed a reader gets the old value, then none, and the new one

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Internals of the mirror, shared by mirror_change.c (a change of a key) and mirror_slots.c
- * (their number).
+ * (the number of slots).
  */
 #ifndef METASTORE_MIRROR_PRIV_H
 #define METASTORE_MIRROR_PRIV_H
@@ -11,7 +11,7 @@
 #include "store/mirror.h"
 
 /* A larger one, of more than 8 MiB, would be too much for one writer to allocate. */
-#define MAX_SEGMENTS	18
+#define MIRROR_MAX_SEGMENTS	18
 
 static inline u32 mirror_segment_of(u32 index)
 {
@@ -65,7 +65,7 @@ static inline bool mirror_lacks_segment(const struct metastore_shard *shard)
 {
 	u32 nr = mirror_nr_slots(shard), segment = mirror_segment_of(nr);
 
-	return segment >= READ_ONCE(shard->nr_segments) && segment < MAX_SEGMENTS &&
+	return segment >= READ_ONCE(shard->nr_segments) && segment < MIRROR_MAX_SEGMENTS &&
 	       READ_ONCE(shard->nr_entries) >= nr / 2;
 }
 
