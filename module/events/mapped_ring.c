@@ -287,8 +287,15 @@ static bool mapped_ring_may_have(const struct metastore_record *record)
 }
 
 /*
- * Copy @len bytes, and zeros up to a multiple of 8. Reads nothing behind them; for the last word
- * the eight bytes that end with them, which may begin ahead of them in the same value.
+ * What mapped_ring_copy() may read ahead of a key of less than 8 bytes, and shifts out: the hash
+ * and what follows it, which are immutable.
+ */
+static_assert(offsetof(struct metastore_value, node.key) -
+	      offsetof(struct metastore_value, node.hash) >= 7);
+
+/*
+ * Copy @len bytes of a value, from its key on, and zeros up to a multiple of 8. Reads nothing
+ * behind them. The last bytes are the end of a word of 8, which may begin ahead of the key.
  */
 static __always_inline void mapped_ring_copy(u64 *to, const u8 *from, u32 len)
 {
