@@ -168,8 +168,8 @@ struct metastore_map_found {
 };
 
 /*
- * Inlined in any case, since a call saves registers. By <linux/stddef.h>, __always_inline is no
- * more than inline, unless a header of the C library is included first.
+ * Force inlining: a call would save registers. <linux/stddef.h> defines __always_inline as plain
+ * inline unless a header of glibc came first.
  */
 #define METASTORE_MAP_INLINE		__attribute__((__always_inline__))
 
@@ -490,7 +490,7 @@ metastore_map_persist(const struct metastore_map *map, __u32 hash, const void *k
 }
 
 /**
- * metastore_map_get() - Look a key up, by some 1,100 bytes of code in its caller
+ * metastore_map_get() - Look a key up
  * @map:	the mapping
  * @key:	the key
  * @key_len:	its length in bytes
@@ -504,6 +504,9 @@ metastore_map_persist(const struct metastore_map *map, __u32 hash, const void *k
  * - METASTORE_MAP_MISS: there is no such key
  * - METASTORE_MAP_SHORT: the value is longer than @room; @found tells its length
  * - METASTORE_MAP_ASK: METASTORE_IOC_GET tells
+ *
+ * Inlined, by some 1,100 bytes of code: a program that looks up in many places may want a function
+ * of its own around it.
  */
 static inline METASTORE_MAP_INLINE int
 metastore_map_get(const struct metastore_map *map, const void *key, __u32 key_len, void *buffer,
