@@ -6,9 +6,9 @@
 set -e
 . ./cli_helpers.sh
 
-# Every key of one byte, and of two of which one means something to a parser (with FULL=1 every
-# one), each with itself as its value; and longer random ones, most of such bytes. Writes them as
-# input for load, and as hexadecimal text.
+# Every key of one byte; every key of two bytes that has one a parser may mistake (FULL=1: every
+# key of two bytes), each with itself as its value; and longer random keys, most of such bytes.
+# Writes them as input for load, and as hexadecimal text.
 make_pairs()
 {
 	local seed=$RANDOM
@@ -25,9 +25,9 @@ def some(least, most):
     return b"".join(parts)[:255]
 
 one = [bytes([i]) for i in range(256)]
-some_of = one if sys.argv[2] != "0" else [bytes([i]) for i in b"\0\t\n\r\"#-=\\x0 \x7f\x80\xc3\xff"]
-pairs = {key: key for key in one + [a + b for a in one for b in some_of] +
-                             [a + b for a in some_of for b in one]}
+special = one if sys.argv[2] != "0" else [bytes([i]) for i in b"\0\t\n\r\"#-=\\x0 \x7f\x80\xc3\xff"]
+pairs = {key: key for key in one + [a + b for a in one for b in special] +
+                             [a + b for a in special for b in one]}
 pairs.update((some(1, 40), some(0, 100)) for _ in range(2000))
 for key, value in pairs.items():
     print(json.dumps({"key_base64": base64.b64encode(key).decode(),
