@@ -10,7 +10,7 @@
  * So until the table has changed a reader gets the old value, then none, and the new one
  * once all others see it.
  */
-#include <linux/bitops.h>
+#include <linux/align.h>
 #include <linux/string.h>
 
 #include "base/types.h"
