@@ -181,8 +181,8 @@ static bool disarm(void)
  * The memory of values that are gone is kept on their CPU for the next ones, and what
  * comes from there cannot fail. A SET that gets no memory frees first what is kept, once
  * nobody may be reading that any more: it gets ENOMEM when there is nothing. It changes
- * nothing in any case, as its value is nowhere. Returns whether nothing is kept now, but for
- * what nobody may have yet: the values that these SETs replaced.
+ * nothing in any case, as its value is nowhere. Returns whether nothing is kept now, but for the
+ * values that these SETs replaced, which readers may still have: see TRIES.
  */
 static bool drop_kept(int fd)
 {
@@ -1507,8 +1507,9 @@ FIXTURE_TEARDOWN(fault)
 }
 
 /*
- * What is kept may come to help nevertheless. So a failure that refused nothing is tried again, at
- * most so many times, and so many in one test: some operations do without much.
+ * What drop_kept() left may be without readers by the time of the call, and then an allocation is
+ * made in spite of its failure. So a failure that refused nothing is tried again, at most so many
+ * times, and at most so many in one test, since some operations do without much.
  */
 #define TRIES	2
 #define RETRIES	6
