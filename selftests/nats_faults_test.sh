@@ -255,6 +255,7 @@ test_watches_that_tell_nothing()
 	bridge=$first log=$first_log
 	await 60 bucket_has b b/k 1
 	log_has '*: connection ended: KV bucket b: *'
+	log_has '*: b was made anew, or has lost revisions: *'
 	end_bridge
 }
 
@@ -290,6 +291,73 @@ test_a_bucket_that_lost_all()
 	await 60 bucket_has b k 1
 	await 60 is_quiet
 	expect_equal b
+	end_bridge
+}
+
+# Servers that are choosing a leader say that the bucket has less than it had: nothing is taken
+# from them, and no change of another is seen in what the bucket has later.
+test_servers_that_have_less_for_a_while()
+{
+	start_server
+	# On disk, as a copy is
+	start_ready_bridge --both b: --create
+	mstore set k 1
+	await 30 is_quiet
+	go_on_with_copy
+	mstore set k 2
+	mstore set other 1
+	await 60 is_quiet
+	stop_server
+	mv "$work/js" "$work/after"
+	cp -R "$work/copy" "$work/js"
+	mstore set k 3
+	start_server_again
+	await 60 log_has '*: cannot connect: KV bucket b: it has lost revisions'
+	bucket_has b k 1
+	store_has k 3
+	stop_server
+	rm -rf "$work/js"
+	mv "$work/after" "$work/js"
+	start_server_again
+	await 60 bucket_has b k 3
+	await 60 is_quiet
+	expect_equal b
+	[[ $(kv rev b) == 4 ]]
+	expect_metrics conflicts_total=0
+	end_bridge
+}
+
+# Copies what the server keeps to $work/copy.
+go_on_with_copy()
+{
+	stop_server
+	rm -rf "$work/copy"
+	cp -R "$work/js" "$work/copy"
+	start_server_again
+}
+
+# If they say so for a minute it is so: all is compared as at a start.
+test_servers_that_have_less()
+{
+	((${FULL:-0})) || skip "takes more than a minute: FULL=1"
+	start_server
+	start_ready_bridge --both b: --create
+	mstore set k 1
+	await 30 is_quiet
+	go_on_with_copy
+	mstore set k 2
+	mstore set other 1
+	await 60 is_quiet
+	stop_server
+	rm -rf "$work/js"
+	mv "$work/copy" "$work/js"
+	start_server_again
+	await 120 bucket_has b other 1
+	await 60 is_quiet
+	expect_equal b
+	store_has k 1
+	log_has '*: k: conflict: revision 1 of KV bucket b wins over the value here: 2'
+	log_has '*: b was made anew, or has lost revisions: *'
 	end_bridge
 }
 

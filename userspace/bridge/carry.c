@@ -329,6 +329,26 @@ const char *carry_send(void)
 	return why;
 }
 
+/* The revision of a key is one that the bucket had before its revisions began anew. */
+static void forget_revision(struct entry *entry, void *arg)
+{
+	if (entry_map(entry)->bucket != arg)
+		return;
+	entry->known = false;
+	entry->there = false;
+	entry->kept = false;
+	entry->rev = 0;
+}
+
+static void begin_anew(struct bucket *bucket)
+{
+	report("KV bucket", "%s was made anew, or has lost revisions: all is compared as at a start",
+	       bucket->name);
+	table_each(forget_revision, bucket);
+	bucket->past = 0;
+	bucket->anew = false;
+}
+
 void carry_session_begins(void)
 {
 	compare_at = 0;
@@ -340,6 +360,8 @@ void carry_session_begins(void)
 		if (bucket->past < bucket->told)
 			bucket->past = bucket->told;
 		bucket->told = 0;
+		if (bucket->anew)
+			begin_anew(bucket);
 	}
 }
 

@@ -30,6 +30,10 @@ extern const char *const direction_names[];
  * @round:	number of the last comparison
  * @told:	last revision that its watch has told in this session
  * @past:	the same of the sessions before, since the store is the same
+ * @created:	when it was made, as the last session found it; 0: there was none
+ * @seen:	last revision that it is known to have had
+ * @doubt:	since when its servers say that it has less, of CLOCK_MONOTONIC, in ns; 0: no
+ * @anew:	its revisions began anew since the last session
  * @first:	first entry that has a change to be sent, in the order of the changes
  * @last:	last one of them
  */
@@ -39,6 +43,10 @@ struct bucket {
 	uint32_t round;
 	uint64_t told;
 	uint64_t past;
+	int64_t created;
+	uint64_t seen;
+	uint64_t doubt;
+	bool anew;
 	struct entry *first;
 	struct entry *last;
 };

@@ -34,6 +34,10 @@
 #define LOOKS		2
 
 #define TELLS_LESS	"its watch does not tell all that there is"
+#define HAS_LESS	"it has lost revisions"
+
+/* Another leader has what the bucket had after so long, or nobody has. */
+#define DOUBT_NS	(60 * NS_PER_SEC)
 
 /* More than the main thread has on their way at once: libnats then never makes it wait. */
 #define PENDING_MAX	4096
@@ -287,6 +291,33 @@ static natsStatus begin_watch(struct watch *watch, uint64_t keys)
 	return status;
 }
 
+/*
+ * Whether a bucket has what it had before. While a cluster chooses another leader its servers
+ * may say that it has less, even nothing: that is believed once they have said so for a while.
+ */
+static bool has_all(struct bucket *bucket, int64_t created, uint64_t last)
+{
+	const uint64_t now = now_ns(CLOCK_MONOTONIC);
+	const bool less = bucket->created == created && last < bucket->seen;
+
+	if (!less)
+		bucket->doubt = 0;
+	else if (!bucket->doubt)
+		bucket->doubt = now;
+	return !less || now - bucket->doubt >= DOUBT_NS;
+}
+
+/* Takes the bucket as it is. */
+static void enter_state(struct bucket *bucket, int64_t created, uint64_t last)
+{
+	if (bucket->created && (bucket->created != created || last < bucket->seen)) {
+		bucket->anew = true;
+		bucket->seen = last;
+		bucket->doubt = 0;
+	}
+	bucket->created = created;
+}
+
 static natsStatus open_bucket(struct watch *watch)
 {
 	uint64_t keys = 0;
@@ -297,8 +328,13 @@ static natsStatus open_bucket(struct watch *watch)
 		if (status == NATS_OK)
 			status = read_state(watch->bucket, &watch->created, &watch->seen, &keys);
 	}
+	if (status != NATS_OK)
+		return status;
+	if (!has_all(watch->bucket, watch->created, watch->seen))
+		return NATS_MISMATCH;
+	enter_state(watch->bucket, watch->created, watch->seen);
 	watch->start = watch->seen;
-	return status == NATS_OK ? begin_watch(watch, keys) : status;
+	return begin_watch(watch, keys);
 }
 
 /* Looks at a bucket whose watch is silent. Returns what is wrong, or NULL. */
@@ -313,7 +349,7 @@ static const char *find_fault(const struct watch *watch)
 	if (!watch->told)
 		return TELLS_LESS;
 	if (last < watch->seen)
-		return "it has lost revisions";
+		return HAS_LESS;
 	if (last > watch->seen)
 		return "its watch fell behind";
 	return NULL;
@@ -350,6 +386,25 @@ static void tell_entry(struct watch *watch, kvEntry *entry)
 	handover_put(&notice);
 }
 
+/* Whether the last revision that a bucket had when the watch began has been removed since. */
+static natsStatus check_removed(const struct watch *watch)
+{
+	char name[STREAM_SIZE];
+	uint64_t last, keys;
+	natsMsg *msg = NULL;
+	natsStatus status;
+	int64_t created;
+
+	stream_name(name, watch->bucket->name);
+	status = js_GetMsg(&msg, session.js, name, watch->start, NULL, NULL);
+	natsMsg_Destroy(msg);
+	if (status != NATS_NOT_FOUND)
+		return status == NATS_OK ? NATS_MISMATCH : status;
+	/* A server that has less knows nothing of it. */
+	status = read_state(watch->bucket, &created, &last, &keys);
+	return status == NATS_OK && last < watch->start ? NATS_MISMATCH : status;
+}
+
 /*
  * Whether the watch has told all that there was when it began. One that begins when a cluster
  * has just chosen another leader may tell less, as if keys were gone. So the last revision of
@@ -357,18 +412,7 @@ static void tell_entry(struct watch *watch, kvEntry *entry)
  */
 static natsStatus check_all_told(const struct watch *watch)
 {
-	char name[STREAM_SIZE];
-	natsMsg *msg = NULL;
-	natsStatus status;
-
-	if (watch->last >= watch->start)
-		return NATS_OK;
-	stream_name(name, watch->bucket->name);
-	status = js_GetMsg(&msg, session.js, name, watch->start, NULL, NULL);
-	natsMsg_Destroy(msg);
-	if (status == NATS_NOT_FOUND)
-		return NATS_OK;
-	return status == NATS_OK ? NATS_MISMATCH : status;
+	return watch->last >= watch->start ? NATS_OK : check_removed(watch);
 }
 
 static void *read_bucket(void *arg)
@@ -399,6 +443,18 @@ static void *read_bucket(void *arg)
 	return NULL;
 }
 
+static const char *why_not_opened(natsStatus status)
+{
+	switch (status) {
+	case NATS_NOT_FOUND:
+		return "there is none; --create makes it";
+	case NATS_MISMATCH:
+		return HAS_LESS;
+	default:
+		return words(status);
+	}
+}
+
 static bool watch_buckets(void)
 {
 	for (int i = 0; i < maps.bucket_count; i++) {
@@ -410,8 +466,7 @@ static bool watch_buckets(void)
 		if (status == NATS_OK)
 			continue;
 		handover_put_down(session.number, "KV bucket %s: %s", watch->bucket->name,
-				  status == NATS_NOT_FOUND ? "there is none; --create makes it" :
-				  words(status));
+				  why_not_opened(status));
 		return false;
 	}
 	return true;

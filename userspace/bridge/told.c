@@ -15,6 +15,12 @@
 /* Newer servers' words for JSStreamWrongLastSequenceErr */
 #define WRONG_LAST_SEQUENCE_CONSTANT	10164
 
+static void note_seen(struct bucket *bucket, uint64_t rev)
+{
+	if (rev > bucket->seen)
+		bucket->seen = rev;
+}
+
 /* The bucket has what was sent from here. */
 static void note_own(struct entry *entry, uint64_t rev, uint64_t version)
 {
@@ -31,6 +37,7 @@ static void enter_stored(struct entry *entry, uint64_t rev)
 {
 	const struct flight *flight = entry->flight;
 
+	note_seen(entry_map(entry)->bucket, rev);
 	note_own(entry, rev, flight->version);
 	books.pending--;
 	books.sent++;
@@ -77,7 +84,7 @@ static void resolve(struct entry *entry, const struct remote *remote)
 		return;
 	if (unresolved_find(entry_key(entry), remote, &version))
 		note_own(entry, remote->rev, version);
-	else
+	else if (remote->rev)
 		unresolved_drop(entry_key(entry));
 }
 
@@ -237,6 +244,7 @@ static void handle_entry(struct notice *notice)
 	struct entry *entry;
 
 	notice->bucket->told = kvEntry_Revision(notice->entry);
+	note_seen(notice->bucket, notice->bucket->told);
 	if (!bytes.len) {
 		books.received++;
 		books.unfit++;
