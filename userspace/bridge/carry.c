@@ -342,7 +342,7 @@ static void forget_revision(struct entry *entry, void *arg)
 
 static void begin_anew(struct bucket *bucket)
 {
-	report("KV bucket", "%s was made anew, or has lost revisions: all is compared as at a start",
+	report("KV bucket", "%s was made anew, or lost revisions: all is compared as at a start",
 	       bucket->name);
 	table_each(forget_revision, bucket);
 	bucket->past = 0;

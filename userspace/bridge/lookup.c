@@ -11,9 +11,9 @@
 
 #include "handover.h"
 #include "key.h"
+#include "link.h"
 #include "lookup.h"
 #include "output.h"
-#include "session.h"
 
 /**
  * struct question - a key that is to be read

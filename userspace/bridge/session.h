@@ -5,11 +5,9 @@
 
 #include <nats/nats.h>
 
+#include "link.h"
 #include "map.h"
 #include "tool.h"
-
-/** ACK_WAIT_MS - how long a bucket may take to answer */
-#define ACK_WAIT_MS	5000
 
 /**
  * struct message - change on its way to a bucket
