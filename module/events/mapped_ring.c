@@ -98,6 +98,8 @@ struct metastore_mapped_ring *metastore_mapped_ring_create(u32 size, u32 places)
 	if (!map)
 		return NULL;
 	map->size = size;
+	map->offset_mask = size - 1;
+	map->room = size;
 	map->mask = places - 1;
 	map->ends = kvcalloc(places, sizeof(*map->ends), METASTORE_GFP);
 	map->pages = mapped_ring_alloc_pages(size);
@@ -177,13 +179,6 @@ static u64 mapped_ring_find(const struct metastore_mapped_ring *map, u64 tail)
 	       low : U64_MAX;
 }
 
-/* Note the last valid tail. It is none that was refused before. */
-static void mapped_ring_move(struct metastore_mapped_ring *map, u64 tail)
-{
-	map->tail = tail;
-	map->refused = tail;
-}
-
 static void mapped_ring_refuse(struct metastore_mapped_ring *map, u64 tail)
 {
 	/* It may be looked at many times. */
@@ -212,7 +207,7 @@ void metastore_mapped_ring_accept(struct metastore_mapped_ring *map, u64 tail)
 		return;
 	}
 	map->passed = position + 1;
-	mapped_ring_move(map, tail);
+	metastore_mapped_ring_move(map, tail);
 }
 
 /*
@@ -231,7 +226,7 @@ static bool mapped_ring_swap(struct metastore_mapped_ring *map, u64 end)
 			return false;
 		xchg(&map->consumer->tail, end);
 	}
-	mapped_ring_move(map, end);
+	metastore_mapped_ring_move(map, end);
 	return true;
 }
 
@@ -265,7 +260,7 @@ void metastore_mapped_ring_withdraw(struct metastore_mapped_ring *map)
 		was = xchg(&map->consumer->tail, map->head);
 		if (was != map->tail)
 			metastore_mapped_ring_accept(map, was);
-		mapped_ring_move(map, map->head);
+		metastore_mapped_ring_move(map, map->head);
 	}
 	map->charged = metastore_mapped_ring_charged(map, map->passed);
 	map->next = map->passed;

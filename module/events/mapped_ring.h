@@ -28,15 +28,18 @@ struct metastore_mapped_end {
  * @producer:	page that the program reads
  * @records:	records of the ABI, mapped twice in a row. The program only reads them
  * @size:	bytes of @records, a power of two. Immutable, as the pointers are
+ * @offset_mask: @size minus 1
  * @pages:	pages as a program maps them: consumer, producer, records, records again
  * @fast_bytes:	limit of the queue's bytes for its fast path, as the queue's own was
  * @fast_len:	limit of its length, likewise
  * @deliver_len: length from which on events are removed that the program has passed
+ * @image_len:	the same, or 0 while @attention keeps events from a place in the ring
  * @mask:	number of @ends minus 1, as that of the queue's ring
  * @ends:	for each position from the oldest of the queue's ring to @next
  * @charged:	charges of all records up to @next
  * @head:	where the next record will begin, in bytes
  * @tail:	the last valid tail. Bytes ahead of it may be overwritten
+ * @room:	@tail plus @size: what @head must not go beyond
  * @refused:	the last invalid one
  * @passed:	position of the first record that no reader has claimed
  * @next:	position of the first record that is not in the ring
@@ -52,15 +55,18 @@ struct metastore_mapped_ring {
 	struct metastore_ring_producer *producer;
 	u8 *records;
 	u32 size;
+	u32 offset_mask;
 	struct page **pages;
 	u64 fast_bytes;
 	u32 fast_len;
 	u32 deliver_len;
+	u32 image_len;
 	u32 mask;
 	struct metastore_mapped_end *ends;
 	u64 charged;
 	u64 head;
 	u64 tail;
+	u64 room;
 	u64 refused;
 	u64 passed;
 	u64 next;
@@ -97,6 +103,14 @@ static inline u64 metastore_mapped_ring_charged(const struct metastore_mapped_ri
 				       metastore_mapped_ring_end(map, position)->charged;
 }
 
+/* Note the last valid tail. It is none that was refused before. */
+static inline void metastore_mapped_ring_move(struct metastore_mapped_ring *map, u64 tail)
+{
+	map->tail = tail;
+	map->room = tail + map->size;
+	map->refused = tail;
+}
+
 /**
  * metastore_mapped_ring_look() - Take in how far the program has read
  * @map:	the ring
@@ -115,8 +129,7 @@ static inline void metastore_mapped_ring_look(struct metastore_mapped_ring *map)
 	if (map->passed != map->next &&
 	    metastore_mapped_ring_end(map, map->passed)->tail == tail) {
 		map->passed++;
-		map->tail = tail;
-		map->refused = tail;
+		metastore_mapped_ring_move(map, tail);
 		return;
 	}
 	metastore_mapped_ring_accept(map, tail);
@@ -140,9 +153,9 @@ static inline void metastore_mapped_ring_advance(struct metastore_mapped_ring *m
 /* The place of the next record if there is room for it, or NULL. */
 static inline void *metastore_mapped_ring_place(const struct metastore_mapped_ring *map, u32 size)
 {
-	if (map->head + size - map->tail > map->size)
+	if (map->head + size > map->room)
 		return NULL;
-	return map->records + (map->head & (map->size - 1));
+	return map->records + (map->head & map->offset_mask);
 }
 
 /**

@@ -30,6 +30,15 @@
 #define PART_CONSUMER	0
 #define PART_RECORDS	1
 
+static void queue_map_set_attention(struct metastore_queue *queue, u32 attention)
+{
+	struct metastore_mapped_ring *map = queue->map;
+
+	lockdep_assert_held(&queue->lock);
+	metastore_mapped_ring_attend(map, attention);
+	map->image_len = attention ? 0 : map->deliver_len;
+}
+
 /* Tell the program of what only read() returns, and of publishers that wait for room. */
 static void queue_map_attend(struct metastore_queue *queue)
 {
@@ -42,7 +51,7 @@ static void queue_map_attend(struct metastore_queue *queue)
 		attention |= METASTORE_RING_READ;
 	if (queue->room_wanted)
 		attention |= METASTORE_RING_ROOM;
-	metastore_mapped_ring_attend(map, attention);
+	queue_map_set_attention(queue, attention);
 }
 
 /*
@@ -235,7 +244,8 @@ enum metastore_pushed metastore_queue_map_push_image(struct metastore_subscripti
 	u64 *to;
 
 	lockdep_assert_held(&queue->lock);
-	if (unlikely(queue->ring.len >= map->deliver_len || !queue_map_is_open(queue, sub, charge)))
+	if (unlikely(!sub->plain || queue->ring.len >= map->image_len ||
+		     queue->bytes + charge > map->fast_bytes))
 		return metastore_queue_map_push(sub, notice, size, garbage);
 	to = metastore_mapped_ring_place(map, image->copied);
 	if (unlikely(!to))
@@ -266,7 +276,7 @@ bool metastore_queue_map_claim(struct metastore_queue *queue, bool drop)
 		return true;
 	/* First, so that a program that finds it gone sees that read() returns LOST. */
 	if (drop)
-		metastore_mapped_ring_attend(map, map->attention | METASTORE_RING_READ);
+		queue_map_set_attention(queue, map->attention | METASTORE_RING_READ);
 	return metastore_mapped_ring_take_back(map);
 }
 

@@ -199,6 +199,7 @@ static inline void queue_note_fast_bytes(struct metastore_queue *queue)
 	queue->map->fast_bytes = left;
 	queue->map->fast_len = queue->ring.max_len - queue->reserved_len;
 	queue->map->deliver_len = min_t(u32, QUEUE_DELIVER_AT_ONCE, queue->map->fast_len);
+	queue->map->image_len = queue->map->attention ? 0 : queue->map->deliver_len;
 }
 
 static inline void queue_reserve_latest(struct metastore_queue *queue, s32 bytes)
