@@ -294,6 +294,30 @@ test_a_bucket_that_lost_all()
 	end_bridge
 }
 
+# Its revisions say nothing of those that the bridge knows, even if they have the same numbers.
+test_a_bucket_that_was_made_anew()
+{
+	begin_by_proxy --both b:
+	mstore set k 1
+	await 30 is_quiet
+	kill -STOP "$proxy"
+	kv remove b
+	kv create b
+	put b k theirs
+	mstore set k 2
+	sleep 0.3
+	# A change that it has not read goes with it.
+	kill -KILL "$proxy"
+	wait "$proxy" 2>/dev/null || :
+	start_proxy
+	await 60 store_has k theirs
+	await 60 is_quiet
+	expect_equal b
+	[[ $(kv rev b) == 1 ]]
+	log_has '*: k: conflict: revision 1 of KV bucket b wins over the value here: 2'
+	end_bridge
+}
+
 # Servers that are choosing a leader say that the bucket has less than it had: nothing is taken
 # from them, and no change of another is seen in what the bucket has later.
 test_servers_that_have_less_for_a_while()
