@@ -336,7 +336,7 @@ test_servers_that_have_less_for_a_while()
 	cp -R "$work/copy" "$work/js"
 	mstore set k 3
 	start_server_again
-	await 60 log_has '*: cannot connect: KV bucket b: it has lost revisions'
+	await 60 log_has '*: cannot connect: KV bucket b: its servers say that it has lost revisions'
 	bucket_has b k 1
 	store_has k 3
 	stop_server

@@ -338,6 +338,7 @@ static void forget_revision(struct entry *entry, void *arg)
 	entry->there = false;
 	entry->kept = false;
 	entry->rev = 0;
+	entry->version = 0;
 }
 
 static void begin_anew(struct bucket *bucket)

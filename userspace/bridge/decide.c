@@ -116,7 +116,7 @@ static void agree(struct entry *entry, const struct local *local, const struct r
 static void adopt(struct entry *entry, const struct local *local, const struct remote *remote,
 		  uint64_t version)
 {
-	bool lost = entry->known ? changed_here(entry, local) : local->version;
+	bool lost = entry->known ? changed_here(entry, local) : local->version || entry->dirty;
 
 	count(&books.applied);
 	/* Of a key that was kept it was said that the sides differ. */

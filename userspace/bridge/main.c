@@ -13,6 +13,7 @@
 #include "carry.h"
 #include "clock.h"
 #include "handover.h"
+#include "link.h"
 #include "map.h"
 #include "metrics.h"
 #include "output.h"

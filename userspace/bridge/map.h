@@ -34,6 +34,9 @@ extern const char *const direction_names[];
  * @seen:	last revision that it is known to have had
  * @doubt:	since when its servers say that it has less, of CLOCK_MONOTONIC, in ns; 0: no
  * @anew:	its revisions began anew since the last session
+ *
+ * @created, @seen, @doubt and @anew are the connecting thread's until the session is up, and
+ * then the main thread's.
  * @first:	first entry that has a change to be sent, in the order of the changes
  * @last:	last one of them
  */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
 #include "handover.h"
 #include "key.h"
 #include "lookup.h"
@@ -177,17 +176,51 @@ static natsStatus open_jetstream(void)
 	return status;
 }
 
+static void put_down_for(const struct watch *watch, const char *why)
+{
+	handover_put_down(session.link.number, "KV bucket %s: %s", watch->bucket->name, why);
+}
+
+/*
+ * Looks at all buckets, so that the minute of each doubt is the same. Returns whether all are to be
+ * believed.
+ */
+static bool look_at_buckets(void)
+{
+	const struct watch *doubtful = NULL;
+	const char *doubt = NULL;
+
+	for (int i = 0; i < maps.bucket_count; i++) {
+		struct watch *watch = &session.watches[i];
+		const char *why = watch_look(watch, &session.link, maps.buckets[i]);
+
+		if (why) {
+			put_down_for(watch, why);
+			return false;
+		}
+		why = watch_doubts(watch);
+		if (why) {
+			doubtful = watch;
+			doubt = why;
+		}
+	}
+	if (doubtful)
+		put_down_for(doubtful, doubt);
+	return !doubtful;
+}
+
 static bool open_watches(void)
 {
 	for (int i = 0; i < maps.bucket_count; i++) {
-		struct bucket *bucket = maps.buckets[i];
-		const char *why = watch_open(&session.watches[i], &session.link, bucket);
+		const char *why = watch_open(&session.watches[i]);
 
 		if (!why)
 			continue;
-		handover_put_down(session.link.number, "KV bucket %s: %s", bucket->name, why);
+		put_down_for(&session.watches[i], why);
 		return false;
 	}
+	for (int i = 0; i < maps.bucket_count; i++)
+		watch_accept(&session.watches[i]);
 	return true;
 }
 
@@ -209,10 +242,13 @@ static void *connect_all(void *unused)
 	(void)unused;
 	if (status == NATS_OK)
 		status = open_jetstream();
-	if (status != NATS_OK)
+	if (status != NATS_OK) {
+		for (int i = 0; i < maps.bucket_count; i++)
+			maps.buckets[i]->doubt = 0;
 		handover_put_down(session.link.number, "%s", link_words(status));
-	else if (open_watches())
+	} else if (look_at_buckets() && open_watches()) {
 		handover_put(&notice);
+	}
 	nats_ReleaseThreadMemory();
 	return NULL;
 }

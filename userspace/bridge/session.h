@@ -5,7 +5,6 @@
 
 #include <nats/nats.h>
 
-#include "link.h"
 #include "map.h"
 #include "tool.h"
 

@@ -83,8 +83,9 @@ static void resolve(struct entry *entry, const struct remote *remote)
 	if (remote->rev == entry->rev)
 		return;
 	if (unresolved_find(entry_key(entry), remote, &version))
-		note_own(entry, remote->rev, version);
-	else if (remote->rev)
+		return note_own(entry, remote->rev, version);
+	/* If the bucket tells nothing of the key, they may still arrive. */
+	if (remote->rev)
 		unresolved_drop(entry_key(entry));
 }
 

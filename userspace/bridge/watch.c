@@ -19,9 +19,9 @@
 #define LOOKS		2
 
 #define TELLS_LESS	"its watch does not tell all that there is"
-#define HAS_LESS	"it has lost revisions"
+#define HAS_LESS	"its servers say that it has lost revisions"
 
-/* Another leader has what the bucket had after so long, or nobody has. */
+/* Longer than a cluster takes to choose a leader */
 #define DOUBT_NS	(60 * NS_PER_SEC)
 
 static bool is_over(const struct link *link)
@@ -66,12 +66,12 @@ static natsStatus read_state(const struct watch *watch, int64_t *created, uint64
 }
 
 /* The wait is bounded by what there is to sort: JetStream may be silent while the server is not. */
-static natsStatus begin_watch(struct watch *watch, uint64_t keys)
+static natsStatus begin_watch(struct watch *watch)
 {
 	jsOptions options;
 	natsStatus status = jsOptions_Init(&options);
 
-	options.Wait = ACK_WAIT_MS + keys / KEYS_PER_MS;
+	options.Wait = ACK_WAIT_MS + watch->keys / KEYS_PER_MS;
 	if (status == NATS_OK)
 		status = natsConnection_JetStream(&watch->js, watch->link->connection, &options);
 	if (status == NATS_OK)
@@ -81,50 +81,87 @@ static natsStatus begin_watch(struct watch *watch, uint64_t keys)
 	return status;
 }
 
-/*
- * Whether a bucket has what it had before. While a cluster chooses another leader its servers
- * may say that it has less, even nothing: that is believed once they have said so for a while.
- */
-static bool has_all(struct bucket *bucket, int64_t created, uint64_t last)
+static natsStatus read_or_make(struct watch *watch)
 {
-	const uint64_t now = now_ns(CLOCK_MONOTONIC);
-	const bool less = bucket->created == created && last < bucket->seen;
+	natsStatus status = read_state(watch, &watch->created, &watch->start, &watch->keys);
 
-	if (!less)
+	if (status != NATS_NOT_FOUND || !settings.create)
+		return status;
+	status = make_bucket(watch);
+	if (status == NATS_OK)
+		status = read_state(watch, &watch->created, &watch->start, &watch->keys);
+	return status;
+}
+
+/* The bucket has less than it had, by its servers. */
+static bool has_less(const struct watch *watch)
+{
+	return watch->bucket->created == watch->created && watch->start < watch->bucket->seen;
+}
+
+/**
+ * watch_look() - look at a bucket, which is made if there is none and the settings say so
+ * @watch:	its watch, zeroed
+ * @link:	the connection
+ * @bucket:	the bucket
+ *
+ * Return: NULL, or why that could not be done.
+ */
+const char *watch_look(struct watch *watch, const struct link *link, struct bucket *bucket)
+{
+	natsStatus status;
+
+	watch->link = link;
+	watch->bucket = bucket;
+	status = read_or_make(watch);
+	watch->seen = watch->start;
+	if (status != NATS_OK || !has_less(watch))
 		bucket->doubt = 0;
 	else if (!bucket->doubt)
-		bucket->doubt = now;
-	return !less || now - bucket->doubt >= DOUBT_NS;
+		bucket->doubt = now_ns(CLOCK_MONOTONIC);
+	if (status == NATS_NOT_FOUND)
+		return "there is none; --create makes it";
+	return status == NATS_OK ? NULL : link_words(status);
 }
 
-/* Takes the bucket as it is. */
-static void enter_state(struct bucket *bucket, int64_t created, uint64_t last)
+/**
+ * watch_doubts() - tell whether the servers are not to be believed
+ * @watch:	watch of a bucket that was looked at
+ *
+ * A member of a cluster that has no leader tells what it has itself: less than the bucket has,
+ * or nothing if it has just been started. That is believed once each answer has been the same
+ * for a while.
+ *
+ * Return: NULL, or why not.
+ */
+const char *watch_doubts(const struct watch *watch)
 {
-	if (bucket->created && (bucket->created != created || last < bucket->seen)) {
+	const uint64_t doubt = watch->bucket->doubt;
+
+	return doubt && now_ns(CLOCK_MONOTONIC) - doubt < DOUBT_NS ? HAS_LESS : NULL;
+}
+
+/* Begins to watch a bucket that was looked at. Returns NULL, or why not. */
+const char *watch_open(struct watch *watch)
+{
+	natsStatus status = begin_watch(watch);
+
+	return status == NATS_OK ? NULL : link_words(status);
+}
+
+/* Takes a bucket as it is, when the watches of all are open. */
+void watch_accept(const struct watch *watch)
+{
+	struct bucket *bucket = watch->bucket;
+
+	if (bucket->created && (bucket->created != watch->created || has_less(watch))) {
 		bucket->anew = true;
-		bucket->seen = last;
-		bucket->doubt = 0;
+		bucket->seen = 0;
 	}
-	bucket->created = created;
-}
-
-static natsStatus open_bucket(struct watch *watch)
-{
-	uint64_t keys = 0;
-	natsStatus status = read_state(watch, &watch->created, &watch->seen, &keys);
-
-	if (status == NATS_NOT_FOUND && settings.create) {
-		status = make_bucket(watch);
-		if (status == NATS_OK)
-			status = read_state(watch, &watch->created, &watch->seen, &keys);
-	}
-	if (status != NATS_OK)
-		return status;
-	if (!has_all(watch->bucket, watch->created, watch->seen))
-		return NATS_MISMATCH;
-	enter_state(watch->bucket, watch->created, watch->seen);
-	watch->start = watch->seen;
-	return begin_watch(watch, keys);
+	bucket->created = watch->created;
+	if (bucket->seen < watch->start)
+		bucket->seen = watch->start;
+	bucket->doubt = 0;
 }
 
 /* Looks at a bucket whose watch is silent. Returns what is wrong, or NULL. */
@@ -176,23 +213,33 @@ static void tell_entry(struct watch *watch, kvEntry *entry)
 	handover_put(&notice);
 }
 
-/* Whether the last revision that a bucket had when the watch began has been removed since. */
+/* Whether a server answers that has all that there was when the watch began. */
+static natsStatus check_has_all(const struct watch *watch)
+{
+	uint64_t last, keys;
+	int64_t created;
+	natsStatus status = read_state(watch, &created, &last, &keys);
+
+	if (status != NATS_OK)
+		return status;
+	return created == watch->created && last >= watch->start ? NATS_OK : NATS_MISMATCH;
+}
+
+/* Whether the last revision of then has been removed. A server that has less does not know. */
 static natsStatus check_removed(const struct watch *watch)
 {
+	natsStatus status = check_has_all(watch);
 	char name[STREAM_SIZE];
-	uint64_t last, keys;
 	natsMsg *msg = NULL;
-	natsStatus status;
-	int64_t created;
 
+	if (status != NATS_OK)
+		return status;
 	stream_name(name, watch->bucket->name);
 	status = js_GetMsg(&msg, watch->link->js, name, watch->start, NULL, NULL);
 	natsMsg_Destroy(msg);
-	if (status != NATS_NOT_FOUND)
-		return status == NATS_OK ? NATS_MISMATCH : status;
-	/* A server that has less knows nothing of it. */
-	status = read_state(watch, &created, &last, &keys);
-	return status == NATS_OK && last < watch->start ? NATS_MISMATCH : status;
+	if (status == NATS_NOT_FOUND)
+		return check_has_all(watch);
+	return status == NATS_OK ? NATS_MISMATCH : status;
 }
 
 /*
@@ -232,32 +279,6 @@ static void *read_bucket(void *arg)
 	}
 	nats_ReleaseThreadMemory();
 	return NULL;
-}
-
-static const char *why_not_opened(natsStatus status)
-{
-	switch (status) {
-	case NATS_NOT_FOUND:
-		return "there is none; --create makes it";
-	case NATS_MISMATCH:
-		return HAS_LESS;
-	default:
-		return link_words(status);
-	}
-}
-
-/*
- * Begins to watch a bucket, which is made if there is none and the settings say so. Returns NULL,
- * or why not.
- */
-const char *watch_open(struct watch *watch, const struct link *link, struct bucket *bucket)
-{
-	natsStatus status;
-
-	watch->link = link;
-	watch->bucket = bucket;
-	status = open_bucket(watch);
-	return status == NATS_OK ? NULL : why_not_opened(status);
 }
 
 /* Has a thread read the watch. Returns whether there is one. */

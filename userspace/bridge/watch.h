@@ -19,6 +19,7 @@
  * @created:	when the bucket was made
  * @seen:	last revision that the watch has told, or that the bucket had before it
  * @start:	last revision of the bucket when the watch began
+ * @keys:	keys that it had then, with markers
  * @last:	last revision that the watch has told
  * @told:	all that the bucket had when the session began was told
  * @wrong:	looks in a row at which something was wrong
@@ -34,6 +35,7 @@ struct watch {
 	int64_t created;
 	uint64_t seen;
 	uint64_t start;
+	uint64_t keys;
 	uint64_t last;
 	bool told;
 	int wrong;
@@ -41,7 +43,10 @@ struct watch {
 	bool reads;
 };
 
-const char *watch_open(struct watch *watch, const struct link *link, struct bucket *bucket);
+const char *watch_look(struct watch *watch, const struct link *link, struct bucket *bucket);
+const char *watch_doubts(const struct watch *watch);
+const char *watch_open(struct watch *watch);
+void watch_accept(const struct watch *watch);
 bool watch_start(struct watch *watch);
 void watch_end(struct watch *watch);
 
