@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Each errno of each operation, and that a refused one changes nothing */
+/*
+ * Each errno of each operation, and that a refused one changes nothing
+ *
+ * Few buckets, since each of some 360 tests begins with a flush of all:
+ * module: buckets=16
+ */
 #include <grp.h>
 #include <linux/capability.h>
 #include <stddef.h>

@@ -8,8 +8,10 @@
  *
  * A further operation of the module is one more FIXTURE_VARIANT_ADD() here.
  */
+#include <glob.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 #include "flood.h"
 #include "metastore_test.h"
@@ -45,11 +47,12 @@ static int unload(void)
 	return syscall(SYS_delete_module, "metastore", O_NONBLOCK) ? -errno : 0;
 }
 
-/* The kernel's fault injection */
+/* The kernel's fault injection, and debugfs of its shrinkers */
 
 static bool can_inject(void)
 {
-	return !access("/proc/thread-self/fail-nth", W_OK) &&
+	return !access(DEBUGFS "/shrinker", R_OK) &&
+	       !access("/proc/thread-self/fail-nth", W_OK) &&
 	       !access(DEBUGFS "/failslab/require-start", W_OK) &&
 	       !access(DEBUGFS "/fail_usercopy/require-start", W_OK) &&
 	       !access(DEBUGFS "/fail_page_alloc/require-start", W_OK);
@@ -177,24 +180,49 @@ static bool disarm(void)
 	return ret == 1 && left == '0';
 }
 
-/*
- * The memory of values that are gone is kept on their CPU for the next ones, and what
- * comes from there cannot fail. A SET that gets no memory frees first what is kept, once
- * nobody may be reading that any more: it gets ENOMEM when there is nothing. It changes
- * nothing in any case, as its value is nowhere. Returns whether nothing is kept now, but for the
- * values that these SETs replaced, which readers may still have: see TRIES.
- */
-static bool drop_kept(int fd)
+/* Where the module's shrinker is told what to free. Its name has a number that no one can know. */
+static int open_shrinker(const char *name, int flags)
 {
-	int n, ret = 0;
+	glob_t found;
+	int fd = -1;
 
-	ms_await_readers();
-	for (n = 0; n < 100 && ret != -ENOMEM; n++) {
-		arm(1 + n % 8);
-		ret = ms_setn(fd, "none", 4, NULL, 150, NULL);
-		disarm();
+	if (glob(DEBUGFS "/shrinker/metastore-*", GLOB_ONLYDIR, NULL, &found))
+		return -1;
+	if (found.gl_pathc == 1) {
+		int dir = open(found.gl_pathv[0], O_PATH | O_CLOEXEC);
+
+		fd = openat(dir, name, flags | O_CLOEXEC);
+		close(dir);
 	}
-	return ret == -ENOMEM;
+	globfree(&found);
+	return fd;
+}
+
+/*
+ * The memory of values that are gone is kept on their CPU for the next ones, and what comes
+ * from there cannot fail. Frees all of it, of every cgroup: the shrinker waits for readers that
+ * it may still have, though not for long. Returns whether nothing is kept.
+ */
+static bool drop_kept(void)
+{
+	int scan = open_shrinker("scan", O_WRONLY), count = open_shrinker("count", O_RDONLY);
+	char request[64], counts[64];
+	ssize_t left = -1;
+	struct stat root;
+	int n;
+
+	if (!stat("/sys/fs/cgroup", &root)) {
+		snprintf(request, sizeof(request), "%lu 0 1000000", (unsigned long)root.st_ino);
+		left = pread(count, counts, sizeof(counts), 0);
+	}
+	for (n = 0; n < 100 && left > 0; n++) {
+		if (write(scan, request, strlen(request)) < 0)
+			break;
+		left = pread(count, counts, sizeof(counts), 0);
+	}
+	close(scan);
+	close(count);
+	return !left;
 }
 
 /* The state that operations begin with */
@@ -1506,18 +1534,10 @@ FIXTURE_TEARDOWN(fault)
 	/* The next test loads it, with its own parameters: that takes long on kasan */
 }
 
-/*
- * What drop_kept() left may be without readers by the time of the call, and then an allocation is
- * made in spite of its failure. So a failure that refused nothing is tried again, at most so many
- * times, and at most so many in one test, since some operations do without much.
- */
-#define TRIES	2
-#define RETRIES	6
-
 /* With what fails the n-th time, for n = 1, 2, … until nothing is left that could */
 TEST_F_TIMEOUT(fault, in_turn, 600)
 {
-	int n, ret, err, tries = 0, retries = 0, enomem = 0, efault = 0, survived = 0;
+	int n, ret, err, enomem = 0, efault = 0, survived = 0;
 	char became[256] = "";	/* each failure: M: ENOMEM, F: EFAULT, s: it survived */
 	bool failed = true;
 
@@ -1526,7 +1546,7 @@ TEST_F_TIMEOUT(fault, in_turn, 600)
 	describe(self, &self->done);
 	for (n = 1; failed; n++) {
 		ASSERT_EQ(0, prepare(self, variant));
-		ASSERT_TRUE(drop_kept(self->watch));
+		ASSERT_TRUE(drop_kept());
 		describe(self, &self->before);
 		ASSERT_EQ(0, arm(n));
 		ret = call(self, variant);
@@ -1551,14 +1571,6 @@ TEST_F_TIMEOUT(fault, in_turn, 600)
 			if (variant->returns)
 				ASSERT_TRUE(variant->returns(self->arg));
 		}
-		if (!err && tries < TRIES && retries < RETRIES) {
-			tries++;
-			retries++;
-			failed = true;
-			n--;
-			continue;
-		}
-		tries = 0;
 		enomem += err == -ENOMEM;
 		efault += err == -EFAULT;
 		survived += failed && !err;
@@ -1727,7 +1739,7 @@ TEST_F_TIMEOUT(loading, in_turn, 600)
 int main(int argc, char **argv)
 {
 	if (!can_inject())
-		ksft_exit_skip("the kernel has no fail-nth; KERNEL=kasan has\n");
+		ksft_exit_skip("the kernel has no fail-nth, or no debugfs of shrinkers; KERNEL=kasan has\n");
 	if (!getenv("METASTORE_KO"))
 		ksft_exit_skip("METASTORE_KO= names no module to load\n");
 	return test_harness_run(argc, argv);
