@@ -200,8 +200,8 @@ static int open_shrinker(const char *name, int flags)
 
 /*
  * The memory of values that are gone is kept on their CPU for the next ones, and what comes
- * from there cannot fail. Frees all of it, of every cgroup: the shrinker waits for readers that
- * it may still have, though not for long. Returns whether nothing is kept.
+ * from there cannot fail. Frees all of it, of every cgroup, once nobody may be reading it any
+ * more. Returns whether nothing is kept.
  */
 static bool drop_kept(void)
 {
@@ -215,7 +215,8 @@ static bool drop_kept(void)
 		snprintf(request, sizeof(request), "%lu 0 1000000", (unsigned long)root.st_ino);
 		left = pread(count, counts, sizeof(counts), 0);
 	}
-	for (n = 0; n < 100 && left > 0; n++) {
+	for (n = 0; n < 10 && left > 0; n++) {
+		ms_await_readers();
 		if (write(scan, request, strlen(request)) < 0)
 			break;
 		left = pread(count, counts, sizeof(counts), 0);
