@@ -43,7 +43,7 @@
  * 1,000 in a us. Seen: 17 to 70 us, and 634 us if each section takes 150 us more.
  */
 #define HARM_SECTION	(SECOND / 5000)
-/* in the median */
+/* Noise in the median of a call that waits for nobody */
 #define HARM_MEDIAN_NOISE	(SECOND / 100000)
 /* and in the worst latency of all, where a busy host does not let the machine run */
 #define HARM_STUCK	(5 * SECOND)
@@ -531,7 +531,7 @@ static inline void harm_expect_harmless(struct __test_metadata *_metadata,
 #define EXPECT_HARMLESS(without, with) \
 	harm_expect_harmless(_metadata, without, with, HARM_MEDIAN_NOISE)
 
-/* Of one that keeps the lock of the bystander's bucket: it waits for one section at a time */
+/* Of one that keeps the lock of the bystander's bucket, who waits for it a few times */
 #define EXPECT_HARMLESS_IN_BUCKET(without, with) \
 	harm_expect_harmless(_metadata, without, with, HARM_SECTION)
 

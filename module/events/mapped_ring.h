@@ -33,7 +33,7 @@ struct metastore_mapped_end {
  * @fast_bytes:	limit of the queue's bytes for its fast path, as the queue's own was
  * @fast_len:	limit of its length, likewise
  * @deliver_len: length from which on events are removed that the program has passed
- * @image_len:	the same, or 0 while @attention keeps events from a place in the ring
+ * @image_len:	@deliver_len, or 0 while @attention is not 0
  * @mask:	number of @ends minus 1, as that of the queue's ring
  * @ends:	for each position from the oldest of the queue's ring to @next
  * @charged:	charges of all records up to @next
@@ -103,7 +103,7 @@ static inline u64 metastore_mapped_ring_charged(const struct metastore_mapped_ri
 				       metastore_mapped_ring_end(map, position)->charged;
 }
 
-/* Note the last valid tail. It is none that was refused before. */
+/* Note the last valid tail, and forget one that was refused before. */
 static inline void metastore_mapped_ring_move(struct metastore_mapped_ring *map, u64 tail)
 {
 	map->tail = tail;
@@ -195,6 +195,7 @@ static inline void metastore_mapped_ring_attend(struct metastore_mapped_ring *ma
 	if (map->attention == attention)
 		return;
 	map->attention = attention;
+	map->image_len = attention ? 0 : map->deliver_len;
 	WRITE_ONCE(map->producer->attention, attention);
 }
 

@@ -30,15 +30,6 @@
 #define PART_CONSUMER	0
 #define PART_RECORDS	1
 
-static void queue_map_set_attention(struct metastore_queue *queue, u32 attention)
-{
-	struct metastore_mapped_ring *map = queue->map;
-
-	lockdep_assert_held(&queue->lock);
-	metastore_mapped_ring_attend(map, attention);
-	map->image_len = attention ? 0 : map->deliver_len;
-}
-
 /* Tell the program of what only read() returns, and of publishers that wait for room. */
 static void queue_map_attend(struct metastore_queue *queue)
 {
@@ -51,7 +42,7 @@ static void queue_map_attend(struct metastore_queue *queue)
 		attention |= METASTORE_RING_READ;
 	if (queue->room_wanted)
 		attention |= METASTORE_RING_ROOM;
-	queue_map_set_attention(queue, attention);
+	metastore_mapped_ring_attend(map, attention);
 }
 
 /*
@@ -228,7 +219,7 @@ enum metastore_pushed metastore_queue_map_push(struct metastore_subscription *su
  * @size:	see @sub
  * @garbage:	see @sub
  *
- * Most events of a large fan-out take this path. It calls nothing, so it saves no registers.
+ * Most events of a large fan-out take this path, which calls nothing, so it saves no registers.
  *
  * Context: Caller holds the queue's lock.
  * Return: As metastore_queue_push_any().
@@ -276,7 +267,7 @@ bool metastore_queue_map_claim(struct metastore_queue *queue, bool drop)
 		return true;
 	/* First, so that a program that finds it gone sees that read() returns LOST. */
 	if (drop)
-		queue_map_set_attention(queue, map->attention | METASTORE_RING_READ);
+		metastore_mapped_ring_attend(map, map->attention | METASTORE_RING_READ);
 	return metastore_mapped_ring_take_back(map);
 }
 
