@@ -52,6 +52,7 @@ void call_subscribe(struct lane *lane, const uint32_t *arg)
 				  arg[6], (uint64_t *)&sub.key);
 	if (sub.flags & METASTORE_SUBSCRIBE_RESYNC) {
 		sub.flags &= METASTORE_SUBSCRIBE_RESYNC | METASTORE_SUBSCRIBE_PREFIX;
+		__atomic_store_n(&shared->resynced, 1, __ATOMIC_RELAXED);
 	} else {
 		sub.events = arg[3];
 		/* A garbled key may be any. */

@@ -201,6 +201,7 @@ struct shared {
 	uint64_t seen[STORES][KEYS];
 	uint32_t unsure;		/* a change or an event may be unaccounted for */
 	uint32_t overran;		/* changes were left out */
+	uint32_t resynced;		/* losses may be settled of which no reader was told */
 	uint32_t stamp;
 	uint32_t cookie;
 	uint32_t nr_ready, go;		/* processes of lanes start at the same time */
