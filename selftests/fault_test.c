@@ -24,7 +24,6 @@
  */
 #define PARAMETERS	"buckets=4 queue_len=16 private_bytes=4096"
 #define QUEUE_LEN	16
-#define PRIVATE_BYTES	4096
 
 /* Slots that a table allocates at once, see <linux/generic-radix-tree.h> */
 #define SLOTS		64
@@ -46,20 +45,6 @@ static int load(const char *parameters)
 static int unload(void)
 {
 	return syscall(SYS_delete_module, "metastore", O_NONBLOCK) ? -errno : 0;
-}
-
-/* A number that /sys/module tells of the module; -1: it is not loaded */
-static long module_number(const char *name)
-{
-	char path[128], text[32] = "";
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/module/metastore/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		text[0] = '\0';
-	close(fd);
-	return text[0] ? strtol(text, NULL, 10) : -1;
 }
 
 /* The kernel's fault injection, and debugfs of its shrinkers */
@@ -347,19 +332,15 @@ static void close_all(struct _test_data_fault *self)
 	close(self->epoll);
 }
 
-static int begin(struct _test_data_fault *self)
-{
-	int ret = fail_only_in_module();
-
-	self->watch = ms_open(O_RDWR | O_NONBLOCK);
-	return ret ?: self->watch < 0 ? self->watch : 0;
-}
-
 static int reload(struct _test_data_fault *self, const char *parameters)
 {
+	int ret;
+
 	close(self->watch);
 	unload();
-	return load(parameters) ?: begin(self);
+	ret = load(parameters) ?: fail_only_in_module();
+	self->watch = ms_open(O_RDWR | O_NONBLOCK);
+	return ret ?: self->watch < 0 ? self->watch : 0;
 }
 
 static __u64 version_of(int fd, const char *key)
@@ -1521,7 +1502,6 @@ FIXTURE_VARIANT_ADD(fault, atomic_batch_that_makes_a_tree) {
 
 FIXTURE_SETUP(fault)
 {
-	bool loaded;
 	size_t i;
 
 	for (i = 0; i < FILES; i++)
@@ -1539,10 +1519,7 @@ FIXTURE_SETUP(fault)
 	ASSERT_EQ(0, mlockall(MCL_CURRENT | MCL_FUTURE));
 	/* So that the same is kept for the operation each time */
 	ASSERT_EQ(0, ms_one_cpu());
-	/* Loading the module takes a second on kasan, so it stays from one test to the next. */
-	loaded = !ms_full() && !variant->fresh &&
-		 module_number("parameters/private_bytes") == PRIVATE_BYTES;
-	ASSERT_EQ(0, loaded ? begin(self) : reload(self, PARAMETERS));
+	ASSERT_EQ(0, reload(self, PARAMETERS));
 }
 
 /* With all closed and deleted nothing is left that the store counts, or that holds the module */
@@ -1557,10 +1534,8 @@ FIXTURE_TEARDOWN(fault)
 	EXPECT_EQ(0, info.bytes);
 	EXPECT_EQ(0, info.subscriptions);
 	close(self->watch);
-	EXPECT_EQ(0, module_number("refcnt"));
-	/* What a test that failed has left must not fail the next one. */
-	if (variant->fresh || ms_full() || _metadata->exit_code)
-		EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, unload());
+	/* The next test loads it, with its own parameters: that takes long on kasan */
 }
 
 /* With what fails the n-th time, for n = 1, 2, … until nothing is left that could */

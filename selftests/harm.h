@@ -37,12 +37,8 @@
 
 /* Noise of an emulated machine, in the worst latency of a good round */
 #define HARM_NOISE	(40 * SECOND / 1000)
-/*
- * Noise in the median of a call that waits for a lock: a few sections, each of 50,000
- * instructions at most (make bench ONLY=latency), of which an emulated machine does some
- * 1,000 in a us. Seen: 17 to 70 us, and 634 us if each section takes 150 us more.
- */
-#define HARM_SECTION	(SECOND / 5000)
+/* Longest section, in the figures of make bench ONLY=latency: one holder of the lock */
+#define HARM_SECTION	(SECOND / 20000)
 /* Noise in the median of a call that waits for nobody */
 #define HARM_MEDIAN_NOISE	(SECOND / 100000)
 /* and in the worst latency of all, where a busy host does not let the machine run */
@@ -531,7 +527,7 @@ static inline void harm_expect_harmless(struct __test_metadata *_metadata,
 #define EXPECT_HARMLESS(without, with) \
 	harm_expect_harmless(_metadata, without, with, HARM_MEDIAN_NOISE)
 
-/* Of one that keeps the lock of the bystander's bucket, who waits for it a few times */
+/* Of one that keeps the lock of the bystander's bucket, who waits for one section at a time */
 #define EXPECT_HARMLESS_IN_BUCKET(without, with) \
 	harm_expect_harmless(_metadata, without, with, HARM_SECTION)
 

@@ -318,20 +318,29 @@ test_a_bucket_that_was_made_anew()
 	end_bridge
 }
 
-# Servers that are choosing a leader say that the bucket has less than it had: nothing is taken
-# from them, and no change of another is seen in what the bucket has later.
-test_servers_that_have_less_for_a_while()
+# Carries k, copies what the server keeps to $work/copy, carries more and stops the server.
+begin_with_copy()
 {
 	start_server
 	# On disk, as a copy is
 	start_ready_bridge --both b: --create
 	mstore set k 1
 	await 30 is_quiet
-	go_on_with_copy
+	stop_server
+	rm -rf "$work/copy"
+	cp -R "$work/js" "$work/copy"
+	start_server_again
 	mstore set k 2
 	mstore set other 1
 	await 60 is_quiet
 	stop_server
+}
+
+# Servers that are choosing a leader say that the bucket has less than it had: nothing is taken
+# from them, and no change of another is seen in what the bucket has later.
+test_servers_that_have_less_for_a_while()
+{
+	begin_with_copy
 	mv "$work/js" "$work/after"
 	cp -R "$work/copy" "$work/js"
 	mstore set k 3
@@ -351,28 +360,11 @@ test_servers_that_have_less_for_a_while()
 	end_bridge
 }
 
-# Copies what the server keeps to $work/copy.
-go_on_with_copy()
-{
-	stop_server
-	rm -rf "$work/copy"
-	cp -R "$work/js" "$work/copy"
-	start_server_again
-}
-
 # If they say so for a minute it is so: all is compared as at a start.
 test_servers_that_have_less()
 {
 	((${FULL:-0})) || skip "takes more than a minute: FULL=1"
-	start_server
-	start_ready_bridge --both b: --create
-	mstore set k 1
-	await 30 is_quiet
-	go_on_with_copy
-	mstore set k 2
-	mstore set other 1
-	await 60 is_quiet
-	stop_server
+	begin_with_copy
 	rm -rf "$work/js"
 	mv "$work/copy" "$work/js"
 	start_server_again
