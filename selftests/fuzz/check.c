@@ -407,7 +407,7 @@ static bool books_parse(struct books *books, const char *line)
 	return true;
 }
 
-static void check_books_read(const struct books *books)
+static void check_books_read(const struct books *books, bool resynced)
 {
 	const struct told *told = told_of(books->cookie);
 	bool lost_as_told;
@@ -418,39 +418,52 @@ static void check_books_read(const struct books *books)
 			(unsigned long long)books->parts[2]);
 	if (!told || shared->unsure)
 		return;
-	lost_as_told = shared->resynced ? books->parts[2] >= told->lost :
-					  books->parts[2] == told->lost;
+	lost_as_told = resynced ? books->parts[2] >= told->lost :
+				  books->parts[2] == told->lost;
 	if (books->parts[0] != told->received || !lost_as_told)
 		finding("cookie %#llx: %llu delivered, %llu lost, but read %u and %u",
 			books->cookie, (unsigned long long)books->parts[0],
 			(unsigned long long)books->parts[2], told->received, told->lost);
 }
 
-static void check_fdinfo_any(int fd, bool read)
+static FILE *fdinfo_open(int fd)
 {
-	char path[64], line[2048];
-	struct books books;
-	FILE *f;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
+	return fopen(path, "re");
+}
+
+/* The next subscription of a file, whose books are checked */
+static bool fdinfo_next(FILE *f, struct books *books)
+{
+	char line[2048];
+
 	while (f && fgets(line, sizeof(line), f)) {
-		if (!books_parse(&books, line))
+		if (!books_parse(books, line))
 			continue;
-		check_books("fdinfo", books.matched, books.parts);
-		if (read)
-			check_books_read(&books);
+		check_books("fdinfo", books->matched, books->parts);
+		return true;
 	}
 	if (f)
 		fclose(f);
+	return false;
 }
 
 void check_fdinfo(int fd)
 {
-	check_fdinfo_any(fd, false);
+	FILE *f = fdinfo_open(fd);
+	struct books books;
+
+	while (fdinfo_next(f, &books))
+		;
 }
 
-void check_fdinfo_read(int fd)
+void check_fdinfo_read(int fd, bool resynced)
 {
-	check_fdinfo_any(fd, true);
+	FILE *f = fdinfo_open(fd);
+	struct books books;
+
+	while (fdinfo_next(f, &books))
+		check_books_read(&books, resynced);
 }

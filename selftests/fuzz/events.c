@@ -52,7 +52,7 @@ void call_subscribe(struct lane *lane, const uint32_t *arg)
 				  arg[6], (uint64_t *)&sub.key);
 	if (sub.flags & METASTORE_SUBSCRIBE_RESYNC) {
 		sub.flags &= METASTORE_SUBSCRIBE_RESYNC | METASTORE_SUBSCRIBE_PREFIX;
-		__atomic_store_n(&shared->resynced, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&file->resynced, true, __ATOMIC_RELAXED);
 	} else {
 		sub.events = arg[3];
 		/* A garbled key may be any. */
@@ -65,6 +65,9 @@ void call_subscribe(struct lane *lane, const uint32_t *arg)
 				      arg[5];
 	}
 	lane_ioctl(lane, slot_fd(arg[0]), METASTORE_IOC_SUBSCRIBE, &sub, sizeof(sub), arg[6]);
+	/* Of another file that is there by now it may have settled losses. */
+	if (sub.flags & METASTORE_SUBSCRIBE_RESYNC && !slot_is_same(arg[0], turn))
+		lane_unsure();
 }
 
 void call_unsubscribe(struct lane *lane, const uint32_t *arg)

@@ -151,6 +151,7 @@ enum { STORE_DEFAULT, STORE_ANY, STORE_GROUPS, STORE_OTHER, STORES };
 struct open_file {
 	int store;
 	uint64_t received;		/* events that readers got */
+	bool resynced;			/* losses may be settled of which no reader was told */
 };
 
 /* A change of a key that was reported */
@@ -201,7 +202,6 @@ struct shared {
 	uint64_t seen[STORES][KEYS];
 	uint32_t unsure;		/* a change or an event may be unaccounted for */
 	uint32_t overran;		/* changes were left out */
-	uint32_t resynced;		/* losses may be settled of which no reader was told */
 	uint32_t stamp;
 	uint32_t cookie;
 	uint32_t nr_ready, go;		/* processes of lanes start at the same time */
@@ -294,7 +294,7 @@ void check_queue(const struct metastore_queue_info *info, const char *what);
 void check_subscription(const struct metastore_subscription_info *info);
 void check_fdinfo(int fd);
 /* The same of an open file of which all was read, in a store that nobody changes */
-void check_fdinfo_read(int fd);
+void check_fdinfo_read(int fd, bool resynced);
 
 /* rest.c */
 

@@ -232,7 +232,7 @@ static void check_file(struct lane *lane, int fd, int file)
 		finding("file %d: %llu events delivered, readers got %llu", file, info.delivered,
 			(unsigned long long)state->received);
 	if (info.subscriptions)
-		check_fdinfo_read(fd);
+		check_fdinfo_read(fd, state->resynced);
 }
 
 /* Removes what the private stores have: values, with flags subscriptions too */
