@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import select
 import signal
 import threading
@@ -13,6 +14,7 @@ import pytest
 from metastore import (
     AbsentError,
     AccessError,
+    ArgumentError,
     BusyError,
     Event,
     EventFlags,
@@ -407,3 +409,40 @@ def test_a_signal_that_is_handled_prolongs_no_wait(store):
                 assert 1 <= took < 1 + 5 * SLOWNESS
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def calls_of_read():
+    """How many calls of read() this process has made."""
+    with open("/proc/self/io") as file:
+        return int(re.search(r"syscr: (\d+)", file.read())[1])
+
+
+def test_mapped_events(store):
+    with store.subscribe("a", max_len=8) as events:
+        with pytest.raises(ArgumentError):
+            events.map_events(2**30)
+        events.map_events()
+        with pytest.raises(BusyError):
+            events.map_events()
+        with pytest.raises(BusyError):
+            events.set_queue(max_len=9)
+        begin = calls_of_read()
+        own = calls_of_read() - begin
+        store["a"] = "1"
+        begin = calls_of_read()
+        assert events.next(10).value == "1"
+        assert calls_of_read() - begin == own
+        for value in "2" * 1000, "3":
+            store["a"] = value
+        assert [event.value for event in events.read(10)] == ["2" * 1000, "3"]
+        for number in range(20):
+            store["a"] = str(number)
+        lost = events.next(10)
+        assert (lost.type, lost.count) == (EventType.LOST, 12)
+        assert [events.next(10).value for _ in range(8)] == [str(n) for n in range(12, 20)]
+        assert events.next(0) is None
+        info = events.info()
+        assert (info.matched, info.delivered, info.lost) == (23, 11, 12)
+    with store.reopen("r") as reader, reader.subscribe("a") as events:
+        with pytest.raises(AccessError):
+            events.map_events()

@@ -287,6 +287,7 @@ _PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "mstore_reopen": (_object, _object, c_int),
     "mstore_renew": (c_int, _object, c_int),
     "mstore_map": (c_int, _object),
+    "mstore_map_events": (c_int, _object, c_size_t),
     "mstore_set_with": (c_int, *_write),
     "mstore_publish_with": (c_int, *_write),
     "mstore_get": (c_int, _object, *_bytes, c_void_p, POINTER(c_size_t), POINTER(c_uint64)),

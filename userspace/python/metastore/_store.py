@@ -737,8 +737,10 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         @buffer: bytes of events that it reads at a time; 1: one event. @once: pass over an
         event that another subscription of this subscriber has told, and older ones.
         """
+        # map_events() needs both.
+        mode = "rw" if self.mode == "rw" else "r"
         subscriber = Subscriber(
-            self._reopened("r", Open.NONBLOCK), self._codec,
+            self._reopened(mode, Open.NONBLOCK), self._codec,
             timeout=timeout, buffer=buffer, once=once,
         )
         with _closed_on_error(subscriber):

@@ -244,6 +244,21 @@ class Subscriber(Waiter[Event[AnyStr]], Stream[Event[AnyStr]], Generic[AnyStr]):
             options.max_bytes = max_bytes
         call(lib.queue_set, self._held(), byref(options))
 
+    def map_events(self, size: int = 0) -> None:
+        """Read events from memory that the module shares, from now on.
+
+        It has room for @size bytes of them, at most 64 MiB, which are rounded up to a power of
+        two; 0: 256 KiB. What is not there, such as losses, snapshots, large values, is read as
+        before, all in the same order. The queue cannot be changed any more, so call set_queue(),
+        or give ``Store.subscribe()`` its options, before.
+
+        Raises ArgumentError: @size is too large; AccessError: the store is not open to read
+        and write; BusyError: called before; LimitError: the user's queues have too much; Error
+        with EOPNOTSUPP: in a user or PID namespace. A program that fails here goes on.
+        """
+        with self._reading:
+            call(lib.map_events, self._held(), size)
+
     def info(self) -> QueueInfo:
         """Return the books of the queue."""
         return queue_info(self._held())
