@@ -2,7 +2,10 @@
 
 package metastore
 
-import "unsafe"
+import (
+	"syscall"
+	"unsafe"
+)
 
 // The structures of uapi/linux/metastore.h. Every member stands at a multiple of its
 // size, so that the layout is the same on 32-bit machines. TestLayout compares each
@@ -273,6 +276,51 @@ type abiSubscriptionInfo struct {
 	discarded uint64
 }
 
+// The structures of mapped memory. Those that are in it have more behind them.
+
+type abiMapHeader struct {
+	magic    uint32
+	layout   uint32
+	seed     uint32
+	buckets  uint32
+	shards   uint32
+	reserved uint32
+	size     uint64
+	limit    uint64
+}
+
+type abiMapSlot struct {
+	seq   uint32
+	first uint32
+}
+
+type abiMapShard struct {
+	geometry uint64
+	reserved uint64
+	segments [mapSegments]uint32
+	slots    [mapSlots]abiMapSlot
+}
+
+type abiMapEntry struct {
+	version uint64
+	meta    uint64
+	next    uint32
+	own     uint32
+}
+
+type abiRingConsumer struct {
+	tail uint64
+}
+
+type abiRingProducer struct {
+	head      uint64
+	refused   uint64
+	size      uint32
+	attention uint32
+	flags     uint32
+	reserved  uint32
+}
+
 // Commands: iocReadWrite and the magic number of metastore, as in ioctl(2).
 const (
 	iocInfo         = iocReadWrite | 0xe600 | 0x00 | uint32(unsafe.Sizeof(abiInfo{}))<<16
@@ -342,4 +390,26 @@ const (
 	queueSetPolicy = 0x0004
 
 	ownerNone = 0
+
+	createMapped = 0x0001
+
+	mapStoreOffset = 0x100000000
+	mapMagic       = 0x504d534d
+	mapLayout      = 1
+	mapGrain       = 16
+	mapLargest     = 512
+	mapChain       = 32
+	mapSlots       = 16
+	mapSegments    = 28
+	mapOdd         = 1
+	mapMore        = 2
+
+	mapRingOffset = 0
+	ringMax       = 0x4000000
+	ringRoom      = 0x0002
+	ringLossless  = 0x0001
+	pollIn        = 0x0001
+
+	emptyProt  = syscall.PROT_READ
+	emptyFlags = syscall.MAP_PRIVATE | syscall.MAP_ANON | syscall.MAP_NORESERVE | syscall.MAP_FIXED
 )

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -40,7 +41,8 @@ type file struct {
 // process ends.
 type Conn struct {
 	file
-	mode Mode
+	mode    Mode
+	mapping atomic.Pointer[mapping]
 }
 
 // Open opens a store. An empty path stands for $METASTORE_STORE if that is set and the
@@ -195,6 +197,7 @@ type Limits struct {
 	QueueBytes int
 	MaxKeys    uint64
 	MaxBytes   uint64
+	Mapped     bool // [Conn.Map] works with it. It takes up to MaxBytes more
 }
 
 // Private creates an empty store that only c and its descendants reach: what [Conn.Reopen]
@@ -204,6 +207,9 @@ func (c *Conn) Private(ctx context.Context, limits Limits) (*Conn, error) {
 	fd := -1
 	err := c.call(ctx, "private", "", 0, func(a *arena) (errno syscall.Errno) {
 		arg := structure[abiCreate](a)
+		if limits.Mapped {
+			arg.flags = createMapped
+		}
 		arg.openFlags = syscall.O_RDWR | syscall.O_CLOEXEC
 		arg.buckets = uint32(limits.Buckets)
 		arg.maxValue = uint32(limits.MaxValue)
@@ -230,8 +236,7 @@ func OpenPrivate(ctx context.Context, limits Limits) (*Conn, error) {
 	return c.Private(ctx, limits)
 }
 
-// Close closes the open file. The kernel deletes the keys that it owns, if no other
-// process inherited it. Subscribers, followers and locks made of a Conn stay.
+// Close closes the open file.
 func (f *file) Close() error { return f.f.Close() }
 
 // File returns the open file, for exec.Cmd.ExtraFiles: a child with METASTORE_STORE=fd:3

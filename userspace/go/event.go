@@ -92,10 +92,13 @@ type OwnerEnd struct {
 	Code int // exit status, or number of the signal
 }
 
+// eventSize is the size of a record without a key and a value.
+const eventSize = int(unsafe.Sizeof(abiEvent{}))
+
 // decode reads the first record of b and returns its length.
 func decode(b []byte) (Event, int, error) {
 	bad := fail("read", "", syscall.EPROTO)
-	header := int(unsafe.Sizeof(abiEvent{}))
+	header := eventSize
 	if len(b) < header {
 		return Event{}, 0, bad
 	}

@@ -25,6 +25,8 @@ const (
 	FeatureDetails
 	FeatureResync
 	FeatureUsers
+	FeatureMapEvents
+	FeatureMap
 )
 
 // Info has the limits of a store and its counters.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -22,6 +23,7 @@ type Subscriber struct {
 	buffer   []byte
 	rest     []byte // records that were read and not told
 	deadline bool   // the descriptor has a deadline of an earlier wait
+	ring     atomic.Pointer[ring]
 }
 
 // NewSubscriber opens the store again for reading events. It subscribes to nothing yet.
@@ -29,7 +31,12 @@ func (c *Conn) NewSubscriber(ctx context.Context) (*Subscriber, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	fd, err := c.reopenFD(syscall.O_RDONLY | syscall.O_NONBLOCK)
+	// MapEvents needs both.
+	mode := ReadOnly
+	if c.mode == ReadWrite {
+		mode = ReadWrite
+	}
+	fd, err := c.reopenFD(int(mode) | syscall.O_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +204,12 @@ func (s *Subscriber) read(fd uintptr) syscall.Errno {
 	if s.buffer == nil {
 		s.buffer = make([]byte, readSize)
 	}
+	if r := s.ring.Load(); r != nil {
+		if n := r.read(fd, s.buffer); n > 0 {
+			s.rest = s.buffer[:n]
+			return 0
+		}
+	}
 	for {
 		n, err := syscall.Read(int(fd), s.buffer)
 		switch err {
@@ -240,8 +253,8 @@ func (s *Subscriber) wait(ctx context.Context) error {
 	end, ok := ctx.Deadline()
 	if ok || s.deadline {
 		s.deadline = ok
-		if err := s.f.SetReadDeadline(end); err != nil {
-			return err
+		if s.f.SetReadDeadline(end) != nil {
+			return os.ErrClosed
 		}
 	}
 	if ctx.Done() != nil {

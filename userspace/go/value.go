@@ -44,8 +44,17 @@ type Stat struct {
 	Subscribers int
 }
 
-// Get returns the value of a key. An absent key is [ErrNotFound].
+// Get returns the value of a key. An absent key is [ErrNotFound]. After [Conn.Map] most calls
+// need no system call.
 func (c *Conn) Get(ctx context.Context, key string) ([]byte, error) {
+	if m := c.mapping.Load(); m != nil && ctx.Err() == nil {
+		switch value, _, how := m.get(key); how {
+		case mapFound:
+			return value, nil
+		case mapMiss:
+			return nil, fail("get", key, ErrNotFound)
+		}
+	}
 	value, err := c.get(ctx, key, 0)
 	return value.Data, err
 }

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+package metastore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// newMappedStore returns an empty private store whose values are mapped.
+func newMappedStore(t *testing.T, limits Limits) (*Conn, context.Context) {
+	t.Helper()
+	limits.Mapped = true
+	c, ctx := newStore(t, limits)
+	if !canMap {
+		want(t, c.Map(ctx), syscall.EOPNOTSUPP)
+		t.Skip("a 32-bit program")
+	}
+	check(t, c.Map(ctx))
+	return c, ctx
+}
+
+// mapped checks what the memory alone says of a key.
+func mapped(t *testing.T, c *Conn, key string, expected answer) string {
+	t.Helper()
+	value, _, how := c.mapping.Load().get(key)
+	if how != expected {
+		t.Fatalf("answer %d for %.20q, not %d", how, key, expected)
+	}
+	return string(value)
+}
+
+func TestMap(t *testing.T) {
+	c, ctx := newMappedStore(t, Limits{})
+	check(t, c.Map(ctx))
+
+	// Each length of a key, and values up to those that are not mapped
+	text := strings.Repeat("0123456789", 60)
+	for n := 1; n <= KeyMax; n++ {
+		key := text[:n]
+		mapped(t, c, key, mapMiss)
+		_, err := c.Get(ctx, key)
+		want(t, err, ErrNotFound)
+		set(t, c, key, text[n:2*n])
+		if n < 120 {
+			same(t, "the mapped value", mapped(t, c, key, mapFound), text[n:2*n])
+		}
+		same(t, "the value", get(t, c, key), text[n:2*n])
+	}
+	for n := 0; n < 600; n++ {
+		set(t, c, "k", text[:n])
+		same(t, "the value", get(t, c, "k"), text[:n])
+	}
+	mapped(t, c, "k", mapAsk)
+	set(t, c, "k", "")
+	same(t, "an empty value", mapped(t, c, "k", mapFound), "")
+	value, err := c.Get(ctx, "k")
+	if check(t, err); value == nil {
+		t.Fatal("an empty value is nil")
+	}
+	_, err = c.Delete(ctx, "k")
+	check(t, err)
+	mapped(t, c, "k", mapMiss)
+
+	// What is in no map, the kernel tells
+	set(t, c, "owned", "by c", Owned())
+	same(t, "an owned value", get(t, c, "owned"), "by c")
+	set(t, c, "timed", "an hour", TTL(time.Hour))
+	same(t, "a value with a time to live", get(t, c, "timed"), "an hour")
+	for _, key := range []string{"", text[:KeyMax+1]} {
+		_, err = c.Get(ctx, key)
+		want(t, err, ErrBadArg)
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = c.Get(canceled, "owned")
+	want(t, err, context.Canceled)
+	want(t, c.Map(canceled), context.Canceled)
+}
+
+// TestMapMany has chains, and slots that are split.
+func TestMapMany(t *testing.T) {
+	const keys = 20000
+	c, ctx := newMappedStore(t, Limits{Buckets: 3})
+	name := func(i int) string {
+		return strings.Repeat("k", i%7) + string(binary.AppendUvarint(nil, uint64(i))) + "."
+	}
+
+	for from := 0; from < keys; from += 100 {
+		var batch Batch
+		for i := from; i < from+100; i++ {
+			batch.Set(name(i), []byte(name(i*3)))
+		}
+		_, err := c.Run(ctx, &batch)
+		check(t, err)
+	}
+	for i := 0; i < keys; i++ {
+		same(t, "the mapped value", mapped(t, c, name(i), mapFound), name(i*3))
+		mapped(t, c, name(i)+"!", mapMiss)
+	}
+}
+
+func TestMapRefused(t *testing.T) {
+	if !canMap {
+		t.Skip("a 32-bit program")
+	}
+	c, ctx := newStore(t, Limits{})
+	want(t, c.Map(ctx), syscall.EOPNOTSUPP)
+	set(t, c, "k", "v")
+	same(t, "the value", get(t, c, "k"), "v")
+
+	c, ctx = newStore(t, Limits{Mapped: true})
+	writer, err := c.Reopen(WriteOnly)
+	check(t, err)
+	defer writer.Close()
+	if err := writer.Map(ctx); !is(err, syscall.EACCES, syscall.EBADF) {
+		t.Fatal("a store that is open to write only:", err)
+	}
+}
+
+// TestMapStress reads values that change in place, move, and come and go.
+func TestMapStress(t *testing.T) {
+	c, ctx := newMappedStore(t, Limits{Buckets: 1})
+	const keys = 8
+	var stop atomic.Bool
+	var group sync.WaitGroup
+	var found int64
+
+	content := func(key byte, n uint32) []byte {
+		value := make([]byte, 8+int(n*37%400))
+		binary.LittleEndian.PutUint32(value, n)
+		for i := 8; i < len(value); i++ {
+			value[i] = byte(n) ^ key
+		}
+		return value
+	}
+	for k := byte(0); k < keys; k++ {
+		set(t, c, "key"+string(rune('a'+k)), string(content(k, 0)))
+	}
+	group.Add(1)
+	go func() {
+		defer group.Done()
+		for n := uint32(1); !stop.Load(); n++ {
+			for k := byte(0); k < keys; k++ {
+				if _, err := c.Set(ctx, "key"+string(rune('a'+k)), content(k, n)); err != nil {
+					t.Error(err)
+				}
+				other := "other" + string(rune('a'+k))
+				if n%2 == 0 {
+					c.Set(ctx, other, content(k, n))
+				} else {
+					c.Delete(ctx, other)
+				}
+			}
+		}
+	}()
+	for reader := 0; reader < 2; reader++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			m := c.mapping.Load()
+			var versions [keys]uint64
+			for i := 0; !stop.Load(); i++ {
+				k := byte(i % keys)
+				value, version, how := m.get("key" + string(rune('a'+k)))
+				if how == mapMiss {
+					t.Error("a key is missing that is there")
+				}
+				if how != mapFound {
+					continue
+				}
+				atomic.AddInt64(&found, 1)
+				expected := content(k, binary.LittleEndian.Uint32(value))
+				if version < versions[k] || string(value) != string(expected) {
+					t.Errorf("version %d after %d, value %q", version, versions[k], value)
+					return
+				}
+				versions[k] = version
+			}
+		}()
+	}
+	time.Sleep(2 * time.Second)
+	stop.Store(true)
+	group.Wait()
+	if found < 1000 {
+		t.Errorf("only %d values were found", found)
+	}
+}
+
+// TestMapClose closes stores that are read, which then are gone.
+func TestMapClose(t *testing.T) {
+	_, ctx := newMappedStore(t, Limits{})
+	anchor, err := Open("", ReadWrite)
+	check(t, err)
+	defer anchor.Close()
+	before, err := anchor.User(ctx)
+	check(t, err)
+	for i := 0; i < 20; i++ {
+		c, err := anchor.Private(ctx, Limits{Mapped: true})
+		check(t, err)
+		check(t, c.Map(ctx))
+		set(t, c, "k", "v")
+		var group sync.WaitGroup
+		for reader := 0; reader < 3; reader++ {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				for {
+					value, err := c.Get(ctx, "k")
+					if err == nil && string(value) == "v" {
+						continue
+					}
+					if !errors.Is(err, syscall.EBADF) {
+						t.Error("after Close:", err, value)
+					}
+					return
+				}
+			}()
+		}
+		time.Sleep(time.Millisecond)
+		check(t, c.Close())
+		group.Wait()
+	}
+	settles(t, "the stores are gone", func() bool {
+		now, err := anchor.User(ctx)
+		check(t, err)
+		return now.Stores.Use == before.Stores.Use
+	})
+}
+
+// newMappedSubscriber returns a subscriber to a key with a mapped ring.
+func newMappedSubscriber(t *testing.T, c *Conn, ctx context.Context, key string, size int,
+	options ...QueueOption) *Subscriber {
+	t.Helper()
+	s := subscribe(t, c, key)
+	_, err := s.Queue(ctx, options...)
+	check(t, err)
+	if !canMap {
+		want(t, s.MapEvents(ctx, size), syscall.EOPNOTSUPP)
+		t.Skip("a 32-bit program")
+	}
+	check(t, s.MapEvents(ctx, size))
+	return s
+}
+
+func TestMapEvents(t *testing.T) {
+	c, ctx := newStore(t, Limits{})
+	s := newMappedSubscriber(t, c, ctx, "k", 1)
+
+	// Without a system call
+	publish(t, c, "k", "one")
+	buffer := make([]byte, 4096)
+	n := s.ring.Load().read(^uintptr(0), buffer)
+	event, size, err := decode(buffer[:n])
+	check(t, err)
+	same(t, "its length", size, n)
+	same(t, "the value", string(event.Value), "one")
+
+	// Again in order, also those that the ring has not
+	large := strings.Repeat("v", 3000)
+	for _, value := range []string{"two", large, "three", ""} {
+		publish(t, c, "k", value)
+	}
+	for _, value := range []string{"two", large, "three", ""} {
+		next(t, s, ctx, EventPublished, "k", value)
+	}
+	_, ok, err := s.TryNext()
+	if check(t, err); ok {
+		t.Fatal("there is another event")
+	}
+	counters, err := s.Subscription(ctx, "k")
+	check(t, err)
+	same(t, "the counters", counters, Counters{Matched: 5, Delivered: 5})
+
+	want(t, s.MapEvents(ctx, 1), ErrBusy)
+	_, err = s.Queue(ctx, QueueLen(10))
+	want(t, err, ErrBusy)
+	other, err := c.NewSubscriber(ctx)
+	check(t, err)
+	want(t, other.MapEvents(ctx, ringMax+1), ErrBadArg)
+	want(t, other.MapEvents(ctx, -1), ErrBadArg)
+	check(t, other.Close())
+	want(t, other.MapEvents(ctx, 0), os.ErrClosed)
+
+	reader, err := c.Reopen(ReadOnly)
+	check(t, err)
+	defer reader.Close()
+	other, err = reader.NewSubscriber(ctx)
+	check(t, err)
+	defer other.Close()
+	want(t, other.MapEvents(ctx, 0), syscall.EACCES)
+}
+
+// TestMapEventsWait has events that come while Next waits.
+func TestMapEventsWait(t *testing.T) {
+	const events = 5000
+	c, ctx := newStore(t, Limits{})
+	s := newMappedSubscriber(t, c, ctx, "k", 0, QueueLen(16), QueuePolicy(Lossless))
+	failed := make(chan error, 1)
+
+	// A publisher that waits for room is woken, and a reader by each event that it waits for.
+	go func() {
+		for i := 0; i < events; i++ {
+			value := binary.LittleEndian.AppendUint32(nil, uint32(i))
+			if _, _, err := c.Publish(ctx, "k", value, Wait()); err != nil {
+				failed <- err
+				return
+			}
+			if i%500 == 0 {
+				time.Sleep(2 * time.Millisecond)
+			}
+		}
+		failed <- nil
+	}()
+	for i := 0; i < events; i++ {
+		event, err := s.Next(ctx)
+		check(t, err)
+		same(t, "the event", binary.LittleEndian.Uint32(event.Value), uint32(i))
+	}
+	check(t, <-failed)
+}
+
+// TestMapEventsLost has more events than the queue.
+func TestMapEventsLost(t *testing.T) {
+	const events = 20000
+	c, ctx := newStore(t, Limits{})
+	s := newMappedSubscriber(t, c, ctx, "k", 1, QueueLen(32))
+	done := make(chan bool)
+
+	go func() {
+		defer close(done)
+		for i := 1; i <= events; i++ {
+			c.Publish(ctx, "k", binary.LittleEndian.AppendUint32(nil, uint32(i)))
+		}
+	}()
+	// Losses are told ahead of what follows them.
+	for count := uint32(0); count < events; {
+		event, err := s.Next(ctx)
+		check(t, err)
+		if event.Type == EventLost {
+			count += uint32(event.Count)
+			continue
+		}
+		count++
+		if n := binary.LittleEndian.Uint32(event.Value); n > count {
+			t.Fatalf("event %d when %d were told or lost", n, count)
+		}
+	}
+	<-done
+	counters, err := s.Subscription(ctx, "k")
+	check(t, err)
+	same(t, "the counters", counters, Counters{Matched: events, Lost: counters.Lost,
+		Delivered: events - counters.Lost})
+	if counters.Lost == 0 {
+		t.Error("nothing was lost: the test tests nothing")
+	}
+}
+
+// TestMapEventsClose closes a subscriber while another goroutine reads.
+func TestMapEventsClose(t *testing.T) {
+	c, ctx := newStore(t, Limits{})
+	for i := 0; i < 50; i++ {
+		s := newMappedSubscriber(t, c, ctx, "k", 0)
+		ended := make(chan error)
+		go func() {
+			for {
+				if _, err := s.Next(ctx); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		for n := 0; n < i; n++ {
+			publish(t, c, "k", "v")
+		}
+		check(t, s.Close())
+		want(t, <-ended, os.ErrClosed)
+		want(t, s.Close(), os.ErrClosed)
+	}
+	settles(t, "the subscriptions are gone", func() bool {
+		n, err := c.Subscribers(ctx, "k")
+		check(t, err)
+		return n == 0
+	})
+}
