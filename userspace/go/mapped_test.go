@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // newMappedStore returns an empty private store whose values are mapped.
@@ -134,8 +135,12 @@ func TestMapStress(t *testing.T) {
 	var group sync.WaitGroup
 	var found int64
 
+	// Some keep their length, so that only the version tells that they change.
 	content := func(key byte, n uint32) []byte {
-		value := make([]byte, 8+int(n*37%400))
+		value := make([]byte, 300)
+		if key%2 == 0 {
+			value = make([]byte, 8+int(n*37%400))
+		}
 		binary.LittleEndian.PutUint32(value, n)
 		for i := 8; i < len(value); i++ {
 			value[i] = byte(n) ^ key
@@ -192,6 +197,51 @@ func TestMapStress(t *testing.T) {
 	group.Wait()
 	if found < 1000 {
 		t.Errorf("only %d values were found", found)
+	}
+}
+
+// TestMapTorn changes a value as the kernel does while it is read.
+func TestMapTorn(t *testing.T) {
+	const key, start, words = "key", 4, 32
+	const meta = uint64(len(key))<<32 | words*8<<48
+	memory := make([]uint64, mapLargest/8)
+	entry := (*abiMapEntry)(unsafe.Pointer(&memory[0]))
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&memory[3])), len(key)), key)
+	entry.meta = meta
+	const turns = 50 // from a value that is found to one that changes
+	var stop atomic.Bool
+
+	go func() {
+		for version := uint64(1); !stop.Load(); version++ {
+			atomic.StoreUint64(&entry.version, version|1<<63)
+			for i := start; i < start+words; i++ {
+				atomic.StoreUint64(&memory[i], version)
+			}
+			atomic.StoreUint64(&entry.version, version)
+			// Time for some readers to be done
+			for i := 0; i < 10*words && !stop.Load(); i++ {
+			}
+		}
+	}()
+	defer stop.Store(true)
+	end := time.Now().Add(patience())
+	last := mapAgain
+	for n := 0; n < turns; {
+		value, version, how := entry.take(meta, key)
+		if how == mapAgain && last == mapFound {
+			n++
+		}
+		last = how
+		if time.Now().After(end) {
+			t.Fatalf("only %d turns: the test tests nothing", n)
+		}
+		if how == mapAgain {
+			continue
+		}
+		same(t, "the answer", how, mapFound)
+		for _, word := range unsafe.Slice((*uint64)(unsafe.Pointer(&value[0])), words) {
+			same(t, "a word of the version", word, version)
+		}
 	}
 }
 
@@ -326,6 +376,72 @@ func TestMapEventsWait(t *testing.T) {
 		same(t, "the event", binary.LittleEndian.Uint32(event.Value), uint32(i))
 	}
 	check(t, <-failed)
+}
+
+// TestMapEventsRoom has a publisher that waits when the ring is read for the last time.
+func TestMapEventsRoom(t *testing.T) {
+	c, ctx := newStore(t, Limits{})
+	s := newMappedSubscriber(t, c, ctx, "k", 0, QueueLen(2), QueuePolicy(Lossless))
+	publish(t, c, "k", "one")
+	publish(t, c, "k", "two")
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := c.Publish(context.Background(), "k", []byte("three"), Wait())
+		done <- err
+	}()
+	settles(t, "a publisher waits", func() bool {
+		return atomic.LoadUint32(&s.ring.Load().producer.attention)&ringRoom != 0
+	})
+	_, ok, err := s.TryNext()
+	if check(t, err); !ok {
+		t.Fatal("there is no event")
+	}
+	select {
+	case err := <-done:
+		check(t, err)
+	case <-ctx.Done():
+		t.Fatal("the publisher was not woken")
+	}
+}
+
+// TestRingShares takes records from a ring as the kernel does, while they are read. One side gets
+// each.
+func TestRingShares(t *testing.T) {
+	const record, records = 64, 1000000
+	r := &ring{
+		producer: new(abiRingProducer),
+		consumer: new(abiRingConsumer),
+		records:  make([]byte, 2*4096),
+		size:     4096,
+	}
+	for i := 0; i < len(r.records); i += record {
+		at[abiEvent](r.records[i:]).len = record
+	}
+	taken := make(chan uint64)
+	go func() {
+		count := uint64(0)
+		for {
+			tail := atomic.LoadUint64(&r.consumer.tail)
+			if tail >= records*record {
+				taken <- count
+				return
+			}
+			// Room for what is taken between the reader's loads of tail and head
+			atomic.StoreUint64(&r.producer.head, tail+r.size/2)
+			if atomic.CompareAndSwapUint64(&r.consumer.tail, tail, tail+record) {
+				count++
+			}
+		}
+	}()
+	buffer := make([]byte, 4*record)
+	read := uint64(0)
+	for atomic.LoadUint64(&r.consumer.tail) < records*record {
+		read += uint64(r.read(0, buffer)) / record
+	}
+	same(t, "what both got", read+<-taken, r.consumer.tail/record)
+	if read == 0 || read == r.consumer.tail/record {
+		t.Error("one side got all: the test tests nothing")
+	}
 }
 
 // TestMapEventsLost has more events than the queue.
