@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// The structures of uapi/linux/metastore.h. Every member stands at a multiple of its
+// The structures of uapi/linux/metastore.h and metastore_map.h. Every member stands at a multiple of its
 // size, so that the layout is the same on 32-bit machines. TestLayout compares each
 // size and offset to what a C compiler says. Addresses are of an arena.
 

@@ -183,7 +183,7 @@ func (f *file) reopenFD(flags int) (fd int, err error) {
 		fd, errno = openFD(old, flags)
 	})
 	if err != nil {
-		return -1, err
+		return -1, os.ErrClosed
 	}
 	return fd, fail("reopen", "", errno)
 }

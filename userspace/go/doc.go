@@ -36,12 +36,13 @@
 // a Lock two. Keys belong to the open file that owns them. The descriptors of readers are
 // non-blocking and wait in Go's poller: no thread waits for them, and no goroutine but
 // the one that called Next. While it waits with a context that can be canceled, another
-// one watches that.
+// one watches that. What [Conn.Map] maps is one more open file, without a descriptor.
 //
 // # Memory
 //
 // The interface of the kernel has addresses in structures. Memory of Go may move and
 // its collector does not see such addresses. So arguments and results pass
-// through memory that the package maps for itself. Slices that it returns are ordinary ones,
-// which the caller may keep and change.
+// through memory that the package maps for itself. What [Conn.Map] and [Subscriber.MapEvents] map is
+// the kernel's, and is copied too. Slices that the package returns are ordinary ones, which the
+// caller may keep and change.
 package metastore

@@ -82,7 +82,7 @@ func (c *Conn) NewFollower(ctx context.Context, options ...FollowOption) (*Follo
 	if c.features&FeatureResync == 0 {
 		return nil, fail("follow", "", syscall.ENOTTY)
 	}
-	sub, err := c.NewSubscriber(ctx)
+	sub, err := c.newSubscriber(ctx, ReadOnly)
 	if err != nil {
 		return nil, err
 	}

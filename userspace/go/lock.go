@@ -64,7 +64,7 @@ func (c *Conn) NewLock(ctx context.Context, key string, options ...LockOption) (
 	if l.store, err = c.Reopen(ReadWrite); err != nil {
 		return nil, err
 	}
-	if l.watch, err = c.NewSubscriber(ctx); err != nil {
+	if l.watch, err = c.newSubscriber(ctx, ReadOnly); err != nil {
 		l.store.Close()
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package metastore
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -24,14 +25,16 @@ type mapping struct {
 }
 
 // Map lets [Conn.Get] read small values, to some 460 bytes, from memory that the kernel shares,
-// without a system call. All other values, and all other calls, ask the kernel as before.
-// It works with a store whose [Limits] have Mapped, and with the machine's store if the module was
-// loaded with mapped=1. The memory takes address space, as much as the store may have bytes.
-// A second call does nothing.
+// without a system call. All other values, those with an owner or a time to live, and all other
+// calls, ask the kernel as before. It works with a store whose [Limits] have Mapped, and with the
+// machine's store if the module was loaded with mapped=1. The memory takes address space, as much
+// as the store may have bytes, and one more open file, but no descriptor. A second call does nothing.
 //
 // Errors are syscall.EOPNOTSUPP if the store cannot be mapped or the program has 32 bits,
-// [ErrNotAllowed] or syscall.EACCES if c was opened to write only, syscall.ENODEV if the module
-// is too old, syscall.EAGAIN if RLIMIT_MEMLOCK and syscall.ENOMEM if RLIMIT_AS is too low for it.
+// syscall.EACCES if c was opened to write only, [ErrUserLimit] if the user has user_files open
+// files, syscall.EMFILE or syscall.ENFILE for too many descriptors, syscall.ENODEV if the module is
+// retired or too old, syscall.ENOMEM if there is not enough address space, and syscall.EAGAIN if the
+// program locks its future memory, see mlockall(2), and RLIMIT_MEMLOCK is too low.
 func (c *Conn) Map(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -49,7 +52,18 @@ func (c *Conn) Map(ctx context.Context) error {
 	if !c.mapping.CompareAndSwap(nil, m) {
 		m.unmap()
 	}
+	// Close may have come before the mapping.
+	if c.raw.Control(func(uintptr) {}) != nil {
+		c.endMapping()
+		return os.ErrClosed
+	}
 	return nil
+}
+
+func (c *Conn) endMapping() {
+	if m := c.mapping.Swap(nil); m != nil {
+		m.leave()
+	}
 }
 
 // newMapping maps the store. The memory keeps the open file that it is of. So that is one of its
@@ -107,13 +121,15 @@ func (m *mapping) unmap() {
 // leave lets the store go. A goroutine that reads meanwhile finds empty memory, and asks the
 // kernel. The address space is free once nobody refers to m; if the kernel has no empty memory, the
 // store goes only then.
-func (m *mapping) leave() { mapEmpty(m.mem) }
+func (m *mapping) leave() {
+	mapEmpty(m.mem)
+	runtime.KeepAlive(m)
+}
 
 // Close closes the open file. The kernel deletes the keys that it owns, if no other
 // process inherited it. Subscribers, followers and locks made of a Conn stay.
 func (c *Conn) Close() error {
-	if m := c.mapping.Swap(nil); m != nil {
-		m.leave()
-	}
-	return c.file.Close()
+	err := c.file.Close()
+	c.endMapping()
+	return err
 }

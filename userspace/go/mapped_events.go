@@ -39,8 +39,9 @@ const DefaultRing = 256 << 10
 // Errors are syscall.EACCES if the [Conn] was not opened to read and write, [ErrBusy] if it was
 // called before, [ErrUserLimit] if the user's limit user_queue_bytes does not allow it,
 // [ErrBadArg] for more than 64 MiB, syscall.EOPNOTSUPP in 32-bit programs and in user and PID
-// namespaces other than the initial one, syscall.ENODEV if the module is too old,
-// syscall.EAGAIN if RLIMIT_MEMLOCK is too low, and syscall.ENOMEM.
+// namespaces other than the initial one, syscall.ENODEV if the module is retired or too old,
+// syscall.ENOMEM, and syscall.EAGAIN if the program locks its future memory, see mlockall(2), and
+// RLIMIT_MEMLOCK is too low.
 func (s *Subscriber) MapEvents(ctx context.Context, size int) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -10,8 +10,9 @@ import (
 )
 
 // The reader's side of linux/metastore_map.h, which says what the kernel does meanwhile. All
-// that it writes is loaded by package atomic: those loads stay in their order on every
-// machine, which replaces the fences of the header.
+// that it writes is loaded by package atomic. Those loads stay in their order on every machine,
+// which replaces the fences of the header. The first of them is for what a system call told
+// before; in the place of that fence is what Go itself does at the end of a system call.
 
 // answer is the result of a lookup.
 type answer int
@@ -91,6 +92,9 @@ func (m *mapping) begin(hash uint32) (w walk, how answer) {
 		index &= uint32(geometry >> 33)
 	}
 	segment := bits.Len32(index / mapSlots)
+	if segment >= mapSegments {
+		return walk{}, mapAsk
+	}
 	at := uint64(atomic.LoadUint32(&shard.segments[segment]))*mapGrain +
 		uint64(index)*uint64(unsafe.Sizeof(abiMapSlot{}))
 	if at >= size {
@@ -124,6 +128,9 @@ func (w *walk) next(hash uint32, key string) (*abiMapEntry, uint64, answer) {
 	case atomic.LoadUint32(&w.slot.seq) != w.seq&^mapOdd:
 		return nil, 0, mapAgain
 	case w.seq&mapMore != 0:
+		return nil, 0, mapAsk
+	// Close put empty memory there, see leave.
+	case atomic.LoadUint64(&w.m.header.size) == 0:
 		return nil, 0, mapAsk
 	default:
 		return nil, 0, mapMiss

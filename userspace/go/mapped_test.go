@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,9 +104,24 @@ func TestMapMany(t *testing.T) {
 		_, err := c.Run(ctx, &batch)
 		check(t, err)
 	}
+	asked := 0
 	for i := 0; i < keys; i++ {
-		same(t, "the mapped value", mapped(t, c, name(i), mapFound), name(i*3))
-		mapped(t, c, name(i)+"!", mapMiss)
+		value, _, how := c.mapping.Load().get(name(i))
+		switch how {
+		case mapFound:
+			same(t, "the mapped value", string(value), name(i*3))
+		case mapAsk: // the kernel had no memory for it
+			asked++
+			same(t, "the value", get(t, c, name(i)), name(i*3))
+		default:
+			t.Fatalf("answer %d for %q", how, name(i))
+		}
+		if _, _, how = c.mapping.Load().get(name(i) + "!"); how == mapFound {
+			t.Fatalf("%q is found", name(i)+"!")
+		}
+	}
+	if asked > keys/2 {
+		t.Errorf("%d of %d keys are not mapped", asked, keys)
 	}
 }
 
@@ -121,10 +137,9 @@ func TestMapRefused(t *testing.T) {
 	c, ctx = newStore(t, Limits{Mapped: true})
 	writer, err := c.Reopen(WriteOnly)
 	check(t, err)
-	defer writer.Close()
-	if err := writer.Map(ctx); !is(err, syscall.EACCES, syscall.EBADF) {
-		t.Fatal("a store that is open to write only:", err)
-	}
+	want(t, writer.Map(ctx), syscall.EACCES)
+	check(t, writer.Close())
+	want(t, writer.Map(ctx), os.ErrClosed)
 }
 
 // TestMapStress reads values that change in place, move, and come and go.
@@ -193,11 +208,9 @@ func TestMapStress(t *testing.T) {
 		}()
 	}
 	time.Sleep(2 * time.Second)
+	settles(t, "values are found", func() bool { return atomic.LoadInt64(&found) > 1000 })
 	stop.Store(true)
 	group.Wait()
-	if found < 1000 {
-		t.Errorf("only %d values were found", found)
-	}
 }
 
 // TestMapTorn changes a value as the kernel does while it is read.
@@ -245,6 +258,17 @@ func TestMapTorn(t *testing.T) {
 	}
 }
 
+// TestMapEmptied ends a lookup in the empty memory that Close leaves.
+func TestMapEmptied(t *testing.T) {
+	m := &mapping{header: new(abiMapHeader)}
+	w := walk{m: m, slot: new(abiMapSlot)}
+	_, _, how := w.next(1, "k")
+	same(t, "the answer", how, mapAsk)
+	m.header.size = mapLargest
+	_, _, how = w.next(1, "k")
+	same(t, "the answer of memory that is there", how, mapMiss)
+}
+
 // TestMapClose closes stores that are read, which then are gone.
 func TestMapClose(t *testing.T) {
 	_, ctx := newMappedStore(t, Limits{})
@@ -253,18 +277,22 @@ func TestMapClose(t *testing.T) {
 	defer anchor.Close()
 	before, err := anchor.User(ctx)
 	check(t, err)
+	const keys = 1000 // most in slots that never changed: see leave
+	name := func(i int) string { return "key" + strconv.Itoa(i%keys) }
 	for i := 0; i < 20; i++ {
-		c, err := anchor.Private(ctx, Limits{Mapped: true})
+		c, err := anchor.Private(ctx, Limits{Mapped: true, Buckets: 1})
 		check(t, err)
 		check(t, c.Map(ctx))
-		set(t, c, "k", "v")
+		for n := 0; n < keys; n++ {
+			set(t, c, name(n), "v")
+		}
 		var group sync.WaitGroup
 		for reader := 0; reader < 3; reader++ {
 			group.Add(1)
 			go func() {
 				defer group.Done()
-				for {
-					value, err := c.Get(ctx, "k")
+				for n := 0; ; n++ {
+					value, err := c.Get(ctx, name(n))
 					if err == nil && string(value) == "v" {
 						continue
 					}
@@ -356,11 +384,12 @@ func TestMapEventsWait(t *testing.T) {
 	s := newMappedSubscriber(t, c, ctx, "k", 0, QueueLen(16), QueuePolicy(Lossless))
 	failed := make(chan error, 1)
 
-	// A publisher that waits for room is woken, and a reader by each event that it waits for.
+	// A reader is woken by each event that it waits for. Without an end to its context, the
+	// publisher waits for nothing but room.
 	go func() {
 		for i := 0; i < events; i++ {
 			value := binary.LittleEndian.AppendUint32(nil, uint32(i))
-			if _, _, err := c.Publish(ctx, "k", value, Wait()); err != nil {
+			if _, _, err := c.Publish(context.Background(), "k", value, Wait()); err != nil {
 				failed <- err
 				return
 			}
@@ -407,7 +436,7 @@ func TestMapEventsRoom(t *testing.T) {
 // TestRingShares takes records from a ring as the kernel does, while they are read. One side gets
 // each.
 func TestRingShares(t *testing.T) {
-	const record, records = 64, 1000000
+	const record, records = 64, 10000 // for each side at least
 	r := &ring{
 		producer: new(abiRingProducer),
 		consumer: new(abiRingConsumer),
@@ -417,30 +446,32 @@ func TestRingShares(t *testing.T) {
 	for i := 0; i < len(r.records); i += record {
 		at[abiEvent](r.records[i:]).len = record
 	}
-	taken := make(chan uint64)
+	var stop atomic.Bool
+	var taken, read uint64
+	done := make(chan bool)
 	go func() {
-		count := uint64(0)
-		for {
+		defer close(done)
+		for !stop.Load() {
 			tail := atomic.LoadUint64(&r.consumer.tail)
-			if tail >= records*record {
-				taken <- count
-				return
-			}
 			// Room for what is taken between the reader's loads of tail and head
 			atomic.StoreUint64(&r.producer.head, tail+r.size/2)
 			if atomic.CompareAndSwapUint64(&r.consumer.tail, tail, tail+record) {
-				count++
+				atomic.AddUint64(&taken, 1)
 			}
 		}
 	}()
 	buffer := make([]byte, 4*record)
-	read := uint64(0)
-	for atomic.LoadUint64(&r.consumer.tail) < records*record {
+	for end := time.Now().Add(patience()); time.Now().Before(end); {
 		read += uint64(r.read(0, buffer)) / record
+		if read >= records && atomic.LoadUint64(&taken) >= records {
+			break
+		}
 	}
-	same(t, "what both got", read+<-taken, r.consumer.tail/record)
-	if read == 0 || read == r.consumer.tail/record {
-		t.Error("one side got all: the test tests nothing")
+	stop.Store(true)
+	<-done
+	same(t, "what both got", read+taken, r.consumer.tail/record)
+	if read < records || taken < records {
+		t.Errorf("read %d, taken %d: the test tests nothing", read, taken)
 	}
 }
 
@@ -450,11 +481,15 @@ func TestMapEventsLost(t *testing.T) {
 	c, ctx := newStore(t, Limits{})
 	s := newMappedSubscriber(t, c, ctx, "k", 1, QueueLen(32))
 	done := make(chan bool)
+	send := func(i int) { publish(t, c, "k", string(binary.LittleEndian.AppendUint32(nil, uint32(i)))) }
 
+	for i := 1; i <= 100; i++ {
+		send(i)
+	}
 	go func() {
 		defer close(done)
-		for i := 1; i <= events; i++ {
-			c.Publish(ctx, "k", binary.LittleEndian.AppendUint32(nil, uint32(i)))
+		for i := 101; i <= events; i++ {
+			send(i)
 		}
 	}()
 	// Losses are told ahead of what follows them.
@@ -475,8 +510,8 @@ func TestMapEventsLost(t *testing.T) {
 	check(t, err)
 	same(t, "the counters", counters, Counters{Matched: events, Lost: counters.Lost,
 		Delivered: events - counters.Lost})
-	if counters.Lost == 0 {
-		t.Error("nothing was lost: the test tests nothing")
+	if counters.Lost < 68 {
+		t.Errorf("%d were lost, of the first 100 alone 68", counters.Lost)
 	}
 }
 

@@ -26,15 +26,19 @@ type Subscriber struct {
 	ring     atomic.Pointer[ring]
 }
 
-// NewSubscriber opens the store again for reading events. It subscribes to nothing yet.
+// NewSubscriber opens the store again for reading events. It subscribes to nothing yet. Its
+// descriptor is open to write too if c is, since [Subscriber.MapEvents] needs that.
 func (c *Conn) NewSubscriber(ctx context.Context) (*Subscriber, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	// MapEvents needs both.
 	mode := ReadOnly
 	if c.mode == ReadWrite {
 		mode = ReadWrite
+	}
+	return c.newSubscriber(ctx, mode)
+}
+
+func (c *Conn) newSubscriber(ctx context.Context, mode Mode) (*Subscriber, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	fd, err := c.reopenFD(int(mode) | syscall.O_NONBLOCK)
 	if err != nil {
@@ -44,6 +48,11 @@ func (c *Conn) NewSubscriber(ctx context.Context) (*Subscriber, error) {
 	f, err := newFile(fd, c.f.Name())
 	if err != nil {
 		return nil, err
+	}
+	// It is not there if epoll has no room. Then there is no deadline either.
+	if err := f.f.SetReadDeadline(time.Time{}); err != nil {
+		f.Close()
+		return nil, fail("subscribe", "", syscall.ENOMEM)
 	}
 	return &Subscriber{file: f}, nil
 }
@@ -253,6 +262,7 @@ func (s *Subscriber) wait(ctx context.Context) error {
 	end, ok := ctx.Deadline()
 	if ok || s.deadline {
 		s.deadline = ok
+		// That it has one was seen in newSubscriber.
 		if s.f.SetReadDeadline(end) != nil {
 			return os.ErrClosed
 		}

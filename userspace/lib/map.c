@@ -117,7 +117,8 @@ int mstore_map(struct mstore *store)
 
 /*
  * Lets the module go. No other thread should read now. One that does finds empty memory in the
- * place of the mapping, and asks the kernel, as it would without a mapping.
+ * place of the mapping, and asks the kernel, as it would without a mapping; or, in the middle of a
+ * lookup, may miss a key.
  */
 void mstore_mapping_leave(struct mstore *store)
 {

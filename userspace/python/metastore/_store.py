@@ -725,7 +725,8 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         once: bool = False,
     ) -> Subscriber[AnyStr]:
         """Return a subscriber: an event queue of its own, with a subscription to a key, which
-        need not exist, or to all keys with a prefix. More are made by its add().
+        need not exist, or to all keys with a prefix. More are made by its add(). Its descriptor
+        is open to write too if the store is, since map_events() needs that.
 
         Of the subscription: @events: the changes that it wants. @snapshot: the present
         values first. @newer: the same for one key, if its version is above this one.
@@ -737,7 +738,6 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         @buffer: bytes of events that it reads at a time; 1: one event. @once: pass over an
         event that another subscription of this subscriber has told, and older ones.
         """
-        # map_events() needs both.
         mode = "rw" if self.mode == "rw" else "r"
         subscriber = Subscriber(
             self._reopened(mode, Open.NONBLOCK), self._codec,
