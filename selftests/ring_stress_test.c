@@ -10,6 +10,10 @@
 #define EVENTS		ms_size(20000, 1000000)
 #define KILLS		ms_size(20, 500)
 
+/* Of the test with many rings: how many there are, and the events that come by them */
+#define RINGS		32
+#define BY_RING		ms_size(500000, 100000000)
+
 /* Longer ones come by read() */
 #define VALUE_MAX	420
 #define VALUE_LARGE	1500
@@ -24,6 +28,12 @@ struct stamp {
 	__u32 len;
 };
 
+/* A short value: each of its words is derived from its number */
+struct wave {
+	__u64 number;
+	__u64 words[5];
+};
+
 /* Memory that the processes of a test share */
 struct shared {
 	__u64 got;		/* events that the reader claimed, or read */
@@ -32,6 +42,7 @@ struct shared {
 	__u64 next[PUBLISHERS];	/* least number that may come */
 	__u64 gaps;		/* numbers that did not come */
 	bool alone;		/* the reader: LOST comes ahead of what is behind a gap */
+	bool waves;		/* values are waves, of one publisher */
 	__u32 stop;		/* the reader ends once all is read */
 	__u64 published[PUBLISHERS];
 };
@@ -96,6 +107,20 @@ static void publish_some(int fd, __u32 writer, __u64 from, __u64 nr)
 	}
 }
 
+static void check_wave(struct shared *shared, const struct metastore_event *event)
+{
+	struct wave wave;
+	__u32 i;
+
+	CHECK(event->value_len == sizeof(wave));
+	memcpy(&wave, ms_event_value(event), sizeof(wave));
+	for (i = 0; i < ARRAY_SIZE(wave.words); i++)
+		CHECK(wave.words[i] == wave.number * (i + 3));
+	CHECK(wave.number >= shared->next[0]);
+	shared->next[0] = wave.number + 1;
+	shared->got++;
+}
+
 /* Check a record, and note the numbers that are missing ahead of it. */
 static void check_event(struct shared *shared, const struct metastore_event *event)
 {
@@ -108,6 +133,10 @@ static void check_event(struct shared *shared, const struct metastore_event *eve
 		return;
 	}
 	CHECK(event->type == METASTORE_EVENT_PUBLISHED);
+	if (shared->waves) {
+		check_wave(shared, event);
+		return;
+	}
 	CHECK(event->value_len >= sizeof(stamp));
 	memcpy(&stamp, value, sizeof(stamp));
 	CHECK(stamp.writer < PUBLISHERS && stamp.len == event->value_len);
@@ -422,6 +451,99 @@ TEST_F(stress, hostile)
 	EXPECT_EQ(shared->got, self->q.delivered);
 	EXPECT_EQ(shared->lost, self->q.lost);
 	close(other);
+}
+
+/* Publish until the reader has had enough. Of 1,024 events some come too fast for it. */
+static void publish_waves(int fd, struct shared *shared, const struct shared *last)
+{
+	struct wave wave = {};
+	__u32 i;
+
+	while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED)) {
+		if (wave.number % 1024 < 800 &&
+		    __atomic_load_n(&last->next[0], __ATOMIC_RELAXED) + 32 < wave.number) {
+			sched_yield();
+			continue;
+		}
+		for (i = 0; i < ARRAY_SIZE(wave.words); i++)
+			wave.words[i] = wave.number * (i + 3);
+		CHECK(ms_publishn(fd, "wave", 4, &wave, sizeof(wave), NULL) == RINGS);
+		wave.number++;
+	}
+	shared->published[0] = wave.number;
+}
+
+/* Read all rings in turn, until there were enough events, and then to the end. */
+static void read_waves(const int *fds, struct shared *shared, struct shared **each)
+{
+	struct ring rings[RINGS] = {};
+	bool done, some;
+	__u64 by_ring;
+	int i;
+
+	for (i = 0; i < RINGS; i++)
+		CHECK(!ring_map(&rings[i], fds[i], 4 * ring_page()));
+	do {
+		done = crew_done();
+		some = false;
+		by_ring = 0;
+		for (i = 0; i < RINGS; i++) {
+			if (take_some(&rings[i], each[i]) == RING_READ)
+				some |= read_some(fds[i], each[i]);
+			by_ring += each[i]->by_ring;
+		}
+		if (by_ring >= BY_RING)
+			__atomic_store_n(&shared->stop, 1, __ATOMIC_RELAXED);
+	} while (!done || some);
+}
+
+/* A hundred million events by rings that overflow at times. FULL=1: that many */
+TEST_F_TIMEOUT(stress, many, 120)
+{
+	__u64 by_ring = 0, got = 0, lost = 0, published;
+	struct shared *each[RINGS];
+	int fds[RINGS], i;
+
+	for (i = 0; i < RINGS; i++) {
+		fds[i] = i ? ms_open(O_RDWR | O_NONBLOCK) : self->reader;
+		ASSERT_LE(0, fds[i]);
+		if (i) {
+			ASSERT_EQ(0, ms_queue_set_len(fds[i], 64));
+			ASSERT_EQ(0, ms_subscribe(fds[i], "wave", 0, 1));
+		}
+		each[i] = ms_shared(sizeof(*each[i]));
+		ASSERT_TRUE(!!each[i]);
+		each[i]->waves = true;
+	}
+	if (crew_child()) {
+		publish_waves(self->fd, self->shared, each[RINGS - 1]);
+		_exit(0);
+	}
+	if (crew_child()) {
+		read_waves(fds, self->shared, each);
+		_exit(0);
+	}
+	crew_start();
+	EXPECT_TRUE(crew_join(0, 1));
+	crew_finish();
+	EXPECT_TRUE(crew_join(1, 2));
+	ASSERT_STREQ("", crew.board->error);
+	published = self->shared->published[0];
+	for (i = 0; i < RINGS; i++) {
+		ASSERT_EQ(0, ms_queue(fds[i], &self->q));
+		EXPECT_EQ(published, self->q.matched);
+		EXPECT_EQ(each[i]->got, self->q.delivered);
+		EXPECT_EQ(each[i]->lost, self->q.lost);
+		EXPECT_EQ(published, each[i]->got + each[i]->lost);
+		by_ring += each[i]->by_ring;
+		got += each[i]->got;
+		lost += each[i]->lost;
+		if (i)
+			close(fds[i]);
+	}
+	EXPECT_LE(BY_RING, by_ring);
+	EXPECT_LT(0, lost);
+	TH_LOG("%llu by rings, %llu by read(), %llu lost", by_ring, got - by_ring, lost);
 }
 
 TEST_HARNESS_MAIN
