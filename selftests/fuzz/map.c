@@ -105,6 +105,19 @@ void call_tail(struct lane *lane, const uint32_t *arg)
 	__atomic_store_n(&map->consumer->tail, head, __ATOMIC_SEQ_CST);
 }
 
+/* Nothing twice: what is unmapped may be another lane's memory at once. */
+static void unmap_in_pieces(struct map *map)
+{
+	char *second = (char *)map->producer + PAGE + map->size;
+
+	munmap(second, PAGE);
+	munmap(map->producer, PAGE + map->size);
+	if (map->size > PAGE)
+		munmap(second + PAGE, map->size - PAGE);
+	map->producer = NULL;
+	unmap(map);
+}
+
 /* Changes of the areas that must not work, or do no harm */
 void call_remap(struct lane *lane, const uint32_t *arg)
 {
@@ -126,9 +139,7 @@ void call_remap(struct lane *lane, const uint32_t *arg)
 			finding("a ring can grow");
 		return;
 	case 2:
-		/* In pieces */
-		munmap((char *)map->producer + PAGE + map->size, PAGE);
-		unmap(map);
+		unmap_in_pieces(map);
 		return;
 	case 3:
 		at = mmap(NULL, PAGE + 2 * map->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -138,8 +149,7 @@ void call_remap(struct lane *lane, const uint32_t *arg)
 		if (mremap(map->producer, PAGE + 2 * map->size, PAGE + 2 * map->size,
 			   MREMAP_MAYMOVE | MREMAP_FIXED, at) == at)
 			map->producer = at;
-		else
-			munmap(at, PAGE + 2 * map->size);
+		/* Else it stays: it may be gone already, and another lane's memory there. */
 		return;
 	default:
 		if (map->consumer)
