@@ -14,7 +14,7 @@ const (
 	ErrNotFound   = syscall.ENOENT    // no such key, or no such subscription
 	ErrExists     = syscall.EEXIST    // [Create]: there is a value; or already subscribed
 	ErrStale      = syscall.ESTALE    // [IfVersion]: the value has another version
-	ErrBusy       = syscall.EBUSY     // another open file owns the value
+	ErrBusy       = syscall.EBUSY     // another open file owns the value; the ring is mapped
 	ErrStoreFull  = syscall.ENOSPC    // a limit of the store
 	ErrUserLimit  = syscall.EDQUOT    // a limit of the user
 	ErrFileLimit  = syscall.ENOBUFS   // a limit of the open file
@@ -25,7 +25,7 @@ const (
 	ErrNoTTL      = syscall.ENODATA   // [Conn.Touch]: the value lives without limit
 	ErrLockLost   = syscall.ENOLCK    // [Lock.Release]: the lock was lost before
 	ErrBadArg     = syscall.EINVAL    // an argument that the call does not accept
-	ErrNotAllowed = syscall.EBADF     // the store was not opened for that
+	ErrNotAllowed = syscall.EBADF     // the store was not opened for that, or is closed
 )
 
 // Error is an error of the kernel, or one that the package finds for it.

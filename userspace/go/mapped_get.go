@@ -11,8 +11,8 @@ import (
 
 // The reader's side of linux/metastore_map.h, which says what the kernel does meanwhile. All
 // that it writes is loaded by package atomic. Those loads stay in their order on every machine,
-// which replaces the fences of the header. The first of them is for what a system call told
-// before; in the place of that fence is what Go itself does at the end of a system call.
+// which replaces the fences of the header. Its first fence is for what a system call told
+// before; in the place of that is what Go itself does at the end of a system call.
 
 // answer is the result of a lookup.
 type answer int

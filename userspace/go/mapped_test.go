@@ -116,11 +116,16 @@ func TestMapMany(t *testing.T) {
 		default:
 			t.Fatalf("answer %d for %q", how, name(i))
 		}
-		if _, _, how = c.mapping.Load().get(name(i) + "!"); how == mapFound {
-			t.Fatalf("%q is found", name(i)+"!")
+		_, _, how = c.mapping.Load().get(name(i) + "!")
+		switch how {
+		case mapMiss:
+		case mapAsk:
+			asked++
+		default:
+			t.Fatalf("answer %d for %q", how, name(i)+"!")
 		}
 	}
-	if asked > keys/2 {
+	if asked > keys/100 {
 		t.Errorf("%d of %d keys are not mapped", asked, keys)
 	}
 }
@@ -149,6 +154,7 @@ func TestMapStress(t *testing.T) {
 	var stop atomic.Bool
 	var group sync.WaitGroup
 	var found int64
+	defer stop.Store(true)
 
 	// Some keep their length, so that only the version tells that they change.
 	content := func(key byte, n uint32) []byte {
@@ -172,6 +178,7 @@ func TestMapStress(t *testing.T) {
 			for k := byte(0); k < keys; k++ {
 				if _, err := c.Set(ctx, "key"+string(rune('a'+k)), content(k, n)); err != nil {
 					t.Error(err)
+					return
 				}
 				other := "other" + string(rune('a'+k))
 				if n%2 == 0 {
@@ -193,6 +200,7 @@ func TestMapStress(t *testing.T) {
 				value, version, how := m.get("key" + string(rune('a'+k)))
 				if how == mapMiss {
 					t.Error("a key is missing that is there")
+					return
 				}
 				if how != mapFound {
 					continue
@@ -277,7 +285,7 @@ func TestMapClose(t *testing.T) {
 	defer anchor.Close()
 	before, err := anchor.User(ctx)
 	check(t, err)
-	const keys = 1000 // most in slots that never changed: see leave
+	const keys = 1000 // many in slots that a split made, whose count is 0 like empty memory's
 	name := func(i int) string { return "key" + strconv.Itoa(i%keys) }
 	for i := 0; i < 20; i++ {
 		c, err := anchor.Private(ctx, Limits{Mapped: true, Buckets: 1})
@@ -310,7 +318,7 @@ func TestMapClose(t *testing.T) {
 	settles(t, "the stores are gone", func() bool {
 		now, err := anchor.User(ctx)
 		check(t, err)
-		return now.Stores.Use == before.Stores.Use
+		return now.Stores.Use <= before.Stores.Use
 	})
 }
 
@@ -493,7 +501,8 @@ func TestMapEventsLost(t *testing.T) {
 		}
 	}()
 	// Losses are told ahead of what follows them.
-	for count := uint32(0); count < events; {
+	count := uint32(0)
+	for count < events {
 		event, err := s.Next(ctx)
 		check(t, err)
 		if event.Type == EventLost {
@@ -501,10 +510,9 @@ func TestMapEventsLost(t *testing.T) {
 			continue
 		}
 		count++
-		if n := binary.LittleEndian.Uint32(event.Value); n > count {
-			t.Fatalf("event %d when %d were told or lost", n, count)
-		}
+		same(t, "the event", binary.LittleEndian.Uint32(event.Value), count)
 	}
+	same(t, "events that came or were lost", count, events)
 	<-done
 	counters, err := s.Subscription(ctx, "k")
 	check(t, err)

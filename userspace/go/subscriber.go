@@ -49,7 +49,7 @@ func (c *Conn) newSubscriber(ctx context.Context, mode Mode) (*Subscriber, error
 	if err != nil {
 		return nil, err
 	}
-	// It is not there if epoll has no room. Then there is no deadline either.
+	// The poller has not taken it if epoll has no room. Then there is no deadline either.
 	if err := f.f.SetReadDeadline(time.Time{}); err != nil {
 		f.Close()
 		return nil, fail("subscribe", "", syscall.ENOMEM)

@@ -152,6 +152,9 @@ get_by_mapping(struct mstore *store, const void *key, size_t key_len,
 	case METASTORE_MAP_FOUND:
 		return 0;
 	case METASTORE_MAP_MISS:
+		/* mstore_mapping_leave() may have emptied it in the middle of the lookup. */
+		if (!__atomic_load_n(&mapping->shared, __ATOMIC_ACQUIRE))
+			break;
 		errno = ENOENT;
 		return -1;
 	case METASTORE_MAP_SHORT:

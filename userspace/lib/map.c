@@ -117,8 +117,7 @@ int mstore_map(struct mstore *store)
 
 /*
  * Lets the module go. No other thread should read now. One that does finds empty memory in the
- * place of the mapping, and asks the kernel, as it would without a mapping; or, in the middle of a
- * lookup, may miss a key.
+ * place of the mapping, and asks the kernel, as it would without a mapping.
  */
 void mstore_mapping_leave(struct mstore *store)
 {

@@ -215,9 +215,10 @@ class Store(MutableMapping[AnyStr, AnyStr], Generic[AnyStr]):
         """Open the store again after UnavailableError, once the next module is there.
 
         Without this, or close(), the module cannot be replaced. Subscriptions and owned
-        keys of this object are gone afterwards; values stay, with greater versions. A
-        Follower does this by itself. @timeout is in seconds; None: without end. Raises
-        TimedOut; Error with ENOTSUP for a private store, which ends with its module.
+        keys of this object are gone afterwards; values stay, with greater versions. No other
+        thread may use the store meanwhile. A Follower does this by itself. @timeout is in
+        seconds; None: without end. Raises TimedOut; Error with ENOTSUP for a private store,
+        which ends with its module.
         """
         milliseconds = -1 if timeout is None else max(0, round(timeout * 1000))
         call(lib.renew, self._held(), milliseconds)

@@ -250,14 +250,15 @@ class Subscriber(Waiter[Event[AnyStr]], Stream[Event[AnyStr]], Generic[AnyStr]):
         It has room for @size bytes of them, at most 64 MiB, which are rounded up to a power of
         two; 0: 256 KiB. What is not there, such as losses, snapshots, large values, is read as
         before, all in the same order. The queue cannot be changed any more, so call set_queue(),
-        or give ``Store.subscribe()`` its options, before. The memory keeps the subscriptions
-        until nothing refers to the subscriber any more, so after close() not the traceback of
-        an error either.
+        or give ``Store.subscribe()`` its options, before. After close() the subscriptions end
+        at once, or with the last call in another thread and the last traceback of an error
+        that have to do with them.
 
         Raises ArgumentError: @size is too large; AccessError: the store is not open to read
         and write; BusyError: called before; LimitError: the user's queues have too much;
         UnavailableError: the module is retired or too old; Error with EOPNOTSUPP: in a program
-        of 32 bits, or in a user or PID namespace. A program that fails here goes on.
+        of 32 bits, or in a user or PID namespace other than the initial one. A program that
+        fails here goes on.
         """
         with self._reading:
             call(lib.map_events, self._held(), size)
