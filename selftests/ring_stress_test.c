@@ -118,7 +118,6 @@ static void check_wave(struct shared *shared, const struct metastore_event *even
 		CHECK(wave.words[i] == wave.number * (i + 3));
 	/* Nothing comes twice, and what is lost is told ahead of what follows it. */
 	CHECK(wave.number == shared->got + shared->lost);
-	shared->next[0] = wave.number + 1;
 	shared->got++;
 }
 
@@ -473,7 +472,8 @@ static void publish_waves(int fd, struct shared *shared, const struct shared *la
 
 	while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED) && !crew.board->error[0]) {
 		if (!comes_at_once(wave.number) &&
-		    __atomic_load_n(&last->next[0], __ATOMIC_RELAXED) + 32 < wave.number) {
+		    __atomic_load_n(&last->got, __ATOMIC_RELAXED) +
+		    __atomic_load_n(&last->lost, __ATOMIC_RELAXED) + 32 < wave.number) {
 			sched_yield();
 			continue;
 		}

@@ -2,14 +2,11 @@
 
 package metastore
 
-import (
-	"syscall"
-	"unsafe"
-)
+import "unsafe"
 
-// The structures of uapi/linux/metastore.h and metastore_map.h. Every member stands at a multiple of its
-// size, so that the layout is the same on 32-bit machines. TestLayout compares each
-// size and offset to what a C compiler says. Addresses are of an arena.
+// The structures of uapi/linux/metastore.h and metastore_map.h. Every member stands at a
+// multiple of its size, so that the layout is the same on 32-bit machines. TestLayout
+// compares each size and offset to what a C compiler says. Addresses are of an arena.
 
 type abiPrevious struct {
 	value   uint64
@@ -408,8 +405,4 @@ const (
 	ringMax       = 0x4000000
 	ringRoom      = 0x0002
 	ringLossless  = 0x0001
-	pollIn        = 0x0001
-
-	emptyProt  = syscall.PROT_READ
-	emptyFlags = syscall.MAP_PRIVATE | syscall.MAP_ANON | syscall.MAP_NORESERVE | syscall.MAP_FIXED
 )

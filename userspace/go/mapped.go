@@ -14,6 +14,12 @@ import (
 // not mapped there.
 const canMap = unsafe.Sizeof(uintptr(0)) == 8
 
+// How mmap(2) makes empty memory in the place of other memory.
+const (
+	emptyProt  = syscall.PROT_READ
+	emptyFlags = syscall.MAP_PRIVATE | syscall.MAP_ANON | syscall.MAP_NORESERVE | syscall.MAP_FIXED
+)
+
 // mapping is the memory in which a store keeps its small values a second time, see
 // linux/metastore_map.h. The kernel alone writes it, and waits for no reader.
 type mapping struct {

@@ -15,6 +15,9 @@ import (
 // How often to lose records to the kernel before read(2) is asked, which loses none.
 const ringTries = 4
 
+// POLLIN of poll(2)
+const pollIn = 0x0001
+
 // ring is the mapped ring of an open file: events without a system call, see struct
 // metastore_ring_producer in linux/metastore.h.
 type ring struct {

@@ -147,6 +147,69 @@ func TestMapRefused(t *testing.T) {
 	want(t, writer.Map(ctx), os.ErrClosed)
 }
 
+// fakeFile is a file with two words of the ABI at an offset.
+func fakeFile(t *testing.T, offset int64, words ...uint32) int {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "")
+	check(t, err)
+	t.Cleanup(func() { f.Close() })
+	bytes := make([]byte, 4*len(words))
+	copy(unsafe.Slice((*uint32)(unsafe.Pointer(&bytes[0])), len(words)), words)
+	_, err = f.WriteAt(bytes, offset)
+	check(t, err)
+	check(t, f.Truncate(offset+1<<20))
+	return int(f.Fd())
+}
+
+// TestMapOther has memory of another layout than this package knows.
+func TestMapOther(t *testing.T) {
+	if !canMap {
+		t.Skip("a 32-bit program")
+	}
+	const limit = 1 << 16
+	for _, header := range [][]uint32{
+		{mapMagic + 1, mapLayout, 0, 1, 4, 0},
+		{mapMagic, mapLayout + 1, 0, 1, 4, 0},
+		{mapMagic, mapLayout, 0, 0, 4, 0},
+		{mapMagic, mapLayout, 0, limit, 4, 0},
+		{mapMagic, mapLayout, 0, 1, 4, 0},
+	} {
+		words := append(header, 0, 0, 0, 0)
+		*(*uint64)(unsafe.Pointer(&words[8])) = limit
+		m, errno := mapStore(fakeFile(t, mapStoreOffset, words...))
+		if header[0] == mapMagic && header[1] == mapLayout && header[3] == 1 {
+			same(t, "the error", errno, 0)
+			m.unmap()
+		} else {
+			same(t, "the error", errno, syscall.EOPNOTSUPP)
+		}
+	}
+	page := syscall.Getpagesize()
+	for flags, expected := range []syscall.Errno{0, 0, syscall.EOPNOTSUPP} {
+		r, errno := mapRing(fakeFile(t, int64(mapRingOffset+page), 0, 0, 0, 0, 4096, 0, uint32(flags)), page)
+		same(t, "the error", errno, expected)
+		if errno == 0 {
+			r.unmap()
+		}
+	}
+}
+
+// TestNoPoller has no room in epoll, by which a subscriber waits.
+func TestNoPoller(t *testing.T) {
+	const limit = "/proc/sys/fs/epoll/max_user_watches"
+	c, ctx := newStore(t, Limits{})
+	before, err := os.ReadFile(limit)
+	check(t, err)
+	check(t, os.WriteFile(limit, []byte("0"), 0))
+	defer os.WriteFile(limit, before, 0)
+	_, err = c.NewSubscriber(ctx)
+	want(t, err, syscall.ENOMEM)
+	check(t, os.WriteFile(limit, before, 0))
+	s, err := c.NewSubscriber(ctx)
+	check(t, err)
+	check(t, s.Close())
+}
+
 // TestMapStress reads values that change in place, move, and come and go.
 func TestMapStress(t *testing.T) {
 	c, ctx := newMappedStore(t, Limits{Buckets: 1})

@@ -28,6 +28,7 @@ type Subscriber struct {
 
 // NewSubscriber opens the store again for reading events. It subscribes to nothing yet. Its
 // descriptor is open to write too if c is, since [Subscriber.MapEvents] needs that.
+// The error is syscall.ENOMEM if epoll has no room for it, see fs.epoll.max_user_watches.
 func (c *Conn) NewSubscriber(ctx context.Context) (*Subscriber, error) {
 	mode := ReadOnly
 	if c.mode == ReadWrite {
